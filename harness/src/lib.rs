@@ -1,0 +1,1 @@
+//! The experiment: plans, their application, sweeps, and the svcbench binary.

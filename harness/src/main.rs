@@ -1,0 +1,3 @@
+//! The svcbench command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Kernel worlds: namespaces, links, labs, and the needs of this machine.

@@ -1,0 +1,1 @@
+//! Rows, statistics, plots and reports; never sees a kernel.

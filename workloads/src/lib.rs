@@ -1,0 +1,1 @@
+//! Load generators, clocks and recorders; they take addresses and sockets only.
