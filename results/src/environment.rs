@@ -1,0 +1,190 @@
+//! The environment passport: `environment.json`, the facts without which a figure means nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Facts about the machine, the kernel, the tools and the run. A string that is empty is a fact that is unknown.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Environment {
+    /// Version of svcbench.
+    pub tool_version: String,
+    /// When the run started, RFC 3339.
+    pub started: String,
+    /// Identifier of the run.
+    pub run: String,
+    /// Seed of everything random in the run.
+    pub seed: u64,
+    /// The question that the sweep asks; the report's title.
+    pub question: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// `uname -v`.
+    pub kernel_version: String,
+    /// The kernel's command line.
+    pub command_line: String,
+    /// Architecture, such as `x86_64`.
+    pub machine: String,
+    /// Processor model.
+    pub cpu_model: String,
+    /// Cores online.
+    pub cores: u32,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// Hypervisor or container, `none` on bare metal.
+    pub virtualisation: String,
+    /// Vulnerability name to mitigation, from /sys/devices/system/cpu/vulnerabilities.
+    pub mitigations: BTreeMap<String, String>,
+    /// CPU frequency governor.
+    pub governor: String,
+    /// Simultaneous multithreading, as the kernel words it.
+    pub smt: String,
+    /// Core to which the measuring thread was pinned.
+    pub measuring_core: Option<u32>,
+    /// /proc/loadavg at the start.
+    pub load_average: String,
+    /// Cost of reading the clock twice, in nanoseconds.
+    pub timer_overhead_ns: Option<u64>,
+    /// Steal time seen during the run, in clock ticks.
+    pub steal_ticks: Option<u64>,
+    /// Program name to version, such as `iptables` to `v1.8.9 (legacy)`.
+    pub programs: BTreeMap<String, String>,
+    /// Sysctl name to value, of conntrack and ipvs.
+    pub sysctls: BTreeMap<String, String>,
+    /// The kube-proxy version whose rules are planned.
+    pub kube_proxy: String,
+    /// Duration of the run in seconds; absent while it runs or if it was killed.
+    pub elapsed_seconds: Option<f64>,
+}
+
+/// Why an `environment.json` could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// The file could not be opened, read or written.
+    #[error("{}: {source}; check that the path names a run's folder", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is not the passport that this version writes; the message holds line and column.
+    #[error("{}: {source}; correct the field, or use the version that wrote it", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+}
+
+impl Environment {
+    /// Reads an `environment.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvironmentError`]; unknown fields and wrong types are errors, missing fields are unknown facts.
+    pub fn read(path: &Path) -> Result<Self, EnvironmentError> {
+        let bytes =
+            fs::read(path).map_err(|source| EnvironmentError::Io { path: path.to_owned(), source })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| EnvironmentError::Json { path: path.to_owned(), source })
+    }
+
+    /// Writes an `environment.json`, indented, replacing the file atomically.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvironmentError`]; a non-finite `elapsed_seconds` is written as absent.
+    pub fn write(&self, path: &Path) -> Result<(), EnvironmentError> {
+        let json = serde_json::to_vec_pretty(self)
+            .map_err(|source| EnvironmentError::Json { path: path.to_owned(), source })?;
+        let io = |source| EnvironmentError::Io { path: path.to_owned(), source };
+        crate::record_file::replace(path, &[&json[..], b"\n"].concat()).map_err(io)
+    }
+
+    /// One line for under a plot: kernel, machine, hypervisor, tools, date. Unknown facts are left out.
+    pub fn caption(&self) -> String {
+        let mut parts = Vec::new();
+        let mut push = |text: String| {
+            if !text.is_empty() {
+                parts.push(text);
+            }
+        };
+        push(prefixed("Linux ", &self.kernel));
+        let cores = match self.cores {
+            0 => String::new(),
+            1 => "1 core".to_owned(),
+            cores => format!("{cores} cores"),
+        };
+        let model = self.cpu_model.replace("(R)", "").replace("(TM)", "");
+        let model = model.split(" @ ").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>();
+        push(
+            [model.join(" "), cores]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
+        push(match self.virtualisation.as_str() {
+            "" => String::new(),
+            "none" => "bare metal".to_owned(),
+            other => format!("{other} guest"),
+        });
+        for name in ["iptables", "nft", "ipvsadm"] {
+            push(
+                self.programs
+                    .get(name)
+                    .map(|version| prefixed(&format!("{name} "), version))
+                    .unwrap_or_default(),
+            );
+        }
+        push(self.started.chars().take_while(|c| *c != 'T').collect());
+        parts.join(" · ")
+    }
+}
+
+fn prefixed(prefix: &str, text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{prefix}{text}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caption_leaves_out_what_is_unknown() {
+        assert_eq!(Environment::default().caption(), "");
+        let environment = Environment {
+            kernel: "6.18.44".into(),
+            cpu_model: "Intel(R) Xeon(R) Processor @ 2.60GHz".into(),
+            cores: 2,
+            virtualisation: "KVM".into(),
+            programs: [("nft".to_owned(), "v1.0.6".to_owned()), ("iptables".to_owned(), "v1.8.9".to_owned())]
+                .into(),
+            started: "2026-11-21T07:40:00Z".into(),
+            ..Environment::default()
+        };
+        assert_eq!(
+            environment.caption(),
+            "Linux 6.18.44 · Intel Xeon Processor, 2 cores · KVM guest · iptables v1.8.9 · nft v1.0.6 · 2026-11-21"
+        );
+    }
+
+    #[test]
+    fn it_survives_a_round_trip_and_names_what_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("environment.json");
+        let environment =
+            Environment { seed: u64::MAX, elapsed_seconds: Some(1.5), ..Environment::default() };
+        environment.write(&path).unwrap();
+        assert_eq!(Environment::read(&path).unwrap(), environment);
+        fs::write(&path, "{\"kernal\": \"6.1\"}").unwrap();
+        let message = Environment::read(&path).unwrap_err().to_string();
+        assert!(message.contains("unknown field `kernal`") && message.contains("line 1"), "{message}");
+    }
+}

@@ -1,0 +1,108 @@
+//! The shared vocabulary: workloads, metrics, modes and positions as they appear in `records.csv`.
+//!
+//! The columns are strings, not closed enums, so that a file written by a newer tool can still be read: an
+//! unknown name appears in the report's full table and in no plot.
+
+/// Workload names.
+pub mod workload {
+    /// One packet at a time through a TUN pair; see [`super::metric::LOOKUP_FIRST_PACKET`].
+    pub const PACKET_PROBE: &str = "packet_probe";
+    /// One TCP connection, one request, one response, close.
+    pub const TCP_CRR: &str = "tcp_crr";
+    /// Empty kernel to N x M installed.
+    pub const FULL_SYNC_COLD: &str = "full_sync_cold";
+    /// N x M installed, then one Service added.
+    pub const PARTIAL_SYNC_ADD_SERVICE: &str = "partial_sync_add_service";
+    /// N x M installed, then one Service removed.
+    pub const PARTIAL_SYNC_REMOVE_SERVICE: &str = "partial_sync_remove_service";
+    /// N x M installed, then one endpoint replaced by another.
+    pub const PARTIAL_SYNC_REPLACE_ENDPOINT: &str = "partial_sync_replace_endpoint";
+    /// N x M installed, then a sync that has nothing to change.
+    pub const PARTIAL_SYNC_NOOP: &str = "partial_sync_noop";
+    /// One rule, element or virtual server added at size N, by one command.
+    pub const APPEND: &str = "append";
+    /// Contenders for the xtables lock while the holder syncs.
+    pub const XTABLES_LOCK: &str = "xtables_lock";
+}
+
+/// Metric names.
+pub mod metric {
+    /// `packet_probe`, time: the first packet of a new flow through the whole Service path.
+    pub const LOOKUP_FIRST_PACKET: &str = "lookup_first_packet";
+    /// `packet_probe`, time: a later packet of a known flow; the control that must stay flat.
+    pub const LOOKUP_ESTABLISHED: &str = "lookup_established";
+    /// `tcp_crr`, time: from the intended start to the last byte of the response.
+    pub const RESPONSE_TIME: &str = "response_time";
+    /// `tcp_crr`, per second: completed transactions.
+    pub const TRANSACTIONS_PER_SECOND: &str = "transactions_per_second";
+    /// Syncs and append, time: computing what to send.
+    pub const GENERATE: &str = "generate";
+    /// Syncs and append, time: from handing the plan over until the kernel has it, tools included.
+    pub const APPLY: &str = "apply";
+    /// Sync phase, time: probing for the canary chain.
+    pub const APPLY_CANARY: &str = "apply_canary";
+    /// Sync phase, time: ensuring the jumps from the built-in chains.
+    pub const APPLY_JUMPS: &str = "apply_jumps";
+    /// Sync phase, time: listing what is installed.
+    pub const APPLY_LISTING: &str = "apply_listing";
+    /// Sync phase, time: the restore (or transaction) itself.
+    pub const APPLY_RESTORE: &str = "apply_restore";
+    /// Count: rules installed.
+    pub const RULES: &str = "rules";
+    /// Count: chains installed.
+    pub const CHAINS: &str = "chains";
+    /// Count: set or map elements, or virtual and real servers, installed.
+    pub const ELEMENTS: &str = "elements";
+    /// Bytes: sent to the kernel tools.
+    pub const BYTES: &str = "bytes";
+    /// `xtables_lock`, time: the whole duration of one contender's `iptables -w 5` command.
+    pub const CONTENDER_OPERATION: &str = "contender_operation";
+    /// `xtables_lock`, time: how long a contender waited for the lock.
+    pub const LOCK_WAIT: &str = "lock_wait";
+    /// `xtables_lock`, time: how long a contender held the lock.
+    pub const LOCK_HOLD: &str = "lock_hold";
+    /// `xtables_lock`, time: how long the syncing holder waited for the lock.
+    pub const HOLDER_LOCK_WAIT: &str = "holder_lock_wait";
+    /// `xtables_lock`, time: how long the syncing holder held the lock.
+    pub const HOLDER_LOCK_HOLD: &str = "holder_lock_hold";
+    /// `xtables_lock`, time: the holder's full syncs under contention.
+    pub const HOLDER_FULL_SYNC: &str = "holder_full_sync";
+    /// `xtables_lock`, time: the holder's partial syncs under contention.
+    pub const HOLDER_PARTIAL_SYNC: &str = "holder_partial_sync";
+    /// `xtables_lock`, count: contenders that gave up waiting.
+    pub const LOCK_TIMEOUTS: &str = "lock_timeouts";
+}
+
+/// Positions of the Service that is looked up; the empty string where position has no meaning.
+pub mod position {
+    /// No position.
+    pub const NONE: &str = "";
+    /// The first Service installed.
+    pub const FIRST: &str = "first";
+    /// The Service in the middle.
+    pub const MIDDLE: &str = "middle";
+    /// The last Service installed.
+    pub const LAST: &str = "last";
+    /// Spread evenly over all Services: a mix, never a headline.
+    pub const UNIFORM: &str = "uniform";
+    /// An address that is no Service.
+    pub const MISS: &str = "miss";
+    /// Every valid value of the column.
+    pub const ALL: [&str; 6] = [NONE, FIRST, MIDDLE, LAST, UNIFORM, MISS];
+}
+
+/// The controls, cheapest first: nothing, connection tracking only, one plain DNAT rule.
+pub const CONTROLS: [&str; 3] = ["direct", "conntrack", "dnat"];
+/// The proxy modes in the order in which reports list them.
+pub const PROXY_MODES: [&str; 4] = ["iptables-legacy", "iptables-nft", "nftables", "ipvs"];
+
+/// Sorting rank of a mode: controls, then proxy modes, then anything else.
+pub(crate) fn mode_rank(mode: &str) -> usize {
+    let known = CONTROLS.iter().chain(&PROXY_MODES);
+    known.clone().position(|name| *name == mode).unwrap_or_else(|| known.count())
+}
+
+/// Whether `mode` is one of [`CONTROLS`].
+pub fn is_control(mode: &str) -> bool {
+    CONTROLS.contains(&mode)
+}

@@ -1,0 +1,380 @@
+//! [`Record`], the one row type: one metric of one cell, measured, failed or skipped.
+
+use std::fmt;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+/// The columns of `records.csv`, in file order.
+pub const COLUMNS: [&str; 25] = [
+    "run",
+    "block",
+    "order",
+    "mode",
+    "services",
+    "endpoints",
+    "position",
+    "workload",
+    "contenders",
+    "metric",
+    "unit",
+    "clock",
+    "kernel",
+    "n",
+    "min",
+    "p50",
+    "p90",
+    "p99",
+    "p999",
+    "max",
+    "mean",
+    "stddev",
+    "status",
+    "note",
+    "hist",
+];
+
+/// What the figures of a row count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Nanoseconds of the row's [`Clock`].
+    Ns,
+    /// A plain count.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Events per second.
+    PerSecond,
+}
+
+impl Unit {
+    /// Every unit.
+    pub const ALL: [Unit; 4] = [Unit::Ns, Unit::Count, Unit::Bytes, Unit::PerSecond];
+
+    /// The name in the CSV.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Unit::Ns => "ns",
+            Unit::Count => "count",
+            Unit::Bytes => "bytes",
+            Unit::PerSecond => "per_second",
+        }
+    }
+}
+
+/// Which clock measured the row. Rows of different clocks are never compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// CLOCK_MONOTONIC of a real or virtual machine.
+    Wall,
+    /// A virtual machine's clock that advances by exactly one nanosecond per guest instruction.
+    Instructions,
+}
+
+impl Clock {
+    /// Every clock.
+    pub const ALL: [Clock; 2] = [Clock::Wall, Clock::Instructions];
+
+    /// The name in the CSV.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Clock::Wall => "wall",
+            Clock::Instructions => "instructions",
+        }
+    }
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Measured and verified.
+    Ok,
+    /// Tried, and the check or the measurement failed; the note says why. No figures.
+    Failed,
+    /// Refused beforehand; the note says why. No figures.
+    Skipped,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Status; 3] = [Status::Ok, Status::Failed, Status::Skipped];
+
+    /// The name in the CSV.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Failed => "failed",
+            Status::Skipped => "skipped",
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One row of `records.csv`. Fields are the columns, in file order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Identifier of the run.
+    pub run: String,
+    /// Block number: each block runs every cell once.
+    pub block: u32,
+    /// Index of the cell in the shuffled run order; shared by all rows of a cell.
+    pub order: u32,
+    /// Control or proxy mode; see [`crate::names`].
+    pub mode: String,
+    /// Services installed.
+    pub services: u32,
+    /// Endpoints per Service.
+    pub endpoints: u32,
+    /// Which Service is looked up; one of [`crate::names::position::ALL`].
+    pub position: String,
+    /// Workload; see [`crate::names::workload`].
+    pub workload: String,
+    /// Processes contending for the xtables lock.
+    pub contenders: u32,
+    /// What was measured; see [`crate::names::metric`].
+    pub metric: String,
+    /// Unit of the figures.
+    pub unit: Unit,
+    /// Clock of the figures.
+    pub clock: Clock,
+    /// `uname -r` of the kernel that was measured.
+    pub kernel: String,
+    /// Number of samples.
+    pub n: u64,
+    /// Smallest sample.
+    pub min: Option<u64>,
+    /// 50th percentile.
+    pub p50: Option<u64>,
+    /// 90th percentile.
+    pub p90: Option<u64>,
+    /// 99th percentile.
+    pub p99: Option<u64>,
+    /// 99.9th percentile.
+    pub p999: Option<u64>,
+    /// Largest sample.
+    pub max: Option<u64>,
+    /// Arithmetic mean, rounded.
+    pub mean: Option<u64>,
+    /// Standard deviation of the samples, rounded.
+    pub stddev: Option<u64>,
+    /// Measured, failed or skipped.
+    pub status: Status,
+    /// Why it failed or was skipped, or a remark.
+    pub note: String,
+    /// Tag of the whole distribution in `histograms.hlog`, or empty.
+    pub hist: String,
+}
+
+impl Record {
+    /// The ordered figures with their column names: min, p50, p90, p99, p999, max.
+    pub fn quantiles(&self) -> [(&'static str, Option<u64>); 6] {
+        [
+            ("min", self.min),
+            ("p50", self.p50),
+            ("p90", self.p90),
+            ("p99", self.p99),
+            ("p999", self.p999),
+            ("max", self.max),
+        ]
+    }
+}
+
+/// The columns that all rows of a cell share; its methods make the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellKey {
+    /// See [`Record::run`].
+    pub run: String,
+    /// See [`Record::block`].
+    pub block: u32,
+    /// See [`Record::order`].
+    pub order: u32,
+    /// See [`Record::mode`].
+    pub mode: String,
+    /// See [`Record::services`].
+    pub services: u32,
+    /// See [`Record::endpoints`].
+    pub endpoints: u32,
+    /// See [`Record::position`].
+    pub position: String,
+    /// See [`Record::workload`].
+    pub workload: String,
+    /// See [`Record::contenders`].
+    pub contenders: u32,
+    /// See [`Record::clock`].
+    pub clock: Clock,
+    /// See [`Record::kernel`].
+    pub kernel: String,
+}
+
+impl CellKey {
+    /// A row of one value: every quantile is that value and the deviation is 0.
+    pub fn scalar(&self, metric: &str, unit: Unit, value: u64) -> Record {
+        self.samples(metric, unit, &[value])
+    }
+
+    /// A row of a few exact samples (nearest-rank quantiles, population deviation). No samples: a failed row.
+    pub fn samples(&self, metric: &str, unit: Unit, samples: &[u64]) -> Record {
+        let mut sorted = samples.to_vec();
+        sorted.sort_unstable();
+        let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else {
+            return self.failed(metric, unit, "no samples were recorded");
+        };
+        let count = sorted.len() as f64;
+        let quantile = |q: f64| {
+            let rank = (q * count).ceil().max(1.0) as usize;
+            sorted.get(rank - 1).copied().or(Some(max))
+        };
+        let mean = sorted.iter().map(|&v| v as f64).sum::<f64>() / count;
+        let variance = sorted.iter().map(|&v| (v as f64 - mean).powi(2)).sum::<f64>() / count;
+        Record {
+            n: sorted.len() as u64,
+            min: Some(min),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: Some(max),
+            mean: Some(mean.round() as u64),
+            stddev: Some(variance.sqrt().round() as u64),
+            ..self.row(metric, unit, Status::Ok, "")
+        }
+    }
+
+    /// A row that summarises a histogram; `hist` is its tag in `histograms.hlog`, or empty. An empty histogram
+    /// gives a failed row.
+    pub fn distribution(&self, metric: &str, unit: Unit, histogram: &Histogram<u64>, hist: &str) -> Record {
+        if histogram.is_empty() {
+            return self.failed(metric, unit, "no samples were recorded");
+        }
+        let quantile = |q| Some(histogram.value_at_quantile(q));
+        Record {
+            n: histogram.len(),
+            min: Some(histogram.min()),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: Some(histogram.max()),
+            mean: Some(histogram.mean().round() as u64),
+            stddev: Some(histogram.stdev().round() as u64),
+            hist: hist.to_owned(),
+            ..self.row(metric, unit, Status::Ok, "")
+        }
+    }
+
+    /// A row without figures: it was tried, and `reason` says what went wrong. Runs of white space in the reason
+    /// become one space.
+    pub fn failed(&self, metric: &str, unit: Unit, reason: &str) -> Record {
+        self.row(metric, unit, Status::Failed, reason)
+    }
+
+    /// A row without figures: it was refused beforehand, for `reason` (white space as in [`CellKey::failed`]).
+    pub fn skipped(&self, metric: &str, unit: Unit, reason: &str) -> Record {
+        self.row(metric, unit, Status::Skipped, reason)
+    }
+
+    fn row(&self, metric: &str, unit: Unit, status: Status, note: &str) -> Record {
+        Record {
+            run: self.run.clone(),
+            block: self.block,
+            order: self.order,
+            mode: self.mode.clone(),
+            services: self.services,
+            endpoints: self.endpoints,
+            position: self.position.clone(),
+            workload: self.workload.clone(),
+            contenders: self.contenders,
+            metric: metric.to_owned(),
+            unit,
+            clock: self.clock,
+            kernel: self.kernel.clone(),
+            n: 0,
+            min: None,
+            p50: None,
+            p90: None,
+            p99: None,
+            p999: None,
+            max: None,
+            mean: None,
+            stddev: None,
+            status,
+            // One line per row, so that a torn file is torn in its last line only.
+            note: note.split_whitespace().collect::<Vec<_>>().join(" "),
+            hist: String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> CellKey {
+        CellKey {
+            run: "r".into(),
+            block: 1,
+            order: 2,
+            mode: "ipvs".into(),
+            services: 10,
+            endpoints: 1,
+            position: "last".into(),
+            workload: "packet_probe".into(),
+            contenders: 0,
+            clock: Clock::Wall,
+            kernel: "6.1".into(),
+        }
+    }
+
+    #[test]
+    fn a_scalar_is_every_quantile() {
+        let row = key().scalar("rules", Unit::Count, 7);
+        assert!(row.quantiles().iter().all(|(_, v)| *v == Some(7)));
+        assert_eq!((row.n, row.mean, row.stddev), (1, Some(7), Some(0)));
+    }
+
+    #[test]
+    fn samples_use_the_nearest_rank() {
+        let row = key().samples("apply", Unit::Ns, &[40, 10, 30, 20]);
+        assert_eq!((row.min, row.p50, row.p90, row.max), (Some(10), Some(20), Some(40), Some(40)));
+        assert_eq!((row.mean, row.stddev), (Some(25), Some(11)));
+    }
+
+    #[test]
+    fn nothing_recorded_is_a_failure_not_a_zero() {
+        let empty = Histogram::<u64>::new(3).unwrap();
+        let row = key().distribution("lookup_first_packet", Unit::Ns, &empty, "t");
+        assert_eq!((row.status, row.p50, row.hist.as_str()), (Status::Failed, None, ""));
+        assert_eq!(key().samples("apply", Unit::Ns, &[]).status, Status::Failed);
+    }
+
+    #[test]
+    fn a_histogram_keeps_its_order_even_at_the_extremes() {
+        let mut histogram = Histogram::<u64>::new(3).unwrap();
+        for value in [0, 1, 999, 1_000_000, u64::MAX / 4] {
+            histogram.record(value).unwrap();
+        }
+        let row = key().distribution("lookup_first_packet", Unit::Ns, &histogram, "t");
+        let values: Vec<_> = row.quantiles().iter().map(|(_, v)| v.unwrap()).collect();
+        assert!(values.is_sorted(), "{values:?}");
+    }
+}

@@ -1,0 +1,382 @@
+//! `records.csv`: written a cell at a time, read strictly, recovered after a kill.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
+
+use crate::names::position;
+use crate::record::{COLUMNS, Clock, Record, Status, Unit};
+
+/// Why a `records.csv` could not be read. Each names the file, and the line and column where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file could not be opened or read.
+    #[error("{}: {source}; check that the path names a run's folder", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The first line is not the header.
+    #[error(
+        "{}:1: header column {column}: expected {expected:?}, found {found:?}; \
+         not a records.csv of this version: report it with the version that wrote it, or run the sweep again",
+        path.display()
+    )]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// Column number, from 1.
+        column: usize,
+        /// The name that belongs there, empty where the header should have ended.
+        expected: String,
+        /// The start of what is there.
+        found: String,
+    },
+    /// A row has too few or too many fields.
+    #[error(
+        "{}:{line}: expected {expected} fields, found {found}; delete the line or run the cell again",
+        path.display()
+    )]
+    FieldCount {
+        /// The file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: u64,
+        /// Number of columns.
+        expected: usize,
+        /// Number of fields in the row.
+        found: usize,
+    },
+    /// A field is not what its column holds.
+    #[error(
+        "{}:{line}: column {column:?}: expected {expected}, found {found:?}; \
+         correct the field, delete the row, or run the cell again",
+        path.display()
+    )]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: u64,
+        /// Column name.
+        column: &'static str,
+        /// What the column accepts.
+        expected: String,
+        /// The start of what is there.
+        found: String,
+    },
+    /// The last line has no end: the process that wrote it was killed.
+    #[error(
+        "{}:{line}: the last line is torn: the run was killed while it wrote; \
+         `svcbench run --resume` drops that cell and measures it again",
+        path.display()
+    )]
+    Torn {
+        /// The file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: u64,
+    },
+}
+
+/// Why rows could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The file could not be opened, created or written.
+    #[error("{}: {source}; check free space and permissions", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file to append to is not a whole `records.csv`.
+    #[error(transparent)]
+    Foreign(#[from] ReadError),
+}
+
+/// Appends cells to a `records.csv`.
+#[derive(Debug)]
+pub struct RecordWriter {
+    file: File,
+    path: PathBuf,
+}
+
+impl RecordWriter {
+    /// Opens `path` for appending; a missing or empty file gets the header.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Io`]; [`WriteError::Foreign`] if the file has another header or a torn last line
+    /// ([`recover`] it first).
+    pub fn open(path: &Path) -> Result<Self, WriteError> {
+        let io = |source| WriteError::Io { path: path.to_owned(), source };
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.len() == 0 {
+            file.write_all(header_line().as_bytes()).map_err(io)?;
+        } else {
+            check_appendable(&mut file, path)?;
+        }
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Writes all rows of one cell in one call, so that a kill can tear at most this cell.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Io`].
+    pub fn append_cell(&mut self, rows: &[Record]) -> Result<(), WriteError> {
+        let io = |source| WriteError::Io { path: self.path.clone(), source };
+        let bytes = encode(rows).map_err(io)?;
+        self.file.write_all(&bytes).and_then(|()| self.file.flush()).map_err(io)
+    }
+}
+
+/// Reads a whole `records.csv`, trusting nothing in it.
+///
+/// # Errors
+///
+/// [`ReadError`] for the first thing that is wrong: header, field count, an unknown unit, clock, status or
+/// position, a non-integer, a measured row without figures, figures on a row that is not measured, quantiles
+/// out of order, or a torn last line.
+pub fn read_records(path: &Path) -> Result<Vec<Record>, ReadError> {
+    let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+    parse(&bytes, path)
+}
+
+/// Prepares a killed run's `records.csv` for resuming, and returns the rows that are left.
+///
+/// A file that ends in a whole line is only read. Otherwise the torn line is dropped together with every row of
+/// the last cell before it (which may be the torn cell), and the file is replaced atomically. A missing file, or
+/// one killed inside its header, is an empty run.
+///
+/// # Errors
+///
+/// [`ReadError`] as for [`read_records`], for anything wrong before the torn line.
+pub fn recover(path: &Path) -> Result<Vec<Record>, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    let bytes = match fs::read(path) {
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(io)?,
+    };
+    if bytes.ends_with(b"\n") {
+        return parse(&bytes, path);
+    }
+    let mut rows = if header_line().as_bytes().starts_with(&bytes) {
+        Vec::new()
+    } else {
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        parse(if whole == 0 { &bytes } else { &bytes[..whole] }, path)?
+    };
+    if let Some(last) = rows.last().map(|row| (row.block, row.order)) {
+        rows.retain(|row| (row.block, row.order) != last);
+    }
+    let mut kept = header_line().into_bytes();
+    kept.extend(encode(&rows).map_err(io)?);
+    replace(path, &kept).map_err(io)?;
+    Ok(rows)
+}
+
+/// Replaces `path` by `bytes`: a temporary file beside it, then a rename.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    fs::write(&temporary, bytes)?;
+    fs::rename(&temporary, path)
+}
+
+fn header_line() -> String {
+    COLUMNS.join(",") + "\n"
+}
+
+fn encode(rows: &[Record]) -> io::Result<Vec<u8>> {
+    let mut writer = WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).map_err(io::Error::other)?;
+    }
+    writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// Looks at the header and the last byte only: appending must not cost a read of the whole file.
+fn check_appendable(file: &mut File, path: &Path) -> Result<(), ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    let mut head = Vec::new();
+    file.seek(SeekFrom::Start(0)).map_err(io)?;
+    Read::by_ref(file).take(4096).read_to_end(&mut head).map_err(io)?;
+    let first = head.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+    parse(first, path)?;
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(io)?;
+    if last == *b"\n" {
+        return Ok(());
+    }
+    Err(torn(&fs::read(path).map_err(io)?, path))
+}
+
+fn torn(bytes: &[u8], path: &Path) -> ReadError {
+    let breaks = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+    ReadError::Torn { path: path.to_owned(), line: breaks + 1 }
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Record>, ReadError> {
+    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    let mut fields = ByteRecord::new();
+    let mut next = |fields: &mut ByteRecord| {
+        reader.read_byte_record(fields).map_err(|error| ReadError::Io {
+            path: path.to_owned(),
+            source: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+        })
+    };
+    next(&mut fields)?;
+    check_header(&fields, path)?;
+    if !bytes.ends_with(b"\n") {
+        return Err(torn(bytes, path));
+    }
+    let mut rows = Vec::new();
+    while next(&mut fields)? {
+        let line = fields.position().map_or(0, csv::Position::line);
+        rows.push(Row { fields: &fields, path, line }.record()?);
+    }
+    Ok(rows)
+}
+
+fn check_header(fields: &ByteRecord, path: &Path) -> Result<(), ReadError> {
+    for index in 0..COLUMNS.len().max(fields.len()) {
+        let expected = COLUMNS.get(index).copied().unwrap_or_default();
+        let found = fields.get(index).unwrap_or_default();
+        if index >= COLUMNS.len() || found != expected.as_bytes() {
+            return Err(ReadError::Header {
+                path: path.to_owned(),
+                column: index + 1,
+                expected: expected.to_owned(),
+                found: excerpt(found),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The start of a field, short enough for a message.
+fn excerpt(field: &[u8]) -> String {
+    let text = String::from_utf8_lossy(field);
+    let mut short: String = text.chars().take(40).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// One row before it is trusted.
+struct Row<'a> {
+    fields: &'a ByteRecord,
+    path: &'a Path,
+    line: u64,
+}
+
+impl Row<'_> {
+    fn record(&self) -> Result<Record, ReadError> {
+        if self.fields.len() != COLUMNS.len() {
+            return Err(ReadError::FieldCount {
+                path: self.path.to_owned(),
+                line: self.line,
+                expected: COLUMNS.len(),
+                found: self.fields.len(),
+            });
+        }
+        let record = Record {
+            run: self.text(0)?,
+            block: self.integer(1)?,
+            order: self.integer(2)?,
+            mode: self.text(3)?,
+            services: self.integer(4)?,
+            endpoints: self.integer(5)?,
+            position: self.one_of(6, &position::ALL, |name| name)?.to_owned(),
+            workload: self.text(7)?,
+            contenders: self.integer(8)?,
+            metric: self.text(9)?,
+            unit: self.one_of(10, &Unit::ALL, Unit::name)?,
+            clock: self.one_of(11, &Clock::ALL, Clock::name)?,
+            kernel: self.text(12)?,
+            n: self.integer(13)?,
+            min: self.optional(14)?,
+            p50: self.optional(15)?,
+            p90: self.optional(16)?,
+            p99: self.optional(17)?,
+            p999: self.optional(18)?,
+            max: self.optional(19)?,
+            mean: self.optional(20)?,
+            stddev: self.optional(21)?,
+            status: self.one_of(22, &Status::ALL, Status::name)?,
+            note: self.text(23)?,
+            hist: self.text(24)?,
+        };
+        self.check_figures(&record)?;
+        Ok(record)
+    }
+
+    /// Figures are present exactly on measured rows, and the quantiles rise.
+    fn check_figures(&self, record: &Record) -> Result<(), ReadError> {
+        let measured = record.status == Status::Ok;
+        if measured && record.n == 0 {
+            return Err(self.wrong(13, "at least one sample on a row whose status is ok".to_owned()));
+        }
+        for index in 14..=21 {
+            let present = self.fields.get(index).is_some_and(|field| !field.is_empty());
+            if present != measured {
+                let what = if measured { "an integer" } else { "nothing" };
+                return Err(self.wrong(index, format!("{what} on a row whose status is {}", record.status)));
+            }
+        }
+        let mut floor = ("", 0);
+        for (offset, (name, value)) in record.quantiles().into_iter().enumerate() {
+            let Some(value) = value else { continue };
+            if value < floor.1 {
+                return Err(self.wrong(14 + offset, format!("at least {} ({})", floor.1, floor.0)));
+            }
+            floor = (name, value);
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, index: usize) -> &[u8] {
+        self.fields.get(index).unwrap_or_default()
+    }
+
+    fn text(&self, index: usize) -> Result<String, ReadError> {
+        let text = std::str::from_utf8(self.bytes(index));
+        text.map(str::to_owned).map_err(|_| self.wrong(index, "UTF-8 text".to_owned()))
+    }
+
+    fn integer<T: TryFrom<u64>>(&self, index: usize) -> Result<T, ReadError> {
+        let value = std::str::from_utf8(self.bytes(index)).ok().filter(|text| !text.starts_with('+'));
+        let value = value.and_then(|text| text.parse::<u64>().ok()).and_then(|value| T::try_from(value).ok());
+        value.ok_or_else(|| self.wrong(index, format!("an integer of {} bits", size_of::<T>() * 8)))
+    }
+
+    fn optional(&self, index: usize) -> Result<Option<u64>, ReadError> {
+        if self.bytes(index).is_empty() { Ok(None) } else { self.integer(index).map(Some) }
+    }
+
+    fn one_of<T: Copy>(&self, index: usize, all: &[T], name: fn(T) -> &'static str) -> Result<T, ReadError> {
+        let found = all.iter().copied().find(|value| name(*value).as_bytes() == self.bytes(index));
+        found.ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|value| format!("{:?}", name(*value))).collect();
+            self.wrong(index, format!("one of {}", names.join(", ")))
+        })
+    }
+
+    fn wrong(&self, index: usize, expected: String) -> ReadError {
+        ReadError::Value {
+            path: self.path.to_owned(),
+            line: self.line,
+            column: COLUMNS.get(index).copied().unwrap_or_default(),
+            expected,
+            found: excerpt(self.bytes(index)),
+        }
+    }
+}
