@@ -1,1 +1,22 @@
 //! Load generators, clocks and recorders; they take addresses and sockets only.
+//!
+//! * [`clock`]: the wall clock, what it costs to read it, and the core it is read on
+//! * [`schedule`]: intended start times, fixed before the run
+//! * [`recorder`]: histograms of response and service time, which never drop a value
+//! * [`target`]: what a load is aimed at, who may answer, and who did
+//! * [`sources`]: a client address and port for every new flow
+//! * [`packet`]: the probe's packets, their checksums and their parser
+//! * [`probe`]: one packet through a pair of TUN devices, timed and verified
+//! * [`tcp`]: connect, request, response, close
+//!
+//! Nothing here opens a namespace or a device: everything runs on the calling thread, and therefore in
+//! whichever network namespace that thread is in.
+
+pub mod clock;
+pub mod packet;
+pub mod probe;
+pub mod recorder;
+pub mod schedule;
+pub mod sources;
+pub mod target;
+pub mod tcp;
