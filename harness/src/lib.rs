@@ -1,1 +1,5 @@
-//! The experiment: plans, their application, sweeps, and the svcbench binary.
+//! The experiment: what is planned, applied, measured and recorded.
+
+pub mod cluster;
+pub mod dataplane;
+pub mod scale;

@@ -1,0 +1,130 @@
+//! The part of the table that is there without any Service.
+
+use super::super::text::put;
+use super::super::{KubeProxy, Node};
+
+/// Rules of the base table, in both forms.
+pub const RULES: u64 = 22;
+/// Chains of the base table, in both forms: eight on hooks, eight that they jump to.
+pub const CHAINS: u64 = 16;
+
+type Hook = (&'static str, &'static str);
+type Jump = (&'static str, &'static str, &'static str);
+
+/// Chains on hooks: name, "type hook priority".
+const HOOKS_1_30: [Hook; 8] = [
+    ("filter-prerouting", "filter hook prerouting priority -110"),
+    ("filter-input", "filter hook input priority -110"),
+    ("filter-forward", "filter hook forward priority -110"),
+    ("filter-output", "filter hook output priority -110"),
+    ("filter-output-post-dnat", "filter hook output priority -90"),
+    ("nat-prerouting", "nat hook prerouting priority -100"),
+    ("nat-output", "nat hook output priority -100"),
+    ("nat-postrouting", "nat hook postrouting priority 100"),
+];
+
+const HOOKS_CURRENT: [Hook; 8] = [
+    ("filter-prerouting-pre-dnat", "filter hook prerouting priority -110"),
+    ("filter-output-pre-dnat", "filter hook output priority -110"),
+    ("filter-input", "filter hook input priority 0"),
+    ("filter-forward", "filter hook forward priority 0"),
+    ("filter-output", "filter hook output priority 0"),
+    ("nat-prerouting", "nat hook prerouting priority -100"),
+    ("nat-output", "nat hook output priority -100"),
+    ("nat-postrouting", "nat hook postrouting priority 100"),
+];
+
+/// Jumps in order of creation: from, condition, to.
+const JUMPS_1_30: [Jump; 11] = [
+    ("filter-input", "ct state new ", "nodeport-endpoints-check"),
+    ("filter-input", "ct state new ", "service-endpoints-check"),
+    ("filter-forward", "ct state new ", "service-endpoints-check"),
+    ("filter-output", "ct state new ", "service-endpoints-check"),
+    ("filter-prerouting", "ct state new ", "firewall-check"),
+    ("filter-output", "ct state new ", "firewall-check"),
+    ("nat-output", "", "services"),
+    ("nat-prerouting", "", "services"),
+    ("nat-postrouting", "", "masquerading"),
+    ("filter-forward", "ct state new ", "cluster-ips-check"),
+    ("filter-output-post-dnat", "ct state new ", "cluster-ips-check"),
+];
+
+const JUMPS_CURRENT: [Jump; 11] = [
+    ("filter-input", "ct state new ", "nodeport-endpoints-check"),
+    ("filter-input", "ct state new ", "service-endpoints-check"),
+    ("filter-forward", "ct state new ", "service-endpoints-check"),
+    ("filter-output", "ct state new ", "service-endpoints-check"),
+    ("filter-prerouting-pre-dnat", "ct state new ", "firewall-check"),
+    ("filter-output-pre-dnat", "ct state new ", "firewall-check"),
+    ("nat-output", "", "services"),
+    ("nat-prerouting", "", "services"),
+    ("nat-postrouting", "", "masquerading"),
+    ("filter-forward", "ct state new ", "cluster-ips-check"),
+    ("filter-output", "ct state new ", "cluster-ips-check"),
+];
+
+/// Everything between the chains' creation and the first Service; `@NODE@` is the node's address.
+const SETS_AND_RULES: &str = r#"add chain ip kube-proxy mark-for-masquerade
+flush chain ip kube-proxy mark-for-masquerade
+add rule ip kube-proxy mark-for-masquerade mark set mark or 0x00004000
+add rule ip kube-proxy masquerading mark and 0x00004000 == 0 return
+add rule ip kube-proxy masquerading mark set mark xor 0x00004000
+add rule ip kube-proxy masquerading masquerade fully-random
+add set ip kube-proxy cluster-ips { type ipv4_addr ; comment "Active ClusterIPs" ; }
+add rule ip kube-proxy cluster-ips-check ip daddr @cluster-ips reject comment "Reject traffic to invalid ports of ClusterIPs"
+add set ip kube-proxy nodeport-ips { type ipv4_addr ; comment "IPs that accept NodePort traffic" ; }
+flush set ip kube-proxy nodeport-ips
+add element ip kube-proxy nodeport-ips { @NODE@ }
+add map ip kube-proxy no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict ; comment "vmap to drop or reject packets to services with no endpoints" ; }
+add map ip kube-proxy no-endpoint-nodeports { type inet_proto . inet_service : verdict ; comment "vmap to drop or reject packets to service nodeports with no endpoints" ; }
+add chain ip kube-proxy reject-chain { comment "helper for @no-endpoint-services / @no-endpoint-nodeports" ; }
+flush chain ip kube-proxy reject-chain
+add rule ip kube-proxy reject-chain reject
+add rule ip kube-proxy service-endpoints-check ip daddr . meta l4proto . th dport vmap @no-endpoint-services
+add rule ip kube-proxy nodeport-endpoints-check ip daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports
+add map ip kube-proxy firewall-ips { type ipv4_addr . inet_proto . inet_service : verdict ; comment "destinations that are subject to LoadBalancerSourceRanges" ; }
+add rule ip kube-proxy firewall-check ip daddr . meta l4proto . th dport vmap @firewall-ips
+add map ip kube-proxy service-ips { type ipv4_addr . inet_proto . inet_service : verdict ; comment "ClusterIP, ExternalIP and LoadBalancer IP traffic" ; }
+add map ip kube-proxy service-nodeports { type inet_proto . inet_service : verdict ; comment "NodePort traffic" ; }
+add rule ip kube-proxy services ip daddr . meta l4proto . th dport vmap @service-ips
+add rule ip kube-proxy services ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
+"#;
+
+/// 1.30 empties every set and map and fills them anew.
+const FLUSHES_1_30: &str = "flush set ip kube-proxy cluster-ips\n\
+                            flush map ip kube-proxy firewall-ips\n\
+                            flush map ip kube-proxy no-endpoint-services\n\
+                            flush map ip kube-proxy no-endpoint-nodeports\n\
+                            flush map ip kube-proxy service-ips\n\
+                            flush map ip kube-proxy service-nodeports\n";
+
+/// Writes the base table. `first`: the first sync of a kube-proxy process, which makes the chains on
+/// hooks anew in case their priorities were others.
+pub fn write(node: &Node, first: bool, out: &mut Vec<u8>) {
+    let (hooks, jumps) = match node.kube_proxy {
+        KubeProxy::V1_30 => (&HOOKS_1_30, &JUMPS_1_30),
+        KubeProxy::Current => (&HOOKS_CURRENT, &JUMPS_CURRENT),
+    };
+    put!(out, "add table ip kube-proxy { comment \"rules for kube-proxy\" ; }\n");
+    if first {
+        for (name, _) in hooks {
+            put!(out, "add chain ip kube-proxy ", name, "\ndelete chain ip kube-proxy ", name, "\n");
+        }
+    }
+    for (name, hook) in hooks {
+        put!(out, "add chain ip kube-proxy ", name, " { type ", hook, " ; }\n");
+        put!(out, "flush chain ip kube-proxy ", name, "\n");
+    }
+    let mut made: Vec<&str> = Vec::new();
+    for (from, condition, to) in jumps {
+        if !made.contains(to) {
+            made.push(to);
+            put!(out, "add chain ip kube-proxy ", to, "\nflush chain ip kube-proxy ", to, "\n");
+        }
+        put!(out, "add rule ip kube-proxy ", from, " ", condition, "jump ", to, "\n");
+    }
+    put!(out, SETS_AND_RULES.replace("@NODE@", &node.address.to_string()));
+    if node.kube_proxy == KubeProxy::V1_30 {
+        put!(out, FLUSHES_1_30);
+    }
+}

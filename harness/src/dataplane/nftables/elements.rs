@@ -1,0 +1,80 @@
+//! Elements of the named sets and maps: the part of the table that lookups hash into.
+
+use std::collections::HashSet;
+
+use super::super::text::put;
+use super::names;
+use crate::scale::{Diff, Service, ServiceSet};
+
+/// Sets and maps that grow with Services, in the order in which kube-proxy reads and cleans them.
+pub const CONTAINERS: [(&str, &str); 6] = [
+    ("set", "cluster-ips"),
+    ("map", "service-ips"),
+    ("map", "firewall-ips"),
+    ("map", "no-endpoint-services"),
+    ("map", "no-endpoint-nodeports"),
+    ("map", "service-nodeports"),
+];
+
+/// One element of one set or map.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Element {
+    container: &'static str,
+    key: String,
+    /// Verdict, for maps.
+    value: String,
+    /// kube-proxy comments elements of Services without endpoints.
+    comment: String,
+}
+
+impl Element {
+    /// Writes the command that adds the element.
+    pub fn put_add(&self, out: &mut Vec<u8>) {
+        put!(out, "add element ip kube-proxy ", self.container, " { ", self.key);
+        if !self.comment.is_empty() {
+            put!(out, " comment \"", self.comment, "\"");
+        }
+        if !self.value.is_empty() {
+            put!(out, " : ", self.value);
+        }
+        put!(out, " }\n");
+    }
+}
+
+/// Elements of one Service, in the order in which kube-proxy adds them.
+pub fn elements_of(service: &Service) -> Vec<Element> {
+    let protocol = service.protocol.name();
+    let address = format!("{} . {protocol} . {}", service.cluster.ip(), service.cluster.port());
+    let element = |container, key: String, value: String, comment: String| Element { container, key, value, comment };
+    let plain = |container, key, value| element(container, key, value, String::new());
+    let mut elements = vec![plain("cluster-ips", service.cluster.ip().to_string(), String::new())];
+    let node_port = service.node_port.map(|port| format!("{protocol} . {port}"));
+    if service.endpoints().is_empty() {
+        let reject = || "goto reject-chain".to_owned();
+        elements.push(element("no-endpoint-services", address, reject(), service.display_name()));
+        elements.extend(node_port.map(|key| element("no-endpoint-nodeports", key, reject(), service.display_name())));
+    } else {
+        let base = names(service).0;
+        let base = String::from_utf8_lossy(&base);
+        elements.push(plain("service-ips", address, format!("goto service-{base}")));
+        elements.extend(node_port.map(|key| plain("service-nodeports", key, format!("goto external-{base}"))));
+    }
+    elements
+}
+
+/// Deletes elements that no Service needs any more, container by container.
+pub fn delete_leftovers(from: &ServiceSet, to: &ServiceSet, diff: &Diff, out: &mut Vec<u8>) {
+    let mut old: Vec<Element> = diff.touched(from, to).flat_map(|service| elements_of(service)).collect();
+    if old.is_empty() {
+        return;
+    }
+    let keys = |element: &Element| (element.container, element.key.clone());
+    let kept: HashSet<(&str, String)> =
+        to.services().iter().flat_map(|service| elements_of(service)).map(|element| keys(&element)).collect();
+    old.retain(|element| !kept.contains(&keys(element)));
+    for (_, container) in CONTAINERS {
+        for element in old.iter().filter(|element| element.container == container) {
+            put!(out, "delete element ip kube-proxy ", container, " { ", element.key, " }\n");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Fast text for rules: appending bytes, no formatting machinery on the hot path.
+
+use std::net::SocketAddrV4;
+
+/// Appends pieces (string slices or byte slices) to a `Vec<u8>`.
+macro_rules! put {
+    ($out:expr, $($piece:expr),+ $(,)?) => {{
+        $( $out.extend_from_slice($piece.as_ref()); )+
+    }};
+}
+pub(super) use put;
+
+/// `ip:port` as text, made once per endpoint and used for its address, its hash and its rules.
+#[derive(Clone, Copy)]
+pub struct AddressText {
+    bytes: [u8; 21],
+    ip: u8,
+    len: u8,
+}
+
+impl AddressText {
+    /// The text of an address.
+    pub fn new(address: SocketAddrV4) -> Self {
+        let mut text = Self { bytes: [0; 21], ip: 0, len: 0 };
+        for (index, octet) in address.ip().octets().into_iter().enumerate() {
+            if index > 0 {
+                text.push(b'.');
+            }
+            text.decimal(u16::from(octet));
+        }
+        text.ip = text.len;
+        text.push(b':');
+        text.decimal(address.port());
+        text
+    }
+
+    /// `ip:port`.
+    pub fn whole(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// `ip`.
+    pub fn ip(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.ip)]
+    }
+
+    /// `port`.
+    pub fn port(&self) -> &[u8] {
+        &self.bytes[usize::from(self.ip) + 1..usize::from(self.len)]
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.bytes[usize::from(self.len)] = byte;
+        self.len += 1;
+    }
+
+    fn decimal(&mut self, number: u16) {
+        let mut divisor = match number {
+            0..10 => 1,
+            10..100 => 10,
+            100..1000 => 100,
+            1000..10000 => 1000,
+            _ => 10000,
+        };
+        while divisor > 0 {
+            // One digit: always below 10.
+            self.push(b'0' + (number / divisor % 10) as u8);
+            divisor /= 10;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_address_reads_as_the_standard_library_writes_it(bits in any::<u32>(), port in any::<u16>()) {
+            let address = SocketAddrV4::new(bits.into(), port);
+            let text = AddressText::new(address);
+            let parts = [text.whole(), text.ip(), text.port()].map(|part| String::from_utf8_lossy(part).into_owned());
+            prop_assert_eq!(parts, [address.to_string(), address.ip().to_string(), port.to_string()]);
+        }
+    }
+}

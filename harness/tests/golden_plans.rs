@@ -1,0 +1,71 @@
+//! The plans for the Services of `tests/golden/example.json` are what the real kube-proxy 1.30.5 sent.
+
+use std::path::Path;
+
+use harness::cluster;
+use harness::dataplane::{KubeProxy, Mode, Node, Phase, Plan, Sync, planner};
+use harness::scale::ServiceSet;
+
+const RESTORE: &str = include_str!("golden/iptables-restore.txt");
+const ARGV: &str = include_str!("golden/argv.log");
+const NFT: &str = include_str!("golden/nft-transactions.txt");
+const NFT_ARGV: &str = include_str!("golden/nft-argv.log");
+
+fn example() -> ServiceSet {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/example.json");
+    cluster::read(&path, "node1").unwrap()
+}
+
+fn plan(mode: Mode) -> Plan {
+    let node = Node {
+        address: "10.10.0.1".parse().unwrap(),
+        cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
+        kube_proxy: KubeProxy::V1_30,
+    };
+    planner(mode, node).unwrap().plan(&ServiceSet::default(), &example(), Sync::Full)
+}
+
+fn transaction(plan: &Plan) -> String {
+    let step = plan.steps.iter().find(|step| step.phase == Phase::Restore).unwrap();
+    String::from_utf8(step.input.clone().unwrap()).unwrap()
+}
+
+/// The log joins arguments with spaces and quotes nothing.
+fn argv(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(|step| format!("{} {}", step.program.name(), step.args.join(" "))).collect()
+}
+
+#[test]
+fn iptables_restore_input_is_byte_for_byte_the_real_one() {
+    for mode in [Mode::IptablesLegacy, Mode::IptablesNft] {
+        assert_eq!(transaction(&plan(mode)), RESTORE);
+    }
+}
+
+#[test]
+fn iptables_mode_runs_the_same_programs_in_the_same_order() {
+    // Without the IPv6 side, and from the canaries on: before them kube-proxy asks for versions.
+    let real: Vec<&str> = ARGV
+        .lines()
+        .filter(|line| !line.starts_with("ip6tables"))
+        .skip_while(|line| !line.contains("KUBE-PROXY-CANARY"))
+        .collect();
+    assert_eq!(argv(&plan(Mode::IptablesLegacy)), real);
+}
+
+#[test]
+fn nftables_transaction_is_line_for_line_the_real_one() {
+    // The log holds every transaction; the third is the sync of the IPv4 table.
+    let real = NFT.split("# ---- stdin of: nft -f -\n").nth(1).unwrap();
+    assert_eq!(transaction(&plan(Mode::Nftables)), real);
+}
+
+#[test]
+fn nftables_mode_lists_before_it_writes() {
+    let real: Vec<&str> = NFT_ARGV
+        .lines()
+        .skip_while(|line| *line != "nft --json list chains ip")
+        .take_while(|line| !line.starts_with("conntrack"))
+        .collect();
+    assert_eq!(argv(&plan(Mode::Nftables)), real);
+}
