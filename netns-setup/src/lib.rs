@@ -1,1 +1,44 @@
 //! Kernel worlds: namespaces, links, labs, and the needs of this machine.
+//!
+//! Knows Linux and nothing of what is measured in it. Everything built here is anonymous: it hangs on threads and file
+//! descriptors of this process, so dropping a value, or `kill -9`, removes it. Nothing is ever added to the namespaces
+//! that the process was started in.
+//!
+//! ```no_run
+//! use netns_setup::{Egress, Lab, Topology};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let lab = Lab::build(&Topology {
+//!     label: "example".into(),
+//!     probe_prefix: "100.64.0.0/12".parse()?,
+//!     client_prefix: "172.16.0.0/16".parse()?,
+//!     service_prefix: "10.96.0.0/12".parse()?,
+//!     endpoint_prefix: "10.128.0.0/9".parse()?,
+//!     node_address: "192.0.2.1".parse()?,
+//! })?;
+//! lab.steer(Egress::Server)?;
+//! let socket = lab.client.run(|| std::net::UdpSocket::bind("172.16.0.7:0"))?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod conntrack;
+mod error;
+mod host;
+mod lab;
+mod leash;
+mod link;
+mod namespace;
+mod needs;
+mod netlink;
+mod tun;
+mod worker;
+
+pub use conntrack::{Conntrack, flush, flush_here};
+pub use error::{TopologyError, WorldError};
+pub use host::Fingerprint;
+pub use lab::{Egress, Lab, Topology};
+pub use leash::Leash;
+pub use link::{Link, Links, Mac, Route, VethEnd};
+pub use namespace::{Identity, Namespace};
+pub use needs::{Found, Missing, Need, check, find_program};
+pub use tun::{Tun, TunOptions};

@@ -1,0 +1,92 @@
+//! Keeps child processes from outliving this process, without slowing their start.
+//!
+//! The usual way, `prctl(PR_SET_PDEATHSIG)` between fork and exec, forces a real `fork()`: from a process with 200 MB
+//! resident that took 2.7 ms here, against 0.25 ms for the `posix_spawn()` (`CLONE_VFORK`) that [`Command`] uses when
+//! nothing has to run in the child; and every page written afterwards faults. So children are started into the process
+//! group of a sleeping shell instead, which `posix_spawn` can do, and the shell kills its whole group when the pipe from
+//! this process closes. The kernel closes that pipe however this process ends.
+//!
+//! A child is in the group before its `exec` (setpgid(2)); should the group be gone by then, the child never executes.
+//! Grandchildren belong to the group too, which a parent-death signal would not reach.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+/// Ties commands to the life of the [`Namespace`](crate::Namespace) it came from.
+///
+/// A plain value: hand it to threads that start programs themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leash {
+    group: i32,
+}
+
+impl Leash {
+    /// Makes whatever `command` starts, and all its descendants, die with the namespace or with this process.
+    ///
+    /// It sets the command's process group, so keys typed at a terminal (Ctrl-C) do not reach the program. Commands
+    /// with a `pre_exec`, another user, or a `PATH` of their own still work, but std then forks, slowly.
+    pub fn hold<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.process_group(self.group)
+    }
+}
+
+/// The sleeping shell. Dropping it kills everything on the leash.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    shell: Child,
+    leash: Leash,
+}
+
+impl Keeper {
+    /// The shell is started in the calling thread's namespaces and keeps them alive as long as it lives.
+    pub(crate) fn start() -> io::Result<Keeper> {
+        let shell = Command::new("/bin/sh")
+            .args(["-c", "read -r _; kill -KILL 0", "svcbench-leash"])
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        let group = i32::try_from(shell.id()).map_err(io::Error::other)?;
+        Ok(Keeper { shell, leash: Leash { group } })
+    }
+
+    pub(crate) fn leash(&self) -> Leash {
+        self.leash
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        // Until it is reaped the shell's id, and with it the group, cannot be reused.
+        let _ = self.shell.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn what_is_held_dies_and_what_is_not_lives() {
+        let keeper = Keeper::start().unwrap();
+        let sleep = || {
+            let mut command = Command::new("sleep");
+            command.arg("60");
+            command
+        };
+        let mut held = keeper.leash().hold(&mut sleep()).spawn().unwrap();
+        let mut free = sleep().spawn().unwrap();
+        assert_eq!(held.try_wait().unwrap(), None);
+        drop(keeper);
+        assert_eq!(held.wait().unwrap().signal(), Some(9));
+        assert_eq!(free.try_wait().unwrap(), None);
+        free.kill().unwrap();
+        free.wait().unwrap();
+    }
+}
