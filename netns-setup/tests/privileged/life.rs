@@ -1,0 +1,142 @@
+//! What is left when labs, namespaces and processes end: nothing.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use netns_setup::{Fingerprint, Lab, Namespace, Need, check};
+
+use crate::helpers::{alive, holders, lab, wait_until};
+
+const ROLE: &str = "SVCBENCH_TEST_ROLE";
+
+/// This binary started again by one of the tests below. Returns whether it was.
+pub fn play_role() -> bool {
+    match env::var(ROLE).as_deref() {
+        Ok("owner") => owner(),
+        Ok("needs") => needs(),
+        _ => return false,
+    }
+    true
+}
+
+fn again(role: &str) -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.env(ROLE, role).stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+fn inodes(lab: &Lab) -> Vec<u64> {
+    let worlds = [&lab.client, &lab.node, &lab.server];
+    worlds.iter().flat_map(|world| [world.identity().net, world.identity().mnt]).collect()
+}
+
+fn assert_unchanged(before: &Fingerprint) {
+    assert_eq!(before.changes(&Fingerprint::take()), Vec::<String>::new());
+}
+
+pub fn drop_leaves_nothing() {
+    let before = Fingerprint::take();
+    let lab = lab();
+    let inodes = inodes(&lab);
+    let mut command = Command::new("sh");
+    let mut child = lab.node.spawn(command.args(["-c", "sleep 60; true"])).unwrap();
+    assert!(inodes.iter().all(|&inode| holders(inode) > 0));
+    assert_unchanged(&before);
+    drop(lab);
+    child.wait().unwrap();
+    wait_until("no thread is in the namespaces", || inodes.iter().all(|&inode| holders(inode) == 0));
+    assert_unchanged(&before);
+}
+
+/// A veth goes when its peer's namespace goes, so the client sees whether the node's is really gone.
+pub fn drop_destroys_links() {
+    fn only_client(lab: Lab) -> Namespace {
+        lab.client
+    }
+    let lab = lab();
+    let has_link = |client: &Namespace| client.links(|links| links.link("to-node")).is_ok();
+    assert!(has_link(&lab.client));
+    let client = only_client(lab);
+    wait_until("the kernel has removed the node's links", || !has_link(&client));
+}
+
+/// Builds a lab, starts a program with a child of its own, tells their ids and inodes, and waits.
+#[expect(clippy::zombie_processes, reason = "this process is killed; that its child dies is the test")]
+fn owner() {
+    let lab = lab();
+    let mut command = Command::new("sh");
+    command.args(["-c", "sleep 1000 & echo $$ $!; wait"]).stdout(Stdio::piped());
+    let mut child = lab.node.spawn(&mut command).unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let inodes: Vec<_> = inodes(&lab).iter().map(u64::to_string).collect();
+    println!("{}", line.trim());
+    println!("{}", inodes.join(" "));
+    thread::sleep(Duration::from_secs(1000));
+}
+
+pub fn killed() {
+    let before = Fingerprint::take();
+    let mut owner = again("owner").spawn().unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let mut numbers = || -> Vec<u64> {
+        let line = lines.next().expect("the owner tells").unwrap();
+        line.split(' ').map(|word| word.parse().unwrap()).collect()
+    };
+    let (programs, inodes) = (numbers(), numbers());
+    assert_eq!((programs.len(), inodes.len()), (2, 6));
+    let running = |&pid: &u64| alive(pid.try_into().unwrap());
+    assert!(programs.iter().all(running));
+    assert!(inodes.iter().all(|&inode| holders(inode) > 0));
+
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    wait_until("its program and that one's child are dead", || !programs.iter().any(running));
+    wait_until("its namespaces are empty", || inodes.iter().all(|&inode| holders(inode) == 0));
+    assert_unchanged(&before);
+}
+
+pub fn needs_leave_nothing() {
+    let before = Fingerprint::take();
+    for &need in Need::ALL {
+        match check(need) {
+            Ok(found) => assert!(!found.detail.is_empty(), "{need}"),
+            Err(missing) => {
+                assert_eq!((missing.what.as_str(), missing.how.as_str()), (need.name(), need.how()))
+            }
+        }
+    }
+    // Against evidence of another kind.
+    let in_kernel =
+        Namespace::create("test").unwrap().run(|| std::fs::exists("/proc/thread-self/net/ip_vs").unwrap());
+    assert_eq!(check(Need::IpVs).is_ok(), in_kernel);
+    assert!(check(Need::Root).is_ok());
+    assert_unchanged(&before);
+}
+
+fn needs() {
+    for &need in Need::ALL {
+        match check(need) {
+            Ok(found) => println!("found {need}: {}", found.detail),
+            Err(missing) => println!("missing {missing}"),
+        }
+    }
+}
+
+pub fn ordinary_user() {
+    let output = again("needs").uid(65534).gid(65534).env_remove("PATH").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert_eq!(text.lines().count(), Need::ALL.len(), "{text}");
+    assert!(
+        text.starts_with(
+            "missing root is missing: this process (uid 65534) lacks CAP_NET_ADMIN and CAP_SYS_ADMIN; "
+        ),
+        "{text}"
+    );
+    assert!(!text.contains("found"), "{text}");
+}
