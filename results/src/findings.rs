@@ -1,0 +1,96 @@
+//! What the lookups of each mode say about scale: the two ends, the slope, a cautious verdict.
+
+use std::collections::BTreeMap;
+
+use crate::groups::{Group, GroupKey, Groups};
+use crate::names::{is_control, metric, position, workload};
+use crate::stats::{Bootstrap, Observation, Slope, slope};
+
+/// Below this many blocks no verdict is given.
+const VERDICT_BLOCKS: usize = 3;
+/// A rise that stays under this share of the cost at the first Service, over the whole range, is called flat.
+const FLAT_SHARE: f64 = 0.1;
+
+/// What the slope of one mode says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// Mode.
+    pub mode: String,
+    /// Smallest and largest scale measured, each with the lookup's median there.
+    pub ends: [(u32, f64); 2],
+    /// The line through positions, if at least two positions were measured.
+    pub slope: Option<Slope>,
+    /// Words: rising, flat, undecided, or why there is no verdict.
+    pub verdict: String,
+}
+
+/// One finding per proxy mode with measured lookups, at the endpoint count with the most cells.
+pub fn findings(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Finding> {
+    let mut modes: BTreeMap<(usize, &str), BTreeMap<u32, Vec<(&GroupKey<'_>, &Group<'_>)>>> = BTreeMap::new();
+    for (key, group) in groups.of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET) {
+        if !is_control(key.mode) && !group.measured.is_empty() {
+            let mode = (crate::names::mode_rank(key.mode), key.mode);
+            modes.entry(mode).or_default().entry(key.endpoints).or_default().push((key, group));
+        }
+    }
+    let mut findings = Vec::new();
+    for ((_, mode), by_endpoints) in modes {
+        let Some((_, cells)) =
+            by_endpoints.into_iter().max_by_key(|(endpoints, cells)| (cells.len(), *endpoints))
+        else {
+            continue;
+        };
+        let headline = [position::LAST, position::NONE, position::UNIFORM, position::MIDDLE, position::FIRST];
+        let Some(at) = headline.iter().find(|at| cells.iter().any(|(key, _)| key.position == **at)) else {
+            continue;
+        };
+        let mut ends = cells.iter().filter(|(key, _)| key.position == *at).filter_map(|(key, group)| {
+            Some((key.services, group.estimate(bootstrap, |row| row.p50)?.median))
+        });
+        let Some(first) = ends.next() else { continue };
+        let last = ends.last().unwrap_or(first);
+        let slope = slope(&observations(&cells));
+        let verdict = verdict(slope.as_ref());
+        findings.push(Finding { mode: mode.to_owned(), ends: [first, last], slope, verdict });
+    }
+    findings
+}
+
+/// Positions first, middle and last of every scale, counted in Services from 1.
+fn observations(cells: &[(&GroupKey<'_>, &Group<'_>)]) -> Vec<Observation> {
+    let mut all = Vec::new();
+    let mut blocks = BTreeMap::new();
+    for (key, group) in cells {
+        let x = match key.position {
+            position::FIRST => 1.0,
+            position::MIDDLE => (f64::from(key.services) / 2.0).max(1.0),
+            position::LAST => f64::from(key.services),
+            _ => continue,
+        };
+        for (block, y) in group.per_block(|row| row.p50) {
+            let next = blocks.len() as u32;
+            let block = *blocks.entry(block).or_insert(next);
+            all.push(Observation { block, x, y });
+        }
+    }
+    all
+}
+
+fn verdict(slope: Option<&Slope>) -> String {
+    let Some(slope) = slope else { return "no slope: fewer than two positions were measured".to_owned() };
+    let Some(interval) = slope.interval.filter(|_| slope.n >= VERDICT_BLOCKS) else {
+        let blocks = if slope.n == 1 { "1 block".to_owned() } else { format!("{} blocks", slope.n) };
+        return format!("no verdict from {blocks}: at least {VERDICT_BLOCKS} are needed");
+    };
+    let span = slope.range.1 - slope.range.0;
+    let allowed = FLAT_SHARE * slope.intercept.max(0.0);
+    if interval.high.abs().max(interval.low.abs()) * span < allowed {
+        "flat: changes by less than 10% over the whole range".to_owned()
+    } else if interval.low > 0.0 {
+        "rising with the position in the list".to_owned()
+    } else if interval.high < 0.0 {
+        "falling, which no lookup should: look for drift or a changing machine".to_owned()
+    } else {
+        "undecided: the interval includes zero, and more than 10% over the range".to_owned()
+    }
+}

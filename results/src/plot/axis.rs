@@ -1,0 +1,99 @@
+//! Logarithmic axes with ticks at 1, 2, 5 or at decades.
+
+/// A logarithmic axis between two positive bounds, mapped to pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct LogAxis {
+    low: f64,
+    high: f64,
+}
+
+impl LogAxis {
+    /// The smallest 1-2-5 bounds around the positive finite `values`, with a little room; 1 to 10 if there are
+    /// none.
+    pub fn around(values: impl IntoIterator<Item = f64>) -> Self {
+        match extremes(values) {
+            None => LogAxis { low: 1.0, high: 10.0 },
+            Some((low, high)) => LogAxis { low: step_down(low / 1.12), high: step_up(high * 1.15) },
+        }
+    }
+
+    /// Bounds a little outside the positive finite `values`.
+    pub fn close(values: impl IntoIterator<Item = f64>) -> Self {
+        match extremes(values) {
+            None => LogAxis { low: 1.0, high: 10.0 },
+            Some((low, high)) if low == high => LogAxis { low: low / 2.0, high: high * 2.0 },
+            Some((low, high)) => {
+                let room = (high / low).powf(0.04);
+                LogAxis { low: low / room, high: high * room }
+            }
+        }
+    }
+
+    /// Where `value` lies between the bounds: 0 to 1. Zero and less lie on the lower bound.
+    pub fn share(self, value: f64) -> f64 {
+        if value <= 0.0 {
+            return 0.0;
+        }
+        ((value / self.low).ln() / (self.high / self.low).ln()).clamp(0.0, 1.0)
+    }
+
+    /// At most `limit` ticks, roughly: 1-2-5 steps if they fit, else decades, else every few decades.
+    pub fn ticks(self, limit: usize) -> Vec<f64> {
+        let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
+        for (steps, every) in [(&[1.0, 2.0, 5.0][..], 1), (&[1.0], 1), (&[1.0], 2), (&[1.0], 3), (&[1.0], 6)]
+        {
+            let ticks: Vec<f64> = decades
+                .clone()
+                .filter(|power| power % every == 0)
+                .flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)))
+                .filter(|tick| (self.low * 0.999..=self.high * 1.001).contains(tick))
+                .collect();
+            if ticks.len() <= limit {
+                return ticks;
+            }
+        }
+        Vec::new()
+    }
+}
+
+fn extremes(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
+    let positive = values.into_iter().filter(|value| value.is_finite() && *value > 0.0);
+    positive.fold(None, |range, value| match range {
+        None => Some((value, value)),
+        Some((low, high)) => Some((value.min(low), value.max(high))),
+    })
+}
+
+fn step_down(value: f64) -> f64 {
+    let decade = 10_f64.powf(value.log10().floor());
+    decade * [5.0, 2.0].into_iter().find(|step| step * decade <= value).unwrap_or(1.0)
+}
+
+fn step_up(value: f64) -> f64 {
+    let decade = 10_f64.powf(value.log10().floor());
+    decade * [1.0, 2.0, 5.0].into_iter().find(|step| step * decade >= value).unwrap_or(10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_round_and_hold_the_values() {
+        let axis = LogAxis::around([1_500.0, 31_000.0]);
+        assert_eq!(axis, LogAxis { low: 1_000.0, high: 50_000.0 });
+        assert_eq!(axis.ticks(9), [1e3, 2e3, 5e3, 1e4, 2e4, 5e4]);
+        assert_eq!(axis.ticks(3), [1e3, 1e4]);
+        assert!(axis.share(1_500.0) > 0.0 && axis.share(31_000.0) < 1.0);
+    }
+
+    #[test]
+    fn nothing_positive_is_still_an_axis() {
+        for values in [vec![], vec![0.0], vec![f64::NAN, -1.0]] {
+            let axis = LogAxis::around(values);
+            assert_eq!((axis.share(0.0), axis.share(f64::NAN).is_nan(), axis.ticks(9).len()), (0.0, true, 4));
+        }
+        assert_eq!(LogAxis::close([7.0]).share(7.0), 0.5);
+        assert!(!LogAxis::around([1.0, u64::MAX as f64]).ticks(8).is_empty());
+    }
+}

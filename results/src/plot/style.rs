@@ -1,0 +1,55 @@
+//! How modes look: Okabe-Ito colours, and markers and dashes so that black and white suffice.
+
+use plotters::style::RGBColor;
+
+use crate::names::{CONTROLS, PROXY_MODES};
+
+/// Marker shapes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker {
+    Dot,
+    Circle,
+    Square,
+    Triangle,
+    Diamond,
+    DownTriangle,
+}
+
+/// The look of one mode.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    pub colour: RGBColor,
+    /// The same hue, dark enough for text on white.
+    pub text: RGBColor,
+    pub marker: Marker,
+    /// Dash and gap in pixels; None is solid.
+    pub dash: Option<(f64, f64)>,
+    pub width: u32,
+}
+
+pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+pub(super) const SOFT: RGBColor = RGBColor(0x59, 0x59, 0x59);
+pub(super) const GRID: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
+pub(super) const FRAME: RGBColor = RGBColor(0xa8, 0xa8, 0xa8);
+pub(super) const LIMIT: RGBColor = RGBColor(0xb0, 0x00, 0x20);
+pub(super) const WHITE: RGBColor = RGBColor(0xff, 0xff, 0xff);
+
+/// The look of `mode`; unknown modes share two spare colours.
+pub(super) fn style(mode: &str) -> Style {
+    if let Some(index) = CONTROLS.iter().position(|name| *name == mode) {
+        let (grey, dash) = [(0x9a, (3.0, 6.0)), (0x78, (9.0, 6.0)), (0x55, (15.0, 5.0))][index];
+        let colour = RGBColor(grey, grey, grey);
+        return Style { colour, text: SOFT, marker: Marker::Dot, dash: Some(dash), width: 2 };
+    }
+    let (colour, marker) = match PROXY_MODES.iter().position(|name| *name == mode) {
+        Some(0) => (RGBColor(213, 94, 0), Marker::Circle),
+        Some(1) => (RGBColor(230, 159, 0), Marker::Square),
+        Some(2) => (RGBColor(0, 114, 178), Marker::Triangle),
+        Some(3) => (RGBColor(0, 158, 115), Marker::Diamond),
+        _ if mode.len() % 2 == 0 => (RGBColor(204, 121, 167), Marker::DownTriangle),
+        _ => (RGBColor(86, 180, 233), Marker::DownTriangle),
+    };
+    let darken = |channel: u8| (f64::from(channel) * 0.72) as u8;
+    let text = RGBColor(darken(colour.0), darken(colour.1), darken(colour.2));
+    Style { colour, text, marker, dash: None, width: 3 }
+}

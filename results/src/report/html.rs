@@ -1,0 +1,148 @@
+//! `report.html`: one file, no network, no script; light and dark, phone and paper.
+
+use super::{Chapter, Pages, how_to_read, sentence};
+use crate::environment::Environment;
+use crate::record::Clock;
+use crate::tables::Table;
+use crate::text::{Quantity, escape_html, thousands};
+
+const STYLE: &str = include_str!("style.css");
+
+pub(super) fn page(pages: &Pages<'_>) -> String {
+    let environment = pages.environment;
+    let question = if environment.question.is_empty() { "svcbench report" } else { &environment.question };
+    let question = escape_html(question);
+    let mut out = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{question}</title>\n\
+         <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{question}</h1>\n"
+    );
+    out += &format!("<p class=\"soft\">{}</p>\n", escape_html(&environment.caption()));
+    let [measured, failed, skipped] = pages.tally.map(thousands);
+    out += &format!("<p>Rows: {measured} measured, {failed} failed, {skipped} skipped.</p>\n");
+    for chapter in &pages.chapters {
+        push_chapter(&mut out, chapter, pages.chapters.len() > 1);
+    }
+    if pages.chapters.is_empty() {
+        out += "<p>The run has no rows yet.</p>\n";
+    }
+    if pages.worlds_left_out > 0 {
+        out += &format!("<p>{} more kernels or clocks are in records.csv only.</p>\n", pages.worlds_left_out);
+    }
+    push_passport(&mut out, environment);
+    if let Some(sweep) = pages.sweep {
+        // Line breaks matter here, so each line is escaped by itself.
+        let lines: Vec<_> = sweep.lines().map(escape_html).collect();
+        out += &format!(
+            "<h2>Sweep</h2>\n<div class=\"scroll\" tabindex=\"0\"><pre>{}</pre></div>\n",
+            lines.join("\n")
+        );
+    }
+    out += "</main>\n</body>\n</html>\n";
+    out
+}
+
+fn push_chapter(out: &mut String, chapter: &Chapter<'_>, several: bool) {
+    if several {
+        *out += &format!("<h2>{}</h2>\n", escape_html(&chapter.heading));
+    }
+    if chapter.clock == Clock::Instructions {
+        *out += "<p>Figures are guest instructions, not time: this clock gives the same figure on any host.</p>\n";
+    }
+    *out += "<h2>In short</h2>\n";
+    if chapter.findings.is_empty() {
+        *out += "<p>No lookup was measured.</p>\n";
+    } else {
+        *out += "<ul>\n";
+        for finding in &chapter.findings {
+            let sentence = sentence(chapter.groups, finding);
+            *out += &format!("<li><b>{}</b>: {}</li>\n", escape_html(&finding.mode), escape_html(&sentence));
+        }
+        *out += &format!("</ul>\n<p class=\"soft\">{}</p>\n", escape_html(&chapter.headline.remark));
+    }
+    if !chapter.lost.rows.is_empty() {
+        *out += "<p>Some cells failed or were skipped: see the table of reasons below.</p>\n";
+    }
+    for (name, svg) in &chapter.figures {
+        *out += &format!(
+            "<figure>\n{svg}<figcaption><b>How to read this.</b> {}</figcaption>\n</figure>\n",
+            escape_html(how_to_read(name))
+        );
+    }
+    for table in &chapter.tables {
+        push_table(out, table);
+    }
+    if !chapter.lost.rows.is_empty() {
+        push_table(out, &chapter.lost);
+    }
+}
+
+fn push_table(out: &mut String, table: &Table) {
+    *out += &format!(
+        "<h3>{}</h3>\n<p class=\"soft\">{}</p>\n",
+        escape_html(&table.title),
+        escape_html(&table.remark)
+    );
+    *out += "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>";
+    let class = |index: usize| if index < table.left { "" } else { " class=\"n\"" };
+    for (index, column) in table.columns.iter().enumerate() {
+        *out += &format!("<th{}>{}</th>", class(index), escape_html(column));
+    }
+    *out += "</tr></thead>\n<tbody>\n";
+    for row in &table.rows {
+        *out += "<tr>";
+        for (index, cell) in row.iter().enumerate() {
+            *out += &format!("<td{}>{}</td>", class(index), escape_html(cell));
+        }
+        *out += "</tr>\n";
+    }
+    *out += "</tbody>\n</table></div>\n";
+}
+
+fn push_passport(out: &mut String, environment: &Environment) {
+    let optional = |value: Option<u64>, unit: &str| {
+        value.map_or_else(String::new, |v| format!("{} {unit}", thousands(v)))
+    };
+    let mut facts = vec![
+        ("run", environment.run.clone()),
+        ("started", environment.started.clone()),
+        (
+            "elapsed",
+            environment.elapsed_seconds.map_or_else(String::new, |s| Quantity::Duration.show(s * 1e9)),
+        ),
+        ("seed", environment.seed.to_string()),
+        ("svcbench", environment.tool_version.clone()),
+        ("kube-proxy planned", environment.kube_proxy.clone()),
+        ("kernel", environment.kernel.clone()),
+        ("kernel version", environment.kernel_version.clone()),
+        ("kernel command line", environment.command_line.clone()),
+        ("machine", environment.machine.clone()),
+        ("processor", environment.cpu_model.clone()),
+        ("cores", thousands(environment.cores)),
+        ("memory", Quantity::Bytes.show(environment.memory_bytes as f64)),
+        ("virtualisation", environment.virtualisation.clone()),
+        ("governor", environment.governor.clone()),
+        ("SMT", environment.smt.clone()),
+        ("measuring core", environment.measuring_core.map_or_else(String::new, |core| core.to_string())),
+        ("load average", environment.load_average.clone()),
+        ("timer overhead", optional(environment.timer_overhead_ns, "ns")),
+        ("steal", optional(environment.steal_ticks, "ticks")),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect::<Vec<_>>();
+    for (prefix, map) in [
+        ("program ", &environment.programs),
+        ("sysctl ", &environment.sysctls),
+        ("mitigation ", &environment.mitigations),
+    ] {
+        facts.extend(map.iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone())));
+    }
+    *out += "<h2>Environment</h2>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<tbody>\n";
+    for (name, value) in facts {
+        let value = if value.is_empty() { "unknown".to_owned() } else { escape_html(&value) };
+        *out += &format!("<tr><th>{}</th><td class=\"wrap\">{value}</td></tr>\n", escape_html(&name));
+    }
+    *out += "</tbody>\n</table></div>\n";
+}

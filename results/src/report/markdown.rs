@@ -1,0 +1,70 @@
+//! `summary.md`: the headline for a CI log or a pull request.
+
+use super::{Pages, sentence};
+use crate::tables::Table;
+use crate::text::{escape_markdown, shorten, thousands};
+
+/// Reasons listed before the rest is only counted.
+const MOST_REASONS: usize = 40;
+
+pub(super) fn summary(pages: &Pages<'_>) -> String {
+    let [measured, failed, skipped] = pages.tally.map(thousands);
+    let environment = pages.environment;
+    let question = if environment.question.is_empty() { "svcbench" } else { &environment.question };
+    let mut out = format!("# {}\n\n", escape_markdown(question));
+    let caption = environment.caption();
+    if !caption.is_empty() {
+        out += &format!("{}\n\n", escape_markdown(&caption));
+    }
+    out += &format!("Rows: {measured} measured, {failed} failed, {skipped} skipped.\n");
+    for chapter in &pages.chapters {
+        if pages.chapters.len() > 1 {
+            out += &format!("\n## {}\n", escape_markdown(&chapter.heading));
+        }
+        if chapter.findings.is_empty() {
+            out += "\nNo lookup was measured.\n";
+        } else {
+            out += "\n";
+            for finding in &chapter.findings {
+                let sentence = sentence(chapter.groups, finding);
+                out += &format!("- **{}**: {}\n", escape_markdown(&finding.mode), escape_markdown(&sentence));
+            }
+            push_table(&mut out, &chapter.headline, usize::MAX);
+        }
+        for table in chapter
+            .tables
+            .iter()
+            .filter(|table| table.title == "Rule sync" || table.title == "The xtables lock")
+        {
+            push_table(&mut out, table, MOST_REASONS);
+        }
+        if !chapter.lost.rows.is_empty() {
+            push_table(&mut out, &chapter.lost, MOST_REASONS);
+        }
+    }
+    if pages.chapters.is_empty() {
+        out += "\nThe run has no rows yet.\n";
+    }
+    if pages.worlds_left_out > 0 {
+        out += &format!("\n{} more kernels or clocks are in records.csv only.\n", pages.worlds_left_out);
+    }
+    out
+}
+
+fn push_table(out: &mut String, table: &Table, most: usize) {
+    let line = |cells: &[String]| {
+        let cells: Vec<_> = cells.iter().map(|cell| escape_markdown(&shorten(cell, 200))).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    *out += &format!("\n### {}\n\n{}\n\n", escape_markdown(&table.title), escape_markdown(&table.remark));
+    *out += &line(&table.columns);
+    let rules: Vec<_> =
+        (0..table.columns.len()).map(|i| if i < table.left { "---" } else { "---:" }).collect();
+    *out += &format!("| {} |\n", rules.join(" | "));
+    for row in table.rows.iter().take(most) {
+        *out += &line(row);
+    }
+    if table.rows.len() > most {
+        *out += &format!("\n… and {} more rows in report.html.\n", table.rows.len() - most);
+    }
+}

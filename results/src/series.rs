@@ -1,0 +1,434 @@
+//! Rows to series: what each figure shows, as pure data, before anything is drawn.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::groups::{Group, GroupKey, Groups};
+use crate::names::{is_control, metric, position, workload};
+use crate::record::{Clock, Record, Status, Unit};
+use crate::stats::{Bootstrap, Estimate};
+use crate::text::{Quantity, printable, shorten, thousands};
+
+/// One figure: panels side by side under a common title and legend.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// File name without extension.
+    pub name: &'static str,
+    /// The quantity, in words.
+    pub title: String,
+    /// What the points are.
+    pub subtitle: String,
+    /// Panels, left to right.
+    pub panels: Vec<Panel>,
+    /// What is missing, and why; one line each.
+    pub notes: Vec<String>,
+}
+
+/// One pair of axes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Panel {
+    /// Heading.
+    pub heading: String,
+    /// The horizontal axis.
+    pub x: XAxis,
+    /// The vertical axis.
+    pub quantity: Quantity,
+    /// Lines, in legend order.
+    pub lines: Vec<Line>,
+    /// Cells without a figure.
+    pub gaps: Vec<Gap>,
+    /// Horizontal reference lines: value and label.
+    pub limits: Vec<(f64, String)>,
+    /// Crosses with a label, such as timeouts.
+    pub crosses: Vec<Cross>,
+    /// Why there is nothing to draw; empty if there is something.
+    pub empty: String,
+}
+
+/// The horizontal axis of a panel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum XAxis {
+    /// Number of Services, logarithmic.
+    Services,
+    /// Named positions; x is the index.
+    Names(Vec<&'static str>),
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Mode.
+    pub mode: String,
+    /// Secondary lines (a tail beside its median) are thin, dashed and without interval bars.
+    pub secondary: bool,
+    /// A control measured at one scale only: drawn across the panel.
+    pub level: bool,
+    /// Points, left to right.
+    pub points: Vec<Point>,
+}
+
+/// One point: the median over blocks, its interval and the number of blocks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// Services, or the index of a name.
+    pub x: f64,
+    /// In the panel's quantity.
+    pub y: Estimate,
+}
+
+/// A cell that has no figure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gap {
+    /// Mode.
+    pub mode: String,
+    /// Services.
+    pub x: f64,
+}
+
+/// A labelled cross.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cross {
+    /// Mode.
+    pub mode: String,
+    /// Services.
+    pub x: f64,
+    /// In the panel's quantity.
+    pub y: f64,
+    /// Text beside it.
+    pub label: String,
+}
+
+const HEADLINE_POSITIONS: [&str; 6] =
+    [position::LAST, position::NONE, position::UNIFORM, position::MIDDLE, position::FIRST, position::MISS];
+/// Explains the hollow markers.
+const GAPS: &str = "Hollow markers on the upper edge are cells without a figure:";
+const PARTIAL_SYNCS: [(&str, &str); 4] = [
+    (workload::PARTIAL_SYNC_REPLACE_ENDPOINT, "endpoint replaced"),
+    (workload::PARTIAL_SYNC_ADD_SERVICE, "Service added"),
+    (workload::PARTIAL_SYNC_REMOVE_SERVICE, "Service removed"),
+    (workload::PARTIAL_SYNC_NOOP, "nothing changed"),
+];
+
+/// All figures of one world, in report order: lookup, sync, lock, connect.
+pub fn figures(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Figure> {
+    vec![
+        lookup(groups, bootstrap),
+        sync(groups, bootstrap),
+        lock(groups, bootstrap),
+        connect(groups, bootstrap),
+    ]
+}
+
+fn p50(row: &Record) -> Option<u64> {
+    row.p50
+}
+
+fn p99(row: &Record) -> Option<u64> {
+    row.p99
+}
+
+fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
+    let (probe, first) = (workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET);
+    let chosen = Chosen::new(groups, probe, first);
+    let mut scale = chosen.panel(groups, "Last Service in the list");
+    scale.lines = chosen.lines(bootstrap, p50, false);
+    let mut by_position = position_panel(groups, bootstrap, &chosen);
+    by_position.gaps.clear();
+    Figure {
+        name: "lookup",
+        title: format!("Lookup: first packet of a new flow, {}", unit_words(groups)),
+        subtitle: format!("p50 of each block, median over blocks with 95% interval{}", chosen.scope()),
+        notes: notes(groups, &[(probe, first)]),
+        panels: vec![scale, by_position],
+    }
+}
+
+/// Lookup against position, at the largest scale that every measured proxy mode reached.
+fn position_panel(groups: &Groups<'_>, bootstrap: &mut Bootstrap, chosen: &Chosen<'_>) -> Panel {
+    const NAMES: [&str; 4] = [position::FIRST, position::MIDDLE, position::LAST, position::MISS];
+    let mut reached: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
+    let rows = groups.of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET);
+    let rows = rows.filter(|(key, _)| chosen.wants(key));
+    for (key, group) in rows.clone() {
+        if !is_control(key.mode) && NAMES.contains(&key.position) && !group.measured.is_empty() {
+            reached.entry(key.services).or_default().insert(key.mode);
+        }
+    }
+    let most = reached.values().map(BTreeSet::len).max().unwrap_or(0);
+    let common = reached.iter().rev().find(|(_, modes)| modes.len() == most).map(|(services, _)| *services);
+    let heading = common.map_or_else(
+        || "By position in the list".to_owned(),
+        |services| format!("By position, {} Services", thousands(services)),
+    );
+    let mut panel = chosen.panel(groups, &heading);
+    panel.x = XAxis::Names(NAMES.to_vec());
+    let mut lines: Vec<Line> = Vec::new();
+    for (key, group) in rows.filter(|(key, _)| Some(key.services) == common) {
+        let Some(index) = NAMES.iter().position(|name| *name == key.position) else { continue };
+        let Some(y) = group.estimate(bootstrap, p50) else { continue };
+        let point = Point { x: index as f64, y };
+        match lines.last_mut().filter(|line| line.mode == key.mode) {
+            Some(line) => line.points.push(point),
+            None => lines.push(Line {
+                mode: key.mode.to_owned(),
+                secondary: false,
+                level: false,
+                points: vec![point],
+            }),
+        }
+    }
+    for line in &mut lines {
+        line.points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        line.points.dedup_by(|a, b| a.x == b.x);
+    }
+    // Controls without positions are levels to read the modes against.
+    for control in chosen.lines(bootstrap, p50, false) {
+        let absent = lines.iter().all(|line| line.mode != control.mode);
+        let Some(last) = control.points.last().filter(|_| absent && is_control(&control.mode)) else {
+            continue;
+        };
+        lines.push(Line { level: true, points: vec![Point { x: 0.0, y: last.y }], ..control.clone() });
+    }
+    panel.lines = lines;
+    panel
+}
+
+fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
+    let measured = |name: &str| groups.of(name, metric::APPLY).any(|(_, group)| !group.measured.is_empty());
+    let partial = PARTIAL_SYNCS.iter().find(|(name, _)| measured(name)).unwrap_or(&PARTIAL_SYNCS[0]);
+    let shown = [
+        (workload::FULL_SYNC_COLD, "Full sync, empty kernel".to_owned()),
+        (partial.0, format!("Partial sync: {}", partial.1)),
+        (workload::APPEND, "Append: one rule or element".to_owned()),
+    ];
+    let mut scope = String::new();
+    let mut panels = Vec::new();
+    for (name, heading) in &shown {
+        let chosen = Chosen::new(groups, name, metric::APPLY);
+        if scope.is_empty() {
+            scope = chosen.scope();
+        }
+        let mut panel = chosen.panel(groups, heading);
+        panel.lines = chosen.lines(bootstrap, p50, false);
+        panels.push(panel);
+    }
+    let sources: Vec<_> = shown.iter().map(|(name, _)| (*name, metric::APPLY)).collect();
+    Figure {
+        name: "sync",
+        title: format!("Rule sync: applying the rules to the kernel, {}", unit_words(groups)),
+        subtitle: format!("p50 of each block, median over blocks with 95% interval{scope}"),
+        notes: notes(groups, &sources),
+        panels,
+    }
+}
+
+fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
+    let name = workload::XTABLES_LOCK;
+    let sources = [(name, metric::LOCK_WAIT), (name, metric::CONTENDER_OPERATION)];
+    let headings = ["Waiting for the xtables lock", "One contending “iptables -w 5” command"];
+    let timeouts = Chosen::new(groups, name, metric::LOCK_TIMEOUTS);
+    let mut scope = String::new();
+    let mut panels = Vec::new();
+    for ((name, metric), heading) in sources.into_iter().zip(headings) {
+        let chosen = Chosen::new(groups, name, metric);
+        if scope.is_empty() {
+            scope = chosen.scope();
+        }
+        let mut panel = chosen.panel(groups, heading);
+        panel.lines = chosen.lines(bootstrap, p50, false);
+        panel.lines.extend(chosen.lines(bootstrap, p99, true));
+        if groups.world.clock == Clock::Wall && !panel.lines.is_empty() {
+            panel.limits.push((5e9, "5 s: “-w 5” gives up (× timeouts)".to_owned()));
+            for (mode, services, group) in timeouts.cells() {
+                let total: u64 = group.measured.iter().filter_map(|row| row.p50).fold(0, u64::saturating_add);
+                if total > 0 && panel.lines.iter().any(|line| line.mode == mode) {
+                    let label = thousands(total);
+                    panel.crosses.push(Cross {
+                        mode: mode.to_owned(),
+                        x: f64::from(services),
+                        y: 5e9,
+                        label,
+                    });
+                }
+            }
+        }
+        panels.push(panel);
+    }
+    Figure {
+        name: "lock",
+        title: format!("The xtables lock under contention, {}", unit_words(groups)),
+        subtitle: format!("p50 (solid) and p99 (thin, dashed), median over blocks{scope}"),
+        notes: notes(groups, &sources),
+        panels,
+    }
+}
+
+fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
+    let name = workload::TCP_CRR;
+    let response = Chosen::new(groups, name, metric::RESPONSE_TIME);
+    let mut time = response.panel(groups, "Response time from the intended start");
+    time.lines = response.lines(bootstrap, p50, false);
+    time.lines.extend(response.lines(bootstrap, p99, true));
+    let rate = Chosen::new(groups, name, metric::TRANSACTIONS_PER_SECOND);
+    let mut per_second = rate.panel(groups, "Transactions per second");
+    per_second.quantity = Quantity::Rate;
+    per_second.lines = rate.lines(bootstrap, p50, false);
+    Figure {
+        name: "connect",
+        title: format!("New TCP connections: tcp_crr, {}", unit_words(groups)),
+        subtitle: format!("p50 (solid) and p99 (thin, dashed), median over blocks{}", response.scope()),
+        notes: notes(groups, &[(name, metric::RESPONSE_TIME), (name, metric::TRANSACTIONS_PER_SECOND)]),
+        panels: vec![time, per_second],
+    }
+}
+
+fn unit_words(groups: &Groups<'_>) -> &'static str {
+    match groups.world.clock {
+        Clock::Wall => "wall time",
+        Clock::Instructions => "guest instructions",
+    }
+}
+
+/// The groups that a panel over Services shows: one position, endpoint count and contender count per mode.
+struct Chosen<'a> {
+    workload: String,
+    metric: String,
+    endpoints: Option<u32>,
+    contenders: Option<u32>,
+    cells: BTreeMap<(usize, &'a str), BTreeMap<u32, &'a Group<'a>>>,
+}
+
+impl<'a> Chosen<'a> {
+    /// The endpoint count with the most groups wins, the larger one on a tie; of contender counts the largest.
+    /// Controls may have been measured without Services, so their endpoint and contender counts do not matter.
+    fn new(groups: &'a Groups<'a>, workload: &'a str, metric: &'a str) -> Self {
+        let rows = groups.of(workload, metric);
+        let modes = rows.clone().filter(|(key, _)| !is_control(key.mode));
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for (key, _) in modes.clone() {
+            *counts.entry(key.endpoints).or_default() += 1;
+        }
+        let endpoints =
+            counts.into_iter().max_by_key(|(endpoints, count)| (*count, *endpoints)).map(|(e, _)| e);
+        let contenders = modes.map(|(key, _)| key.contenders).max();
+        let (workload, metric) = (workload.to_owned(), metric.to_owned());
+        let mut chosen = Chosen { workload, metric, endpoints, contenders, cells: BTreeMap::new() };
+        let rank =
+            |name: &str| HEADLINE_POSITIONS.iter().position(|known| *known == name).unwrap_or(usize::MAX);
+        let mut best: BTreeMap<&str, usize> = BTreeMap::new();
+        for (key, _) in rows.clone().filter(|(key, _)| chosen.wants(key)) {
+            let seen = best.entry(key.mode).or_insert(usize::MAX);
+            *seen = rank(key.position).min(*seen);
+        }
+        for (key, group) in rows {
+            if chosen.wants(key) && best.get(key.mode) == Some(&rank(key.position)) {
+                let mode = (crate::names::mode_rank(key.mode), key.mode);
+                chosen.cells.entry(mode).or_default().insert(key.services, group);
+            }
+        }
+        chosen
+    }
+
+    fn wants(&self, key: &GroupKey<'_>) -> bool {
+        is_control(key.mode)
+            || (Some(key.endpoints) == self.endpoints && Some(key.contenders) == self.contenders)
+    }
+
+    fn cells(&self) -> impl Iterator<Item = (&'a str, u32, &'a Group<'a>)> {
+        self.cells.iter().flat_map(|((_, mode), cells)| {
+            cells.iter().map(move |(services, group)| (*mode, *services, *group))
+        })
+    }
+
+    fn lines(
+        &self,
+        bootstrap: &mut Bootstrap,
+        field: fn(&Record) -> Option<u64>,
+        secondary: bool,
+    ) -> Vec<Line> {
+        let mut lines: Vec<Line> = Vec::new();
+        for (mode, services, group) in self.cells() {
+            let Some(y) = group.estimate(bootstrap, field) else { continue };
+            let point = Point { x: f64::from(services), y };
+            match lines.last_mut().filter(|line| line.mode == mode) {
+                Some(line) => line.points.push(point),
+                None => {
+                    lines.push(Line { mode: mode.to_owned(), secondary, level: false, points: vec![point] })
+                }
+            }
+        }
+        for line in &mut lines {
+            line.level = is_control(&line.mode) && line.points.len() == 1;
+            // Nothing but a level can be shown for 0 Services on a logarithmic axis.
+            if !line.level {
+                line.points.retain(|point| point.x > 0.0);
+            }
+        }
+        lines.retain(|line| !line.points.is_empty());
+        lines
+    }
+
+    fn panel(&self, groups: &Groups<'_>, heading: &str) -> Panel {
+        let gap = |(mode, services, group): (&str, u32, &Group<'_>)| {
+            let missing = group.measured.is_empty() && services > 0;
+            missing.then(|| Gap { mode: mode.to_owned(), x: f64::from(services) })
+        };
+        let reason = self.cells().flat_map(|(_, _, group)| &group.lost).next();
+        let empty = reason.map_or_else(
+            || format!("this run has no rows of {} {}", self.workload, self.metric),
+            |row| format!("{} — {}", row.status, row.note),
+        );
+        Panel {
+            heading: heading.to_owned(),
+            x: XAxis::Services,
+            quantity: groups.quantity(Unit::Ns),
+            lines: Vec::new(),
+            gaps: self.cells().filter_map(gap).collect(),
+            limits: Vec::new(),
+            crosses: Vec::new(),
+            empty: shorten(&printable(&empty), 120),
+        }
+    }
+
+    fn scope(&self) -> String {
+        let mut scope = String::new();
+        if let Some(endpoints) = self.endpoints.filter(|count| *count > 0) {
+            scope += &format!(
+                " · {} endpoint{} per Service",
+                thousands(endpoints),
+                if endpoints == 1 { "" } else { "s" }
+            );
+        }
+        if let Some(contenders) = self.contenders.filter(|count| *count > 0) {
+            scope +=
+                &format!(" · {} contender{}", thousands(contenders), if contenders == 1 { "" } else { "s" });
+        }
+        scope
+    }
+}
+
+/// Failed and skipped cells behind a figure: one line per mode and reason.
+fn notes(groups: &Groups<'_>, sources: &[(&str, &str)]) -> Vec<String> {
+    let mut reasons: BTreeMap<(usize, &str, Status, &str), BTreeSet<u32>> = BTreeMap::new();
+    let mut measured = BTreeSet::new();
+    for (workload, metric) in sources {
+        for (key, group) in groups.of(workload, metric) {
+            if !group.measured.is_empty() {
+                measured.insert(key.mode);
+            }
+            for row in &group.lost {
+                let reason = (crate::names::mode_rank(key.mode), key.mode, row.status, row.note.as_str());
+                reasons.entry(reason).or_default().insert(key.services);
+            }
+        }
+    }
+    let line = |((_, mode, status, note), services): (&(usize, &str, Status, &str), &BTreeSet<u32>)| {
+        let scales: Vec<_> = services.iter().take(6).map(|services| thousands(*services)).collect();
+        let at = if measured.contains(mode) { format!(" at {}", scales.join("; ")) } else { String::new() };
+        printable(&format!(
+            "{mode}{at}: {status} — {}",
+            if note.is_empty() { "no reason given" } else { note }
+        ))
+    };
+    let lines: Vec<String> = reasons.iter().map(line).collect();
+    if lines.is_empty() { lines } else { [vec![GAPS.to_owned()], lines].concat() }
+}

@@ -1,0 +1,367 @@
+//! The report's tables as pure data: headings and cells of text, made once for HTML and Markdown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::findings::Finding;
+use crate::groups::{Group, GroupKey, Groups};
+use crate::names::{metric, workload};
+use crate::record::{Record, Status};
+use crate::stats::Bootstrap;
+use crate::text::{Quantity, thousands};
+
+/// A table of text; the first `left` columns are names, the rest figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Title.
+    pub title: String,
+    /// How to read it.
+    pub remark: String,
+    /// Column headings.
+    pub columns: Vec<String>,
+    /// Number of leading columns that hold names.
+    pub left: usize,
+    /// Rows; each has as many cells as there are columns.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn new(title: &str, remark: &str, left: usize, columns: &[&str]) -> Self {
+        Table {
+            title: title.to_owned(),
+            remark: remark.to_owned(),
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            left,
+            rows: Vec::new(),
+        }
+    }
+}
+
+const INTERVAL: &str = "Median over blocks, [95% bootstrap interval], n blocks.";
+
+fn p50(row: &Record) -> Option<u64> {
+    row.p50
+}
+
+fn p90(row: &Record) -> Option<u64> {
+    row.p90
+}
+
+fn p99(row: &Record) -> Option<u64> {
+    row.p99
+}
+
+fn max(row: &Record) -> Option<u64> {
+    row.max
+}
+
+/// Slopes in words: one row per finding.
+pub fn headline(groups: &Groups<'_>, findings: &[Finding]) -> Table {
+    let quantity = groups.quantity(crate::record::Unit::Ns);
+    let mut table = Table::new(
+        "Lookup in short",
+        "Lookup of the last Service at the smallest and the largest scale; slope by Theil-Sen over the positions \
+         first, middle and last of every scale, with a 95% bootstrap interval over blocks.",
+        1,
+        &["mode", "at the smallest scale", "at the largest scale", "slope per Service", "blocks", "verdict"],
+    );
+    for finding in findings {
+        let end =
+            |(services, value): (u32, f64)| format!("{} at {}", quantity.show(value), thousands(services));
+        let slope = finding.slope.map_or_else(
+            || "—".to_owned(),
+            |slope| with_interval(quantity, slope.per_service, slope.interval),
+        );
+        let blocks = finding.slope.map_or_else(String::new, |slope| slope.n.to_string());
+        table.rows.push(vec![
+            finding.mode.clone(),
+            end(finding.ends[0]),
+            end(finding.ends[1]),
+            slope,
+            blocks,
+            finding.verdict.clone(),
+        ]);
+    }
+    table
+}
+
+/// Every table of one world, in report order.
+pub fn tables(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Table> {
+    vec![
+        lookup(
+            groups,
+            bootstrap,
+            metric::LOOKUP_FIRST_PACKET,
+            "Lookup, first packet",
+            "What the first packet of a new flow costs.",
+        ),
+        lookup(
+            groups,
+            bootstrap,
+            metric::LOOKUP_ESTABLISHED,
+            "Lookup, established flow (control)",
+            "What a later packet costs: this must stay flat, whatever the mode and scale.",
+        ),
+        sync(groups, bootstrap),
+        lock(groups, bootstrap),
+        connect(groups, bootstrap),
+    ]
+    .into_iter()
+    .filter(|table| !table.rows.is_empty())
+    .collect()
+}
+
+fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap, metric: &str, title: &str, remark: &str) -> Table {
+    let remark = format!("{remark} {INTERVAL}");
+    let mut table = Table::new(
+        title,
+        &remark,
+        4,
+        &["mode", "endpoints", "position", "Services", "p50", "p90", "p99", "n"],
+    );
+    for (key, group) in
+        groups.of(workload::PACKET_PROBE, metric).filter(|(_, group)| !group.measured.is_empty())
+    {
+        let mut row = names(key, true);
+        row.extend([p50, p90, p99].map(|field| cell(groups, key, group, bootstrap, field)));
+        row.push(blocks(group));
+        table.rows.push(row);
+    }
+    table
+}
+
+const SYNCS: [&str; 6] = [
+    workload::FULL_SYNC_COLD,
+    workload::PARTIAL_SYNC_REPLACE_ENDPOINT,
+    workload::PARTIAL_SYNC_ADD_SERVICE,
+    workload::PARTIAL_SYNC_REMOVE_SERVICE,
+    workload::PARTIAL_SYNC_NOOP,
+    workload::APPEND,
+];
+
+const SYNC_METRICS: [&str; 10] = [
+    metric::GENERATE,
+    metric::APPLY,
+    metric::APPLY_CANARY,
+    metric::APPLY_JUMPS,
+    metric::APPLY_LISTING,
+    metric::APPLY_RESTORE,
+    metric::RULES,
+    metric::CHAINS,
+    metric::ELEMENTS,
+    metric::BYTES,
+];
+
+fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    wide(
+        groups,
+        bootstrap,
+        "Rule sync",
+        "Times are p50. A phase that could not be seen is absent, not zero. Full sync, partial sync and append are \
+         different operations and are not comparable with one another.",
+        &SYNCS,
+        &SYNC_METRICS.map(|metric| (metric, p50 as Field, "")),
+    )
+}
+
+const LOCK_COLUMNS: [(&str, Field, &str); 12] = [
+    (metric::LOCK_WAIT, p50, " p50"),
+    (metric::LOCK_WAIT, p99, " p99"),
+    (metric::LOCK_WAIT, max, " max"),
+    (metric::LOCK_HOLD, p50, " p50"),
+    (metric::LOCK_HOLD, p99, " p99"),
+    (metric::LOCK_TIMEOUTS, p50, " per block"),
+    (metric::CONTENDER_OPERATION, p50, " p50"),
+    (metric::CONTENDER_OPERATION, p99, " p99"),
+    (metric::HOLDER_LOCK_WAIT, p50, " p50"),
+    (metric::HOLDER_LOCK_HOLD, p50, " p50"),
+    (metric::HOLDER_FULL_SYNC, p50, " p50"),
+    (metric::HOLDER_PARTIAL_SYNC, p50, " p50"),
+];
+
+fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    wide(
+        groups,
+        bootstrap,
+        "The xtables lock",
+        "Only iptables-legacy takes the lock; the other modes have no wait and no hold, only operations.",
+        &[workload::XTABLES_LOCK],
+        &LOCK_COLUMNS,
+    )
+}
+
+fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    let metrics: [(&str, Field, &str); 3] = [
+        (metric::TRANSACTIONS_PER_SECOND, p50, ""),
+        (metric::RESPONSE_TIME, p50, " p50"),
+        (metric::RESPONSE_TIME, p99, " p99"),
+    ];
+    let remark = "Response time counts from the intended start, so that overload shows.";
+    wide(groups, bootstrap, "New TCP connections", remark, &[workload::TCP_CRR], &metrics)
+}
+
+type Field = fn(&Record) -> Option<u64>;
+
+/// What the rows of a wide table share: workload, mode, endpoints, contenders, position, Services.
+type WideKey<'a> = (usize, usize, &'a str, u32, u32, &'a str, u32);
+
+/// One row per cell, one column per metric and quantile; columns without any figure are left out.
+fn wide(
+    groups: &Groups<'_>,
+    bootstrap: &mut Bootstrap,
+    title: &str,
+    remark: &str,
+    workloads: &[&str],
+    metrics: &[(&str, Field, &str)],
+) -> Table {
+    let mut cells: BTreeMap<WideKey<'_>, (Vec<String>, usize)> = BTreeMap::new();
+    let mut used = BTreeSet::new();
+    for (index, name) in workloads.iter().enumerate() {
+        for (column, (metric, field, _)) in metrics.iter().enumerate() {
+            for (key, group) in groups.of(name, metric).filter(|(_, group)| !group.measured.is_empty()) {
+                let rank = crate::names::mode_rank(key.mode);
+                let at = (index, rank, key.mode, key.endpoints, key.contenders, key.position, key.services);
+                let text = cell(groups, key, group, bootstrap, *field);
+                let row = cells.entry(at).or_insert_with(|| (vec!["—".to_owned(); metrics.len()], 0));
+                if let Some(slot) = row.0.get_mut(column) {
+                    *slot = text;
+                }
+                row.1 = row.1.max(group.per_block(p50).len());
+                used.insert(column);
+            }
+        }
+    }
+    let mut table = Table::new(title, &format!("{remark} {INTERVAL}"), 0, &[]);
+    // Columns that would say the same in every row are left out too.
+    let several =
+        |pick: fn(&WideKey<'_>) -> String| cells.keys().map(pick).collect::<BTreeSet<_>>().len() > 1;
+    let (contenders, positions) = (several(|key| key.4.to_string()), several(|key| key.5.to_owned()));
+    let mut columns = vec!["mode", "endpoints"];
+    if workloads.len() > 1 {
+        columns.insert(0, "operation");
+    }
+    if contenders {
+        columns.push("contenders");
+    }
+    if positions {
+        columns.push("position");
+    }
+    columns.push("Services");
+    table.left = columns.len();
+    table.columns = columns.iter().map(|column| (*column).to_owned()).collect();
+    let titles = used
+        .iter()
+        .filter_map(|column| metrics.get(*column))
+        .map(|(metric, _, what)| format!("{metric}{what}"));
+    table.columns.extend(titles);
+    table.columns.push("n".to_owned());
+    for ((index, _, mode, endpoints, contender, position, services), (figures, n)) in &cells {
+        let mut row = Vec::new();
+        if workloads.len() > 1 {
+            row.push(workloads.get(*index).copied().unwrap_or_default().to_owned());
+        }
+        row.extend([(*mode).to_owned(), thousands(*endpoints)]);
+        if contenders {
+            row.push(thousands(*contender));
+        }
+        if positions {
+            row.push((*position).to_owned());
+        }
+        row.push(thousands(*services));
+        row.extend(used.iter().filter_map(|column| figures.get(*column).cloned()));
+        row.push(thousands(*n as u64));
+        table.rows.push(row);
+    }
+    table
+}
+
+/// Metrics that no other table shows, so that nothing in the file is invisible.
+pub fn others(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    let remark = format!("Everything that the tables above leave out. {INTERVAL}");
+    let columns = ["workload", "metric", "mode", "endpoints", "position", "Services", "p50", "p99", "n"];
+    let mut table = Table::new("Other metrics", &remark, 6, &columns);
+    for (key, group) in groups.map.iter().filter(|(key, group)| !shown(key) && !group.measured.is_empty()) {
+        let mut row = vec![key.workload.to_owned(), key.metric.to_owned()];
+        row.extend(names(key, true));
+        row.extend([p50, p99].map(|field| cell(groups, key, group, bootstrap, field)));
+        row.push(blocks(group));
+        table.rows.push(row);
+    }
+    table
+}
+
+fn shown(key: &GroupKey<'_>) -> bool {
+    let lookups = [metric::LOOKUP_FIRST_PACKET, metric::LOOKUP_ESTABLISHED];
+    let connects = [metric::RESPONSE_TIME, metric::TRANSACTIONS_PER_SECOND];
+    match key.workload {
+        workload::PACKET_PROBE => lookups.contains(&key.metric),
+        workload::TCP_CRR => connects.contains(&key.metric),
+        workload::XTABLES_LOCK => LOCK_COLUMNS.iter().any(|(name, ..)| *name == key.metric),
+        other => SYNCS.contains(&other) && SYNC_METRICS.contains(&key.metric),
+    }
+}
+
+/// Failed and skipped cells, one row per mode, workload and reason.
+pub fn lost(groups: &Groups<'_>) -> Table {
+    let columns = ["mode", "workload", "status", "Services", "reason", "rows"];
+    let mut table = Table::new("Failed and skipped cells", "Nothing is dropped silently.", 5, &columns);
+    let mut reasons: BTreeMap<_, (BTreeSet<u32>, u64)> = BTreeMap::new();
+    for (key, group) in &groups.map {
+        for row in &group.lost {
+            let rank = crate::names::mode_rank(key.mode);
+            let reason = (rank, key.mode, key.workload, row.status, row.note.as_str());
+            let entry = reasons.entry(reason).or_default();
+            entry.0.insert(key.services);
+            entry.1 += 1;
+        }
+    }
+    for ((_, mode, workload, status, note), (services, count)) in reasons {
+        let scales: Vec<_> = services.into_iter().map(thousands).collect();
+        let reason = if note.is_empty() { "no reason given" } else { note };
+        table.rows.push(vec![
+            mode.to_owned(),
+            workload.to_owned(),
+            status.to_string(),
+            scales.join("; "),
+            reason.to_owned(),
+            thousands(count),
+        ]);
+    }
+    table
+}
+
+/// Number of measured, failed and skipped rows.
+pub fn tally(records: &[Record]) -> [u64; 3] {
+    Status::ALL.map(|status| records.iter().filter(|row| row.status == status).count() as u64)
+}
+
+fn names(key: &GroupKey<'_>, position: bool) -> Vec<String> {
+    let mut names = vec![key.mode.to_owned(), thousands(key.endpoints)];
+    if position {
+        names.push(if key.position.is_empty() { "—".to_owned() } else { key.position.to_owned() });
+    }
+    names.push(thousands(key.services));
+    names
+}
+
+fn blocks(group: &Group<'_>) -> String {
+    thousands(group.per_block(p50).len() as u64)
+}
+
+fn cell(
+    groups: &Groups<'_>,
+    key: &GroupKey<'_>,
+    group: &Group<'_>,
+    bootstrap: &mut Bootstrap,
+    field: Field,
+) -> String {
+    let quantity = groups.quantity(key.unit);
+    let Some(estimate) = group.estimate(bootstrap, field) else { return "—".to_owned() };
+    // Exact counts that agree in every block need no interval.
+    let interval = estimate.interval.filter(|interval| interval.low != interval.high);
+    with_interval(quantity, estimate.median, interval)
+}
+
+fn with_interval(quantity: Quantity, value: f64, interval: Option<crate::stats::Interval>) -> String {
+    let interval = quantity.show_interval(interval);
+    if interval.is_empty() { quantity.show(value) } else { format!("{} {interval}", quantity.show(value)) }
+}

@@ -1,0 +1,188 @@
+//! Figures in human units, and text made safe for HTML, Markdown and SVG.
+
+use crate::record::{Clock, Unit};
+use crate::stats::Interval;
+
+/// What a figure is, for display: a unit together with its clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quantity {
+    /// Nanoseconds of wall time.
+    Duration,
+    /// Guest instructions.
+    Instructions,
+    /// A count.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Events per second.
+    Rate,
+}
+
+impl Quantity {
+    /// The quantity of a row's figures.
+    pub fn of(unit: Unit, clock: Clock) -> Self {
+        match (unit, clock) {
+            (Unit::Ns, Clock::Wall) => Quantity::Duration,
+            (Unit::Ns, Clock::Instructions) => Quantity::Instructions,
+            (Unit::Count, _) => Quantity::Count,
+            (Unit::Bytes, _) => Quantity::Bytes,
+            (Unit::PerSecond, _) => Quantity::Rate,
+        }
+    }
+
+    /// What an axis of this quantity is called.
+    pub fn axis(self) -> &'static str {
+        match self {
+            Quantity::Duration => "time",
+            Quantity::Instructions => "guest instructions",
+            Quantity::Count => "count",
+            Quantity::Bytes => "bytes",
+            Quantity::Rate => "per second",
+        }
+    }
+
+    /// `value` with three significant digits and a unit: `31.2 µs`, `14,400 instr`, `1.2 MB`, `980 /s`.
+    pub fn show(self, value: f64) -> String {
+        let steps: &[(f64, &str)] = match self {
+            Quantity::Duration => &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")],
+            Quantity::Instructions => &[(1e9, "G instr"), (1e6, "M instr"), (1.0, "instr")],
+            Quantity::Count => &[(1.0, "")],
+            Quantity::Bytes => &[(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")],
+            Quantity::Rate => &[(1.0, "/s")],
+        };
+        let (scale, unit) = steps
+            .iter()
+            .find(|(scale, _)| round(value.abs() / scale, 3) >= 1.0)
+            .or(steps.last())
+            .copied()
+            .unwrap_or((1.0, ""));
+        let digits = if self == Quantity::Count { 15 } else { 3 };
+        let number = number(round(value / scale, digits));
+        if unit.is_empty() { number } else { format!("{number} {unit}") }
+    }
+
+    /// An interval as `[low, high]`, or nothing.
+    pub fn show_interval(self, interval: Option<Interval>) -> String {
+        interval.map_or_else(String::new, |Interval { low, high }| {
+            format!("[{}, {}]", self.show(low), self.show(high))
+        })
+    }
+}
+
+fn round(value: f64, digits: i32) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
+    let places = digits - 1 - value.abs().log10().floor() as i32;
+    // Whole numbers of any size keep their digits left of the point only up to `digits`.
+    let factor = 10_f64.powi(places.abs().min(300));
+    if places >= 0 { (value * factor).round() / factor } else { (value / factor).round() * factor }
+}
+
+/// A rounded number without needless zeros, its integer digits grouped in threes.
+fn number(value: f64) -> String {
+    let text = format!("{:.6}", value.abs());
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mut grouped = String::new();
+    if value < 0.0 && text != "0" {
+        grouped.push('−');
+    }
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    if !fraction.is_empty() {
+        grouped.push('.');
+        grouped.push_str(fraction);
+    }
+    grouped
+}
+
+/// An integer with its digits grouped in threes.
+pub fn thousands(value: impl Into<u64>) -> String {
+    number(value.into() as f64)
+}
+
+/// Text without control characters, which neither XML nor a terminal wants; line breaks become spaces.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { ' ' } else { c })
+        .collect()
+}
+
+/// Text for an HTML or XML element or a double-quoted attribute.
+pub fn escape_html(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in printable(text).chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// Text for a Markdown paragraph or table cell: no markup, no HTML, no mention of anyone.
+pub fn escape_markdown(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in printable(text).chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '@' => safe.push_str("&#64;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '!' => safe.extend(['\\', c]),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// The first `limit` characters, with an ellipsis if there are more.
+pub fn shorten(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(limit.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_human() {
+        let show = |value| Quantity::Duration.show(value);
+        assert_eq!(show(0.0), "0 ns");
+        assert_eq!(show(2.713), "2.71 ns");
+        assert_eq!(show(0.0051), "0.0051 ns");
+        assert_eq!(show(-2.7), "−2.7 ns");
+        assert_eq!(show(999.9), "1 µs");
+        assert_eq!(show(31_240.0), "31.2 µs");
+        assert_eq!(show(10_000_000.0), "10 ms");
+        assert_eq!(show(104e9), "104 s");
+        assert_eq!(show(7_200e9), "7,200 s");
+        assert_eq!(Quantity::Instructions.show(14_372.0), "14,400 instr");
+        assert_eq!(Quantity::Count.show(100_003.0), "100,003");
+        assert_eq!(Quantity::Bytes.show(1_250_000.0), "1.25 MB");
+        assert_eq!(Quantity::Rate.show(12_345.0), "12,300 /s");
+        assert_eq!(show(f64::NAN), "0 ns");
+        assert_eq!(thousands(50_000_u32), "50,000");
+    }
+
+    #[test]
+    fn hostile_text_is_text() {
+        assert_eq!(escape_html("<b a='1'>&\u{0}\n"), "&lt;b a=&#39;1&#39;&gt;&amp;  ");
+        assert_eq!(escape_markdown("a|b\n[x](y) <i>@me"), "a\\|b \\[x\\](y) &lt;i&gt;&#64;me");
+        assert_eq!(shorten("äbcdef", 3), "äb…");
+    }
+}

@@ -1,0 +1,60 @@
+//! Figures of a synthetic run, and of runs with nothing to show.
+
+mod fixtures;
+
+use results::groups::Groups;
+use results::plot::draw;
+use results::record::Record;
+use results::series::figures;
+use results::stats::Bootstrap;
+
+fn draw_all(rows: &[Record]) -> Vec<(String, String)> {
+    let groups = Groups::split(rows);
+    let Some(world) = groups.first() else { return Vec::new() };
+    let caption = fixtures::environment().caption();
+    let figures = figures(world, &mut Bootstrap::new());
+    figures.iter().map(|figure| (figure.name.to_owned(), draw(figure, &caption).unwrap())).collect()
+}
+
+/// Leaves the figures under the target directory, for looking at.
+#[test]
+fn a_run_draws_four_figures() {
+    let drawn = draw_all(&fixtures::rows(5));
+    assert_eq!(
+        drawn.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["lookup", "sync", "lock", "connect"]
+    );
+    for (name, svg) in drawn {
+        assert!(svg.starts_with("<svg width=\"1200\"") && svg.contains("viewBox") && svg.contains("<title>"));
+        assert!(svg.trim_end().ends_with("</svg>"));
+        std::fs::write(format!("{}/{name}.svg", env!("CARGO_TARGET_TMPDIR")), svg).unwrap();
+    }
+}
+
+#[test]
+fn a_run_that_was_all_skipped_says_why() {
+    let rows: Vec<Record> = fixtures::rows(1).into_iter().filter(|row| row.mode == "ipvs").collect();
+    for (name, svg) in draw_all(&rows) {
+        assert!(svg.contains("no data"), "{name}");
+        std::fs::write(format!("{}/skipped-{name}.svg", env!("CARGO_TARGET_TMPDIR")), svg).unwrap();
+    }
+}
+
+#[test]
+fn one_point_zeros_and_extremes_are_drawn() {
+    let all = fixtures::rows(1);
+    for value in [0, 1, u64::MAX] {
+        for services in [0, 1, u32::MAX] {
+            let mut rows = all.clone();
+            for row in &mut rows {
+                row.services = services;
+                for figure in
+                    [&mut row.min, &mut row.p50, &mut row.p90, &mut row.p99, &mut row.p999, &mut row.max]
+                {
+                    *figure = figure.map(|_| value);
+                }
+            }
+            assert_eq!(draw_all(&rows).len(), 4);
+        }
+    }
+}
