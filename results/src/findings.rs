@@ -11,6 +11,9 @@ const VERDICT_BLOCKS: usize = 3;
 /// A rise that stays under this share of the cost at the first Service, over the whole range, is called flat.
 const FLAT_SHARE: f64 = 0.1;
 
+/// The measured cells of one mode, by endpoints per Service.
+type Cells<'a> = BTreeMap<u32, Vec<(&'a GroupKey<'a>, &'a Group<'a>)>>;
+
 /// What the slope of one mode says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
@@ -26,7 +29,7 @@ pub struct Finding {
 
 /// One finding per proxy mode with measured lookups, at the endpoint count with the most cells.
 pub fn findings(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Finding> {
-    let mut modes: BTreeMap<(usize, &str), BTreeMap<u32, Vec<(&GroupKey<'_>, &Group<'_>)>>> = BTreeMap::new();
+    let mut modes: BTreeMap<(usize, &str), Cells<'_>> = BTreeMap::new();
     for (key, group) in groups.of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET) {
         if !is_control(key.mode) && !group.measured.is_empty() {
             let mode = (crate::names::mode_rank(key.mode), key.mode);

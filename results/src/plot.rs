@@ -4,6 +4,8 @@ mod axis;
 mod canvas;
 mod style;
 
+use std::collections::BTreeMap;
+
 use plotters::prelude::{DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::HPos;
 
@@ -57,6 +59,8 @@ pub fn draw(figure: &Figure, caption: &str) -> Result<String, PlotError> {
 struct Layout {
     legend: Vec<(String, f64, f64)>,
     plot_top: f64,
+    /// Room between the headings and the panels for stacked markers.
+    room: f64,
     height: f64,
     notes: Vec<String>,
 }
@@ -79,7 +83,9 @@ impl Layout {
             legend.push((mode.to_owned(), x, y));
             x += width;
         }
-        let plot_top = y + 70.0;
+        let stacked = figure.panels.iter().map(most_stacked).max().unwrap_or(0).clamp(1, 6);
+        let room = 17.0 * (stacked - 1) as f64;
+        let plot_top = y + 70.0 + room;
         let fits = ((WIDTH - 2.0 * MARGIN) / (0.56 * 16.0)) as usize;
         let mut notes: Vec<String> =
             figure.notes.iter().take(MOST_NOTES).map(|note| shorten(note, fits)).collect();
@@ -87,7 +93,7 @@ impl Layout {
             notes.push(format!("… and {} more in the report", figure.notes.len() - MOST_NOTES));
         }
         let height = plot_top + PLOT_HEIGHT + 84.0 + NOTE_ROW * notes.len() as f64 + 34.0;
-        Layout { legend, plot_top, height, notes }
+        Layout { legend, plot_top, room, height, notes }
     }
 
     fn draw(&self, canvas: &mut Canvas<'_>, figure: &Figure, caption: &str) -> Drawn {
@@ -136,7 +142,7 @@ impl Layout {
             let end = (index + 1..figure.panels.len()).find(|index| starts_group(*index));
             let family = figure.panels.get(first..end.unwrap_or(figure.panels.len())).unwrap_or_default();
             let y = LogAxis::around(family.iter().flat_map(heights));
-            let frame = Frame { left, top: self.plot_top, width, y, x: x_axis(panel) };
+            let frame = Frame { left, top: self.plot_top, width, room: self.room, y, x: x_axis(panel) };
             frame.draw(canvas, panel, labelled)?;
             left += width + GUTTER;
         }
@@ -150,6 +156,15 @@ fn heights(panel: &Panel) -> Vec<f64> {
     let ends = intervals.flat_map(|interval| [interval.low, interval.high]);
     let limits = panel.limits.iter().map(|(value, _)| *value);
     points.map(|point| point.y.median).chain(ends).chain(limits).collect()
+}
+
+/// The most hollow markers above one another.
+fn most_stacked(panel: &Panel) -> usize {
+    let mut counts = BTreeMap::new();
+    for gap in panel.gaps.iter().filter(|_| !panel.lines.is_empty()) {
+        *counts.entry(gap.x as u64).or_insert(0) += 1;
+    }
+    counts.into_values().max().unwrap_or(0)
 }
 
 fn x_axis(panel: &Panel) -> Option<LogAxis> {
@@ -166,6 +181,7 @@ struct Frame {
     left: f64,
     top: f64,
     width: f64,
+    room: f64,
     y: LogAxis,
     x: Option<LogAxis>,
 }
@@ -194,7 +210,7 @@ impl Frame {
 
     fn draw(&self, canvas: &mut Canvas<'_>, panel: &Panel, labelled: bool) -> Drawn {
         let heading = shorten(&panel.heading, ((self.width + GUTTER) / (0.56 * 19.0)) as usize);
-        canvas.bold(&heading, (self.left, self.top - 24.0), 19, INK, HPos::Left)?;
+        canvas.bold(&heading, (self.left, self.top - 24.0 - self.room), 19, INK, HPos::Left)?;
         if panel.lines.is_empty() {
             return self.draw_empty(canvas, panel);
         }
@@ -307,12 +323,14 @@ impl Frame {
         Ok(())
     }
 
-    /// Hollow markers on the upper edge, beside one another where several modes lack the same cell.
+    /// Hollow markers on the upper edge, stacked where several modes lack the same cell.
     fn draw_gaps(&self, canvas: &mut Canvas<'_>, panel: &Panel) -> Drawn {
-        for (index, gap) in panel.gaps.iter().enumerate() {
-            let before = panel.gaps.iter().take(index).filter(|other| other.x == gap.x).count();
+        let mut seen: BTreeMap<u64, usize> = BTreeMap::new();
+        for gap in &panel.gaps {
+            let count = seen.entry(gap.x as u64).or_default();
+            let before = std::mem::replace(count, *count + 1).min(5);
             let style = style(&gap.mode);
-            let at = (self.x(panel, gap.x) - 18.0 * before as f64, self.top);
+            let at = (self.x(panel, gap.x), self.top - 17.0 * before as f64);
             canvas.marker(at, style.marker, 7.0, style.colour, true)?;
         }
         Ok(())

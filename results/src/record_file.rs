@@ -145,7 +145,7 @@ impl RecordWriter {
 /// out of order, or a torn last line.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, ReadError> {
     let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
-    parse(&bytes, path)
+    parse_records(&bytes, path)
 }
 
 /// Prepares a killed run's `records.csv` for resuming, and returns the rows that are left.
@@ -164,13 +164,13 @@ pub fn recover(path: &Path) -> Result<Vec<Record>, ReadError> {
         other => other.map_err(io)?,
     };
     if bytes.ends_with(b"\n") {
-        return parse(&bytes, path);
+        return parse_records(&bytes, path);
     }
     let mut rows = if header_line().as_bytes().starts_with(&bytes) {
         Vec::new()
     } else {
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        parse(if whole == 0 { &bytes } else { &bytes[..whole] }, path)?
+        parse_records(if whole == 0 { &bytes } else { &bytes[..whole] }, path)?
     };
     if let Some(last) = rows.last().map(|row| (row.block, row.order)) {
         rows.retain(|row| (row.block, row.order) != last);
@@ -209,7 +209,7 @@ fn check_appendable(file: &mut File, path: &Path) -> Result<(), ReadError> {
     file.seek(SeekFrom::Start(0)).map_err(io)?;
     Read::by_ref(file).take(4096).read_to_end(&mut head).map_err(io)?;
     let first = head.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
-    parse(first, path)?;
+    parse_records(first, path)?;
     let mut last = [0];
     file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(io)?;
     if last == *b"\n" {
@@ -223,7 +223,12 @@ fn torn(bytes: &[u8], path: &Path) -> ReadError {
     ReadError::Torn { path: path.to_owned(), line: breaks + 1 }
 }
 
-fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Record>, ReadError> {
+/// [`read_records`] for bytes already in memory; `path` is for messages only.
+///
+/// # Errors
+///
+/// [`ReadError`] as for [`read_records`].
+pub fn parse_records(bytes: &[u8], path: &Path) -> Result<Vec<Record>, ReadError> {
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
     let mut fields = ByteRecord::new();
     let mut next = |fields: &mut ByteRecord| {

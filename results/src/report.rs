@@ -188,12 +188,12 @@ pub(crate) fn sentence(groups: &Groups<'_>, finding: &Finding) -> String {
         text += &format!(", {} at {}", quantity.show(high), thousands(many));
     }
     if let Some(slope) = finding.slope {
-        let interval = quantity.show_interval(slope.interval);
-        let space = if interval.is_empty() { "" } else { " " };
+        let sign = if slope.per_service > 0.0 { "+" } else { "" };
+        let rise = quantity.show_with_interval(slope.per_service, slope.interval);
         let blocks = if slope.n == 1 { "1 block".to_owned() } else { format!("{} blocks", slope.n) };
-        text += &format!("; {} per Service{space}{interval}, {blocks}", quantity.show(slope.per_service));
+        text += &format!("; per Service {sign}{rise}, {blocks}");
     }
-    format!("{text}. {}{}.", finding.verdict[..1].to_uppercase(), &finding.verdict[1..])
+    format!("{text} — {}.", finding.verdict)
 }
 
 /// The name of a mode's reading guide, by figure.

@@ -237,7 +237,7 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         panel.lines = chosen.lines(bootstrap, p50, false);
         panel.lines.extend(chosen.lines(bootstrap, p99, true));
         if groups.world.clock == Clock::Wall && !panel.lines.is_empty() {
-            panel.limits.push((5e9, "5 s: “-w 5” gives up (× timeouts)".to_owned()));
+            panel.limits.push((5e9, "5 s: “-w 5” gives up (× timeouts, all blocks)".to_owned()));
             for (mode, services, group) in timeouts.cells() {
                 let total: u64 = group.measured.iter().filter_map(|row| row.p50).fold(0, u64::saturating_add);
                 if total > 0 && panel.lines.iter().any(|line| line.mode == mode) {

@@ -46,6 +46,9 @@ pub fn median(values: &[f64]) -> Option<f64> {
     Some(lower + (upper - lower) / 2.0)
 }
 
+/// The two middle ranks of a resample (equal if their number is odd), and how often they were drawn.
+type RankPair = ((usize, usize), usize);
+
 /// Medians with percentile bootstrap intervals (Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993,
 /// chapter 13).
 ///
@@ -53,7 +56,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
 /// are therefore drawn once per number of blocks and kept, so that a report over many cells stays fast.
 #[derive(Debug, Default)]
 pub struct Bootstrap {
-    ranks: HashMap<usize, Vec<((usize, usize), usize)>>,
+    ranks: HashMap<usize, Vec<RankPair>>,
 }
 
 impl Bootstrap {
@@ -85,7 +88,7 @@ impl Bootstrap {
 }
 
 /// How often the median of a resample of `n` blocks falls on which pair of ranks.
-fn median_ranks(n: usize) -> Vec<((usize, usize), usize)> {
+fn median_ranks(n: usize) -> Vec<RankPair> {
     let mut generator = ChaCha8Rng::seed_from_u64(SEED);
     let mut counts = BTreeMap::new();
     // Fewer resamples when there are very many blocks: the work stays bounded and the interval is narrow anyway.

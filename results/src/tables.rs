@@ -7,7 +7,7 @@ use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, workload};
 use crate::record::{Record, Status};
 use crate::stats::Bootstrap;
-use crate::text::{Quantity, thousands};
+use crate::text::thousands;
 
 /// A table of text; the first `left` columns are names, the rest figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,24 +61,24 @@ pub fn headline(groups: &Groups<'_>, findings: &[Finding]) -> Table {
         "Lookup in short",
         "Lookup of the last Service at the smallest and the largest scale; slope by Theil-Sen over the positions \
          first, middle and last of every scale, with a 95% bootstrap interval over blocks.",
-        1,
-        &["mode", "at the smallest scale", "at the largest scale", "slope per Service", "blocks", "verdict"],
+        2,
+        &["mode", "verdict", "at the smallest scale", "at the largest scale", "slope per Service", "blocks"],
     );
     for finding in findings {
         let end =
             |(services, value): (u32, f64)| format!("{} at {}", quantity.show(value), thousands(services));
         let slope = finding.slope.map_or_else(
             || "—".to_owned(),
-            |slope| with_interval(quantity, slope.per_service, slope.interval),
+            |slope| quantity.show_with_interval(slope.per_service, slope.interval),
         );
         let blocks = finding.slope.map_or_else(String::new, |slope| slope.n.to_string());
         table.rows.push(vec![
             finding.mode.clone(),
+            finding.verdict.clone(),
             end(finding.ends[0]),
             end(finding.ends[1]),
             slope,
             blocks,
-            finding.verdict.clone(),
         ]);
     }
     table
@@ -358,10 +358,5 @@ fn cell(
     let Some(estimate) = group.estimate(bootstrap, field) else { return "—".to_owned() };
     // Exact counts that agree in every block need no interval.
     let interval = estimate.interval.filter(|interval| interval.low != interval.high);
-    with_interval(quantity, estimate.median, interval)
-}
-
-fn with_interval(quantity: Quantity, value: f64, interval: Option<crate::stats::Interval>) -> String {
-    let interval = quantity.show_interval(interval);
-    if interval.is_empty() { quantity.show(value) } else { format!("{} {interval}", quantity.show(value)) }
+    quantity.show_with_interval(estimate.median, interval)
 }

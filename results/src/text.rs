@@ -43,6 +43,28 @@ impl Quantity {
 
     /// `value` with three significant digits and a unit: `31.2 µs`, `14,400 instr`, `1.2 MB`, `980 /s`.
     pub fn show(self, value: f64) -> String {
+        let (scale, unit) = self.scale(value);
+        let digits = if self == Quantity::Count { 15 } else { 3 };
+        with_unit(number(round(value / scale, digits)), unit)
+    }
+
+    /// `value` and its interval in one unit, to the digits that the width of the interval deserves:
+    /// `2.79 ns [2.7, 2.81]`.
+    pub fn show_with_interval(self, value: f64, interval: Option<Interval>) -> String {
+        let Some(Interval { low, high }) = interval else { return self.show(value) };
+        let (scale, unit) = self.scale(value);
+        let largest = value.abs().max(low.abs()).max(high.abs()) / scale;
+        // Two digits of the interval's width, within three to four digits of the largest.
+        let width = (high - low).abs() / scale;
+        let power =
+            |value: f64| if value > 0.0 && value.is_finite() { value.log10().floor() as i32 } else { 0 };
+        let step = if width > 0.0 { power(width) - 1 } else { i32::MIN };
+        let step = step.clamp(power(largest) - 3, power(largest) - 2);
+        let show = |value: f64| number(round(value / scale, digits_to(value / scale, step)));
+        format!("{} [{}, {}]", with_unit(show(value), unit), show(low), show(high))
+    }
+
+    fn scale(self, value: f64) -> (f64, &'static str) {
         let steps: &[(f64, &str)] = match self {
             Quantity::Duration => &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")],
             Quantity::Instructions => &[(1e9, "G instr"), (1e6, "M instr"), (1.0, "instr")],
@@ -50,27 +72,25 @@ impl Quantity {
             Quantity::Bytes => &[(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")],
             Quantity::Rate => &[(1.0, "/s")],
         };
-        let (scale, unit) = steps
-            .iter()
-            .find(|(scale, _)| round(value.abs() / scale, 3) >= 1.0)
-            .or(steps.last())
-            .copied()
-            .unwrap_or((1.0, ""));
-        let digits = if self == Quantity::Count { 15 } else { 3 };
-        let number = number(round(value / scale, digits));
-        if unit.is_empty() { number } else { format!("{number} {unit}") }
+        let fitting = steps.iter().find(|(scale, _)| round(value.abs() / scale, 3) >= 1.0);
+        fitting.or(steps.last()).copied().unwrap_or((1.0, ""))
     }
+}
 
-    /// An interval as `[low, high]`, or nothing.
-    pub fn show_interval(self, interval: Option<Interval>) -> String {
-        interval.map_or_else(String::new, |Interval { low, high }| {
-            format!("[{}, {}]", self.show(low), self.show(high))
-        })
-    }
+fn with_unit(number: String, unit: &str) -> String {
+    if unit.is_empty() { number } else { format!("{number} {unit}") }
+}
+
+/// How many significant digits of `value` lie at or above ten to the `step`.
+fn digits_to(value: f64, step: i32) -> i32 {
+    if value == 0.0 || !value.is_finite() { 1 } else { value.abs().log10().floor() as i32 - step + 1 }
 }
 
 fn round(value: f64, digits: i32) -> f64 {
     if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
+    if digits < 0 {
         return 0.0;
     }
     let places = digits - 1 - value.abs().log10().floor() as i32;
@@ -177,6 +197,13 @@ mod tests {
         assert_eq!(Quantity::Rate.show(12_345.0), "12,300 /s");
         assert_eq!(show(f64::NAN), "0 ns");
         assert_eq!(thousands(50_000_u32), "50,000");
+        let range =
+            |value, low, high| Quantity::Duration.show_with_interval(value, Some(Interval { low, high }));
+        assert_eq!(range(2.79, 2.7, 2.81), "2.79 ns [2.7, 2.81]");
+        assert_eq!(range(996e6, 963e6, 1_024e6), "996 ms [963, 1,024]");
+        assert_eq!(range(-0.0006, -0.00905, 0.0112), "−0.0006 ns [−0.0091, 0.0112]");
+        assert_eq!(range(0.0, 0.0, 0.0), "0 ns [0, 0]");
+        assert_eq!(Quantity::Duration.show_with_interval(5e3, None), "5 µs");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Figures of a synthetic run, and of runs with nothing to show.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop")]
+
 mod fixtures;
 
 use results::groups::Groups;

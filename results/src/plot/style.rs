@@ -46,7 +46,7 @@ pub(super) fn style(mode: &str) -> Style {
         Some(1) => (RGBColor(230, 159, 0), Marker::Square),
         Some(2) => (RGBColor(0, 114, 178), Marker::Triangle),
         Some(3) => (RGBColor(0, 158, 115), Marker::Diamond),
-        _ if mode.len() % 2 == 0 => (RGBColor(204, 121, 167), Marker::DownTriangle),
+        _ if mode.len().is_multiple_of(2) => (RGBColor(204, 121, 167), Marker::DownTriangle),
         _ => (RGBColor(86, 180, 233), Marker::DownTriangle),
     };
     let darken = |channel: u8| (f64::from(channel) * 0.72) as u8;

@@ -1,11 +1,13 @@
 //! `summary.md`: the headline for a CI log or a pull request.
 
-use super::{Pages, sentence};
+use super::Pages;
 use crate::tables::Table;
 use crate::text::{escape_markdown, shorten, thousands};
 
-/// Reasons listed before the rest is only counted.
-const MOST_REASONS: usize = 40;
+/// Tables that the summary holds, cut down to the largest scale.
+const IN_SUMMARY: [&str; 3] = ["Rule sync", "The xtables lock", "New TCP connections"];
+/// Rows listed before the rest is only counted.
+const MOST_ROWS: usize = 40;
 
 pub(super) fn summary(pages: &Pages<'_>) -> String {
     let [measured, failed, skipped] = pages.tally.map(thousands);
@@ -24,22 +26,13 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
         if chapter.findings.is_empty() {
             out += "\nNo lookup was measured.\n";
         } else {
-            out += "\n";
-            for finding in &chapter.findings {
-                let sentence = sentence(chapter.groups, finding);
-                out += &format!("- **{}**: {}\n", escape_markdown(&finding.mode), escape_markdown(&sentence));
-            }
             push_table(&mut out, &chapter.headline, usize::MAX);
         }
-        for table in chapter
-            .tables
-            .iter()
-            .filter(|table| table.title == "Rule sync" || table.title == "The xtables lock")
-        {
-            push_table(&mut out, table, MOST_REASONS);
+        for table in chapter.tables.iter().filter(|table| IN_SUMMARY.contains(&table.title.as_str())) {
+            push_table(&mut out, &largest(table), MOST_ROWS);
         }
         if !chapter.lost.rows.is_empty() {
-            push_table(&mut out, &chapter.lost, MOST_REASONS);
+            push_table(&mut out, &chapter.lost, MOST_ROWS);
         }
     }
     if pages.chapters.is_empty() {
@@ -49,6 +42,14 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
         out += &format!("\n{} more kernels or clocks are in records.csv only.\n", pages.worlds_left_out);
     }
     out
+}
+
+/// The last row of each run of rows that differ in the number of Services only, which is the last name column.
+fn largest(table: &Table) -> Table {
+    let names = |row: &[String]| row.iter().take(table.left.saturating_sub(1)).cloned().collect::<Vec<_>>();
+    let runs = table.rows.chunk_by(|a, b| names(a) == names(b));
+    let rows = runs.filter_map(|run| run.last().cloned()).collect();
+    Table { title: format!("{}, largest scale measured", table.title), rows, ..table.clone() }
 }
 
 fn push_table(out: &mut String, table: &Table, most: usize) {
