@@ -46,7 +46,8 @@ pub struct Sources {
 impl Sources {
     /// The hosts of `prefix`/`length` with these ports. The first and last address of a prefix shorter than 32
     /// bits are left out: as network and broadcast addresses of a connected route they would be dropped as
-    /// martian sources (`fib_validate_source`, net/ipv4/fib_frontend.c).
+    /// martian sources (`fib_validate_source`, net/ipv4/fib_frontend.c). So would be any address of the receiving
+    /// machine itself: keep those out of the prefix.
     ///
     /// # Errors
     /// [`SourcesError`] if there is no address or no port to use.

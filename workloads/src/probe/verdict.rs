@@ -13,7 +13,7 @@ pub enum Fault {
     /// Nothing came out in time.
     #[error(
         "probe {tag}, {client} to {to}: nothing came out within {waited:?}; look at ip_forward, rp_filter, the \
-         routes, both devices' state and addresses, and for \"table full\" of conntrack in the kernel log"
+         routes, both devices' state, whether the client is an address of this machine, and for \"table full\" of conntrack in the kernel log"
     )]
     Lost {
         /// Number of the packet.
