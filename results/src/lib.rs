@@ -1,4 +1,37 @@
 //! Rows, statistics, plots and reports; never sees a kernel.
+//!
+//! A run's folder holds `records.csv` ([`record_file`]), `histograms.hlog` ([`histogram`]) and
+//! `environment.json` ([`environment`]). [`report::write_report`] turns them into figures and pages:
+//! rows -> [`groups`] (what was measured alike) -> [`stats`] (medians over blocks) -> [`series`] and [`tables`]
+//! (pure data) -> [`plot`] and [`report`] (SVG, HTML, Markdown).
+//!
+//! ```
+//! use results::record::{CellKey, Clock, Unit};
+//! use results::record_file::{RecordWriter, read_records};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! let path = dir.path().join("records.csv");
+//! let cell = CellKey {
+//!     run: "lab-1".into(),
+//!     block: 0,
+//!     order: 0,
+//!     mode: "nftables".into(),
+//!     services: 1_000,
+//!     endpoints: 10,
+//!     position: String::new(),
+//!     workload: results::names::workload::FULL_SYNC_COLD.into(),
+//!     contenders: 0,
+//!     clock: Clock::Wall,
+//!     kernel: "6.18.44".into(),
+//! };
+//! let apply = cell.scalar(results::names::metric::APPLY, Unit::Ns, 331_000_000);
+//! let rules = cell.scalar(results::names::metric::RULES, Unit::Count, 21_018);
+//! RecordWriter::open(&path)?.append_cell(&[apply, rules])?;
+//! assert_eq!(read_records(&path)?.len(), 2);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod environment;
 pub mod findings;

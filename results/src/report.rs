@@ -12,12 +12,14 @@ use std::path::{Path, PathBuf};
 use crate::environment::{Environment, EnvironmentError};
 use crate::findings::{Finding, findings};
 use crate::groups::Groups;
+use crate::names::{is_control, metric, workload};
 use crate::plot::{PlotError, draw};
-use crate::record::{Clock, Record};
+use crate::record::{Clock, Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
 use crate::series::figures;
 use crate::stats::Bootstrap;
 use crate::tables::{self, Table};
+use crate::text::thousands;
 
 /// Kernels and clocks beyond this many are in the CSV only; the page says so.
 const MOST_WORLDS: usize = 8;
@@ -75,6 +77,8 @@ pub(crate) struct Chapter<'a> {
     pub clock: Clock,
     pub findings: Vec<Finding>,
     pub headline: Table,
+    /// The controls' lookups in one sentence; empty if there are none.
+    pub controls: String,
     pub figures: Vec<(&'static str, String)>,
     pub tables: Vec<Table>,
     pub lost: Table,
@@ -148,6 +152,7 @@ pub fn render(
             heading: format!("Linux {}, {} clock", groups.world.kernel, groups.world.clock),
             clock: groups.world.clock,
             headline: tables::headline(groups, &findings),
+            controls: controls(groups, &mut bootstrap),
             findings,
             figures: drawn,
             tables: all,
@@ -178,10 +183,28 @@ fn caption(environment: &Environment, groups: &Groups<'_>) -> String {
     }
 }
 
+/// What the same packet costs without Services, at the largest scale at which each control was measured.
+fn controls(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> String {
+    let quantity = groups.quantity(Unit::Ns);
+    let mut shown: Vec<(&str, String)> = Vec::new();
+    for (key, group) in groups.of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET) {
+        let Some(estimate) = group.estimate(bootstrap, |row| row.p50).filter(|_| is_control(key.mode)) else {
+            continue;
+        };
+        shown.retain(|(mode, _)| *mode != key.mode);
+        shown.push((key.mode, quantity.show_with_interval(estimate.median, estimate.interval)));
+    }
+    let parts: Vec<_> = shown.iter().map(|(mode, figure)| format!("{mode} {figure}")).collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("Controls, without Services: {}.", parts.join("; "))
+    }
+}
+
 /// One finding as a sentence after the mode's name.
 pub(crate) fn sentence(groups: &Groups<'_>, finding: &Finding) -> String {
-    use crate::text::thousands;
-    let quantity = groups.quantity(crate::record::Unit::Ns);
+    let quantity = groups.quantity(Unit::Ns);
     let [(few, low), (many, high)] = finding.ends;
     let mut text = format!("{} at {} Services", quantity.show(low), thousands(few));
     if many != few {
@@ -196,7 +219,7 @@ pub(crate) fn sentence(groups: &Groups<'_>, finding: &Finding) -> String {
     format!("{text} — {}.", finding.verdict)
 }
 
-/// The name of a mode's reading guide, by figure.
+/// How to read a figure, by its name.
 pub(crate) fn how_to_read(figure: &str) -> &'static str {
     match figure {
         "lookup" => {
@@ -205,7 +228,7 @@ pub(crate) fn how_to_read(figure: &str) -> &'static str {
              the same packet costs without any Service: compare with dnat, not with zero."
         }
         "sync" => {
-            "Both axes are logarithmic. Full sync is a restart on an empty kernel; partial sync is what one change \
+            "Both axes are logarithmic. Full sync is kube-proxy's start on an empty kernel; partial sync is what one change \
              costs at that size; append is one command. They are three different figures: read each panel by itself."
         }
         "lock" => {
@@ -213,8 +236,8 @@ pub(crate) fn how_to_read(figure: &str) -> &'static str {
              seconds, other users of iptables on the node start to fail; crosses count those that did."
         }
         _ => {
-            "What a client sees for a whole new connection, stacks included; the lookup is a small part of it. Solid \
-             is p50, thin dashed p99."
+            "What a client sees for a whole new connection: both TCP stacks and every packet, of which only the first \
+             is looked up. Solid is p50, thin dashed p99."
         }
     }
 }

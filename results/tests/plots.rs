@@ -60,3 +60,28 @@ fn one_point_zeros_and_extremes_are_drawn() {
         }
     }
 }
+
+/// Blocks that disagree: the intervals must show it.
+#[test]
+fn noisy_blocks_get_wide_intervals() {
+    let mut rows = fixtures::rows(5);
+    for row in rows.iter_mut().filter(|row| row.mode != "nftables") {
+        let factor = [5, 9, 10, 13, 24][row.block as usize % 5];
+        for figure in [&mut row.min, &mut row.p50, &mut row.p90, &mut row.p99, &mut row.p999, &mut row.max] {
+            *figure = figure.map(|value| value * factor / 10);
+        }
+    }
+    for (name, svg) in draw_all(&rows) {
+        std::fs::write(format!("{}/noisy-{name}.svg", env!("CARGO_TARGET_TMPDIR")), svg).unwrap();
+    }
+}
+
+#[test]
+fn the_instruction_clock_never_says_seconds() {
+    let mut rows = fixtures::rows(3);
+    rows.iter_mut().for_each(|row| row.clock = results::record::Clock::Instructions);
+    for (name, svg) in draw_all(&rows) {
+        assert!(svg.contains("instr") && !svg.contains("µs") && !svg.contains(" ms"), "{name}");
+        std::fs::write(format!("{}/instructions-{name}.svg", env!("CARGO_TARGET_TMPDIR")), svg).unwrap();
+    }
+}

@@ -61,6 +61,9 @@ fn push_chapter(out: &mut String, chapter: &Chapter<'_>, several: bool) {
         }
         *out += &format!("</ul>\n<p class=\"soft\">{}</p>\n", escape_html(&chapter.headline.remark));
     }
+    if !chapter.controls.is_empty() {
+        *out += &format!("<p>{}</p>\n", escape_html(&chapter.controls));
+    }
     if !chapter.lost.rows.is_empty() {
         *out += "<p>Some cells failed or were skipped: see the table of reasons below.</p>\n";
     }

@@ -28,6 +28,9 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
         } else {
             push_table(&mut out, &chapter.headline, usize::MAX);
         }
+        if !chapter.controls.is_empty() {
+            out += &format!("\n{}\n", escape_markdown(&chapter.controls));
+        }
         for table in chapter.tables.iter().filter(|table| IN_SUMMARY.contains(&table.title.as_str())) {
             push_table(&mut out, &largest(table), MOST_ROWS);
         }
