@@ -253,7 +253,7 @@ impl Frame {
             let y = self.y(tick);
             canvas.line((self.left, y), (self.right(), y), GRID, 1)?;
             if labelled {
-                canvas.text(&panel.quantity.show(tick), (self.left - 10.0, y), 18, INK, HPos::Right)?;
+                canvas.text(&panel.quantity.show_short(tick), (self.left - 10.0, y), 18, INK, HPos::Right)?;
             }
         }
         let below = self.bottom() + 20.0;
@@ -284,7 +284,7 @@ impl Frame {
 
     fn draw_line(&self, canvas: &mut Canvas<'_>, panel: &Panel, line: &Line) -> Drawn {
         let style = style(&line.mode);
-        let mut path: Vec<_> =
+        let path: Vec<_> =
             line.points.iter().map(|point| (self.x(panel, point.x), self.y(point.y.median))).collect();
         if line.level {
             let y = path.first().map_or(self.bottom(), |point| point.1);
@@ -306,18 +306,23 @@ impl Frame {
             Some(dash) => canvas.dashed(&path, dash, style.colour, style.width)?,
             None => canvas.polyline(&path, style.colour, style.width)?,
         }
+        // Bars of different modes stand beside one another, within the width of their markers.
+        let modes: Vec<_> = panel.lines.iter().filter(|line| !line.secondary && !line.level).collect();
+        let place = modes.iter().position(|other| other.mode == line.mode).unwrap_or(0) as f64;
+        let beside = (place - (modes.len().saturating_sub(1)) as f64 / 2.0) * 5.0;
         for (point, (x, _)) in line.points.iter().zip(&path) {
             if let Some(interval) = point.y.interval {
                 let (low, high) = (self.y(interval.low), self.y(interval.high));
                 // An interval inside its marker would only smudge it.
                 if low - high > 16.0 {
-                    canvas.line((*x, low), (*x, high), style.colour, 2)?;
-                    canvas.line((x - 6.0, low), (x + 6.0, low), style.colour, 2)?;
-                    canvas.line((x - 6.0, high), (x + 6.0, high), style.colour, 2)?;
+                    let x = x + beside;
+                    canvas.line((x, low), (x, high), style.colour, 2)?;
+                    canvas.line((x - 5.0, low), (x + 5.0, low), style.colour, 2)?;
+                    canvas.line((x - 5.0, high), (x + 5.0, high), style.colour, 2)?;
                 }
             }
         }
-        for at in path.drain(..) {
+        for at in path {
             canvas.marker(at, style.marker, 7.0, style.colour, false)?;
         }
         Ok(())
@@ -346,7 +351,7 @@ impl Frame {
                 continue;
             };
             let from = if line.level { self.right() } else { self.x(panel, last.x) };
-            labels.push((self.y(last.y.median), from, line, panel.quantity.show(last.y.median)));
+            labels.push((self.y(last.y.median), from, line, panel.quantity.show_short(last.y.median)));
         }
         labels.sort_by(|a, b| a.0.total_cmp(&b.0));
         let wanted: Vec<f64> = labels.iter().map(|label| label.0).collect();

@@ -1,12 +1,15 @@
 //! Rows to series: what each figure shows, as pure data, before anything is drawn.
 
+mod chosen;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::groups::{Group, GroupKey, Groups};
+use self::chosen::Chosen;
+use crate::groups::Groups;
 use crate::names::{is_control, metric, position, workload};
-use crate::record::{Clock, Record, Status, Unit};
+use crate::record::{Clock, Record, Status};
 use crate::stats::{Bootstrap, Estimate};
-use crate::text::{Quantity, printable, shorten, thousands};
+use crate::text::{Quantity, printable, thousands};
 
 /// One figure: panels side by side under a common title and legend.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,8 +100,8 @@ pub struct Cross {
     pub label: String,
 }
 
-const HEADLINE_POSITIONS: [&str; 6] =
-    [position::LAST, position::NONE, position::UNIFORM, position::MIDDLE, position::FIRST, position::MISS];
+/// Explains the secondary lines.
+const TAIL: &str = "; thin and dashed: p99";
 /// Explains the hollow markers.
 const GAPS: &str = "Hollow markers on the upper edge are cells without a figure:";
 const PARTIAL_SYNCS: [(&str, &str); 4] = [
@@ -136,7 +139,7 @@ fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     Figure {
         name: "lookup",
         title: format!("Lookup: first packet of a new flow, {}", unit_words(groups)),
-        subtitle: format!("p50 of each block, median over blocks with 95% interval{}", chosen.scope()),
+        subtitle: subtitle(&[&scale], "", &chosen.scope()),
         notes: notes(groups, &[(probe, first)]),
         panels: vec![scale, by_position],
     }
@@ -147,7 +150,7 @@ fn position_panel(groups: &Groups<'_>, bootstrap: &mut Bootstrap, chosen: &Chose
     const NAMES: [&str; 4] = [position::FIRST, position::MIDDLE, position::LAST, position::MISS];
     let mut reached: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
     let rows = groups.of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET);
-    let rows = rows.filter(|(key, _)| chosen.wants(key));
+    let rows = rows.filter(|(key, _)| chosen.shows(key));
     for (key, group) in rows.clone() {
         if !is_control(key.mode) && NAMES.contains(&key.position) && !group.measured.is_empty() {
             reached.entry(key.services).or_default().insert(key.mode);
@@ -215,7 +218,7 @@ fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     Figure {
         name: "sync",
         title: format!("Rule sync: applying the rules to the kernel, {}", unit_words(groups)),
-        subtitle: format!("p50 of each block, median over blocks with 95% interval{scope}"),
+        subtitle: subtitle(&panels.iter().collect::<Vec<_>>(), "", &scope),
         notes: notes(groups, &sources),
         panels,
     }
@@ -256,7 +259,7 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     Figure {
         name: "lock",
         title: format!("The xtables lock under contention, {}", unit_words(groups)),
-        subtitle: format!("p50 (solid) and p99 (thin, dashed), median over blocks{scope}"),
+        subtitle: subtitle(&panels.iter().collect::<Vec<_>>(), TAIL, &scope),
         notes: notes(groups, &sources),
         panels,
     }
@@ -275,134 +278,29 @@ fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     Figure {
         name: "connect",
         title: format!("New TCP connections: tcp_crr, {}", unit_words(groups)),
-        subtitle: format!("p50 (solid) and p99 (thin, dashed), median over blocks{}", response.scope()),
+        subtitle: subtitle(&[&time], TAIL, &response.scope()),
         notes: notes(groups, &[(name, metric::RESPONSE_TIME), (name, metric::TRANSACTIONS_PER_SECOND)]),
         panels: vec![time, per_second],
     }
+}
+
+/// What the points of `panels` are: quantile, number of blocks, interval, then the scope.
+fn subtitle(panels: &[&Panel], tail: &str, scope: &str) -> String {
+    let points = panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
+    let blocks: BTreeSet<usize> = points.map(|point| point.y.n).collect();
+    let what = match (blocks.first(), blocks.last()) {
+        (Some(1), Some(1)) => "p50 of one block, hence no interval".to_owned(),
+        (Some(few), Some(many)) if few == many => format!("p50, median over {many} blocks with 95% interval"),
+        (Some(few), Some(many)) => format!("p50, median over {few} to {many} blocks with 95% interval"),
+        _ => "p50 of each block".to_owned(),
+    };
+    format!("{what}{tail}{scope}")
 }
 
 fn unit_words(groups: &Groups<'_>) -> &'static str {
     match groups.world.clock {
         Clock::Wall => "wall time",
         Clock::Instructions => "guest instructions",
-    }
-}
-
-/// The groups that a panel over Services shows: one position, endpoint count and contender count per mode.
-struct Chosen<'a> {
-    workload: String,
-    metric: String,
-    endpoints: Option<u32>,
-    contenders: Option<u32>,
-    cells: BTreeMap<(usize, &'a str), BTreeMap<u32, &'a Group<'a>>>,
-}
-
-impl<'a> Chosen<'a> {
-    /// The endpoint count with the most groups wins, the larger one on a tie; of contender counts the largest.
-    /// Controls may have been measured without Services, so their endpoint and contender counts do not matter.
-    fn new(groups: &'a Groups<'a>, workload: &'a str, metric: &'a str) -> Self {
-        let rows = groups.of(workload, metric);
-        let modes = rows.clone().filter(|(key, _)| !is_control(key.mode));
-        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-        for (key, _) in modes.clone() {
-            *counts.entry(key.endpoints).or_default() += 1;
-        }
-        let endpoints =
-            counts.into_iter().max_by_key(|(endpoints, count)| (*count, *endpoints)).map(|(e, _)| e);
-        let contenders = modes.map(|(key, _)| key.contenders).max();
-        let (workload, metric) = (workload.to_owned(), metric.to_owned());
-        let mut chosen = Chosen { workload, metric, endpoints, contenders, cells: BTreeMap::new() };
-        let rank =
-            |name: &str| HEADLINE_POSITIONS.iter().position(|known| *known == name).unwrap_or(usize::MAX);
-        let mut best: BTreeMap<&str, usize> = BTreeMap::new();
-        for (key, _) in rows.clone().filter(|(key, _)| chosen.wants(key)) {
-            let seen = best.entry(key.mode).or_insert(usize::MAX);
-            *seen = rank(key.position).min(*seen);
-        }
-        for (key, group) in rows {
-            if chosen.wants(key) && best.get(key.mode) == Some(&rank(key.position)) {
-                let mode = (crate::names::mode_rank(key.mode), key.mode);
-                chosen.cells.entry(mode).or_default().insert(key.services, group);
-            }
-        }
-        chosen
-    }
-
-    fn wants(&self, key: &GroupKey<'_>) -> bool {
-        is_control(key.mode)
-            || (Some(key.endpoints) == self.endpoints && Some(key.contenders) == self.contenders)
-    }
-
-    fn cells(&self) -> impl Iterator<Item = (&'a str, u32, &'a Group<'a>)> {
-        self.cells.iter().flat_map(|((_, mode), cells)| {
-            cells.iter().map(move |(services, group)| (*mode, *services, *group))
-        })
-    }
-
-    fn lines(
-        &self,
-        bootstrap: &mut Bootstrap,
-        field: fn(&Record) -> Option<u64>,
-        secondary: bool,
-    ) -> Vec<Line> {
-        let mut lines: Vec<Line> = Vec::new();
-        for (mode, services, group) in self.cells() {
-            let Some(y) = group.estimate(bootstrap, field) else { continue };
-            let point = Point { x: f64::from(services), y };
-            match lines.last_mut().filter(|line| line.mode == mode) {
-                Some(line) => line.points.push(point),
-                None => {
-                    lines.push(Line { mode: mode.to_owned(), secondary, level: false, points: vec![point] })
-                }
-            }
-        }
-        for line in &mut lines {
-            line.level = is_control(&line.mode) && line.points.len() == 1;
-            // Nothing but a level can be shown for 0 Services on a logarithmic axis.
-            if !line.level {
-                line.points.retain(|point| point.x > 0.0);
-            }
-        }
-        lines.retain(|line| !line.points.is_empty());
-        lines
-    }
-
-    fn panel(&self, groups: &Groups<'_>, heading: &str) -> Panel {
-        let gap = |(mode, services, group): (&str, u32, &Group<'_>)| {
-            let missing = group.measured.is_empty() && services > 0;
-            missing.then(|| Gap { mode: mode.to_owned(), x: f64::from(services) })
-        };
-        let reason = self.cells().flat_map(|(_, _, group)| &group.lost).next();
-        let empty = reason.map_or_else(
-            || format!("this run has no rows of {} {}", self.workload, self.metric),
-            |row| format!("{} — {}", row.status, row.note),
-        );
-        Panel {
-            heading: heading.to_owned(),
-            x: XAxis::Services,
-            quantity: groups.quantity(Unit::Ns),
-            lines: Vec::new(),
-            gaps: self.cells().filter_map(gap).collect(),
-            limits: Vec::new(),
-            crosses: Vec::new(),
-            empty: shorten(&printable(&empty), 120),
-        }
-    }
-
-    fn scope(&self) -> String {
-        let mut scope = String::new();
-        if let Some(endpoints) = self.endpoints.filter(|count| *count > 0) {
-            scope += &format!(
-                " · {} endpoint{} per Service",
-                thousands(endpoints),
-                if endpoints == 1 { "" } else { "s" }
-            );
-        }
-        if let Some(contenders) = self.contenders.filter(|count| *count > 0) {
-            scope +=
-                &format!(" · {} contender{}", thousands(contenders), if contenders == 1 { "" } else { "s" });
-        }
-        scope
     }
 }
 

@@ -163,12 +163,13 @@ fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     )
 }
 
-const LOCK_COLUMNS: [(&str, Field, &str); 12] = [
+const LOCK_COLUMNS: [(&str, Field, &str); 13] = [
     (metric::LOCK_WAIT, p50, " p50"),
     (metric::LOCK_WAIT, p99, " p99"),
     (metric::LOCK_WAIT, max, " max"),
     (metric::LOCK_HOLD, p50, " p50"),
     (metric::LOCK_HOLD, p99, " p99"),
+    (metric::LOCK_HOLD, max, " max"),
     (metric::LOCK_TIMEOUTS, p50, " per block"),
     (metric::CONTENDER_OPERATION, p50, " p50"),
     (metric::CONTENDER_OPERATION, p99, " p99"),

@@ -48,6 +48,12 @@ impl Quantity {
         with_unit(number(round(value / scale, digits)), unit)
     }
 
+    /// [`Quantity::show`] for an axis or a label in a figure whose title names the unit: no word for instructions.
+    pub fn show_short(self, value: f64) -> String {
+        let text = self.show(value);
+        text.strip_suffix("instr").map_or(text.as_str(), str::trim_end).to_owned()
+    }
+
     /// `value` and its interval in one unit, to the digits that the width of the interval deserves:
     /// `2.79 ns [2.7, 2.81]`.
     pub fn show_with_interval(self, value: f64, interval: Option<Interval>) -> String {
@@ -192,6 +198,7 @@ mod tests {
         assert_eq!(show(104e9), "104 s");
         assert_eq!(show(7_200e9), "7,200 s");
         assert_eq!(Quantity::Instructions.show(14_372.0), "14,400 instr");
+        assert_eq!(Quantity::Instructions.show_short(2e9), "2 G");
         assert_eq!(Quantity::Count.show(100_003.0), "100,003");
         assert_eq!(Quantity::Bytes.show(1_250_000.0), "1.25 MB");
         assert_eq!(Quantity::Rate.show(12_345.0), "12,300 /s");
