@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ipnet::Ipv4Net;
-use netns_setup::needs::Need;
+use netns_setup::Need;
 use serde::{Deserialize, Serialize};
 
 use crate::scale::{Service, ServiceSet, addresses};

@@ -21,7 +21,7 @@ use crate::scale::{Diff, Service, ServiceSet};
 const NAME_LENGTH: usize = 240;
 /// Services per transaction when a lab is loaded only to be looked up in: one huge transaction takes
 /// time in the square of its anonymous maps (`__nft_set_trans_bind`, net/netfilter/nf_tables_api.c).
-const LOAD_CHUNK: usize = 100;
+const LOAD_CHUNK: usize = 500;
 
 /// Planner of the nftables mode.
 pub struct Nftables {

@@ -1,0 +1,149 @@
+//! Cells: the smallest things that are measured, skipped or resumed; and the order in which they come.
+
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::dataplane::Mode;
+use crate::scale::{Position, Scale};
+use crate::sweep::Sweep;
+
+/// One thing to measure once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cell {
+    /// Index in the run; rows carry it, and a resumed run knows by it what is done.
+    pub order: u32,
+    /// Block, from 1.
+    pub block: u32,
+    /// Mode or control.
+    pub mode: Mode,
+    /// How many Services and endpoints.
+    pub scale: Scale,
+    /// What is done.
+    pub workload: Workload,
+}
+
+/// What is done in a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Workload {
+    /// Packet probes.
+    Lookup(Position),
+    /// `tcp_crr`.
+    Connect(Position),
+    /// All sync operations, in a lab of their own.
+    Sync,
+    /// So many contenders for the xtables lock while syncs run.
+    Lock(u32),
+}
+
+/// All cells of a sweep in the order in which they run.
+///
+/// Lookups and connections come first, in blocks; each block visits the same labs in a fresh random
+/// order. Syncs follow. Their first block goes from the smallest scale to the largest, modes shuffled
+/// within a scale, because each rung's time is predicted from the smaller ones; later blocks are shuffled
+/// wholly. A lock cell follows the sync cell whose lab it takes over. Modes that cannot run (`unable`)
+/// appear in the first block only, to be skipped with their reason.
+pub fn order(sweep: &Sweep, unable: &[Mode]) -> Vec<Cell> {
+    let mut random = ChaCha8Rng::seed_from_u64(sweep.seed ^ 0x5eed_0f0d_e7ab_1e00);
+    let mut cells: Vec<Cell> = Vec::new();
+    let mut add = |block, mode, scale, workload| {
+        if block == 1 || !unable.contains(&mode) {
+            cells.push(Cell { order: cells.len() as u32, block, mode, scale, workload });
+        }
+    };
+
+    let mut grid: Vec<(Mode, Scale)> = Vec::new();
+    for &services in &sweep.services {
+        grid.extend(sweep.modes.iter().map(|&mode| (mode, Scale { services, endpoints: sweep.endpoints })));
+    }
+
+    let lookup_blocks = sweep.lookup.as_ref().map_or(0, |lookup| lookup.blocks);
+    let connect_blocks = sweep.connect.as_ref().map_or(0, |connect| connect.blocks);
+    for block in 1..=lookup_blocks.max(connect_blocks) {
+        let mut visits = Vec::new();
+        for &(mode, scale) in &grid {
+            if let Some(lookup) = sweep.lookup.as_ref().filter(|lookup| block <= lookup.blocks) {
+                visits.extend(lookup.positions.iter().map(|&at| (mode, scale, Workload::Lookup(at))));
+            }
+            if let Some(connect) = sweep.connect.as_ref().filter(|connect| block <= connect.blocks) {
+                visits.extend(connect.positions.iter().map(|&at| (mode, scale, Workload::Connect(at))));
+            }
+        }
+        visits.shuffle(&mut random);
+        for (mode, scale, workload) in visits {
+            add(block, mode, scale, workload);
+        }
+    }
+
+    let sync_blocks = sweep.sync.as_ref().map_or(0, |sync| sync.blocks);
+    let lock_blocks = u32::from(sweep.lock.is_some());
+    grid.retain(|(mode, _)| !mode.is_control());
+    for block in 1..=sync_blocks.max(lock_blocks) {
+        grid.shuffle(&mut random);
+        if block == 1 {
+            grid.sort_by_key(|(_, scale)| *scale);
+        }
+        for &(mode, scale) in &grid {
+            if block <= sync_blocks {
+                add(block, mode, scale, Workload::Sync);
+            }
+            for &contenders in sweep.lock.iter().filter(|_| block <= lock_blocks).flat_map(|lock| &lock.contenders) {
+                add(block, mode, scale, Workload::Lock(contenders));
+            }
+        }
+    }
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::BUILT_IN;
+
+    fn default_sweep() -> Sweep {
+        Sweep::parse("default", BUILT_IN[1].1).unwrap()
+    }
+
+    #[test]
+    fn every_block_visits_every_lookup_cell_once() {
+        let sweep = default_sweep();
+        let cells = order(&sweep, &[Mode::Ipvs]);
+        let of_block = |block| {
+            let mut visits: Vec<_> = cells
+                .iter()
+                .filter(|c| c.block == block && c.mode != Mode::Ipvs && matches!(c.workload, Workload::Lookup(_)))
+                .map(|c| format!("{:?}", (c.mode, c.scale, c.workload)))
+                .collect();
+            visits.sort();
+            visits
+        };
+        assert_eq!(of_block(1).len(), 6 * 5 * 5);
+        assert_eq!(of_block(1), of_block(5));
+        assert!(cells.iter().all(|cell| cell.mode != Mode::Ipvs || cell.block == 1));
+    }
+
+    #[test]
+    fn blocks_differ_in_order_and_a_seed_repeats_them() {
+        let sweep = default_sweep();
+        let cells = order(&sweep, &[]);
+        assert_eq!(cells, order(&sweep, &[]));
+        let sequence = |block| {
+            let in_block = cells.iter().filter(move |c| c.block == block && matches!(c.workload, Workload::Lookup(_)));
+            in_block.map(|c| (c.mode, c.scale, c.workload)).collect::<Vec<_>>()
+        };
+        assert_ne!(sequence(1), sequence(2));
+        assert_ne!(cells, order(&Sweep { seed: sweep.seed + 1, ..sweep.clone() }, &[]));
+    }
+
+    #[test]
+    fn the_first_sync_block_climbs_and_locks_follow_their_sync() {
+        let cells = order(&default_sweep(), &[]);
+        let syncs: Vec<_> = cells.iter().filter(|c| c.workload == Workload::Sync && c.block == 1).collect();
+        assert!(syncs.is_sorted_by_key(|cell| cell.scale.services));
+        for lock in cells.iter().filter(|c| matches!(c.workload, Workload::Lock(_))) {
+            let before = cells[lock.order as usize - 1];
+            assert_eq!((before.mode, before.scale), (lock.mode, lock.scale));
+        }
+        assert!(cells.iter().enumerate().all(|(index, cell)| cell.order as usize == index));
+    }
+}

@@ -1,0 +1,213 @@
+//! What the kernel really holds: counted through the kernel's own interface, not the tool that wrote it.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek};
+use std::process::Command;
+
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+
+use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
+use crate::dataplane::{Counts, Mode, Program};
+
+/// Why the kernel's state could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadBackError {
+    /// nfnetlink.
+    #[error("cannot read {what} back from the kernel: {source}")]
+    Netlink {
+        /// Kind of object.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// iptables-legacy-save.
+    #[error(transparent)]
+    Program(#[from] ApplyError),
+    /// What it wrote.
+    #[error("cannot read the output of iptables-legacy-save: {0}")]
+    Output(io::Error),
+    /// iptables-legacy-save did not do its work.
+    #[error("iptables-legacy-save failed: {0}")]
+    Save(String),
+}
+
+/// Counts rules, chains and set elements in the namespace of the calling thread.
+///
+/// # Errors
+/// [`ReadBackError`].
+pub fn counts(mode: Mode, runner: &Runner) -> Result<Counts, ReadBackError> {
+    match mode {
+        Mode::IptablesLegacy => legacy(runner),
+        Mode::IptablesNft => {
+            let counts = nf_tables()?;
+            // iptables-nft makes a table's built-in chains as they are used, while iptables-save always
+            // shows the 12 of the three tables in use.
+            Ok(Counts { chains: counts.chains - counts.on_hooks + 12, ..counts.into() })
+        }
+        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables | Mode::Ipvs => Ok(nf_tables()?.into()),
+    }
+}
+
+/// ip_tables has no dump but the one that iptables-save decodes; it takes no lock.
+fn legacy(runner: &Runner) -> Result<Counts, ReadBackError> {
+    let program = runner.tools().path(Program::IptablesSave).map_err(ApplyError::from)?;
+    // Into memory: 10,000 Services are 35 MB.
+    let file = empty_in_memory().map_err(ReadBackError::Output)?;
+    let copy = file.try_clone().map_err(ReadBackError::Output)?;
+    let finished = runner.run_into(&mut Command::new(program), "iptables-legacy-save", copy)?;
+    if !finished.status.success() {
+        return Err(ReadBackError::Save(last_lines(&finished.stderr)));
+    }
+    count_lines(file).map_err(ReadBackError::Output)
+}
+
+fn count_lines(mut file: File) -> io::Result<Counts> {
+    file.rewind()?;
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let (mut counts, mut line) = (Counts::default(), Vec::new());
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        counts.rules += u64::from(line.starts_with(b"-A"));
+        counts.chains += u64::from(line.starts_with(b":"));
+        line.clear();
+    }
+    Ok(counts)
+}
+
+/// Objects of the IPv4 family in nf_tables.
+#[derive(Clone, Copy, Debug, Default)]
+struct NfTables {
+    rules: u64,
+    chains: u64,
+    on_hooks: u64,
+    elements: u64,
+}
+
+impl From<NfTables> for Counts {
+    fn from(counts: NfTables) -> Self {
+        Self { rules: counts.rules, chains: counts.chains, elements: counts.elements }
+    }
+}
+
+// linux/netfilter/nfnetlink.h and nf_tables.h.
+const SUBSYSTEM: u16 = 10 << 8;
+const GET_CHAIN: u16 = 4;
+const GET_RULE: u16 = 7;
+const GET_SET: u16 = 10;
+const GET_SET_ELEMENTS: u16 = 13;
+const CHAIN_HOOK: u16 = 4;
+const SET_TABLE: u16 = 1;
+const SET_NAME: u16 = 2;
+const SET_FLAGS: u16 = 3;
+const SET_ANONYMOUS: u32 = 1;
+const ELEMENTS: u16 = 3;
+
+fn nf_tables() -> Result<NfTables, ReadBackError> {
+    let failed = |what| move |source| ReadBackError::Netlink { what, source };
+    let mut netlink = Netfilter::open().map_err(failed("nf_tables"))?;
+    let mut counts = NfTables::default();
+    netlink
+        .dump(GET_CHAIN, &[], |message| {
+            counts.chains += 1;
+            counts.on_hooks += u64::from(attribute(message, CHAIN_HOOK).is_some());
+        })
+        .map_err(failed("chains"))?;
+    netlink.dump(GET_RULE, &[], |_| counts.rules += 1).map_err(failed("rules"))?;
+    let mut named = Vec::new();
+    netlink
+        .dump(GET_SET, &[], |message| {
+            let flags = attribute(message, SET_FLAGS).and_then(|value| value.first_chunk().copied());
+            let anonymous = flags.is_some_and(|flags| u32::from_be_bytes(flags) & SET_ANONYMOUS != 0);
+            if let (false, Some(table), Some(name)) =
+                (anonymous, attribute(message, SET_TABLE), attribute(message, SET_NAME))
+            {
+                named.push((table.to_vec(), name.to_vec()));
+            }
+        })
+        .map_err(failed("sets"))?;
+    for (table, name) in named {
+        let which = [(SET_TABLE, &table[..]), (SET_NAME, &name[..])];
+        netlink
+            .dump(GET_SET_ELEMENTS, &which, |message| {
+                counts.elements += attribute(message, ELEMENTS).map_or(0, |list| attributes(list).count() as u64);
+            })
+            .map_err(failed("set elements"))?;
+    }
+    Ok(counts)
+}
+
+/// Attributes of a netlink message: (type without flags, value).
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (&[l0, l1, t0, t1], _) = bytes.split_first_chunk::<4>()?;
+        let length = usize::from(u16::from_ne_bytes([l0, l1]));
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([t0, t1]) & 0x3fff, value))
+    })
+}
+
+fn attribute(message: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(message).find(|(found, _)| *found == kind).map(|(_, value)| value)
+}
+
+/// A nfnetlink socket of the namespace in which it was opened.
+struct Netfilter {
+    socket: Socket,
+}
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const DUMP_REQUEST: u16 = 0x301;
+const DUMP_INTERRUPTED: u16 = 0x10;
+
+impl Netfilter {
+    fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self { socket })
+    }
+
+    /// Calls `each` with the attributes of every object.
+    fn dump(&mut self, get: u16, which: &[(u16, &[u8])], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut request = vec![0; 16];
+        request.extend([nix::libc::AF_INET as u8, 0, 0, 0]);
+        for (kind, value) in which {
+            request.extend((value.len() as u16 + 4).to_ne_bytes());
+            request.extend(kind.to_ne_bytes());
+            request.extend(*value);
+            request.resize(request.len().next_multiple_of(4), 0);
+        }
+        let length = request.len() as u32;
+        request[..4].copy_from_slice(&length.to_ne_bytes());
+        request[4..6].copy_from_slice(&(SUBSYSTEM | get).to_ne_bytes());
+        request[6..8].copy_from_slice(&DUMP_REQUEST.to_ne_bytes());
+        self.socket.send(&request, 0)?;
+
+        let mut buffer = Vec::with_capacity(1 << 18);
+        loop {
+            buffer.clear();
+            self.socket.recv(&mut buffer, 0)?;
+            let mut rest = buffer.as_slice();
+            while let Some((header, _)) = rest.split_first_chunk::<16>() {
+                let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
+                let kind = u16::from_ne_bytes([header[4], header[5]]);
+                if u16::from_ne_bytes([header[6], header[7]]) & DUMP_INTERRUPTED != 0 {
+                    return Err(io::Error::other("the rules changed while they were read"));
+                }
+                let Some(body) = rest.get(16..length) else {
+                    return Err(io::Error::other("a message was cut off"));
+                };
+                match kind {
+                    NLMSG_DONE => return Ok(()),
+                    NLMSG_ERROR => {
+                        let code = body.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
+                        return Err(io::Error::from_raw_os_error(-code));
+                    }
+                    _ => each(body.get(4..).unwrap_or_default()),
+                }
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Sweeps: what to measure, as a strict TOML file.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer};
+
+use crate::dataplane::{KubeProxy, Mode};
+use crate::scale::{MAX_ENDPOINTS, MAX_SERVICES, Position};
+
+/// Sweeps that are built in, by name.
+pub const BUILT_IN: [(&str, &str); 2] =
+    [("smoke", include_str!("../sweeps/smoke.toml")), ("default", include_str!("../sweeps/default.toml"))];
+
+/// What to measure. Unknown keys and impossible values are errors.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweep {
+    /// The question that the sweep answers: title of the report.
+    #[serde(deserialize_with = "non_empty")]
+    pub question: String,
+    /// Seed of every order and choice. 0 to 2^63 - 1.
+    pub seed: u64,
+    /// Which kube-proxy's rules are installed.
+    #[serde(default)]
+    pub kube_proxy: KubeProxy,
+    /// Modes and controls.
+    #[serde(deserialize_with = "distinct")]
+    pub modes: Vec<Mode>,
+    /// Numbers of Services; measured from the smallest up where one predicts the next.
+    #[serde(deserialize_with = "service_counts")]
+    pub services: Vec<u32>,
+    /// Endpoints per Service, 1 to 1,000.
+    #[serde(deserialize_with = "within::<_, 1, 1000>")]
+    pub endpoints: u32,
+    /// A cell that would take longer is skipped, seconds.
+    #[serde(default = "default_limit", deserialize_with = "seconds")]
+    pub limit_seconds: f64,
+    /// Packet probes; absent: none.
+    pub lookup: Option<Lookup>,
+    /// Connections; absent: none.
+    pub connect: Option<Connect>,
+    /// Rule syncs; absent: none.
+    pub sync: Option<SyncCells>,
+    /// Contention for the xtables lock; absent: none.
+    pub lock: Option<Lock>,
+}
+
+/// What the packet probe measures.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// Each block visits every cell once, in an order of its own. 1 to 1,000.
+    #[serde(deserialize_with = "within::<_, 1, 1000>")]
+    pub blocks: u32,
+    /// Where in the list of Services.
+    #[serde(deserialize_with = "distinct")]
+    pub positions: Vec<Position>,
+    /// First packets per visit, and as many packets of known flows. 10 to 1,000,000.
+    #[serde(deserialize_with = "within::<_, 10, 1_000_000>")]
+    pub probes: u32,
+}
+
+/// What `tcp_crr` measures.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connect {
+    /// As in [`Lookup::blocks`].
+    #[serde(deserialize_with = "within::<_, 1, 1000>")]
+    pub blocks: u32,
+    /// As in [`Lookup::positions`].
+    #[serde(deserialize_with = "distinct")]
+    pub positions: Vec<Position>,
+    /// Transactions per visit. 10 to 1,000,000.
+    #[serde(deserialize_with = "within::<_, 10, 1_000_000>")]
+    pub transactions: u32,
+}
+
+/// Which syncs are measured.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncCells {
+    /// What changes.
+    #[serde(deserialize_with = "distinct")]
+    pub operations: Vec<Operation>,
+    /// At most so many blocks. 1 to 1,000.
+    #[serde(deserialize_with = "within::<_, 1, 1000>")]
+    pub blocks: u32,
+    /// Blocks after the first run only what fits into this many seconds, all blocks counted.
+    #[serde(deserialize_with = "seconds")]
+    pub budget_seconds: f64,
+}
+
+/// Contention for the xtables lock.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Numbers of contenders. Each 1 to 64.
+    #[serde(deserialize_with = "contender_counts")]
+    pub contenders: Vec<u32>,
+    /// How long a cell lasts at least; it always has one full and one partial sync.
+    #[serde(deserialize_with = "seconds")]
+    pub seconds: f64,
+}
+
+/// What changes in a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// Empty kernel -> everything.
+    Cold,
+    /// One Service more.
+    AddService,
+    /// One Service less.
+    RemoveService,
+    /// One endpoint of one Service is another.
+    ReplaceEndpoint,
+    /// Nothing.
+    Noop,
+    /// One rule or element, by the tool's own command.
+    Append,
+}
+
+/// Why a sweep cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The file cannot be read.
+    #[error("cannot read sweep {path}: {source}; built-in sweeps are: {built_in}",
+        path = path.display(), built_in = BUILT_IN.map(|(name, _)| name).join(", "))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is no sweep. The message has line, column and key.
+    #[error("{name} is no valid sweep\n{message}")]
+    Invalid {
+        /// File or built-in name.
+        name: String,
+        /// As the TOML reader words it.
+        message: String,
+    },
+}
+
+impl Sweep {
+    /// Reads a built-in sweep by name, or a file. Returns its text too, which is kept with the results.
+    ///
+    /// # Errors
+    /// [`SweepError`].
+    pub fn load(name_or_path: &str) -> Result<(Self, String), SweepError> {
+        let text = match BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
+            Some((_, text)) => (*text).to_owned(),
+            None => std::fs::read_to_string(name_or_path)
+                .map_err(|source| SweepError::Read { path: Path::new(name_or_path).into(), source })?,
+        };
+        Ok((Self::parse(name_or_path, &text)?, text))
+    }
+
+    /// Reads the text of a sweep; `name` stands for it in errors.
+    ///
+    /// # Errors
+    /// [`SweepError::Invalid`].
+    pub fn parse(name: &str, text: &str) -> Result<Self, SweepError> {
+        let invalid = |message: String| SweepError::Invalid { name: name.to_owned(), message };
+        let mut sweep: Sweep = toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end().into()))?;
+        sweep.services.sort_unstable();
+        let largest = u64::from(sweep.services.last().copied().unwrap_or(0)) * u64::from(sweep.endpoints);
+        if largest > MAX_ENDPOINTS {
+            return Err(invalid(format!(
+                "services x endpoints = {largest}, but at most {MAX_ENDPOINTS} endpoints have addresses in a lab"
+            )));
+        }
+        if sweep.lookup.is_none() && sweep.connect.is_none() && sweep.sync.is_none() && sweep.lock.is_none() {
+            return Err(invalid("nothing to measure: give [lookup], [connect], [sync] or [lock]".into()));
+        }
+        Ok(sweep)
+    }
+}
+
+fn default_limit() -> f64 {
+    60.0
+}
+
+fn non_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    let text = String::deserialize(input)?;
+    if text.trim().is_empty() {
+        return Err(D::Error::invalid_value(Unexpected::Str(&text), &"a question, in words"));
+    }
+    Ok(text)
+}
+
+fn within<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(input: D) -> Result<u32, D::Error> {
+    let number = i64::deserialize(input)?;
+    in_range(number, MIN, MAX).map_err(D::Error::custom)
+}
+
+fn in_range(number: i64, min: u32, max: u32) -> Result<u32, String> {
+    match u32::try_from(number) {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        _ => Err(format!("{number} is out of range; allowed: {min} to {max}")),
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Integer(i64),
+        Float(f64),
+    }
+    let number = match Number::deserialize(input).map_err(|_| D::Error::custom("expected a number of seconds"))? {
+        Number::Integer(number) => number as f64,
+        Number::Float(number) => number,
+    };
+    if number > 0.0 && number <= 1e6 {
+        return Ok(number);
+    }
+    Err(D::Error::custom(format!("{number} is out of range; allowed: above 0 to 1,000,000 seconds")))
+}
+
+fn distinct<'de, D: Deserializer<'de>, T: Deserialize<'de> + PartialEq + fmt::Debug>(
+    input: D,
+) -> Result<Vec<T>, D::Error> {
+    let list = Vec::<T>::deserialize(input)?;
+    check_distinct(&list).map_err(D::Error::custom)?;
+    Ok(list)
+}
+
+fn check_distinct<T: PartialEq + fmt::Debug>(list: &[T]) -> Result<(), String> {
+    if list.is_empty() {
+        return Err("an empty list; leave the section out to measure nothing".into());
+    }
+    match list.iter().enumerate().find(|(index, item)| list[..*index].contains(item)) {
+        Some((_, item)) => Err(format!("{item:?} is there twice")),
+        None => Ok(()),
+    }
+}
+
+fn counts<'de, D: Deserializer<'de>>(input: D, max: u32) -> Result<Vec<u32>, D::Error> {
+    let list = Vec::<i64>::deserialize(input)?;
+    check_distinct(&list).map_err(D::Error::custom)?;
+    list.into_iter().map(|number| in_range(number, 1, max)).collect::<Result<_, _>>().map_err(D::Error::custom)
+}
+
+fn service_counts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {
+    counts(input, MAX_SERVICES)
+}
+
+fn contender_counts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {
+    counts(input, 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn built_in_sweeps_are_valid_and_open_with_their_question() {
+        for (name, text) in BUILT_IN {
+            Sweep::parse(name, text).unwrap();
+            assert!(text.starts_with("# Question: "), "{name}");
+        }
+    }
+
+    fn smoke_with(from: &str, to: &str) -> String {
+        let text = BUILT_IN[0].1;
+        assert!(text.contains(from), "{from}");
+        match Sweep::parse("test", &text.replacen(from, to, 1)) {
+            Ok(sweep) => panic!("accepted: {sweep:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn errors_name_line_key_and_what_is_allowed() {
+        let errors = [
+            smoke_with("probes = 500", "probs = 500"),
+            smoke_with("probes = 500", "probes = 0"),
+            smoke_with("probes = 500", "probes = \"many\""),
+            smoke_with("services = [10, 100]", "services = [10, 0]"),
+            smoke_with("services = [10, 100]", "services = [10, 10]"),
+            smoke_with("services = [10, 100]", "services = []"),
+            smoke_with("services = [10, 100]", "services = [1000000]\n[x]"),
+            smoke_with("\"direct\", ", "\"dirct\", "),
+            smoke_with("kube_proxy = \"current\"", "kube_proxy = \"1.31\""),
+            smoke_with("seconds = 0.5", "seconds = -1"),
+            smoke_with("seed = 1", "seed = -1"),
+            smoke_with("question = \"Does", "question = \"\" # \"Does"),
+            smoke_with("endpoints = 3", "endpoints = 3\nendpoints = 4"),
+        ];
+        insta::assert_snapshot!(errors.join("\n----\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_answer_or_an_error(text in "\\PC{0,200}") {
+            let _ = Sweep::parse("fuzz", &text);
+        }
+
+        #[test]
+        fn a_mutated_sweep_never_panics(
+            which in 0..BUILT_IN.len(),
+            cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)
+        ) {
+            let mut bytes = BUILT_IN[which].1.as_bytes().to_vec();
+            for (index, byte) in cuts {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(text) = String::from_utf8(bytes) {
+                let _ = Sweep::parse("fuzz", &text);
+            }
+        }
+    }
+}
