@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::groups::{Group, GroupKey, Groups};
-use crate::names::{is_control, metric, position, workload};
+use crate::names::{is_control, metric, mode_rank, position, workload};
 use crate::stats::{Bootstrap, Observation, Slope, slope};
 
 /// Below this many blocks no verdict is given.
@@ -32,7 +32,7 @@ pub fn findings(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Finding> 
     let mut modes: BTreeMap<(usize, &str), Cells<'_>> = BTreeMap::new();
     for (key, group) in groups.of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET) {
         if !is_control(key.mode) && !group.measured.is_empty() {
-            let mode = (crate::names::mode_rank(key.mode), key.mode);
+            let mode = (mode_rank(key.mode), key.mode);
             modes.entry(mode).or_default().entry(key.endpoints).or_default().push((key, group));
         }
     }

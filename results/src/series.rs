@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::chosen::Chosen;
 use crate::groups::Groups;
-use crate::names::{is_control, metric, position, workload};
+use crate::names::{is_control, metric, mode_rank, position, workload};
 use crate::record::{Clock, Record, Status};
 use crate::stats::{Bootstrap, Estimate};
 use crate::text::{Quantity, printable, thousands};
@@ -140,7 +140,7 @@ fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         name: "lookup",
         title: format!("Lookup: first packet of a new flow, {}", unit_words(groups)),
         subtitle: subtitle(&[&scale], "", &chosen.scope()),
-        notes: notes(groups, &[(probe, first)]),
+        notes: notes(groups, &[(probe, first)], std::slice::from_ref(&scale)),
         panels: vec![scale, by_position],
     }
 }
@@ -219,7 +219,7 @@ fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         name: "sync",
         title: format!("Rule sync: applying the rules to the kernel, {}", unit_words(groups)),
         subtitle: subtitle(&panels.iter().collect::<Vec<_>>(), "", &scope),
-        notes: notes(groups, &sources),
+        notes: notes(groups, &sources, &panels),
         panels,
     }
 }
@@ -260,7 +260,7 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         name: "lock",
         title: format!("The xtables lock under contention, {}", unit_words(groups)),
         subtitle: subtitle(&panels.iter().collect::<Vec<_>>(), TAIL, &scope),
-        notes: notes(groups, &sources),
+        notes: notes(groups, &sources, &panels),
         panels,
     }
 }
@@ -275,12 +275,14 @@ fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     let mut per_second = rate.panel(groups, "Transactions per second");
     per_second.quantity = Quantity::Rate;
     per_second.lines = rate.lines(bootstrap, p50, false);
+    let sources = [(name, metric::RESPONSE_TIME), (name, metric::TRANSACTIONS_PER_SECOND)];
+    let panels = vec![time, per_second];
     Figure {
         name: "connect",
         title: format!("New TCP connections: tcp_crr, {}", unit_words(groups)),
-        subtitle: subtitle(&[&time], TAIL, &response.scope()),
-        notes: notes(groups, &[(name, metric::RESPONSE_TIME), (name, metric::TRANSACTIONS_PER_SECOND)]),
-        panels: vec![time, per_second],
+        subtitle: subtitle(&panels.iter().collect::<Vec<_>>(), TAIL, &response.scope()),
+        notes: notes(groups, &sources, &panels),
+        panels,
     }
 }
 
@@ -304,29 +306,52 @@ fn unit_words(groups: &Groups<'_>) -> &'static str {
     }
 }
 
-/// Failed and skipped cells behind a figure: one line per mode and reason.
-fn notes(groups: &Groups<'_>, sources: &[(&str, &str)]) -> Vec<String> {
-    let mut reasons: BTreeMap<(usize, &str, Status, &str), BTreeSet<u32>> = BTreeMap::new();
+/// Failed and skipped cells behind a figure: one line per mode and reason, after a line that explains the hollow
+/// markers if `panels` have any.
+fn notes(groups: &Groups<'_>, sources: &[(&str, &str)], panels: &[Panel]) -> Vec<String> {
+    let mut reasons: BTreeMap<(usize, &str, Status, &str), Lost> = BTreeMap::new();
     let mut measured = BTreeSet::new();
     for (workload, metric) in sources {
         for (key, group) in groups.of(workload, metric) {
             if !group.measured.is_empty() {
                 measured.insert(key.mode);
             }
+            let mut here: BTreeMap<_, usize> = BTreeMap::new();
             for row in &group.lost {
-                let reason = (crate::names::mode_rank(key.mode), key.mode, row.status, row.note.as_str());
-                reasons.entry(reason).or_default().insert(key.services);
+                *here.entry((mode_rank(key.mode), key.mode, row.status, row.note.as_str())).or_default() += 1;
+            }
+            for (reason, rows) in here {
+                let lost = reasons.entry(reason).or_default();
+                lost.services.insert(key.services);
+                lost.rows += rows;
+                lost.of += group.lost.len() + group.measured.len();
             }
         }
     }
-    let line = |((_, mode, status, note), services): (&(usize, &str, Status, &str), &BTreeSet<u32>)| {
-        let scales: Vec<_> = services.iter().take(6).map(|services| thousands(*services)).collect();
-        let at = if measured.contains(mode) { format!(" at {}", scales.join("; ")) } else { String::new() };
-        printable(&format!(
-            "{mode}{at}: {status} — {}",
-            if note.is_empty() { "no reason given" } else { note }
-        ))
-    };
-    let lines: Vec<String> = reasons.iter().map(line).collect();
-    if lines.is_empty() { lines } else { [vec![GAPS.to_owned()], lines].concat() }
+    let mut lines = Vec::new();
+    if !reasons.is_empty() && panels.iter().any(|panel| !panel.lines.is_empty() && !panel.gaps.is_empty()) {
+        lines.push(GAPS.to_owned());
+    }
+    for ((_, mode, status, note), lost) in &reasons {
+        let mut line = (*mode).to_owned();
+        if measured.contains(mode) {
+            let scales: Vec<_> = lost.services.iter().take(6).map(|services| thousands(*services)).collect();
+            line += &format!(" at {}", scales.join("; "));
+        }
+        line += &format!(": {status}");
+        if lost.rows < lost.of {
+            line += &format!(" in {} of {} rows", lost.rows, lost.of);
+        }
+        line += &format!(" — {}", if note.is_empty() { "no reason given" } else { note });
+        lines.push(printable(&line));
+    }
+    lines
+}
+
+/// What one reason cost one mode: rows without a figure, of all rows of the cells that it touched.
+#[derive(Default)]
+struct Lost {
+    services: BTreeSet<u32>,
+    rows: usize,
+    of: usize,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::findings::Finding;
 use crate::groups::{Group, GroupKey, Groups};
-use crate::names::{metric, workload};
+use crate::names::{metric, mode_rank, workload};
 use crate::record::{Record, Status};
 use crate::stats::Bootstrap;
 use crate::text::thousands;
@@ -219,7 +219,7 @@ fn wide(
     for (index, name) in workloads.iter().enumerate() {
         for (column, (metric, field, _)) in metrics.iter().enumerate() {
             for (key, group) in groups.of(name, metric).filter(|(_, group)| !group.measured.is_empty()) {
-                let rank = crate::names::mode_rank(key.mode);
+                let rank = mode_rank(key.mode);
                 let at = (index, rank, key.mode, key.endpoints, key.contenders, key.position, key.services);
                 let text = cell(groups, key, group, bootstrap, *field);
                 let row = cells.entry(at).or_insert_with(|| (vec!["—".to_owned(); metrics.len()], 0));
@@ -308,7 +308,7 @@ pub fn lost(groups: &Groups<'_>) -> Table {
     let mut reasons: BTreeMap<_, (BTreeSet<u32>, u64)> = BTreeMap::new();
     for (key, group) in &groups.map {
         for row in &group.lost {
-            let rank = crate::names::mode_rank(key.mode);
+            let rank = mode_rank(key.mode);
             let reason = (rank, key.mode, key.workload, row.status, row.note.as_str());
             let entry = reasons.entry(reason).or_default();
             entry.0.insert(key.services);

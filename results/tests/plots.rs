@@ -34,6 +34,13 @@ fn a_run_draws_four_figures() {
 }
 
 #[test]
+fn a_cell_that_failed_in_one_block_says_so() {
+    let (_, lookup) = draw_all(&fixtures::rows(5)).swap_remove(0);
+    assert!(lookup.contains("iptables-nft at 5,000: failed in 1 of 5 rows — 3 of 2,000 probes"));
+    assert!(lookup.contains("ipvs: skipped — this kernel has no ip_vs module"));
+}
+
+#[test]
 fn a_run_that_was_all_skipped_says_why() {
     let rows: Vec<Record> = fixtures::rows(1).into_iter().filter(|row| row.mode == "ipvs").collect();
     for (name, svg) in draw_all(&rows) {
