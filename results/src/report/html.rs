@@ -96,7 +96,9 @@ fn push_table(out: &mut String, table: &Table) {
     for row in &table.rows {
         *out += "<tr>";
         for (index, cell) in row.iter().enumerate() {
-            *out += &format!("<td{}>{}</td>", class(index), escape_html(cell));
+            // Only sentences may break; a broken figure is hard to read.
+            let class = if cell.len() > 60 { " class=\"wrap\"" } else { class(index) };
+            *out += &format!("<td{class}>{}</td>", escape_html(cell));
         }
         *out += "</tr>\n";
     }
