@@ -30,17 +30,6 @@ impl Quantity {
         }
     }
 
-    /// What an axis of this quantity is called.
-    pub fn axis(self) -> &'static str {
-        match self {
-            Quantity::Duration => "time",
-            Quantity::Instructions => "guest instructions",
-            Quantity::Count => "count",
-            Quantity::Bytes => "bytes",
-            Quantity::Rate => "per second",
-        }
-    }
-
     /// `value` with three significant digits and a unit: `31.2 µs`, `14,400 instr`, `1.2 MB`, `980 /s`.
     pub fn show(self, value: f64) -> String {
         let (scale, unit) = self.scale(value);
