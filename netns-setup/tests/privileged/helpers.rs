@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::{Child, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -124,6 +125,22 @@ pub fn holders(inode: u64) -> usize {
                 .any(|name| fs::metadata(task.join(name)).is_ok_and(|ns| ns.ino() == inode))
         })
         .count()
+}
+
+/// How the child ended; if it does not end by itself in time, it is killed and the test fails.
+pub fn ended(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return status,
+            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(2)),
+            None => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("process {} lived on", child.id());
+            }
+        }
+    }
 }
 
 /// Whether the process runs: neither gone nor waiting to be reaped.

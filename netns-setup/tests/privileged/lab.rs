@@ -72,6 +72,10 @@ pub fn tun_to_tun() {
 
 pub fn silence() {
     let lab = lab();
+    for world in [&lab.client, &lab.node, &lab.server] {
+        let addresses = world.run(|| fs::read_to_string("/proc/thread-self/net/if_inet6"));
+        assert_eq!(addresses.unwrap_or_default(), "", "{}", world.label());
+    }
     // Time enough for the first router solicitation, which IPv6 sends within a second of a link coming up.
     assert_eq!(next_packet(lab.egress(), Duration::from_millis(1500)), None);
     assert_eq!(next_packet(lab.ingress(), Duration::ZERO), None);

@@ -10,6 +10,8 @@ use std::thread;
 use ipnet::IpNet;
 use netns_setup::{Identity, Namespace, Route, WorldError};
 
+use crate::helpers::ended;
+
 fn namespace() -> Namespace {
     Namespace::create("test/world").unwrap()
 }
@@ -81,7 +83,7 @@ pub fn threads_and_programs() {
     let ns = |name: &str| fs::metadata(format!("/proc/{}/ns/{name}", child.id())).unwrap().ino();
     assert_eq!((ns("net"), ns("mnt")), (namespace.identity().net, namespace.identity().mnt));
     drop(namespace);
-    assert!(!child.wait().unwrap().success(), "dropping the namespace kills it");
+    assert!(!ended(&mut child).success(), "dropping the namespace kills it");
     let error = Namespace::create("test").unwrap().spawn(&mut Command::new("/no/such/program")).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }
@@ -107,7 +109,7 @@ pub fn side_by_side() {
         namespace.thread("inside", move || leash.hold(Command::new("sleep").arg("60")).spawn()).unwrap();
     let mut child = held.join().unwrap().unwrap();
     drop(namespace);
-    assert!(!child.wait().unwrap().success());
+    assert!(!ended(&mut child).success());
 }
 
 pub fn refusals() {
