@@ -1,12 +1,31 @@
 //! The experiment: what is planned, applied, measured and recorded.
+//!
+//! * [`scale`], [`cluster`]: Services, synthetic or from a cluster
+//! * [`dataplane`]: what a kube-proxy mode sends to the kernel for them, as data
+//! * [`apply`], [`readback`], [`tools`]: plans meet a kernel; what it holds then
+//! * [`world`]: a lab with Services in it, checked
+//! * [`lookup`], [`connect`], [`sync_cell`], [`contention`], [`lock`]: what is measured
+//! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`run`]: which cells, in which order, how long
+//! * [`events`], [`stop`], [`health`], [`passport`]: what surrounds a run
 
 pub mod apply;
 pub mod cells;
 pub mod cluster;
+pub mod connect;
+pub mod contention;
 pub mod dataplane;
+pub mod estimate;
+pub mod events;
+pub mod health;
 pub mod lock;
+pub mod lookup;
+pub mod passport;
+pub mod predict;
 pub mod readback;
+pub mod run;
 pub mod scale;
 pub mod stop;
 pub mod sweep;
+pub mod sync_cell;
 pub mod tools;
+pub mod world;

@@ -1,3 +1,33 @@
-//! The svcbench command line.
+//! The `svcbench` command line.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, Exit};
+
+fn main() -> ExitCode {
+    // clap ends with 2 on wrong flags, which is what we promise for bad input.
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Doctor => cli::doctor::run(&cli),
+        Command::Plan(args) => cli::plan::run(&cli, args),
+        Command::Run(args) => cli::run::run(&cli, args),
+        Command::Report(args) => cli::report::run(&cli, args),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        // `svcbench plan | head` is no failure.
+        Err(error) if is_broken_pipe(&error) => Exit::Ok.into(),
+        Err(error) => {
+            eprintln!("svcbench: {error:#}");
+            Exit::of(&error).into()
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -39,7 +39,7 @@ pub mod metric {
     pub const GENERATE: &str = "generate";
     /// Syncs and append, time: from handing the plan over until the kernel has it, tools included.
     pub const APPLY: &str = "apply";
-    /// Sync phase, time: probing for the canary chain.
+    /// Sync phase, time: creating the canary chains.
     pub const APPLY_CANARY: &str = "apply_canary";
     /// Sync phase, time: ensuring the jumps from the built-in chains.
     pub const APPLY_JUMPS: &str = "apply_jumps";
@@ -47,6 +47,8 @@ pub mod metric {
     pub const APPLY_LISTING: &str = "apply_listing";
     /// Sync phase, time: the restore (or transaction) itself.
     pub const APPLY_RESTORE: &str = "apply_restore";
+    /// Sync phase, time: deleting conntrack entries of UDP Services, one program each.
+    pub const APPLY_CONNTRACK: &str = "apply_conntrack";
     /// Count: rules installed.
     pub const RULES: &str = "rules";
     /// Count: chains installed.

@@ -138,13 +138,14 @@ const SYNCS: [&str; 6] = [
     workload::APPEND,
 ];
 
-const SYNC_METRICS: [&str; 10] = [
+const SYNC_METRICS: [&str; 11] = [
     metric::GENERATE,
     metric::APPLY,
     metric::APPLY_CANARY,
     metric::APPLY_JUMPS,
     metric::APPLY_LISTING,
     metric::APPLY_RESTORE,
+    metric::APPLY_CONNTRACK,
     metric::RULES,
     metric::CHAINS,
     metric::ELEMENTS,

@@ -1,0 +1,98 @@
+//! Flags, exit codes, and one file per command.
+
+pub mod doctor;
+pub mod plan;
+mod progress;
+pub mod report;
+pub mod run;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use harness::run::Unable;
+
+/// Measures what a Kubernetes Service costs on this node in each kube-proxy mode.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes:\n  \
+                  0    all measured, or skipped for a stated reason\n  \
+                  1    a cell failed\n  \
+                  2    bad input\n  \
+                  69   this machine cannot run any cell\n  \
+                  130  interrupted; what was finished is reported, --resume goes on"
+)]
+pub struct Cli {
+    /// Print nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell what this machine offers for each mode, and how to get what is missing
+    Doctor,
+    /// Print what a mode would send to the kernel; needs no privilege
+    Plan(plan::PlanArgs),
+    /// Measure a sweep
+    Run(run::RunArgs),
+    /// Rebuild plots and pages of a finished or broken run from its rows
+    Report(report::ReportArgs),
+}
+
+/// Where the Services of a plan come from.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub struct NodeArgs {
+    /// Name of the node that kube-proxy would run on: its endpoints are local
+    #[arg(long, value_name = "NAME", requires = "from", help_heading = "Services of a cluster")]
+    pub node: Option<String>,
+    /// Address of that node: where node ports are served
+    #[arg(long, value_name = "IP", requires = "from", help_heading = "Services of a cluster")]
+    pub node_ip: Option<std::net::Ipv4Addr>,
+    /// All pods; traffic to cluster IPs from elsewhere is masqueraded
+    #[arg(long, value_name = "CIDR", requires = "from", help_heading = "Services of a cluster")]
+    pub cluster_cidr: Option<ipnet::Ipv4Net>,
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All measured, or skipped for a stated reason.
+    Ok,
+    /// A cell failed.
+    Failed,
+    /// Bad input.
+    BadInput,
+    /// This machine cannot run any cell (EX_UNAVAILABLE of sysexits.h).
+    Unavailable,
+    /// SIGINT and the like.
+    Interrupted,
+}
+
+impl Exit {
+    /// Which exit an error means.
+    pub fn of(error: &anyhow::Error) -> Self {
+        if error.downcast_ref::<Unable>().is_some() { Exit::Unavailable } else { Exit::BadInput }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(match exit {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::BadInput => 2,
+            Exit::Unavailable => 69,
+            Exit::Interrupted => 130,
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! `svcbench doctor`: what this machine offers, and how to get what is missing.
+
+use std::io::{IsTerminal, Write};
+
+use harness::dataplane::Mode;
+use harness::run::{LAB_NEEDS, unable_modes};
+use netns_setup::Need;
+use serde::Serialize;
+
+use super::{Cli, Exit};
+
+#[derive(Serialize)]
+struct Diagnosis {
+    need: String,
+    for_modes: Vec<String>,
+    present: bool,
+    detail: String,
+    why: String,
+    how: String,
+}
+
+#[derive(Serialize)]
+struct Output {
+    needs: Vec<Diagnosis>,
+    modes: std::collections::BTreeMap<String, String>,
+}
+
+/// Prints every need of every mode.
+///
+/// # Errors
+/// If standard output is closed.
+pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
+    let mut needs: Vec<Need> = LAB_NEEDS.to_vec();
+    for mode in Mode::ALL {
+        for &need in mode.needs() {
+            if !needs.contains(&need) {
+                needs.push(need);
+            }
+        }
+    }
+    let needs: Vec<Diagnosis> = needs.into_iter().map(diagnose).collect();
+    let labs = LAB_NEEDS.len();
+    let unable = unable_modes(&Mode::ALL);
+    let no_lab = needs[..labs].iter().find(|need| !need.present).map(|need| need.need.clone());
+    let verdict = |mode: Mode| match (&no_lab, unable.get(&mode)) {
+        (Some(need), _) => format!("cannot run: no lab without {need}"),
+        (None, Some(reason)) => format!("cannot run: {reason}"),
+        (None, None) => "ready".to_owned(),
+    };
+    let modes = Mode::ALL.map(|mode| (mode.name().to_owned(), verdict(mode))).into();
+    let mut out = std::io::stdout().lock();
+    if cli.json {
+        serde_json::to_writer_pretty(&mut out, &Output { needs, modes })?;
+        writeln!(out)?;
+    } else {
+        print(&needs, &modes, &mut out)?;
+    }
+    Ok(if no_lab.is_some() || unable.len() == Mode::ALL.len() { Exit::Unavailable } else { Exit::Ok })
+}
+
+fn diagnose(need: Need) -> Diagnosis {
+    let for_modes = if LAB_NEEDS.contains(&need) {
+        vec!["all".to_owned()]
+    } else {
+        let modes = Mode::ALL.iter().filter(|mode| mode.needs().contains(&need));
+        modes.map(|mode| mode.name().to_owned()).collect()
+    };
+    let (present, detail, why, how) = match netns_setup::check(need) {
+        Ok(found) => (true, found.detail, String::new(), String::new()),
+        Err(missing) => (false, missing.what, missing.why, missing.how),
+    };
+    Diagnosis { need: need.name().to_owned(), for_modes, present, detail, why, how }
+}
+
+fn print(
+    needs: &[Diagnosis],
+    modes: &std::collections::BTreeMap<String, String>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let paint = |good: bool, text: &str| match (colour, good) {
+        (false, _) => text.to_owned(),
+        (true, true) => format!("\x1b[32m{text}\x1b[0m"),
+        (true, false) => format!("\x1b[31m{text}\x1b[0m"),
+    };
+    writeln!(out, "Needs")?;
+    let width = needs.iter().map(|need| need.need.len()).max().unwrap_or(0);
+    for need in needs {
+        let mark = if need.present { paint(true, "present") } else { paint(false, "missing") };
+        writeln!(out, "  {:width$}  {mark}  {}  (for {})", need.need, need.detail, need.for_modes.join(", "))?;
+        if !need.present {
+            writeln!(out, "  {:width$}           why: {}", "", need.why)?;
+            writeln!(out, "  {:width$}           get: {}", "", need.how)?;
+        }
+    }
+    writeln!(out, "\nModes")?;
+    for mode in Mode::ALL {
+        let verdict = modes.get(mode.name()).map_or("", String::as_str);
+        writeln!(out, "  {:15}  {}", mode.name(), paint(verdict == "ready", verdict))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! `svcbench plan`: what a mode would send to the kernel, printed.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use clap::Args;
+use harness::cluster;
+use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Sync, planner};
+use harness::scale::{MAX_ENDPOINTS, MAX_SERVICES, Scale, ServiceSet, addresses};
+use serde::Serialize;
+
+use super::{Cli, Exit, NodeArgs};
+
+/// Flags of `svcbench plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Mode or control
+    #[arg(long, short, value_enum)]
+    mode: Mode,
+    /// Synthetic Services
+    #[arg(
+        long, short, value_name = "N", required_unless_present = "from", conflicts_with = "from",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SERVICES))
+    )]
+    services: Option<u32>,
+    /// Endpoints of each synthetic Service
+    #[arg(
+        long, short, value_name = "E", default_value_t = 10, conflicts_with = "from",
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    endpoints: u32,
+    /// Plan the partial sync from this many Services instead of a full sync from none
+    #[arg(
+        long, value_name = "N0", conflicts_with = "from",
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_SERVICES))
+    )]
+    from_services: Option<u32>,
+    /// Services of a real cluster: output of `kubectl get services,endpointslices -A -o json`
+    #[arg(long, value_name = "FILE.json")]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Whose output to reproduce
+    #[arg(long, value_enum, value_name = "VERSION", default_value_t = KubeProxy::V1_30)]
+    kube_proxy: KubeProxy,
+    /// Seed of the order of synthetic Services
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print counts and bytes instead of the plan
+    #[arg(long)]
+    stats: bool,
+}
+
+/// Prints the plan.
+///
+/// # Errors
+/// Bad input, or a closed standard output.
+pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
+    let (from, to, node) = services(args)?;
+    let dataplane = planner(args.mode, node)?;
+    let sync = if args.from_services.is_some_and(|n| n > 0) { Sync::Partial } else { Sync::Full };
+    let plan = dataplane.plan(&from, &to, sync);
+    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    if args.stats || cli.json {
+        stats(cli, &plan, &to, &*dataplane, args, &mut out)?;
+    } else {
+        plan.write_to(&mut out)?;
+    }
+    out.flush()?;
+    Ok(Exit::Ok)
+}
+
+fn services(args: &PlanArgs) -> anyhow::Result<(ServiceSet, ServiceSet, Node)> {
+    let lab = Node::lab(args.kube_proxy);
+    if let Some(path) = &args.from {
+        let name = args.node.node.as_deref().unwrap_or_default();
+        let node = Node {
+            address: args.node.node_ip.unwrap_or(addresses::NODE),
+            cluster_cidr: args.node.cluster_cidr,
+            ..lab
+        };
+        return Ok((ServiceSet::default(), cluster::read(path, name)?, node));
+    }
+    let set = |services: u32| -> anyhow::Result<ServiceSet> {
+        let endpoints = u64::from(services) * u64::from(args.endpoints);
+        ensure!(
+            endpoints <= MAX_ENDPOINTS,
+            "{services} Services x {} endpoints are {endpoints}; at most {MAX_ENDPOINTS} have addresses in a lab",
+            args.endpoints
+        );
+        Ok(ServiceSet::synthetic(Scale { services, endpoints: args.endpoints }, args.seed))
+    };
+    let to = set(args.services.unwrap_or(1))?;
+    let from = match args.from_services {
+        None | Some(0) => ServiceSet::default(),
+        // The first Services of the same list, or the list and more: nothing else differs.
+        Some(count) if count as usize <= to.len() => to.services()[..count as usize].iter().map(|s| (**s).clone()).collect(),
+        Some(count) => {
+            let more = set(count)?;
+            let known: std::collections::HashSet<_> = to.services().iter().map(|service| service.name.clone()).collect();
+            let extra = more.services().iter().filter(|service| !known.contains(&service.name));
+            to.services().iter().chain(extra).map(|service| (**service).clone()).collect()
+        }
+    };
+    Ok((from, to, lab))
+}
+
+#[derive(Serialize)]
+struct Stats {
+    mode: &'static str,
+    kube_proxy: &'static str,
+    services: usize,
+    endpoints: usize,
+    /// Programs run during the sync, by phase.
+    runs: BTreeMap<&'static str, usize>,
+    /// Bytes given to them.
+    bytes: u64,
+    /// What the kernel holds afterwards.
+    kernel: Counts,
+}
+
+fn stats(
+    cli: &Cli,
+    plan: &Plan,
+    to: &ServiceSet,
+    dataplane: &dyn Dataplane,
+    args: &PlanArgs,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let mut runs = BTreeMap::new();
+    for step in plan.steps.iter().chain(&plan.cleanup) {
+        *runs.entry(step.phase.name()).or_default() += 1;
+    }
+    let stats = Stats {
+        mode: args.mode.name(),
+        kube_proxy: args.kube_proxy.name(),
+        services: to.len(),
+        endpoints: to.total_endpoints(),
+        runs,
+        bytes: plan.bytes(),
+        kernel: dataplane.counts(to),
+    };
+    if cli.json {
+        serde_json::to_writer_pretty(&mut *out, &stats)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    writeln!(out, "mode         {}", stats.mode)?;
+    writeln!(out, "kube-proxy   {}", stats.kube_proxy)?;
+    writeln!(out, "services     {}", stats.services)?;
+    writeln!(out, "endpoints    {}", stats.endpoints)?;
+    let runs: Vec<String> = stats.runs.iter().map(|(phase, count)| format!("{phase} {count}")).collect();
+    writeln!(out, "programs     {}", if runs.is_empty() { "none".into() } else { runs.join(", ") })?;
+    writeln!(out, "bytes        {}", stats.bytes)?;
+    writeln!(out, "rules        {}", stats.kernel.rules)?;
+    writeln!(out, "chains       {}", stats.kernel.chains)?;
+    writeln!(out, "elements     {}", stats.kernel.elements)?;
+    Ok(())
+}

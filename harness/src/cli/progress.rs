@@ -1,0 +1,122 @@
+//! Progress of a run: a bar on a terminal, plain lines elsewhere.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use harness::cells::{Cell, Workload};
+use harness::events::{Event, Outcome};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Without a terminal, a line at most this often.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Shows events to a person.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    question: String,
+    last: Instant,
+    begun: Instant,
+}
+
+impl Progress {
+    /// Nothing is shown yet.
+    pub fn new(quiet: bool, question: &str) -> Self {
+        Self { bar: None, quiet, question: question.to_owned(), last: Instant::now(), begun: Instant::now() }
+    }
+
+    /// Shows one event.
+    pub fn tell(&mut self, event: Event) {
+        match event {
+            Event::Warning(text) => self.line(&format!("warning: {text}")),
+            // What went wrong is said even to those who want quiet.
+            Event::Ended { cell, outcome: Outcome::Failed(reason), .. } if self.quiet => {
+                eprintln!("failed: {}: {reason}", describe(&cell));
+            }
+            _ if self.quiet => {}
+            Event::Started { cells, finished, expected } => self.start(cells, finished, expected),
+            Event::Loading { what, ready, of } => {
+                self.step(&format!("filling labs ({ready} of {of}): {what} ready"), None);
+            }
+            Event::Cell(cell) => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message(describe(&cell));
+                }
+            }
+            Event::Ended { cell, outcome, finished, of, left } => {
+                match outcome {
+                    Outcome::Failed(reason) => self.line(&format!("failed: {}: {reason}", describe(&cell))),
+                    Outcome::Skipped(reason) if matches!(cell.workload, Workload::Sync | Workload::Lock(_)) => {
+                        self.line(&format!("skipped: {}: {reason}", describe(&cell)));
+                    }
+                    _ => {}
+                }
+                if let Some(bar) = &self.bar {
+                    bar.set_position(finished as u64);
+                }
+                let text = format!("{finished} of {of} cells, about {} left", span(left));
+                self.step(&text, Some(&describe(&cell)));
+            }
+        }
+    }
+
+    fn start(&mut self, cells: usize, finished: usize, expected: Duration) {
+        eprintln!("{}", self.question);
+        let resumed = if finished > 0 { format!(", {finished} of them finished before") } else { String::new() };
+        eprintln!("{cells} cells{resumed}; this takes about {}", span(expected));
+        if stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(Some(cells as u64), ProgressDrawTarget::stderr_with_hz(4));
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {prefix}  {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_position(finished as u64);
+            self.bar = Some(bar);
+        }
+    }
+
+    /// A step forward: into the bar, or now and then onto a line.
+    fn step(&mut self, text: &str, cell: Option<&str>) {
+        match &self.bar {
+            Some(bar) => bar.set_prefix(text.to_owned()),
+            None if self.last.elapsed() >= EVERY => {
+                self.last = Instant::now();
+                let cell = cell.map(|cell| format!("; {cell} done")).unwrap_or_default();
+                eprintln!("[{:>4.0} s] {text}{cell}", self.begun.elapsed().as_secs_f64());
+            }
+            None => {}
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn describe(cell: &Cell) -> String {
+    let what = match cell.workload {
+        Workload::Lookup(position) => format!("lookup at {}", position.name()),
+        Workload::Connect(position) => format!("connect at {}", position.name()),
+        Workload::Sync => "rule sync".to_owned(),
+        Workload::Lock(contenders) => format!("xtables lock, {contenders} contenders"),
+    };
+    format!("{} {} x {}, {what}, block {}", cell.mode, cell.scale.services, cell.scale.endpoints, cell.block)
+}
+
+/// A duration as people say it.
+pub fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().round() as u64;
+    match seconds {
+        0..90 => format!("{seconds} s"),
+        90..5400 => format!("{} min", (seconds + 30) / 60),
+        _ => format!("{:.1} h", seconds as f64 / 3600.0),
+    }
+}

@@ -1,0 +1,82 @@
+//! How long a sweep takes: said beforehand, corrected as it runs.
+//!
+//! The first guess comes from one machine (2 cores, Linux 6.18, iptables 1.8.9, nft 1.0.6; see
+//! results/reference); after a few cells the run's own pace replaces it. It decides nothing: what is
+//! skipped is decided from measured times alone (`predict.rs`).
+
+use std::time::Duration;
+
+use crate::cells::{Cell, Workload};
+use crate::dataplane::Mode;
+use crate::sweep::Sweep;
+
+/// Seconds for 1,000 Services x 10 endpoints and growth with the number of Services: (load, growth, one
+/// partial sync, growth, full sync, growth).
+const fn costs(mode: Mode) -> [(f64, f64); 3] {
+    match mode {
+        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Ipvs => [(0.01, 0.0); 3],
+        Mode::IptablesLegacy => [(0.4, 1.3), (0.1, 1.1), (0.9, 1.2)],
+        Mode::IptablesNft => [(0.7, 1.2), (0.3, 1.5), (6.0, 2.0)],
+        Mode::Nftables => [(0.7, 1.5), (1.4, 1.2), (1.5, 2.0)],
+    }
+}
+
+fn at((seconds, growth): (f64, f64), cell: &Cell) -> f64 {
+    let size = f64::from(cell.scale.services) * f64::from(cell.scale.endpoints) / 10_000.0;
+    seconds * size.powf(growth)
+}
+
+/// Seconds for a lab that serves lookups, loaded once.
+pub fn load(cell: &Cell) -> f64 {
+    0.3 + at(costs(cell.mode)[0], cell) * 0.6
+}
+
+/// Seconds for one cell, capped where the limit would skip it.
+pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
+    let [_, partial, full] = costs(cell.mode);
+    let capped = |seconds: f64| if seconds > sweep.limit_seconds { 0.0 } else { seconds };
+    match cell.workload {
+        Workload::Lookup(_) => {
+            let probes = sweep.lookup.as_ref().map_or(0, |lookup| lookup.probes);
+            0.02 + f64::from(probes) * 15e-6
+        }
+        Workload::Connect(_) => {
+            let transactions = sweep.connect.as_ref().map_or(0, |connect| connect.transactions);
+            0.02 + f64::from(transactions) * 150e-6
+        }
+        Workload::Sync => {
+            // Later blocks run within a budget, which `remaining` knows.
+            0.5 + capped(at(full, cell)) + 4.0 * capped(at(partial, cell)).max(0.3)
+        }
+        Workload::Lock(_) => {
+            let round = capped(at(full, cell) + at(partial, cell));
+            if round == 0.0 { 0.5 } else { round.max(sweep.lock.as_ref().map_or(0.0, |lock| lock.seconds)) + 0.5 }
+        }
+    }
+}
+
+/// Time for the cells that are left. `loaded`: lookup labs are ready. `sync_spent`: seconds that sync
+/// cells have taken.
+pub fn remaining(sweep: &Sweep, cells: &[Cell], loaded: bool, sync_spent: f64) -> Duration {
+    let mut seconds = 0.0;
+    let mut sync_later = 0.0;
+    let mut labs: Vec<(Mode, u32)> = Vec::new();
+    for cell in cells {
+        match cell.workload {
+            Workload::Sync if cell.block > 1 => sync_later += self::cell(sweep, cell),
+            Workload::Lookup(_) | Workload::Connect(_) if !loaded => {
+                if !labs.contains(&(cell.mode, cell.scale.services)) {
+                    labs.push((cell.mode, cell.scale.services));
+                    seconds += load(cell);
+                }
+                seconds += self::cell(sweep, cell);
+            }
+            _ => seconds += self::cell(sweep, cell),
+        }
+    }
+    let first: f64 =
+        cells.iter().filter(|c| c.workload == Workload::Sync && c.block == 1).map(|c| self::cell(sweep, c)).sum();
+    let budget = sweep.sync.as_ref().map_or(0.0, |sync| sync.budget_seconds);
+    let later = sync_later.min((budget - sync_spent - first).max(0.0));
+    Duration::from_secs_f64(seconds + later)
+}

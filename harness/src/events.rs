@@ -1,0 +1,59 @@
+//! What a run tells about itself while it goes on.
+
+use std::time::Duration;
+
+use crate::cells::Cell;
+
+/// How a cell ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Measured.
+    Done,
+    /// Not measured, for a reason that was known beforehand.
+    Skipped(String),
+    /// Tried in vain.
+    Failed(String),
+}
+
+/// Something worth telling.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The run begins.
+    Started {
+        /// Cells in all.
+        cells: usize,
+        /// Of which an earlier run finished so many.
+        finished: usize,
+        /// How long it should take.
+        expected: Duration,
+    },
+    /// Labs are being filled for lookups.
+    Loading {
+        /// Which.
+        what: String,
+        /// How many are ready.
+        ready: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// A cell begins.
+    Cell(Cell),
+    /// A cell has ended; its rows are on disk.
+    Ended {
+        /// Which.
+        cell: Cell,
+        /// How.
+        outcome: Outcome,
+        /// Cells that have ended, those of an earlier run included.
+        finished: usize,
+        /// Cells in all.
+        of: usize,
+        /// Time expected for the rest.
+        left: Duration,
+    },
+    /// Something that the reader of the results should know.
+    Warning(String),
+}
+
+/// Takes events; called from the run's own thread, between measurements.
+pub type Sink<'a> = &'a mut dyn FnMut(Event);

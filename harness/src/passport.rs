@@ -1,0 +1,134 @@
+//! The environment passport: what about this machine decides the figures.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use results::environment::Environment;
+
+use crate::dataplane::{Mode, Program};
+use crate::sweep::Sweep;
+use crate::tools::Tools;
+
+/// Reads what can be read; what cannot stays empty. `run`: the run's identifier.
+pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -> Environment {
+    let uname = nix::sys::utsname::uname().ok();
+    let name = |part: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
+        uname.as_ref().map(|uname| part(uname).to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let cpuinfo = read("/proc/cpuinfo");
+    let meminfo = read("/proc/meminfo");
+    Environment {
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        started: started.into(),
+        run: run.into(),
+        seed: sweep.seed,
+        question: sweep.question.clone(),
+        kernel: name(|uname| uname.release()),
+        kernel_version: name(|uname| uname.version()),
+        command_line: read("/proc/cmdline"),
+        machine: name(|uname| uname.machine()),
+        cpu_model: field(&cpuinfo, "model name"),
+        cores: std::thread::available_parallelism().map_or(0, |cores| cores.get() as u32),
+        memory_bytes: field(&meminfo, "MemTotal").split(' ').next().and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0)
+            * 1024,
+        virtualisation: virtualisation(&cpuinfo),
+        mitigations: mitigations(),
+        governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        smt: read("/sys/devices/system/cpu/smt/control"),
+        measuring_core: Some(measuring_core as u32),
+        load_average: read("/proc/loadavg"),
+        timer_overhead_ns: Some(workloads::clock::timer_overhead_ns()),
+        steal_ticks: None,
+        programs: programs(&sweep.modes),
+        sysctls: sysctls(),
+        kube_proxy: sweep.kube_proxy.name().into(),
+        elapsed_seconds: None,
+    }
+}
+
+/// Kernel release, as rows carry it.
+pub fn kernel() -> String {
+    nix::sys::utsname::uname().map(|uname| uname.release().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Time that the hypervisor gave to others, all cores, in clock ticks since boot (proc_stat(5)).
+pub fn steal_ticks() -> Option<u64> {
+    read("/proc/stat").lines().next()?.split_whitespace().nth(8)?.parse().ok()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// Value of the first `name: value` line.
+fn field(text: &str, name: &str) -> String {
+    text.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| key.trim() == name)
+        .map(|(_, value)| value.trim().to_owned())
+        .unwrap_or_default()
+}
+
+fn virtualisation(cpuinfo: &str) -> String {
+    let product = [read("/sys/class/dmi/id/sys_vendor"), read("/sys/class/dmi/id/product_name")].join(" ");
+    let hypervisor = field(cpuinfo, "flags").split(' ').any(|flag| flag == "hypervisor");
+    let kind = match (hypervisor, read("/sys/hypervisor/type")) {
+        (_, kind) if !kind.is_empty() => kind,
+        (true, _) => "virtual machine".into(),
+        (false, _) => "none".into(),
+    };
+    if product.trim().is_empty() || !hypervisor { kind } else { format!("{kind} ({})", product.trim()) }
+}
+
+fn mitigations() -> BTreeMap<String, String> {
+    let Ok(entries) = fs::read_dir("/sys/devices/system/cpu/vulnerabilities") else { return BTreeMap::new() };
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), read(&entry.path().to_string_lossy())))
+        .collect()
+}
+
+/// Versions of the programs of the modes; two variants of iptables side by side.
+fn programs(modes: &[Mode]) -> BTreeMap<String, String> {
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for &mode in modes {
+        let program = match mode {
+            Mode::IptablesLegacy | Mode::IptablesNft => Program::Iptables,
+            Mode::Conntrack | Mode::Dnat | Mode::Nftables => Program::Nft,
+            Mode::Direct | Mode::Ipvs => continue,
+        };
+        let Ok(path) = Tools::of(mode).path(program) else { continue };
+        let version = version(&path);
+        let entry = found.entry(program.name().to_owned()).or_default();
+        if !entry.contains(&version) {
+            *entry = [entry.as_str(), &version].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+        }
+    }
+    found
+}
+
+fn version(path: &Path) -> String {
+    let output = std::process::Command::new(path).arg("--version").output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    // "iptables v1.8.9 (legacy)": the name is known.
+    text.split_once(' ').map_or(text.clone(), |(_, version)| version.to_owned())
+}
+
+/// Settings of connection tracking that a lab inherits or shares.
+fn sysctls() -> BTreeMap<String, String> {
+    let names = [
+        "net.netfilter.nf_conntrack_max",
+        "net.netfilter.nf_conntrack_buckets",
+        "net.netfilter.nf_conntrack_udp_timeout",
+        "net.core.bpf_jit_enable",
+        "net.core.rmem_max",
+        "net.core.wmem_max",
+        "kernel.pid_max",
+    ];
+    names
+        .iter()
+        .map(|name| (name.to_string(), read(&format!("/proc/sys/{}", name.replace('.', "/")))))
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
+}

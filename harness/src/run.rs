@@ -1,0 +1,543 @@
+//! The loop: cells in order, each to rows on disk; what can't be measured becomes a row that says why.
+
+mod labs;
+mod rows;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context;
+use netns_setup::Need;
+use results::environment::Environment;
+use results::histogram::HistogramWriter;
+use results::record::Record;
+use results::record_file::{RecordWriter, recover};
+
+use self::labs::Labs;
+use self::rows::Rows;
+use crate::cells::{self, Cell, Workload};
+use crate::connect::{self, Cores};
+use crate::contention;
+use crate::dataplane::{Mode, Node, ipvs};
+use crate::estimate;
+use crate::events::{Event, Outcome, Sink};
+use crate::health::Health;
+use crate::lookup;
+use crate::passport;
+use crate::predict::Predictor;
+use crate::scale::{MAX_SERVICES, Scale};
+use crate::stop::Stop;
+use crate::sweep::{Operation, Sweep};
+use crate::sync_cell;
+
+/// Name of the rows' file in a run's folder.
+pub const RECORDS: &str = "records.csv";
+/// Name of the histogram log.
+pub const HISTOGRAMS: &str = "histograms.hlog";
+/// Name of the passport.
+pub const ENVIRONMENT: &str = "environment.json";
+/// Name of the copy of the sweep.
+pub const SWEEP: &str = "sweep.toml";
+
+/// Needs of every lab, whatever the mode.
+pub const LAB_NEEDS: [Need; 5] =
+    [Need::Root, Need::NetworkNamespace, Need::MountNamespace, Need::Tun, Need::Veth];
+
+/// How a run is to be made.
+pub struct Options {
+    /// Folder for the results.
+    pub out: PathBuf,
+    /// Whether to go on with what is in the folder.
+    pub resume: bool,
+    /// Whether to measure whatever is predicted to take longer than the sweep's limit, too.
+    pub no_limit: bool,
+}
+
+/// What became of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Cells measured, by this run or the one it resumes.
+    pub done: usize,
+    /// Cells skipped for a stated reason.
+    pub skipped: usize,
+    /// Cells that failed.
+    pub failed: usize,
+    /// Whether somebody stopped it before its end.
+    pub interrupted: bool,
+}
+
+/// Why this machine cannot run any cell.
+#[derive(Debug, thiserror::Error)]
+#[error("this machine cannot run any cell:\n{0}")]
+pub struct Unable(pub String);
+
+/// Modes that cannot run here, with the reason.
+pub fn unable_modes(modes: &[Mode]) -> BTreeMap<Mode, String> {
+    let mut known: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut reasons = BTreeMap::new();
+    for &mode in modes {
+        let missing = mode.needs().iter().find_map(|&need| {
+            known
+                .entry(format!("{need:?}"))
+                .or_insert_with(|| {
+                    netns_setup::check(need).err().map(|m| format!("{}: {}", m.what, m.how))
+                })
+                .clone()
+        });
+        let planned = (mode == Mode::Ipvs).then(|| ipvs::NotPlanned.to_string());
+        if let Some(reason) = missing.or(planned) {
+            reasons.insert(mode, reason);
+        }
+    }
+    reasons
+}
+
+/// What stands in the way of any lab, as text; `None`: nothing.
+pub fn lab_obstacles() -> Option<String> {
+    let missing: Vec<String> = LAB_NEEDS
+        .iter()
+        .filter_map(|&need| netns_setup::check(need).err())
+        .map(|missing| format!("  {}: {}; {}", missing.what, missing.why, missing.how))
+        .collect();
+    (!missing.is_empty()).then(|| missing.join("\n"))
+}
+
+/// Runs a sweep. Rows are on disk as soon as their cell has ended, whatever happens next.
+///
+/// # Errors
+/// [`Unable`], and what keeps results from being written. A cell that fails is a row, not an error.
+pub fn run(
+    sweep: &Sweep,
+    sweep_text: &str,
+    options: &Options,
+    stop: &Stop,
+    sink: Sink<'_>,
+) -> anyhow::Result<Tally> {
+    if let Some(obstacles) = lab_obstacles() {
+        return Err(Unable(obstacles).into());
+    }
+    let unable = unable_modes(&sweep.modes);
+    if sweep.modes.iter().all(|mode| unable.contains_key(mode)) {
+        let reasons: Vec<String> = unable.iter().map(|(mode, reason)| format!("  {mode}: {reason}")).collect();
+        return Err(Unable(reasons.join("\n")).into());
+    }
+    let cells = cells::order(sweep, &unable.keys().copied().collect::<Vec<_>>());
+    let cores = cores()?;
+    workloads::clock::pin_to_core(cores.measuring)?;
+    let mut run = Run::open(sweep, sweep_text, options, stop, cores, unable)?;
+    let tally = run.all(&cells, sink)?;
+    run.close()?;
+    Ok(tally)
+}
+
+/// The measuring thread takes the last core that it may use: interrupts tend to be served by the first.
+fn cores() -> anyhow::Result<Cores> {
+    let allowed = workloads::clock::allowed_cores()?;
+    let measuring = *allowed.last().context("this process may run on no core at all")?;
+    Ok(Cores { measuring, serving: allowed[0] })
+}
+
+/// Kinds of time that are predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Cost {
+    Sync(Mode, Operation),
+    SyncCell(Mode),
+    LockRound(Mode),
+}
+
+struct Run<'a> {
+    sweep: &'a Sweep,
+    options: &'a Options,
+    stop: &'a Stop,
+    cores: Cores,
+    unable: BTreeMap<Mode, String>,
+    node: Node,
+    environment: Environment,
+    begun: Instant,
+    steal: Option<u64>,
+    records: RecordWriter,
+    histograms: HistogramWriter,
+    finished: HashSet<u32>,
+    tally: Tally,
+    predictor: Predictor<Cost>,
+    labs: Labs,
+    health: Health,
+    sync_spent: f64,
+    /// Numbers for Services and endpoints that a sync adds.
+    number: u32,
+}
+
+impl<'a> Run<'a> {
+    fn open(
+        sweep: &'a Sweep,
+        sweep_text: &str,
+        options: &'a Options,
+        stop: &'a Stop,
+        cores: Cores,
+        unable: BTreeMap<Mode, String>,
+    ) -> anyhow::Result<Self> {
+        let out = &options.out;
+        let exists = out.join(RECORDS).exists();
+        anyhow::ensure!(
+            options.resume || !exists,
+            "{} holds a run already; give --resume to go on with it, or another --out",
+            out.display()
+        );
+        std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        let resumed = options.resume && exists;
+        let started = rfc3339(SystemTime::now());
+        let environment = if resumed {
+            let before = std::fs::read_to_string(out.join(SWEEP)).with_context(|| format!("no {SWEEP} to resume"))?;
+            anyhow::ensure!(
+                before == sweep_text,
+                "{} was made with another sweep; its own is {}",
+                out.display(),
+                out.join(SWEEP).display()
+            );
+            let environment = Environment::read(&out.join(ENVIRONMENT))?;
+            anyhow::ensure!(
+                environment.kernel == passport::kernel(),
+                "{} was measured on Linux {}, this is {}: their figures do not belong into one run",
+                out.display(),
+                environment.kernel,
+                passport::kernel()
+            );
+            environment
+        } else {
+            let id = format!("{started}-{}", sweep.seed);
+            passport::collect(sweep, &id, &started, cores.measuring)
+        };
+        std::fs::write(out.join(SWEEP), sweep_text).with_context(|| format!("cannot write {SWEEP}"))?;
+        environment.write(&out.join(ENVIRONMENT))?;
+        let mut tally = Tally::default();
+        let mut finished = HashSet::new();
+        if resumed {
+            for record in recover(&out.join(RECORDS))? {
+                if finished.insert(record.order) {
+                    count(&mut tally, &record);
+                }
+            }
+        }
+        Ok(Self {
+            sweep,
+            options,
+            stop,
+            cores,
+            unable,
+            node: Node::lab(sweep.kube_proxy),
+            environment,
+            begun: Instant::now(),
+            steal: passport::steal_ticks(),
+            records: RecordWriter::open(&out.join(RECORDS))?,
+            histograms: HistogramWriter::open(&out.join(HISTOGRAMS))?,
+            finished,
+            tally,
+            predictor: Predictor::default(),
+            labs: Labs::default(),
+            health: Health::watch(),
+            sync_spent: 0.0,
+            number: MAX_SERVICES / 2,
+        })
+    }
+
+    fn all(&mut self, cells: &[Cell], sink: Sink<'_>) -> anyhow::Result<Tally> {
+        let left = |run: &Self, from: usize| -> Vec<Cell> {
+            cells[from..].iter().filter(|cell| !run.finished.contains(&cell.order)).copied().collect()
+        };
+        let expected = estimate::remaining(self.sweep, &left(self, 0), false, 0.0);
+        sink(Event::Started { cells: cells.len(), finished: self.finished.len(), expected });
+        if !self.health.sees() {
+            sink(Event::Warning("the kernel log is not readable: lockups during a cell would go unseen".into()));
+        }
+        let pending = left(self, 0);
+        let of_lookups = |cell: &&Cell| matches!(cell.workload, Workload::Lookup(_) | Workload::Connect(_));
+        let mut wanted: Vec<(Mode, Scale)> = pending
+            .iter()
+            .filter(of_lookups)
+            .filter(|cell| !self.unable.contains_key(&cell.mode))
+            .map(|cell| (cell.mode, cell.scale))
+            .collect();
+        wanted.sort_by_key(|&(mode, scale)| (scale, mode));
+        wanted.dedup();
+        self.labs.load_all(&wanted, self.sweep, self.node, self.limit(), self.stop, sink);
+
+        for (index, cell) in cells.iter().enumerate() {
+            if self.finished.contains(&cell.order) {
+                continue;
+            }
+            if self.stop.is_requested() {
+                self.tally.interrupted = true;
+                break;
+            }
+            if !of_lookups(&cell) {
+                // Living labs have served; their memory and the work of removing them would be in the way.
+                self.labs.drop_all();
+            }
+            sink(Event::Cell(*cell));
+            let rows = self.cell(cell);
+            if self.stop.is_requested() {
+                // What was cut short is no figure; a resumed run measures it again.
+                self.tally.interrupted = true;
+                break;
+            }
+            let outcome = rows.outcome();
+            self.records.append_cell(&rows.into_records())?;
+            self.finished.insert(cell.order);
+            match &outcome {
+                Outcome::Done => self.tally.done += 1,
+                Outcome::Skipped(_) => self.tally.skipped += 1,
+                Outcome::Failed(_) => self.tally.failed += 1,
+            }
+            let left = estimate::remaining(self.sweep, &left(self, index + 1), true, self.sync_spent);
+            let (finished, of) = (self.finished.len(), cells.len());
+            sink(Event::Ended { cell: *cell, outcome, finished, of, left });
+        }
+        Ok(self.tally)
+    }
+
+    fn close(mut self) -> anyhow::Result<()> {
+        let elapsed = self.begun.elapsed().as_secs_f64();
+        let before = self.environment.elapsed_seconds.unwrap_or(0.0);
+        self.environment.elapsed_seconds = Some(((before + elapsed) * 10.0).round() / 10.0);
+        let steal = passport::steal_ticks().zip(self.steal).map(|(now, then)| now.saturating_sub(then));
+        self.environment.steal_ticks = self.environment.steal_ticks.map_or(steal, |old| steal.map(|new| old + new));
+        self.environment.write(&self.options.out.join(ENVIRONMENT))?;
+        Ok(())
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        (!self.options.no_limit).then(|| Duration::from_secs_f64(self.sweep.limit_seconds))
+    }
+
+    /// Measures one cell, or says why not.
+    fn cell(&mut self, cell: &Cell) -> Rows {
+        let mut rows = Rows::new(cell, &self.environment.run, &self.environment.kernel);
+        if let Some(reason) = self.unable.get(&cell.mode) {
+            rows.skip_all(self.sweep, reason);
+            return rows;
+        }
+        self.health.ill();
+        let begun = Instant::now();
+        if let Err(error) = self.measure(cell, &mut rows) {
+            rows.fail(&format!("{error:#}"));
+        }
+        if matches!(cell.workload, Workload::Sync) {
+            self.sync_spent += begun.elapsed().as_secs_f64();
+        }
+        if let Some(ill) = self.health.ill() {
+            rows.invalidate(&format!("the kernel was not well during this cell: {ill}"));
+        }
+        rows
+    }
+
+    fn measure(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<()> {
+        match cell.workload {
+            Workload::Lookup(position) => {
+                let Some(sweep) = &self.sweep.lookup else { return Ok(()) };
+                match self.labs.living(cell.mode, cell.scale) {
+                    Err(reason) => rows.missing_lab(&reason),
+                    Ok(world) => {
+                        let found = lookup::measure(world, position, sweep.probes)?;
+                        rows.lookup(&found, &mut self.histograms)?;
+                    }
+                }
+            }
+            Workload::Connect(position) => {
+                let Some(sweep) = &self.sweep.connect else { return Ok(()) };
+                match self.labs.living(cell.mode, cell.scale) {
+                    Err(reason) => rows.missing_lab(&reason),
+                    Ok(world) => {
+                        let found = connect::measure(world, position, sweep.transactions, self.cores)?;
+                        rows.connect(&found, &mut self.histograms)?;
+                    }
+                }
+            }
+            Workload::Sync => self.sync(cell, rows)?,
+            Workload::Lock(contenders) => self.lock(cell, contenders, rows)?,
+        }
+        Ok(())
+    }
+
+    /// Why something is not to be tried: its prediction, if over the limit.
+    fn over_limit(&self, cost: &Cost, services: u32) -> Option<String> {
+        let limit = self.limit()?.as_secs_f64();
+        let predicted = self.predictor.predict(cost, services)?;
+        (predicted > limit).then(|| {
+            format!(
+                "predicted to take {predicted:.0} s, from the smaller scales of this run; the sweep's limit is \
+                 {limit:.0} s (--no-limit measures it all the same)"
+            )
+        })
+    }
+
+    fn sync(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<()> {
+        let Some(sweep) = &self.sweep.sync else { return Ok(()) };
+        let services = cell.scale.services;
+        let budget_left = sweep.budget_seconds - self.sync_spent;
+        if cell.block > 1 {
+            let expected = self.predictor.predict(&Cost::SyncCell(cell.mode), services).unwrap_or(0.0);
+            if expected > budget_left {
+                rows.skip_all(
+                    self.sweep,
+                    &format!(
+                        "block {} of syncs: {expected:.0} s do not fit what is left of budget_seconds = {:.0}",
+                        cell.block, sweep.budget_seconds
+                    ),
+                );
+                return Ok(());
+            }
+        }
+        let begun = Instant::now();
+        let to = self.labs.set(cell.scale, self.sweep.seed);
+        let limit = self.limit();
+        labs::settle();
+        let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
+
+        let cold = Cost::Sync(cell.mode, Operation::Cold);
+        let mut installed = false;
+        if sweep.operations.contains(&Operation::Cold) {
+            match self.over_limit(&cold, services) {
+                Some(reason) => rows.skip(Operation::Cold, &reason),
+                None => match sync_cell::cold(&mut world, &to, limit) {
+                    Ok((sample, counts)) => {
+                        self.note(cold, services, &sample);
+                        rows.sync(Operation::Cold, &[sample], Some(counts));
+                        installed = true;
+                    }
+                    Err(error) => {
+                        if let Some(reason) = rows::out_of_time(&error) {
+                            // It ran into the limit although its prediction did not: say so, and remember.
+                            self.predictor.note(cold, services, self.sweep.limit_seconds * 2.0);
+                            rows.skip(Operation::Cold, &reason);
+                        } else {
+                            rows.fail_operation(Operation::Cold, &format!("{error:#}"));
+                        }
+                        world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
+                    }
+                },
+            }
+        }
+        if !installed {
+            // The small changes do not need the one big transaction, only its result.
+            world.load(&to, None).context("loading the lab for small syncs")?;
+            world.verify_counts()?;
+        }
+        for &operation in sweep.operations.iter().filter(|&&operation| operation != Operation::Cold) {
+            let cost = Cost::Sync(cell.mode, operation);
+            if let Some(reason) = self.over_limit(&cost, services) {
+                rows.skip(operation, &reason);
+                continue;
+            }
+            match sync_cell::change(&mut world, operation, &mut self.number, limit) {
+                Ok(samples) => {
+                    if let Some(sample) = samples.last() {
+                        self.note(cost, services, sample);
+                    }
+                    rows.sync(operation, &samples, None);
+                }
+                Err(error) => match rows::out_of_time(&error) {
+                    Some(reason) => {
+                        self.predictor.note(cost, services, self.sweep.limit_seconds * 2.0);
+                        rows.skip(operation, &reason);
+                    }
+                    None => rows.fail_operation(operation, &format!("{error:#}")),
+                },
+            }
+        }
+        self.predictor.note(Cost::SyncCell(cell.mode), services, begun.elapsed().as_secs_f64());
+        self.labs.keep(cell.mode, cell.scale, world);
+        Ok(())
+    }
+
+    fn note(&mut self, cost: Cost, services: u32, sample: &sync_cell::Sample) {
+        let nanoseconds = sample.generate.unwrap_or(0) + sample.applied.nanoseconds();
+        self.predictor.note(cost, services, nanoseconds as f64 / 1e9);
+    }
+
+    fn lock(&mut self, cell: &Cell, contenders: u32, rows: &mut Rows) -> anyhow::Result<()> {
+        let Some(sweep) = &self.sweep.lock else { return Ok(()) };
+        let services = cell.scale.services;
+        let cost = Cost::LockRound(cell.mode);
+        // A round has a full sync in it, so a full sync that is over the limit rules the round out as well.
+        let full = Cost::Sync(cell.mode, Operation::Cold);
+        if let Some(reason) = self.over_limit(&cost, services).or_else(|| self.over_limit(&full, services)) {
+            rows.skip_all(self.sweep, &format!("a full sync under contention is {reason}"));
+            return Ok(());
+        }
+        let to = self.labs.set(cell.scale, self.sweep.seed);
+        let mut world = match self.labs.take(cell.mode, cell.scale) {
+            Some(world) => world,
+            None => {
+                let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
+                world.load(&to, None).context("loading the lab for the lock")?;
+                world.verify_counts()?;
+                world
+            }
+        };
+        labs::settle();
+        let begun = Instant::now();
+        // The limit is for one sync; under contention each of its programs may wait for the lock as well.
+        match contention::measure(&mut world, contenders, sweep.seconds, self.limit().map(|limit| limit * 3)) {
+            Ok(found) => {
+                let round = found.full_syncs.iter().max().unwrap_or(&0) + found.partial_syncs.iter().max().unwrap_or(&0);
+                self.predictor.note(cost, services, round as f64 / 1e9);
+                rows.lock(&found, &mut self.histograms)?;
+            }
+            Err(error) => match rows::out_of_time(&error) {
+                Some(reason) => {
+                    self.predictor.note(cost, services, begun.elapsed().as_secs_f64());
+                    rows.skip_all(self.sweep, &format!("a full sync under contention: {reason}"));
+                }
+                None => return Err(error),
+            },
+        }
+        self.labs.keep(cell.mode, cell.scale, world);
+        Ok(())
+    }
+}
+
+fn count(tally: &mut Tally, record: &Record) {
+    use results::record::Status;
+    match record.status {
+        Status::Ok => tally.done += 1,
+        Status::Skipped => tally.skipped += 1,
+        Status::Failed => tally.failed += 1,
+    }
+}
+
+/// UTC time to the second, as RFC 3339 writes it. The civil-from-days rule is that of H. Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms".
+fn rfc3339(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, second) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let (day, month) = (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Default folder of a run: `svcbench-results/<sweep>-<time>`.
+pub fn default_out(sweep: &str) -> PathBuf {
+    let name = Path::new(sweep).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let time = rfc3339(SystemTime::now()).replace([':', '-'], "");
+    Path::new("svcbench-results").join(format!("{name}-{time}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339() {
+        let at = |seconds| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_795_246_200), "2026-11-21T07:30:00Z");
+    }
+}

@@ -1,0 +1,191 @@
+//! The labs of a run: those that live side by side for lookups, and the one a sync has left.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::dataplane::{Mode, Node};
+use crate::events::{Event, Sink};
+use crate::predict::Predictor;
+use crate::scale::{Scale, ServiceSet};
+use crate::stop::Stop;
+use crate::sweep::Sweep;
+use crate::world::{Sets, World};
+
+/// How many labs are filled at the same time.
+const LOADERS: usize = 2;
+
+/// Why there is no lab to measure in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoLab {
+    /// Filling it would take too long.
+    Skipped(String),
+    /// Filling or checking it failed.
+    Failed(String),
+}
+
+/// All labs of a run.
+#[derive(Default)]
+pub struct Labs {
+    living: HashMap<(Mode, Scale), Result<World, NoLab>>,
+    kept: Option<(Mode, Scale, World)>,
+    sets: Sets,
+}
+
+impl Labs {
+    /// The Services of a scale.
+    pub fn set(&mut self, scale: Scale, seed: u64) -> Arc<ServiceSet> {
+        Arc::clone(self.sets.entry(scale).or_insert_with(|| Arc::new(ServiceSet::synthetic(scale, seed))))
+    }
+
+    /// Builds, fills and verifies labs, two at a time, from the smallest scale up. Nothing of this is
+    /// timed, and the final state of the kernel is the same as after one full sync.
+    pub fn load_all(
+        &mut self,
+        wanted: &[(Mode, Scale)],
+        sweep: &Sweep,
+        node: Node,
+        limit: Option<Duration>,
+        stop: &Stop,
+        sink: Sink<'_>,
+    ) {
+        let sets: Vec<Arc<ServiceSet>> = wanted.iter().map(|&(_, scale)| self.set(scale, sweep.seed)).collect();
+        let queue = Mutex::new(wanted.iter().copied().zip(sets).collect::<std::collections::VecDeque<_>>());
+        let predictor = Mutex::new(Predictor::default());
+        let (sender, loaded) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            for _ in 0..LOADERS.min(wanted.len()) {
+                let (sender, queue, predictor) = (sender.clone(), &queue, &predictor);
+                scope.spawn(move || {
+                    spread_out();
+                    while let Some(((mode, scale), set)) = lock(queue).pop_front() {
+                        if stop.is_requested() {
+                            return;
+                        }
+                        let world = load(mode, scale, &set, sweep.seed, node, limit, predictor, stop);
+                        if sender.send((mode, scale, world)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            for (mode, scale, world) in loaded {
+                self.living.insert((mode, scale), world);
+                let what = format!("{mode} with {} Services", scale.services);
+                sink(Event::Loading { what, ready: self.living.len(), of: wanted.len() });
+            }
+        });
+    }
+
+    /// A filled lab.
+    pub fn living(&mut self, mode: Mode, scale: Scale) -> Result<&mut World, NoLab> {
+        match self.living.get_mut(&(mode, scale)) {
+            Some(Ok(world)) => Ok(world),
+            Some(Err(reason)) => Err(reason.clone()),
+            None => Err(NoLab::Failed("its lab was not built".into())),
+        }
+    }
+
+    /// Removes the labs for lookups.
+    pub fn drop_all(&mut self) {
+        if !self.living.is_empty() {
+            self.living.clear();
+            settle();
+        }
+    }
+
+    /// A fresh lab without rules. The one kept before goes.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn empty(&mut self, mode: Mode, scale: Scale, node: Node, seed: u64, stop: &Stop) -> anyhow::Result<World> {
+        if self.kept.take().is_some() {
+            settle();
+        }
+        World::build(mode, scale, node, seed, stop)
+    }
+
+    /// Keeps a lab for the cell that follows.
+    pub fn keep(&mut self, mode: Mode, scale: Scale, world: World) {
+        self.kept = Some((mode, scale, world));
+    }
+
+    /// The lab kept, if it is of this mode and scale.
+    pub fn take(&mut self, mode: Mode, scale: Scale) -> Option<World> {
+        self.kept.take().filter(|kept| (kept.0, kept.1) == (mode, scale)).map(|kept| kept.2)
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one call, from the loader's thread")]
+fn load(
+    mode: Mode,
+    scale: Scale,
+    set: &ServiceSet,
+    seed: u64,
+    node: Node,
+    limit: Option<Duration>,
+    predictor: &Mutex<Predictor<Mode>>,
+    stop: &Stop,
+) -> Result<World, NoLab> {
+    if let (Some(limit), Some(predicted)) = (limit, lock(predictor).predict(&mode, scale.services))
+        && predicted > limit.as_secs_f64() * LOADERS as f64
+    {
+        return Err(NoLab::Skipped(format!(
+            "filling its lab is predicted to take {predicted:.0} s, from the smaller scales of this run; the sweep's \
+             limit is {:.0} s (--no-limit measures it all the same)",
+            limit.as_secs_f64()
+        )));
+    }
+    let begun = Instant::now();
+    let fill = || -> anyhow::Result<World> {
+        let mut world = World::build(mode, scale, node, seed, stop)?;
+        world.load(set, None)?;
+        world.verify_counts()?;
+        world.verify_traffic()?;
+        Ok(world)
+    };
+    let world = fill().map_err(|error| NoLab::Failed(format!("{error:#}")))?;
+    lock(predictor).note(mode, scale.services, begun.elapsed().as_secs_f64());
+    Ok(world)
+}
+
+/// The run's thread is pinned, and its children with it; loaders use every core.
+fn spread_out() {
+    let mut all = nix::sched::CpuSet::new();
+    for core in 0..nix::sched::CpuSet::count() {
+        let _ = all.set(core);
+    }
+    let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &all);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Waits until the machine is at rest, at most some seconds: removing a large lab goes on in the kernel
+/// after the last handle is closed, and would be counted to whatever is measured next.
+pub fn settle() {
+    const GLANCE: Duration = Duration::from_millis(50);
+    let begun = Instant::now();
+    let mut before = busy();
+    while begun.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(GLANCE);
+        let now = busy();
+        match (before, now) {
+            (Some((busy, all)), Some((busy_now, all_now)))
+                if (busy_now - busy) * 20 > all_now.saturating_sub(all).max(1) => {}
+            _ => return,
+        }
+        before = now;
+    }
+}
+
+/// Ticks that all cores were not idle, and all ticks (proc_stat(5)).
+fn busy() -> Option<(u64, u64)> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let ticks: Vec<u64> = stat.lines().next()?.split_whitespace().skip(1).flat_map(str::parse).collect();
+    let all: u64 = ticks.iter().take(8).sum();
+    Some((all - ticks.get(3)? - ticks.get(4)?, all))
+}
+

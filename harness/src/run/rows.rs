@@ -1,0 +1,220 @@
+//! From what a cell found to its rows.
+
+use std::time::{Duration, SystemTime};
+
+use results::histogram::HistogramWriter;
+use results::names::{metric, workload};
+use results::record::{CellKey, Clock, Record, Status, Unit};
+use workloads::recorder::Times;
+
+use super::labs::NoLab;
+use crate::apply::ApplyError;
+use crate::cells::{Cell, Workload};
+use crate::connect::Connect;
+use crate::contention::Contention;
+use crate::dataplane::{Counts, Phase};
+use crate::events::Outcome;
+use crate::lookup::Lookup;
+use crate::sweep::{Operation, Sweep};
+use crate::sync_cell::{self, Sample};
+
+/// The rows of one cell.
+pub struct Rows {
+    cell: Cell,
+    key: CellKey,
+    records: Vec<Record>,
+}
+
+impl Rows {
+    /// No rows yet.
+    pub fn new(cell: &Cell, run: &str, kernel: &str) -> Self {
+        let (workload, position, contenders) = match cell.workload {
+            Workload::Lookup(position) => (workload::PACKET_PROBE, position.name(), 0),
+            Workload::Connect(position) => (workload::TCP_CRR, position.name(), 0),
+            Workload::Sync => (workload::FULL_SYNC_COLD, "", 0),
+            Workload::Lock(contenders) => (workload::XTABLES_LOCK, "", contenders),
+        };
+        let key = CellKey {
+            run: run.to_owned(),
+            block: cell.block,
+            order: cell.order,
+            mode: cell.mode.name().to_owned(),
+            services: cell.scale.services,
+            endpoints: cell.scale.endpoints,
+            position: position.to_owned(),
+            workload: workload.to_owned(),
+            contenders,
+            clock: Clock::Wall,
+            kernel: kernel.to_owned(),
+        };
+        Self { cell: *cell, key, records: Vec::new() }
+    }
+
+    /// The rows, for the file.
+    pub fn into_records(self) -> Vec<Record> {
+        self.records
+    }
+
+    /// Failed if any row failed; skipped if all were skipped.
+    pub fn outcome(&self) -> Outcome {
+        let of = |status| self.records.iter().filter(move |record| record.status == status);
+        match (of(Status::Failed).next(), of(Status::Skipped).next()) {
+            (Some(failed), _) => Outcome::Failed(failed.note.clone()),
+            (None, Some(skipped)) if of(Status::Ok).next().is_none() => Outcome::Skipped(skipped.note.clone()),
+            _ => Outcome::Done,
+        }
+    }
+
+    /// The whole cell is skipped: one row for each of its workloads.
+    pub fn skip_all(&mut self, sweep: &Sweep, reason: &str) {
+        match (self.cell.workload, &sweep.sync) {
+            (Workload::Sync, Some(sync)) => {
+                sync.operations.iter().for_each(|&operation| self.skip(operation, reason));
+            }
+            _ => self.records.push(self.key.skipped(self.headline(), Unit::Ns, reason)),
+        }
+    }
+
+    /// The cell failed as a whole; what it found before stays.
+    pub fn fail(&mut self, reason: &str) {
+        self.records.push(self.key.failed(self.headline(), Unit::Ns, reason));
+    }
+
+    /// There is no lab to measure in.
+    pub fn missing_lab(&mut self, reason: &NoLab) {
+        self.records.push(match reason {
+            NoLab::Skipped(reason) => self.key.skipped(self.headline(), Unit::Ns, reason),
+            NoLab::Failed(reason) => self.key.failed(self.headline(), Unit::Ns, reason),
+        });
+    }
+
+    /// Figures taken while the kernel was ill are no figures.
+    pub fn invalidate(&mut self, reason: &str) {
+        for record in &mut self.records {
+            if record.status == Status::Ok {
+                let key = CellKey { workload: record.workload.clone(), ..self.key.clone() };
+                *record = key.failed(&record.metric, record.unit, reason);
+            }
+        }
+    }
+
+    fn headline(&self) -> &'static str {
+        match self.cell.workload {
+            Workload::Lookup(_) => metric::LOOKUP_FIRST_PACKET,
+            Workload::Connect(_) => metric::RESPONSE_TIME,
+            Workload::Sync => metric::APPLY,
+            Workload::Lock(_) => metric::CONTENDER_OPERATION,
+        }
+    }
+
+    /// Packet probes.
+    pub fn lookup(&mut self, found: &Lookup, log: &mut HistogramWriter) -> anyhow::Result<()> {
+        self.times(metric::LOOKUP_FIRST_PACKET, &found.first, log)?;
+        self.times(metric::LOOKUP_ESTABLISHED, &found.established, log)
+    }
+
+    /// Connections.
+    pub fn connect(&mut self, found: &Connect, log: &mut HistogramWriter) -> anyhow::Result<()> {
+        self.times(metric::RESPONSE_TIME, &found.times.response, log)?;
+        let rate = found.summary.per_second().round() as u64;
+        self.records.push(self.key.scalar(metric::TRANSACTIONS_PER_SECOND, Unit::PerSecond, rate));
+        Ok(())
+    }
+
+    /// One sync operation.
+    pub fn sync(&mut self, operation: Operation, samples: &[Sample], counts: Option<Counts>) {
+        let key = self.of_operation(operation);
+        let mut push = |metric, samples: Vec<u64>| {
+            if !samples.is_empty() {
+                self.records.push(key.samples(metric, Unit::Ns, &samples));
+            }
+        };
+        push(metric::GENERATE, samples.iter().filter_map(|sample| sample.generate).collect());
+        push(metric::APPLY, samples.iter().map(|sample| sample.applied.nanoseconds()).collect());
+        for (phase, metric) in [
+            (Phase::Canary, metric::APPLY_CANARY),
+            (Phase::Jumps, metric::APPLY_JUMPS),
+            (Phase::Listing, metric::APPLY_LISTING),
+            (Phase::Restore, metric::APPLY_RESTORE),
+            (Phase::Conntrack, metric::APPLY_CONNTRACK),
+        ] {
+            push(metric, sync_cell::phase(samples, phase));
+        }
+        let bytes: Vec<u64> = samples.iter().map(|sample| sample.applied.bytes).collect();
+        if bytes.iter().any(|&bytes| bytes > 0) {
+            self.records.push(key.samples(metric::BYTES, Unit::Bytes, &bytes));
+        }
+        if let Some(counts) = counts {
+            for (metric, count) in
+                [(metric::RULES, counts.rules), (metric::CHAINS, counts.chains), (metric::ELEMENTS, counts.elements)]
+            {
+                self.records.push(key.scalar(metric, Unit::Count, count));
+            }
+        }
+    }
+
+    /// One sync operation is not tried.
+    pub fn skip(&mut self, operation: Operation, reason: &str) {
+        self.records.push(self.of_operation(operation).skipped(metric::APPLY, Unit::Ns, reason));
+    }
+
+    /// One sync operation failed.
+    pub fn fail_operation(&mut self, operation: Operation, reason: &str) {
+        self.records.push(self.of_operation(operation).failed(metric::APPLY, Unit::Ns, reason));
+    }
+
+    fn of_operation(&self, operation: Operation) -> CellKey {
+        let workload = match operation {
+            Operation::Cold => workload::FULL_SYNC_COLD,
+            Operation::AddService => workload::PARTIAL_SYNC_ADD_SERVICE,
+            Operation::RemoveService => workload::PARTIAL_SYNC_REMOVE_SERVICE,
+            Operation::ReplaceEndpoint => workload::PARTIAL_SYNC_REPLACE_ENDPOINT,
+            Operation::Noop => workload::PARTIAL_SYNC_NOOP,
+            Operation::Append => workload::APPEND,
+        };
+        CellKey { workload: workload.to_owned(), ..self.key.clone() }
+    }
+
+    /// The lock. Where there is none, its rows are absent.
+    pub fn lock(&mut self, found: &Contention, log: &mut HistogramWriter) -> anyhow::Result<()> {
+        self.times(metric::CONTENDER_OPERATION, &found.contender_operations, log)?;
+        if let Some(record) = self.records.last_mut() {
+            record.note.clone_from(&found.complaints);
+        }
+        self.records.push(self.key.samples(metric::HOLDER_FULL_SYNC, Unit::Ns, &found.full_syncs));
+        self.records.push(self.key.samples(metric::HOLDER_PARTIAL_SYNC, Unit::Ns, &found.partial_syncs));
+        if !found.has_lock {
+            return Ok(());
+        }
+        for (metric, times) in [
+            (metric::LOCK_WAIT, &found.contender_waits),
+            (metric::LOCK_HOLD, &found.contender_holds),
+            (metric::HOLDER_LOCK_WAIT, &found.holder_waits),
+            (metric::HOLDER_LOCK_HOLD, &found.holder_holds),
+        ] {
+            self.times(metric, times, log)?;
+        }
+        self.records.push(self.key.scalar(metric::LOCK_TIMEOUTS, Unit::Count, found.timeouts));
+        Ok(())
+    }
+
+    /// A distribution, kept whole.
+    fn times(&mut self, metric: &str, times: &Times, log: &mut HistogramWriter) -> anyhow::Result<()> {
+        let tag = format!("o{}.{}.{metric}", self.cell.order, self.key.mode);
+        let record = self.key.distribution(metric, Unit::Ns, times.histogram(), &tag);
+        if record.status == Status::Ok {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            log.append(&tag, now, Duration::ZERO, times.histogram())?;
+        }
+        self.records.push(record);
+        Ok(())
+    }
+}
+
+/// If an error is that of a program killed at the limit: what to say in a skipped row.
+pub fn out_of_time(error: &anyhow::Error) -> Option<String> {
+    match error.downcast_ref::<ApplyError>()? {
+        error @ ApplyError::OutOfTime { .. } => Some(format!("{error} (--no-limit measures it all the same)")),
+        _ => None,
+    }
+}

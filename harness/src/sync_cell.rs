@@ -1,0 +1,125 @@
+//! Rule sync: what kube-proxy's plans cost, in a lab of their own.
+
+use std::time::{Duration, Instant};
+
+use workloads::clock::nanoseconds;
+
+use crate::apply::Applied;
+use crate::dataplane::{Counts, Phase, Plan, Sync};
+use crate::scale::{Protocol, ServiceSet, spare_address, synthetic_service};
+use crate::sweep::Operation;
+use crate::world::World;
+
+/// Small operations are repeated in one visit until they have taken this long together, or five times.
+const ENOUGH: Duration = Duration::from_millis(1000);
+const REPEATS: usize = 5;
+
+/// One sync.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Making the plan, nanoseconds; `None` where there is nothing to make.
+    pub generate: Option<u64>,
+    /// Running it.
+    pub applied: Applied,
+}
+
+/// Full sync into an empty kernel, checked by count and by traffic.
+///
+/// # Errors
+/// If a step or a check fails.
+pub fn cold(world: &mut World, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<(Sample, Counts)> {
+    let (plan, generate) = generate(world, to, Sync::Full);
+    let applied = world.carry_out(&plan, to, limit)?;
+    drop(plan);
+    let counts = world.verify_counts()?;
+    world.verify_traffic()?;
+    Ok((Sample { generate: Some(generate), applied }, counts))
+}
+
+/// One small change over an installed set, several times if it is quick; each is checked by traffic, and
+/// the kernel's counts after the last.
+///
+/// # Errors
+/// If a step or a check fails.
+pub fn change(
+    world: &mut World,
+    operation: Operation,
+    number: &mut u32,
+    limit: Option<Duration>,
+) -> anyhow::Result<Vec<Sample>> {
+    let begun = Instant::now();
+    let mut samples = Vec::new();
+    while samples.is_empty() || (samples.len() < REPEATS && begun.elapsed() < ENOUGH) {
+        samples.push(once(world, operation, number, limit)?);
+    }
+    world.verify_counts()?;
+    Ok(samples)
+}
+
+fn once(
+    world: &mut World,
+    operation: Operation,
+    number: &mut u32,
+    limit: Option<Duration>,
+) -> anyhow::Result<Sample> {
+    let set = world.set.clone();
+    let last = set.len() - 1;
+    match operation {
+        Operation::Cold => anyhow::bail!("a cold sync needs an empty lab"),
+        Operation::AddService => {
+            *number += 1;
+            let endpoints = set.services()[last].endpoints().len() as u32;
+            let to = set.with_added(synthetic_service(*number, Protocol::Udp, endpoints));
+            let sample = partial(world, &to, limit)?;
+            world.verify_service(to.len() - 1, 20)?;
+            Ok(sample)
+        }
+        Operation::RemoveService => {
+            anyhow::ensure!(last > 0, "the last Service cannot be removed");
+            let aim = world.aim(last);
+            let sample = partial(world, &set.without(last), limit)?;
+            world.verify_gone(&aim)?;
+            Ok(sample)
+        }
+        Operation::ReplaceEndpoint => {
+            let index = set.len() / 2;
+            let mut service = (*set.services()[index]).clone();
+            let mut endpoints = service.endpoints().to_vec();
+            anyhow::ensure!(!endpoints.is_empty(), "the Service has no endpoint to replace");
+            *number += 1;
+            endpoints[0].address.set_ip(spare_address(*number));
+            service.set_endpoints(endpoints);
+            let sample = partial(world, &set.with_replaced(index, service), limit)?;
+            // A packet to the endpoint that is gone would be a fault.
+            world.verify_service(index, 50)?;
+            Ok(sample)
+        }
+        Operation::Noop => {
+            let sample = partial(world, &set, limit)?;
+            world.verify_service(last, 5)?;
+            Ok(sample)
+        }
+        Operation::Append => {
+            let plan = world.dataplane.append(&set).ok_or_else(|| anyhow::anyhow!("this mode has no list"))?;
+            let applied = world.carry_out(&plan, &set, limit)?;
+            Ok(Sample { generate: None, applied })
+        }
+    }
+}
+
+fn partial(world: &mut World, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<Sample> {
+    let (plan, generate) = generate(world, to, Sync::Partial);
+    let applied = world.carry_out(&plan, to, limit)?;
+    Ok(Sample { generate: Some(generate), applied })
+}
+
+fn generate(world: &World, to: &ServiceSet, sync: Sync) -> (Plan, u64) {
+    let begun = Instant::now();
+    let plan = world.dataplane.plan(&world.set, to, sync);
+    (plan, nanoseconds(begun.elapsed()))
+}
+
+/// Times of one phase in all samples that have it.
+pub fn phase(samples: &[Sample], phase: Phase) -> Vec<u64> {
+    samples.iter().filter_map(|sample| sample.applied.phase(phase)).collect()
+}

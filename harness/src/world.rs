@@ -1,0 +1,310 @@
+//! A lab with one mode's Services in it, and the probe that checks and measures them.
+
+use std::net::SocketAddrV4;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use netns_setup::{Conntrack, Egress, Lab, Topology};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use workloads::probe::Probe;
+use workloads::recorder::Times;
+use workloads::sources::Sources;
+use workloads::target::{Shares, Target};
+
+use crate::apply::{Applied, Runner};
+use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, planner};
+use crate::readback;
+use crate::scale::{Position, Protocol, Scale, ServiceSet, addresses, spare_address};
+use crate::stop::Stop;
+use crate::tools::Tools;
+
+/// Flows between two flushes of the connection-tracking table: few enough that the table stays small
+/// against its 65,536 or more buckets.
+pub const BATCH: usize = 4_000;
+/// Services that are looked at before anything is timed.
+const SAMPLE: usize = 16;
+/// Below this the shares of the endpoints are not equal. It is small since a run asks some fifty times.
+const LEAST_P_VALUE: f64 = 1e-6;
+
+/// Where a packet is sent, and who may get it.
+#[derive(Clone, Debug)]
+pub struct Aim {
+    /// Destination.
+    pub entry: SocketAddrV4,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Who may receive it, sorted.
+    pub answers: Vec<SocketAddrV4>,
+}
+
+impl Aim {
+    /// For the load generators.
+    ///
+    /// # Errors
+    /// If nobody may answer.
+    pub fn target(&self) -> anyhow::Result<Target<'_>> {
+        let protocol = match self.protocol {
+            Protocol::Tcp => workloads::target::Protocol::Tcp,
+            Protocol::Udp => workloads::target::Protocol::Udp,
+        };
+        Ok(Target::new(self.entry, protocol, &self.answers)?)
+    }
+}
+
+/// A lab of one mode at one scale.
+pub struct World {
+    /// What is installed.
+    pub set: ServiceSet,
+    /// Its planner.
+    pub dataplane: Box<dyn Dataplane>,
+    /// Its namespaces.
+    pub lab: Lab,
+    /// Runs programs in the node's namespace.
+    pub runner: Runner,
+    mode: Mode,
+    probe: Probe,
+    conntrack: Conntrack,
+    random: ChaCha8Rng,
+}
+
+impl World {
+    /// An empty lab for a mode.
+    ///
+    /// # Errors
+    /// If the kernel refuses, or the mode cannot be planned.
+    pub fn build(mode: Mode, scale: Scale, node: Node, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
+        let dataplane = planner(mode, node)?;
+        let lab = Lab::build(&Topology {
+            label: format!("{mode}-{}", scale.services),
+            probe_prefix: addresses::PROBES,
+            client_prefix: addresses::CLIENTS,
+            service_prefix: addresses::SERVICES,
+            endpoint_prefix: addresses::ENDPOINTS,
+            node_address: node.address,
+        })?;
+        let sources =
+            Sources::new(addresses::PROBES.network(), addresses::PROBES.prefix_len(), 1024..=65535, seed)?;
+        let fd = |tun: &netns_setup::Tun| tun.as_fd().try_clone_to_owned();
+        let probe = Probe::new(fd(lab.ingress())?, fd(lab.egress())?, sources)?;
+        let conntrack = lab.node.run(Conntrack::open)?;
+        let runner = Runner::new(Tools::of(mode), lab.node.leash(), stop.clone());
+        let random = ChaCha8Rng::seed_from_u64(seed);
+        Ok(Self { set: ServiceSet::default(), dataplane, lab, runner, mode, probe, conntrack, random })
+    }
+
+    /// The mode.
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Runs a plan in the node and, if it succeeds, what would clean up after it. The cleanup is not timed.
+    ///
+    /// # Errors
+    /// As [`Runner::apply`].
+    pub fn carry_out(&mut self, plan: &Plan, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<Applied> {
+        let runner = self.runner.clone();
+        let applied = self.lab.node.run(|| runner.apply(plan, limit))?;
+        anyhow::ensure!(
+            applied.bytes == plan.bytes(),
+            "{} bytes were written, but the plan has {}",
+            applied.bytes,
+            plan.bytes()
+        );
+        self.clean_up(plan)?;
+        self.set = to.clone();
+        Ok(applied)
+    }
+
+    /// What a later sync would do. Before Linux 6.2 a chain is held for a moment after its last element
+    /// has gone, so this is tried for a while.
+    fn clean_up(&self, plan: &Plan) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            match self.lab.node.run(|| self.runner.clean_up(plan, None)) {
+                Ok(_) => return Ok(()),
+                Err(error) if begun.elapsed() > Duration::from_secs(3) => return Err(error.into()),
+                Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    /// Fills the lab in the quickest way.
+    ///
+    /// # Errors
+    /// As [`Runner::apply`].
+    pub fn load(&mut self, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<()> {
+        let plan = self.dataplane.load(to);
+        self.carry_out(&plan, to, limit)?;
+        Ok(())
+    }
+
+    /// Compares what the kernel holds with the model.
+    ///
+    /// # Errors
+    /// If they differ, with both counts.
+    pub fn verify_counts(&self) -> anyhow::Result<Counts> {
+        let held = self.lab.node.run(|| readback::counts(self.mode, &self.runner))?;
+        let model = self.dataplane.counts(&self.set);
+        anyhow::ensure!(
+            held == model,
+            "the kernel holds {} rules, {} chains and {} set elements, but {} with {} Services should have {}, {} and {}",
+            held.rules, held.chains, held.elements, self.mode, self.set.len(), model.rules, model.chains, model.elements
+        );
+        Ok(held)
+    }
+
+    /// Sends packets to sampled Services of both protocols: each must arrive at one of its endpoints,
+    /// and the endpoints of the middle Service must share them equally.
+    ///
+    /// # Errors
+    /// The first packet that went wrong, or the shares that are not equal.
+    pub fn verify_traffic(&mut self) -> anyhow::Result<()> {
+        let mut indices: Vec<usize> = Vec::new();
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            let ends = [Position::First, Position::Middle, Position::Last];
+            indices.extend(ends.iter().filter_map(|&at| self.set.index_at(at, protocol)));
+        }
+        while !self.set.is_empty() && indices.len() < SAMPLE {
+            indices.push(self.random.random_range(0..self.set.len()));
+        }
+        for index in indices {
+            self.verify_service(index, 10)?;
+        }
+        if let Some(index) = self.set.index_at(Position::Middle, Protocol::Udp)
+            && let Some(unequal) = self.unequal_shares(index, 200)?
+        {
+            // Chance alone says this once in a million times; twice in a row it does not.
+            let again = self.unequal_shares(index, 200)?;
+            anyhow::ensure!(
+                again.is_none(),
+                "endpoints do not get equal shares: p = {:.1e} for {:?}",
+                unequal.0, unequal.1
+            );
+        }
+        self.forget_flows()
+    }
+
+    /// Sends packets to one Service; each must arrive at one of its endpoints.
+    ///
+    /// # Errors
+    /// The first that did not.
+    pub fn verify_service(&mut self, index: usize, packets: usize) -> anyhow::Result<()> {
+        let aim = self.aim(index);
+        self.send(&aim, packets, None)?;
+        Ok(())
+    }
+
+    /// Checks that an address is no Service any more: a packet to it arrives nowhere.
+    ///
+    /// # Errors
+    /// If one arrived.
+    pub fn verify_gone(&mut self, aim: &Aim) -> anyhow::Result<()> {
+        self.probe.set_patience(Duration::from_millis(2));
+        let summary = self.probe.first_packets(&[aim.target()?], &[0; 3], &mut Times::new(), None);
+        self.probe.set_patience(workloads::probe::PATIENCE);
+        let summary = summary?;
+        anyhow::ensure!(summary.lost == summary.sent, "a removed Service still answers at {}", aim.entry);
+        Ok(())
+    }
+
+    /// p-value and counts of one Service's shares if they are too unequal for chance.
+    fn unequal_shares(&mut self, index: usize, per_endpoint: usize) -> anyhow::Result<Option<(f64, Vec<u64>)>> {
+        let aim = self.aim(index);
+        if aim.answers.len() < 2 {
+            return Ok(None);
+        }
+        let shares = self.shares(&aim, per_endpoint)?;
+        let p_value = results::stats::uniform_share_p_value(&shares).unwrap_or(0.0);
+        Ok((p_value < LEAST_P_VALUE).then_some((p_value, shares)))
+    }
+
+    /// How many of `per_endpoint` packets for each endpoint went to which.
+    ///
+    /// # Errors
+    /// If one went elsewhere.
+    pub fn shares(&mut self, aim: &Aim, per_endpoint: usize) -> anyhow::Result<Vec<u64>> {
+        let mut shares = Shares::new(&[aim.target()?]);
+        self.send(aim, per_endpoint * aim.answers.len(), Some(&mut shares))?;
+        Ok(shares.of(0).to_vec())
+    }
+
+    fn send(&mut self, aim: &Aim, packets: usize, mut shares: Option<&mut Shares>) -> anyhow::Result<()> {
+        let targets = [aim.target()?];
+        for start in (0..packets).step_by(BATCH) {
+            let picks = vec![0; BATCH.min(packets - start)];
+            let summary = self.probe.first_packets(&targets, &picks, &mut Times::new(), shares.as_deref_mut())?;
+            summary.all_verified()?;
+            self.forget_flows()?;
+        }
+        Ok(())
+    }
+
+    /// Empties the connection-tracking table of the node.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn forget_flows(&mut self) -> anyhow::Result<()> {
+        Ok(self.conntrack.flush()?)
+    }
+
+    /// Where packets for a Service go, and who may get them.
+    pub fn aim(&self, index: usize) -> Aim {
+        let service = &self.set.services()[index];
+        let mut answers = self.dataplane.answers(&self.set, service);
+        answers.sort_unstable();
+        Aim { entry: self.dataplane.entry(service), protocol: service.protocol, answers }
+    }
+
+    /// What a load at a position is aimed at, and which of them each of `count` packets takes.
+    pub fn aims(&mut self, position: Position, protocol: Protocol, count: usize) -> (Vec<Aim>, Vec<u32>) {
+        match position {
+            Position::Miss => {
+                let port = match protocol {
+                    Protocol::Tcp => crate::scale::TCP_PORTS.1,
+                    Protocol::Udp => crate::scale::UDP_PORTS.1,
+                };
+                let entry = SocketAddrV4::new(spare_address(77), port);
+                (vec![Aim { entry, protocol, answers: vec![entry] }], vec![0; count])
+            }
+            Position::Uniform => {
+                let of_protocol: Vec<usize> =
+                    (0..self.set.len()).filter(|&i| self.set.services()[i].protocol == protocol).collect();
+                if of_protocol.is_empty() {
+                    return (Vec::new(), Vec::new());
+                }
+                let mut chosen: Vec<usize> =
+                    (0..count).map(|_| of_protocol[self.random.random_range(0..of_protocol.len())]).collect();
+                let mut distinct = chosen.clone();
+                distinct.sort_unstable();
+                distinct.dedup();
+                for index in &mut chosen {
+                    *index = distinct.partition_point(|other| other < index);
+                }
+                (distinct.iter().map(|&i| self.aim(i)).collect(), chosen.into_iter().map(|i| i as u32).collect())
+            }
+            Position::First | Position::Middle | Position::Last => match self.set.index_at(position, protocol) {
+                Some(index) => (vec![self.aim(index)], vec![0; count]),
+                None => (Vec::new(), Vec::new()),
+            },
+        }
+    }
+
+    /// Sends the endpoint prefix to the probe or to the server.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn steer(&self, egress: Egress) -> anyhow::Result<()> {
+        Ok(self.lab.steer(egress)?)
+    }
+
+    /// The probe, for timing.
+    pub fn probe(&mut self) -> &mut Probe {
+        &mut self.probe
+    }
+}
+
+/// The Services of one scale, made once and shared by all labs of that scale.
+pub type Sets = std::collections::BTreeMap<Scale, Arc<ServiceSet>>;
