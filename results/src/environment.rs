@@ -133,6 +133,7 @@ impl Environment {
         push(match self.virtualisation.as_str() {
             "" => String::new(),
             "none" => "bare metal".to_owned(),
+            "virtual machine" => "virtual machine".to_owned(),
             other => format!("{other} guest"),
         });
         for name in ["iptables", "nft", "ipvsadm"] {

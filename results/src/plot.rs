@@ -65,6 +65,11 @@ struct Layout {
     notes: Vec<String>,
 }
 
+/// How much running text of a size fits between the margins, at the average width of its letters.
+fn characters_that_fit(size: f64) -> usize {
+    ((WIDTH - 2.0 * MARGIN) / (0.44 * size)) as usize
+}
+
 impl Layout {
     fn of(figure: &Figure) -> Self {
         let mut modes: Vec<&str> =
@@ -86,7 +91,7 @@ impl Layout {
         let stacked = figure.panels.iter().map(most_stacked).max().unwrap_or(0).clamp(1, 6);
         let room = 17.0 * (stacked - 1) as f64;
         let plot_top = y + 70.0 + room;
-        let fits = ((WIDTH - 2.0 * MARGIN) / (0.56 * 16.0)) as usize;
+        let fits = characters_that_fit(16.0);
         let mut notes: Vec<String> =
             figure.notes.iter().take(MOST_NOTES).map(|note| shorten(note, fits)).collect();
         if figure.notes.len() > MOST_NOTES {
@@ -118,7 +123,7 @@ impl Layout {
             canvas.text(note, (MARGIN, y), 16, INK, HPos::Left)?;
             y += NOTE_ROW;
         }
-        canvas.text(&shorten(caption, 130), (MARGIN, y), 16, SOFT, HPos::Left)
+        canvas.text(&shorten(caption, characters_that_fit(16.0)), (MARGIN, y), 16, SOFT, HPos::Left)
     }
 
     /// Panels share the width; neighbours of one quantity share the vertical axis.
