@@ -38,9 +38,14 @@ pub struct Contention {
     pub complaints: String,
     /// Whether there is a lock to wait for.
     pub has_lock: bool,
+    /// Seconds for one full and one partial sync, or what was spent on them in vain.
+    pub round_seconds: f64,
+    /// Set if a sync was not waited for any longer.
+    pub unfinished: Option<String>,
 }
 
-/// Runs syncs for `seconds`, at least one full and one partial, against `contenders`.
+/// Runs syncs for `seconds`, at least one partial and one full, against `contenders`; no longer than
+/// `patience`, after which only what the contenders saw is returned.
 ///
 /// # Errors
 /// If a program ends otherwise than by success or by giving up on the lock.
@@ -48,13 +53,13 @@ pub fn measure(
     world: &mut World,
     contenders: u32,
     seconds: f64,
-    limit: Option<Duration>,
+    patience: Option<Duration>,
 ) -> anyhow::Result<Contention> {
     let has_lock = world.runner.tools().variant() == Variant::Legacy;
     let mut found = Contention { has_lock, ..Contention::default() };
     let watch = if has_lock { Some(Watch::start(&world.lab.node)?) } else { None };
     let running = Contenders::start(contenders, &world.lab.node, &world.runner)?;
-    let held = hold(world, seconds, limit, &mut found);
+    let held = hold(world, seconds, patience, &mut found);
     let operations = running.stop()?;
     let holder = held?;
 
@@ -99,25 +104,29 @@ struct Holder {
     gave_up: Vec<String>,
 }
 
-/// Full sync, partial sync, full sync, ...
+/// Partial sync, full sync, partial sync, ...: each at least once, then until the time is over.
 fn hold(
     world: &mut World,
     seconds: f64,
-    limit: Option<Duration>,
+    patience: Option<Duration>,
     found: &mut Contention,
 ) -> anyhow::Result<Holder> {
     let begun = Instant::now();
     let mut holder = Holder::default();
     let mut number = 500_000;
+    let mut spent = [0.0_f64; 2];
     for round in 0.. {
         if round >= 2 && begun.elapsed().as_secs_f64() >= seconds {
             break;
         }
-        let full = round % 2 == 0;
+        let full = round % 2 == 1;
         let to = if full { world.set.clone() } else { replaced(&world.set, &mut number) };
         let plan = world.dataplane.plan(&world.set, &to, if full { Sync::Full } else { Sync::Partial });
         let started = Instant::now();
-        match sync(world, &plan, limit) {
+        let left = patience.map(|patience| patience.saturating_sub(begun.elapsed()).max(Duration::from_millis(100)));
+        let synced = sync(world, &plan, left);
+        spent[usize::from(full)] = started.elapsed().as_secs_f64();
+        match synced {
             Ok(()) => {
                 let took = workloads::clock::nanoseconds(started.elapsed());
                 if full { &mut found.full_syncs } else { &mut found.partial_syncs }.push(took);
@@ -127,9 +136,20 @@ fn hold(
                 // kube-proxy would try again, with a full sync, after syncPeriod (30 s).
                 holder.gave_up.push(stderr);
             }
+            Err(ApplyError::OutOfTime { command, .. }) => {
+                let kind = if full { "full" } else { "partial" };
+                found.unfinished = Some(format!(
+                    "no {kind} sync finished within {:.0} s against these contenders; it was at `{command}`",
+                    begun.elapsed().as_secs_f64()
+                ));
+                // What is not finished counts double, so that larger scales are not tried in vain.
+                spent[usize::from(full)] *= 2.0;
+                break;
+            }
             Err(error) => return Err(error.into()),
         }
     }
+    found.round_seconds = spent.iter().sum();
     Ok(holder)
 }
 

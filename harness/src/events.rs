@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use crate::cells::Cell;
+use crate::dataplane::Mode;
 
 /// How a cell ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Measured.
     Done,
+    /// A later block that does not fit the budget: no rows.
+    NotNeeded,
     /// Not measured, for a reason that was known beforehand.
     Skipped(String),
     /// Tried in vain.
@@ -51,6 +54,8 @@ pub enum Event {
         /// Time expected for the rest.
         left: Duration,
     },
+    /// A mode cannot run here; all its cells are skipped, for this reason.
+    Unable(Mode, String),
     /// Something that the reader of the results should know.
     Warning(String),
 }

@@ -29,7 +29,8 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
         command_line: read("/proc/cmdline"),
         machine: name(|uname| uname.machine()),
         cpu_model: field(&cpuinfo, "model name"),
-        cores: std::thread::available_parallelism().map_or(0, |cores| cores.get() as u32),
+        // Not available_parallelism(): the calling thread is pinned to one core.
+        cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count() as u32,
         memory_bytes: field(&meminfo, "MemTotal").split(' ').next().and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0)
             * 1024,
         virtualisation: virtualisation(&cpuinfo),
@@ -89,9 +90,9 @@ fn mitigations() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Versions of the programs of the modes; two variants of iptables side by side.
+/// Versions of the programs of the modes; variants of iptables side by side.
 fn programs(modes: &[Mode]) -> BTreeMap<String, String> {
-    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for &mode in modes {
         let program = match mode {
             Mode::IptablesLegacy | Mode::IptablesNft => Program::Iptables,
@@ -99,20 +100,37 @@ fn programs(modes: &[Mode]) -> BTreeMap<String, String> {
             Mode::Direct | Mode::Ipvs => continue,
         };
         let Ok(path) = Tools::of(mode).path(program) else { continue };
+        let versions = found.entry(program.name().to_owned()).or_default();
         let version = version(&path);
-        let entry = found.entry(program.name().to_owned()).or_default();
-        if !entry.contains(&version) {
-            *entry = [entry.as_str(), &version].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+        if !versions.contains(&version) {
+            versions.push(version);
         }
     }
-    found
+    found.into_iter().map(|(program, versions)| (program, joined(&versions))).collect()
 }
 
+/// `v1.8.9 (legacy)` and `v1.8.9 (nf_tables)` are `v1.8.9 (legacy, nf_tables)`.
+fn joined(versions: &[String]) -> String {
+    let parts: Option<Vec<(&str, &str)>> =
+        versions.iter().map(|version| version.strip_suffix(')')?.split_once(" (")).collect();
+    match parts {
+        Some(parts) if parts.iter().all(|(number, _)| *number == parts[0].0) => {
+            let variants: Vec<&str> = parts.iter().map(|(_, variant)| *variant).collect();
+            format!("{} ({})", parts[0].0, variants.join(", "))
+        }
+        _ => versions.join(", "),
+    }
+}
+
+/// `iptables v1.8.9 (legacy)` without the name, `nft v1.0.6 (Lester Gooch #5)` also without the nickname.
 fn version(path: &Path) -> String {
     let output = std::process::Command::new(path).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    // "iptables v1.8.9 (legacy)": the name is known.
-    text.split_once(' ').map_or(text.clone(), |(_, version)| version.to_owned())
+    let version = text.split_once(' ').map_or(text.as_str(), |(_, version)| version);
+    match version.split_once(" (") {
+        Some((number, nickname)) if nickname.contains('#') => number.to_owned(),
+        _ => version.to_owned(),
+    }
 }
 
 /// Settings of connection tracking that a lab inherits or shares.

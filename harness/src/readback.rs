@@ -94,7 +94,11 @@ const GET_CHAIN: u16 = 4;
 const GET_RULE: u16 = 7;
 const GET_SET: u16 = 10;
 const GET_SET_ELEMENTS: u16 = 13;
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
 const CHAIN_HOOK: u16 = 4;
+const RULE_TABLE: u16 = 1;
+const RULE_CHAIN: u16 = 2;
 const SET_TABLE: u16 = 1;
 const SET_NAME: u16 = 2;
 const SET_FLAGS: u16 = 3;
@@ -105,13 +109,22 @@ fn nf_tables() -> Result<NfTables, ReadBackError> {
     let failed = |what| move |source| ReadBackError::Netlink { what, source };
     let mut netlink = Netfilter::open().map_err(failed("nf_tables"))?;
     let mut counts = NfTables::default();
+    let mut chains = Vec::new();
     netlink
         .dump(GET_CHAIN, &[], |message| {
             counts.chains += 1;
             counts.on_hooks += u64::from(attribute(message, CHAIN_HOOK).is_some());
+            if let (Some(table), Some(name)) = (attribute(message, CHAIN_TABLE), attribute(message, CHAIN_NAME)) {
+                chains.push((table.to_vec(), name.to_vec()));
+            }
         })
         .map_err(failed("chains"))?;
-    netlink.dump(GET_RULE, &[], |_| counts.rules += 1).map_err(failed("rules"))?;
+    // Chain by chain: a dump of all rules walks them anew from the first for every 32 KiB that it returns
+    // (nf_tables_dump_rules), 25 s for 10,000 Services; so it takes about one.
+    for (table, chain) in chains {
+        let which = [(RULE_TABLE, &table[..]), (RULE_CHAIN, &chain[..])];
+        netlink.dump(GET_RULE, &which, |_| counts.rules += 1).map_err(failed("rules"))?;
+    }
     let mut named = Vec::new();
     netlink
         .dump(GET_SET, &[], |message| {
@@ -153,6 +166,7 @@ fn attribute(message: &[u8], kind: u16) -> Option<&[u8]> {
 /// A nfnetlink socket of the namespace in which it was opened.
 struct Netfilter {
     socket: Socket,
+    buffer: Vec<u8>,
 }
 
 const NLMSG_ERROR: u16 = 2;
@@ -165,7 +179,8 @@ impl Netfilter {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self { socket })
+        // The kernel fills at most 32 KiB at once (netlink_dump, net/netlink/af_netlink.c).
+        Ok(Self { socket, buffer: Vec::with_capacity(1 << 16) })
     }
 
     /// Calls `each` with the attributes of every object.
@@ -184,11 +199,10 @@ impl Netfilter {
         request[6..8].copy_from_slice(&DUMP_REQUEST.to_ne_bytes());
         self.socket.send(&request, 0)?;
 
-        let mut buffer = Vec::with_capacity(1 << 18);
         loop {
-            buffer.clear();
-            self.socket.recv(&mut buffer, 0)?;
-            let mut rest = buffer.as_slice();
+            self.buffer.clear();
+            self.socket.recv(&mut self.buffer, 0)?;
+            let mut rest = self.buffer.as_slice();
             while let Some((header, _)) = rest.split_first_chunk::<16>() {
                 let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
                 let kind = u16::from_ne_bytes([header[4], header[5]]);

@@ -26,10 +26,11 @@ use crate::health::Health;
 use crate::lookup;
 use crate::passport;
 use crate::predict::Predictor;
-use crate::scale::{MAX_SERVICES, Scale};
+use crate::scale::{Scale, ServiceSet};
 use crate::stop::Stop;
 use crate::sweep::{Operation, Sweep};
 use crate::sync_cell;
+use crate::world::World;
 
 /// Name of the rows' file in a run's folder.
 pub const RECORDS: &str = "records.csv";
@@ -141,7 +142,12 @@ fn cores() -> anyhow::Result<Cores> {
 /// Kinds of time that are predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Cost {
-    Sync(Mode, Operation),
+    /// A cold full sync.
+    Cold(Mode),
+    /// Any small sync: they list the same and differ little in what they write.
+    Small(Mode),
+    /// One rule or element.
+    Append(Mode),
     SyncCell(Mode),
     LockRound(Mode),
 }
@@ -237,7 +243,7 @@ impl<'a> Run<'a> {
             labs: Labs::default(),
             health: Health::watch(),
             sync_spent: 0.0,
-            number: MAX_SERVICES / 2,
+            number: 0,
         })
     }
 
@@ -247,6 +253,9 @@ impl<'a> Run<'a> {
         };
         let expected = estimate::remaining(self.sweep, &left(self, 0), false, 0.0);
         sink(Event::Started { cells: cells.len(), finished: self.finished.len(), expected });
+        for (mode, reason) in &self.unable {
+            sink(Event::Unable(*mode, reason.clone()));
+        }
         if !self.health.sees() {
             sink(Event::Warning("the kernel log is not readable: lockups during a cell would go unseen".into()));
         }
@@ -271,8 +280,8 @@ impl<'a> Run<'a> {
                 break;
             }
             if !of_lookups(&cell) {
-                // Living labs have served; their memory and the work of removing them would be in the way.
-                self.labs.drop_all();
+                // The labs of controls have served; the others wait for their syncs.
+                self.labs.drop_living(|mode| mode.is_control());
             }
             sink(Event::Cell(*cell));
             let rows = self.cell(cell);
@@ -282,9 +291,13 @@ impl<'a> Run<'a> {
                 break;
             }
             let outcome = rows.outcome();
-            self.records.append_cell(&rows.into_records())?;
+            let records = rows.into_records();
+            if !records.is_empty() {
+                self.records.append_cell(&records)?;
+            }
             self.finished.insert(cell.order);
             match &outcome {
+                Outcome::NotNeeded => {}
                 Outcome::Done => self.tally.done += 1,
                 Outcome::Skipped(_) => self.tally.skipped += 1,
                 Outcome::Failed(_) => self.tally.failed += 1,
@@ -365,8 +378,8 @@ impl<'a> Run<'a> {
         let predicted = self.predictor.predict(cost, services)?;
         (predicted > limit).then(|| {
             format!(
-                "predicted to take {predicted:.0} s, from the smaller scales of this run; the sweep's limit is \
-                 {limit:.0} s (--no-limit measures it all the same)"
+                "predicted to take {predicted:.0} s, from the smaller scales of this run; the limit is {limit:.0} s \
+                 (--no-limit measures it)"
             )
         })
     }
@@ -374,57 +387,41 @@ impl<'a> Run<'a> {
     fn sync(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<()> {
         let Some(sweep) = &self.sweep.sync else { return Ok(()) };
         let services = cell.scale.services;
-        let budget_left = sweep.budget_seconds - self.sync_spent;
         if cell.block > 1 {
             let expected = self.predictor.predict(&Cost::SyncCell(cell.mode), services).unwrap_or(0.0);
-            if expected > budget_left {
-                rows.skip_all(
-                    self.sweep,
-                    &format!(
-                        "block {} of syncs: {expected:.0} s do not fit what is left of budget_seconds = {:.0}",
-                        cell.block, sweep.budget_seconds
-                    ),
-                );
+            if expected > sweep.budget_seconds - self.sync_spent {
+                // Nothing is missing: a figure has as many blocks as fit, and says how many.
                 return Ok(());
             }
         }
         let begun = Instant::now();
         let to = self.labs.set(cell.scale, self.sweep.seed);
         let limit = self.limit();
-        labs::settle();
-        let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
-
-        let cold = Cost::Sync(cell.mode, Operation::Cold);
-        let mut installed = false;
-        if sweep.operations.contains(&Operation::Cold) {
-            match self.over_limit(&cold, services) {
-                Some(reason) => rows.skip(Operation::Cold, &reason),
-                None => match sync_cell::cold(&mut world, &to, limit) {
-                    Ok((sample, counts)) => {
-                        self.note(cold, services, &sample);
-                        rows.sync(Operation::Cold, &[sample], Some(counts));
-                        installed = true;
-                    }
-                    Err(error) => {
-                        if let Some(reason) = rows::out_of_time(&error) {
-                            // It ran into the limit although its prediction did not: say so, and remember.
-                            self.predictor.note(cold, services, self.sweep.limit_seconds * 2.0);
-                            rows.skip(Operation::Cold, &reason);
-                        } else {
-                            rows.fail_operation(Operation::Cold, &format!("{error:#}"));
-                        }
-                        world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
-                    }
-                },
+        let cold = sweep.operations.contains(&Operation::Cold);
+        let too_long = self.over_limit(&Cost::Cold(cell.mode), services).filter(|_| cold);
+        let filled = self.labs.take_living(cell.mode, cell.scale);
+        let installed = match too_long {
+            Some(reason) => {
+                rows.skip(Operation::Cold, &reason);
+                filled
             }
-        }
-        if !installed {
-            // The small changes do not need the one big transaction, only its result.
-            world.load(&to, None).context("loading the lab for small syncs")?;
-            world.verify_counts()?;
-        }
+            None if cold => {
+                drop(filled);
+                self.cold(cell, &to, rows)?
+            }
+            None => filled,
+        };
+        // The small changes do not need the one big transaction, only its result: the lab that has served
+        // the lookups will do, else one loaded in pieces.
+        let mut world = match installed {
+            Some(world) => world,
+            None => self.filled(cell)?,
+        };
         for &operation in sweep.operations.iter().filter(|&&operation| operation != Operation::Cold) {
-            let cost = Cost::Sync(cell.mode, operation);
+            let cost = match operation {
+                Operation::Append => Cost::Append(cell.mode),
+                _ => Cost::Small(cell.mode),
+            };
             if let Some(reason) = self.over_limit(&cost, services) {
                 rows.skip(operation, &reason);
                 continue;
@@ -445,9 +442,44 @@ impl<'a> Run<'a> {
                 },
             }
         }
+        world.verify_counts()?;
         self.predictor.note(Cost::SyncCell(cell.mode), services, begun.elapsed().as_secs_f64());
         self.labs.keep(cell.mode, cell.scale, world);
         Ok(())
+    }
+
+    /// A cold full sync in a lab of its own, which is returned if all went well.
+    fn cold(&mut self, cell: &Cell, to: &ServiceSet, rows: &mut Rows) -> anyhow::Result<Option<World>> {
+        let cost = Cost::Cold(cell.mode);
+        let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
+        labs::settle();
+        match sync_cell::cold(&mut world, to, self.limit()) {
+            Ok((sample, counts)) => {
+                self.note(cost, cell.scale.services, &sample);
+                rows.sync(Operation::Cold, &[sample], Some(counts));
+                Ok(Some(world))
+            }
+            Err(error) => {
+                match rows::out_of_time(&error) {
+                    Some(reason) => {
+                        // It ran into the limit although its prediction did not: say so, and remember.
+                        self.predictor.note(cost, cell.scale.services, self.sweep.limit_seconds * 2.0);
+                        rows.skip(Operation::Cold, &reason);
+                    }
+                    None => rows.fail_operation(Operation::Cold, &format!("{error:#}")),
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// A lab filled in the quickest way, outside any timed region.
+    fn filled(&mut self, cell: &Cell) -> anyhow::Result<World> {
+        let to = self.labs.set(cell.scale, self.sweep.seed);
+        let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
+        world.load(&to, None).context("filling a lab")?;
+        world.verify_counts()?;
+        Ok(world)
     }
 
     fn note(&mut self, cost: Cost, services: u32, sample: &sync_cell::Sample) {
@@ -459,39 +491,29 @@ impl<'a> Run<'a> {
         let Some(sweep) = &self.sweep.lock else { return Ok(()) };
         let services = cell.scale.services;
         let cost = Cost::LockRound(cell.mode);
-        // A round has a full sync in it, so a full sync that is over the limit rules the round out as well.
-        let full = Cost::Sync(cell.mode, Operation::Cold);
-        if let Some(reason) = self.over_limit(&cost, services).or_else(|| self.over_limit(&full, services)) {
-            rows.skip_all(self.sweep, &format!("a full sync under contention is {reason}"));
+        let predicted = self.predictor.predict(&cost, services).unwrap_or(0.0);
+        if predicted > sweep.limit_seconds && !self.options.no_limit {
+            rows.skip_all(
+                self.sweep,
+                &format!(
+                    "a round of syncs is predicted to take {predicted:.0} s, from the smaller scales of this run; the \
+                     limit is {:.0} s (--no-limit measures it)",
+                    sweep.limit_seconds
+                ),
+            );
             return Ok(());
         }
-        let to = self.labs.set(cell.scale, self.sweep.seed);
-        let mut world = match self.labs.take(cell.mode, cell.scale) {
+        let kept = self.labs.take(cell.mode, cell.scale).or_else(|| self.labs.take_living(cell.mode, cell.scale));
+        let mut world = match kept {
             Some(world) => world,
-            None => {
-                let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
-                world.load(&to, None).context("loading the lab for the lock")?;
-                world.verify_counts()?;
-                world
-            }
+            None => self.filled(cell)?,
         };
         labs::settle();
-        let begun = Instant::now();
-        // The limit is for one sync; under contention each of its programs may wait for the lock as well.
-        match contention::measure(&mut world, contenders, sweep.seconds, self.limit().map(|limit| limit * 3)) {
-            Ok(found) => {
-                let round = found.full_syncs.iter().max().unwrap_or(&0) + found.partial_syncs.iter().max().unwrap_or(&0);
-                self.predictor.note(cost, services, round as f64 / 1e9);
-                rows.lock(&found, &mut self.histograms)?;
-            }
-            Err(error) => match rows::out_of_time(&error) {
-                Some(reason) => {
-                    self.predictor.note(cost, services, begun.elapsed().as_secs_f64());
-                    rows.skip_all(self.sweep, &format!("a full sync under contention: {reason}"));
-                }
-                None => return Err(error),
-            },
-        }
+        // A sync that takes much longer than predicted is not waited for; the contenders' figures stand.
+        let patience = self.limit().map(|limit| limit.max(Duration::from_secs_f64(predicted * 1.5)));
+        let found = contention::measure(&mut world, contenders, sweep.seconds, patience)?;
+        self.predictor.note(cost, services, found.round_seconds);
+        rows.lock(&found, &mut self.histograms)?;
         self.labs.keep(cell.mode, cell.scale, world);
         Ok(())
     }

@@ -99,9 +99,12 @@ pub struct Lock {
     /// Numbers of contenders. Each 1 to 64.
     #[serde(deserialize_with = "contender_counts")]
     pub contenders: Vec<u32>,
-    /// How long a cell lasts at least; it always has one full and one partial sync.
+    /// How long a cell lasts at least; it always has one partial and one full sync.
     #[serde(deserialize_with = "seconds")]
     pub seconds: f64,
+    /// As [`Sweep::limit_seconds`], for a full and a partial sync under contention.
+    #[serde(default = "default_limit", deserialize_with = "seconds")]
+    pub limit_seconds: f64,
 }
 
 /// What changes in a sync.

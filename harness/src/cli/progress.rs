@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use harness::cells::{Cell, Workload};
+use harness::dataplane::Mode;
 use harness::events::{Event, Outcome};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -15,6 +16,7 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     quiet: bool,
     question: String,
+    unable: Vec<Mode>,
     last: Instant,
     begun: Instant,
 }
@@ -22,13 +24,19 @@ pub struct Progress {
 impl Progress {
     /// Nothing is shown yet.
     pub fn new(quiet: bool, question: &str) -> Self {
-        Self { bar: None, quiet, question: question.to_owned(), last: Instant::now(), begun: Instant::now() }
+        Self { bar: None, quiet, question: question.to_owned(), unable: Vec::new(), last: Instant::now(), begun: Instant::now() }
     }
 
     /// Shows one event.
     pub fn tell(&mut self, event: Event) {
         match event {
             Event::Warning(text) => self.line(&format!("warning: {text}")),
+            Event::Unable(mode, reason) => {
+                self.unable.push(mode);
+                if !self.quiet {
+                    self.line(&format!("{mode} is skipped: {reason}"));
+                }
+            }
             // What went wrong is said even to those who want quiet.
             Event::Ended { cell, outcome: Outcome::Failed(reason), .. } if self.quiet => {
                 eprintln!("failed: {}: {reason}", describe(&cell));
@@ -46,7 +54,9 @@ impl Progress {
             Event::Ended { cell, outcome, finished, of, left } => {
                 match outcome {
                     Outcome::Failed(reason) => self.line(&format!("failed: {}: {reason}", describe(&cell))),
-                    Outcome::Skipped(reason) if matches!(cell.workload, Workload::Sync | Workload::Lock(_)) => {
+                    // A mode that is skipped as a whole was named at the start.
+                    Outcome::Skipped(reason) if matches!(cell.workload, Workload::Sync | Workload::Lock(_))
+                        && !self.unable.contains(&cell.mode) => {
                         self.line(&format!("skipped: {}: {reason}", describe(&cell)));
                     }
                     _ => {}

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use netns_setup::Egress;
+
 use crate::dataplane::{Mode, Node};
 use crate::events::{Event, Sink};
 use crate::predict::Predictor;
@@ -87,12 +89,20 @@ impl Labs {
         }
     }
 
-    /// Removes the labs for lookups.
-    pub fn drop_all(&mut self) {
-        if !self.living.is_empty() {
-            self.living.clear();
+    /// Removes living labs of some modes.
+    pub fn drop_living(&mut self, of: impl Fn(Mode) -> bool) {
+        let before = self.living.len();
+        self.living.retain(|&(mode, _), _| !of(mode));
+        if self.living.len() < before {
             settle();
         }
+    }
+
+    /// A filled lab that has served the lookups and from now on serves nobody else.
+    pub fn take_living(&mut self, mode: Mode, scale: Scale) -> Option<World> {
+        let world = self.living.remove(&(mode, scale))?.ok()?;
+        world.steer(Egress::Tun).ok()?;
+        Some(world)
     }
 
     /// A fresh lab without rules. The one kept before goes.
@@ -132,8 +142,8 @@ fn load(
         && predicted > limit.as_secs_f64() * LOADERS as f64
     {
         return Err(NoLab::Skipped(format!(
-            "filling its lab is predicted to take {predicted:.0} s, from the smaller scales of this run; the sweep's \
-             limit is {:.0} s (--no-limit measures it all the same)",
+            "filling its lab is predicted to take {predicted:.0} s, from the smaller scales of this run; the limit is \
+             {:.0} s (--no-limit measures it)",
             limit.as_secs_f64()
         )));
     }

@@ -57,6 +57,9 @@ impl Rows {
 
     /// Failed if any row failed; skipped if all were skipped.
     pub fn outcome(&self) -> Outcome {
+        if self.records.is_empty() {
+            return Outcome::NotNeeded;
+        }
         let of = |status| self.records.iter().filter(move |record| record.status == status);
         match (of(Status::Failed).next(), of(Status::Skipped).next()) {
             (Some(failed), _) => Outcome::Failed(failed.note.clone()),
@@ -181,8 +184,14 @@ impl Rows {
         if let Some(record) = self.records.last_mut() {
             record.note.clone_from(&found.complaints);
         }
-        self.records.push(self.key.samples(metric::HOLDER_FULL_SYNC, Unit::Ns, &found.full_syncs));
-        self.records.push(self.key.samples(metric::HOLDER_PARTIAL_SYNC, Unit::Ns, &found.partial_syncs));
+        for (metric, syncs) in
+            [(metric::HOLDER_FULL_SYNC, &found.full_syncs), (metric::HOLDER_PARTIAL_SYNC, &found.partial_syncs)]
+        {
+            self.records.push(match (&syncs[..], &found.unfinished) {
+                ([], Some(reason)) => self.key.skipped(metric, Unit::Ns, reason),
+                (syncs, _) => self.key.samples(metric, Unit::Ns, syncs),
+            });
+        }
         if !found.has_lock {
             return Ok(());
         }
@@ -214,7 +223,7 @@ impl Rows {
 /// If an error is that of a program killed at the limit: what to say in a skipped row.
 pub fn out_of_time(error: &anyhow::Error) -> Option<String> {
     match error.downcast_ref::<ApplyError>()? {
-        error @ ApplyError::OutOfTime { .. } => Some(format!("{error} (--no-limit measures it all the same)")),
+        error @ ApplyError::OutOfTime { .. } => Some(format!("{error} (--no-limit measures it)")),
         _ => None,
     }
 }

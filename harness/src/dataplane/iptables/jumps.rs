@@ -52,20 +52,30 @@ const JUMPS: [Jump; 14] = [
     jump("filter", "OUTPUT", "KUBE-FIREWALL", false, ""),
 ];
 
+/// What an earlier writer has left in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// Nothing.
+    Nothing,
+    /// The chains that jumps lead to, but neither jumps nor canaries.
+    Chains,
+    /// Everything: an earlier kube-proxy was here.
+    Everything,
+}
+
 /// Canaries, then for each jump: make the chain, look for the rule, insert it if it is not there.
-///
-/// `installed`: an earlier kube-proxy left everything in place, so the chains exist and no rule is inserted.
-pub fn steps(installed: bool) -> Vec<Step> {
+pub fn steps(present: Present) -> Vec<Step> {
     let mut made: Vec<(&str, &str)> = Vec::new();
-    let mut make = |phase, chain: &'static str, table: &'static str| {
-        let exists = installed || made.contains(&(chain, table));
+    let mut make = |phase, chain: &'static str, table: &'static str, exists: bool| {
+        let exists = exists || made.contains(&(chain, table));
         made.push((chain, table));
         iptables(phase, "-N", chain, table, &[], if exists { Expect::One } else { Expect::Success })
     };
-    let mut steps: Vec<Step> =
-        ["mangle", "nat", "filter"].map(|table| make(Phase::Canary, "KUBE-PROXY-CANARY", table)).into();
+    let installed = present == Present::Everything;
+    let canary = |table| make(Phase::Canary, "KUBE-PROXY-CANARY", table, installed);
+    let mut steps: Vec<Step> = ["mangle", "nat", "filter"].map(canary).into();
     for jump in &JUMPS {
-        steps.push(make(Phase::Jumps, jump.to, jump.table));
+        steps.push(make(Phase::Jumps, jump.to, jump.table, present != Present::Nothing));
         let mut rule = Vec::new();
         if jump.new_only {
             rule.extend(["-m", "conntrack", "--ctstate", "NEW"]);
