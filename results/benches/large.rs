@@ -1,0 +1,38 @@
+//! A run of some 100,000 rows, from file to report: `cargo bench -p results`.
+
+#![allow(clippy::expect_used, missing_docs, reason = "a benchmark may stop; criterion writes undocumented items")]
+
+#[path = "../tests/fixtures/mod.rs"]
+mod fixtures;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use results::record_file::{RecordWriter, read_records};
+use results::report::render;
+
+/// Blocks of the synthetic run; 250 are some 100,000 rows.
+const BLOCKS: u32 = 250;
+
+fn large(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a folder for the rows");
+    let path = dir.path().join("records.csv");
+    let rows = fixtures::rows(BLOCKS);
+    let mut writer = RecordWriter::open(&path).expect("a new file");
+    for cell in rows.chunk_by(|one, next| one.order == next.order) {
+        writer.append_cell(cell).expect("room on the disk");
+    }
+    let mut group = criterion.benchmark_group("large");
+    group.throughput(Throughput::Elements(rows.len() as u64)).sample_size(10);
+    group.bench_function("read", |bencher| bencher.iter(|| read_records(&path).expect("the rows just written")));
+    let environment = fixtures::environment();
+    group.bench_function("report", |bencher| {
+        bencher.iter(|| render(&rows, &environment, None).expect("a report"));
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default();
+    targets = large
+}
+criterion_main!(benches);
