@@ -15,7 +15,7 @@ use self::elements::{Element, elements_of};
 use super::names::hash;
 use super::text::{AddressText, put};
 use super::{Counts, Dataplane, Expect, KubeProxy, Node, Phase, Plan, Program, Step, Sync};
-use crate::scale::{Diff, Service, ServiceSet};
+use crate::scale::{Diff, Endpoint, Service, ServiceSet};
 
 /// Chain names are cut to this length (knftables.NameLengthMax less the longest prefix).
 const NAME_LENGTH: usize = 240;
@@ -98,7 +98,7 @@ impl Dataplane for Nftables {
             service.protocol.name(),
             service.cluster.port()
         );
-        let target = String::from_utf8_lossy(&names(service).0).into_owned();
+        let target = String::from_utf8_lossy(&base_name(service)).into_owned();
         let add = format!("{{ {key} : goto service-{target} }}");
         let delete = format!("{{ {key} }}");
         let nft = |phase, operation, element: &str| {
@@ -137,24 +137,29 @@ fn transaction(phase: Phase, input: Vec<u8>) -> Step {
     Step::new(phase, Program::Nft, &["-f", "-"], Expect::Success).with_input(input)
 }
 
-/// Base names of a Service (`service-` and the like go before it) and of its endpoint chains.
-fn names(service: &Service) -> (Vec<u8>, Vec<Vec<u8>>) {
-    let mut path = Vec::with_capacity(128);
-    put!(path, service.namespace, "/", service.name, "/", service.protocol.name(), "/", service.port_name);
-    let base = hash_and_truncate(&path);
+/// What stands behind the prefix (`service-` or `external-`) in the names of a Service's own chains.
+fn base_name(service: &Service) -> Vec<u8> {
+    hash_and_truncate(&path(service))
+}
+
+/// What stands behind the prefix `endpoint-` in the names of its endpoints' chains.
+fn endpoint_names(service: &Service) -> Vec<Vec<u8>> {
+    let mut path = path(service);
     put!(path, "__");
     let prefix = path.len();
-    let endpoints = service
-        .endpoints()
-        .iter()
-        .map(|endpoint| {
-            let address = AddressText::new(endpoint.address);
-            path.truncate(prefix);
-            put!(path, address.ip(), "/", address.port());
-            hash_and_truncate(&path)
-        })
-        .collect();
-    (base, endpoints)
+    let name = |endpoint: &Endpoint| {
+        let address = AddressText::new(endpoint.address);
+        path.truncate(prefix);
+        put!(path, address.ip(), "/", address.port());
+        hash_and_truncate(&path)
+    };
+    service.endpoints().iter().map(name).collect()
+}
+
+fn path(service: &Service) -> Vec<u8> {
+    let mut path = Vec::with_capacity(128);
+    put!(path, service.namespace, "/", service.name, "/", service.protocol.name(), "/", service.port_name);
+    path
 }
 
 fn hash_and_truncate(path: &[u8]) -> Vec<u8> {
@@ -172,19 +177,24 @@ fn chains_of(service: &Service) -> Vec<String> {
     if service.endpoints().is_empty() {
         return Vec::new();
     }
-    let (base, endpoints) = names(service);
+    let base = base_name(service);
     let base = String::from_utf8_lossy(&base);
     let external = service.node_port.map(|_| format!("external-{base}"));
+    let endpoints = endpoint_names(service);
     let endpoints = endpoints.iter().map(|name| format!("endpoint-{}", String::from_utf8_lossy(name)));
     endpoints.chain([format!("service-{base}")]).chain(external).collect()
 }
 
 /// Chains of `from` that no Service of `to` uses.
 fn stale_chains(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<String> {
+    let mut stale: Vec<String> = diff.touched(from, to).flat_map(|service| chains_of(service)).collect();
+    if stale.is_empty() {
+        // Nothing of the kernel's goes, as at every cold sync: spares it the names of all of `to`.
+        return stale;
+    }
     let used: HashSet<String> =
         diff.changed.iter().flat_map(|&index| chains_of(&to.services()[index])).collect();
-    let mut stale: Vec<String> =
-        diff.touched(from, to).flat_map(|service| chains_of(service)).filter(|chain| !used.contains(chain)).collect();
+    stale.retain(|chain| !used.contains(chain));
     stale.sort_unstable();
     stale
 }
@@ -239,7 +249,7 @@ impl Nftables {
             return;
         }
         let existing: HashSet<Vec<u8>> =
-            from.services().iter().flat_map(|service| names(service).1).collect();
+            from.services().iter().flat_map(|service| endpoint_names(service)).collect();
         let mut changed = diff.changed.iter().copied().peekable();
         for (index, service) in to.services().iter().enumerate() {
             let elements = match changed.next_if_eq(&index) {
@@ -254,7 +264,7 @@ impl Nftables {
     /// as they are.
     fn service(&self, service: &Service, elements: Vec<Element>, written: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
         let has_endpoints = !service.endpoints().is_empty();
-        let (base, endpoints) = names(service);
+        let (base, endpoints) = (base_name(service), endpoint_names(service));
         let fresh = |out: &mut Vec<u8>, prefix: &str, name: &[u8]| {
             put!(out, "add chain ip kube-proxy ", prefix, name, "\nflush chain ip kube-proxy ", prefix, name, "\n");
         };

@@ -55,18 +55,18 @@ impl AddressText {
     }
 
     fn decimal(&mut self, number: u16) {
-        let mut divisor = match number {
-            0..10 => 1,
-            10..100 => 10,
-            100..1000 => 100,
-            1000..10000 => 1000,
-            _ => 10000,
-        };
-        while divisor > 0 {
-            // One digit: always below 10.
-            self.push(b'0' + (number / divisor % 10) as u8);
-            divisor /= 10;
+        // Unrolled, so that each division is one by a constant.
+        for divisor in [10_000, 1_000, 100, 10] {
+            if number >= divisor {
+                self.digit(number / divisor % 10);
+            }
         }
+        self.digit(number % 10);
+    }
+
+    fn digit(&mut self, digit: u16) {
+        // Below 10, so it fits.
+        self.push(b'0' + digit as u8);
     }
 }
 

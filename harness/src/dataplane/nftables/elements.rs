@@ -1,9 +1,10 @@
 //! Elements of the named sets and maps: the part of the table that lookups hash into.
 
 use std::collections::HashSet;
+use std::net::Ipv4Addr;
 
 use super::super::text::put;
-use super::names;
+use super::base_name;
 use crate::scale::{Diff, Service, ServiceSet};
 
 /// Sets and maps that grow with Services, in the order in which kube-proxy reads and cleans them.
@@ -54,7 +55,7 @@ pub fn elements_of(service: &Service) -> Vec<Element> {
         elements.push(element("no-endpoint-services", address, reject(), service.display_name()));
         elements.extend(node_port.map(|key| element("no-endpoint-nodeports", key, reject(), service.display_name())));
     } else {
-        let base = names(service).0;
+        let base = base_name(service);
         let base = String::from_utf8_lossy(&base);
         elements.push(plain("service-ips", address, format!("goto service-{base}")));
         elements.extend(node_port.map(|key| plain("service-nodeports", key, format!("goto external-{base}"))));
@@ -64,13 +65,17 @@ pub fn elements_of(service: &Service) -> Vec<Element> {
 
 /// Deletes elements that no Service needs any more, container by container.
 pub fn delete_leftovers(from: &ServiceSet, to: &ServiceSet, diff: &Diff, out: &mut Vec<u8>) {
-    let mut old: Vec<Element> = diff.touched(from, to).flat_map(|service| elements_of(service)).collect();
-    if old.is_empty() {
-        return;
-    }
+    let touched: Vec<_> = diff.touched(from, to).collect();
+    let mut old: Vec<Element> = touched.iter().flat_map(|service| elements_of(service)).collect();
+    // Only who has an address or a node port of a touched Service can need its elements: few, after a small change.
+    let addresses: HashSet<Ipv4Addr> = touched.iter().map(|service| *service.cluster.ip()).collect();
+    let ports: HashSet<u16> = touched.iter().filter_map(|service| service.node_port).collect();
+    let heirs = to.services().iter().filter(|service| {
+        addresses.contains(service.cluster.ip()) || service.node_port.is_some_and(|port| ports.contains(&port))
+    });
     let keys = |element: &Element| (element.container, element.key.clone());
     let kept: HashSet<(&str, String)> =
-        to.services().iter().flat_map(|service| elements_of(service)).map(|element| keys(&element)).collect();
+        heirs.flat_map(|service| elements_of(service)).map(|element| keys(&element)).collect();
     old.retain(|element| !kept.contains(&keys(element)));
     for (_, container) in CONTAINERS {
         for element in old.iter().filter(|element| element.container == container) {
