@@ -87,7 +87,9 @@ pub fn order(sweep: &Sweep, unable: &[Mode]) -> Vec<Cell> {
             if block <= sync_blocks {
                 add(block, mode, scale, Workload::Sync);
             }
-            for &contenders in sweep.lock.iter().filter(|_| block <= lock_blocks).flat_map(|lock| &lock.contenders) {
+            for &contenders in
+                sweep.lock.iter().filter(|_| block <= lock_blocks).flat_map(|lock| &lock.contenders)
+            {
                 add(block, mode, scale, Workload::Lock(contenders));
             }
         }
@@ -111,7 +113,9 @@ mod tests {
         let of_block = |block| {
             let mut visits: Vec<_> = cells
                 .iter()
-                .filter(|c| c.block == block && c.mode != Mode::Ipvs && matches!(c.workload, Workload::Lookup(_)))
+                .filter(|c| {
+                    c.block == block && c.mode != Mode::Ipvs && matches!(c.workload, Workload::Lookup(_))
+                })
                 .map(|c| format!("{:?}", (c.mode, c.scale, c.workload)))
                 .collect();
             visits.sort();
@@ -128,7 +132,8 @@ mod tests {
         let cells = order(&sweep, &[]);
         assert_eq!(cells, order(&sweep, &[]));
         let sequence = |block| {
-            let in_block = cells.iter().filter(move |c| c.block == block && matches!(c.workload, Workload::Lookup(_)));
+            let in_block =
+                cells.iter().filter(move |c| c.block == block && matches!(c.workload, Workload::Lookup(_)));
             in_block.map(|c| (c.mode, c.scale, c.workload)).collect::<Vec<_>>()
         };
         assert_ne!(sequence(1), sequence(2));

@@ -93,10 +93,14 @@ fn parse(list: &Value, node: &str) -> Result<ServiceSet, Problem> {
             if set.iter().any(|other| other.key() == port.key()) {
                 return Err((place, format!("{} is there twice", port.display_name())));
             }
-            if let Some(other) = set.iter().find(|other| other.cluster == port.cluster && other.protocol == port.protocol)
+            if let Some(other) =
+                set.iter().find(|other| other.cluster == port.cluster && other.protocol == port.protocol)
             {
                 let problem = format!(
-                    "{}/{} is also the address of {}", port.cluster, port.protocol.name(), other.display_name()
+                    "{}/{} is also the address of {}",
+                    port.cluster,
+                    port.protocol.name(),
+                    other.display_name()
                 );
                 return Err((place, problem));
             }
@@ -139,8 +143,9 @@ fn collect(slice: discovery::EndpointSlice, node: &str, endpoints: &mut Endpoint
         let (ready, terminating) = endpoints.entry(key).or_default();
         for endpoint in slice.endpoints.iter().flatten() {
             let Some(address) = endpoint.addresses.first() else { continue };
-            let address: Ipv4Addr =
-                address.parse().map_err(|_| format!("endpoint address {address:?} is not an IPv4 address"))?;
+            let address: Ipv4Addr = address
+                .parse()
+                .map_err(|_| format!("endpoint address {address:?} is not an IPv4 address"))?;
             let endpoint_is_local = endpoint.node_name.as_deref() == Some(node);
             let found = Endpoint { address: SocketAddrV4::new(address, number), local: endpoint_is_local };
             let conditions = endpoint.conditions.clone().unwrap_or_default();
@@ -159,7 +164,8 @@ fn service_ports(service: &core::Service, endpoints: &mut Endpoints) -> Result<V
     if spec.type_.as_deref() == Some("ExternalName") {
         return Ok(Vec::new());
     }
-    let ips = spec.cluster_ips.clone().or_else(|| spec.cluster_ip.clone().map(|ip| vec![ip])).unwrap_or_default();
+    let ips =
+        spec.cluster_ips.clone().or_else(|| spec.cluster_ip.clone().map(|ip| vec![ip])).unwrap_or_default();
     let Some(ip) = ips.iter().find_map(|ip| ip.parse::<Ipv4Addr>().ok()) else {
         return match ips.iter().find(|ip| !ip.is_empty() && *ip != "None" && !ip.contains(':')) {
             Some(ip) => Err(format!("cluster IP {ip:?} is not an address")),
@@ -195,7 +201,10 @@ fn refuse_unplanned(service: &core::Service, spec: &core::ServiceSpec) -> Result
         ("sessionAffinity: ClientIP", spec.session_affinity.as_deref() == Some("ClientIP")),
         ("externalIPs", is_set(&spec.external_ips)),
         ("loadBalancerSourceRanges", is_set(&spec.load_balancer_source_ranges)),
-        ("load-balancer ingress IPs", ingress.is_some_and(|list| list.iter().any(|entry| entry.ip.is_some()))),
+        (
+            "load-balancer ingress IPs",
+            ingress.is_some_and(|list| list.iter().any(|entry| entry.ip.is_some())),
+        ),
         ("internalTrafficPolicy: Local", local(&spec.internal_traffic_policy)),
         ("externalTrafficPolicy: Local", local(&spec.external_traffic_policy)),
     ];

@@ -36,7 +36,12 @@ pub struct Connect {
 ///
 /// # Errors
 /// The first transaction that failed.
-pub fn measure(world: &mut World, position: Position, transactions: u32, cores: Cores) -> anyhow::Result<Connect> {
+pub fn measure(
+    world: &mut World,
+    position: Position,
+    transactions: u32,
+    cores: Cores,
+) -> anyhow::Result<Connect> {
     let (aims, picks) = world.aims(position, Protocol::Tcp, WARM_UP + transactions as usize);
     anyhow::ensure!(!aims.is_empty(), "there is no TCP Service at position {}", position.name());
     world.steer(Egress::Server)?;

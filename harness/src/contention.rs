@@ -81,8 +81,11 @@ pub fn measure(
         found.timeouts += 1;
         *complaints.entry(format!("sync, exit code {GAVE_UP}: {message}")).or_default() += 1;
     }
-    found.complaints =
-        complaints.into_iter().map(|(text, count)| format!("{count} x {text}")).collect::<Vec<_>>().join("; ");
+    found.complaints = complaints
+        .into_iter()
+        .map(|(text, count)| format!("{count} x {text}"))
+        .collect::<Vec<_>>()
+        .join("; ");
 
     if let Some(watch) = watch {
         for acquisition in acquisitions(&watch.stop()?, &gave_up) {
@@ -123,7 +126,8 @@ fn hold(
         let to = if full { world.set.clone() } else { replaced(&world.set, &mut number) };
         let plan = world.dataplane.plan(&world.set, &to, if full { Sync::Full } else { Sync::Partial });
         let started = Instant::now();
-        let left = patience.map(|patience| patience.saturating_sub(begun.elapsed()).max(Duration::from_millis(100)));
+        let left =
+            patience.map(|patience| patience.saturating_sub(begun.elapsed()).max(Duration::from_millis(100)));
         let synced = sync(world, &plan, left);
         spent[usize::from(full)] = started.elapsed().as_secs_f64();
         match synced {

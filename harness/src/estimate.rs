@@ -50,7 +50,11 @@ pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
         }
         Workload::Lock(_) => {
             let round = capped(at(full, cell) + at(partial, cell));
-            if round == 0.0 { 0.5 } else { round.max(sweep.lock.as_ref().map_or(0.0, |lock| lock.seconds)) + 0.5 }
+            if round == 0.0 {
+                0.5
+            } else {
+                round.max(sweep.lock.as_ref().map_or(0.0, |lock| lock.seconds)) + 0.5
+            }
         }
     }
 }
@@ -74,8 +78,11 @@ pub fn remaining(sweep: &Sweep, cells: &[Cell], loaded: bool, sync_spent: f64) -
             _ => seconds += self::cell(sweep, cell),
         }
     }
-    let first: f64 =
-        cells.iter().filter(|c| c.workload == Workload::Sync && c.block == 1).map(|c| self::cell(sweep, c)).sum();
+    let first: f64 = cells
+        .iter()
+        .filter(|c| c.workload == Workload::Sync && c.block == 1)
+        .map(|c| self::cell(sweep, c))
+        .sum();
     let budget = sweep.sync.as_ref().map_or(0.0, |sync| sync.budget_seconds);
     let later = sync_later.min((budget - sync_spent - first).max(0.0));
     Duration::from_secs_f64(seconds + later)

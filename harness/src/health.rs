@@ -5,7 +5,8 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 
 /// Messages after which a figure is worth nothing, as parts of kernel log lines.
-const ILLS: [&str; 5] = ["soft lockup", "rcu_sched", "rcu_preempt", "Out of memory", "nf_conntrack: table full"];
+const ILLS: [&str; 5] =
+    ["soft lockup", "rcu_sched", "rcu_preempt", "Out of memory", "nf_conntrack: table full"];
 
 /// Follows the kernel log from where it is opened. Without the right to read it, it sees nothing.
 pub struct Health {

@@ -124,8 +124,11 @@ mod tests {
             event(30, 1, Open),
             event(31, 1, Close),
         ];
-        let expected = [(1, 0, 10), (3, 7, 4), (2, 12, 6), (1, 0, 1)]
-            .map(|(pid, wait, hold)| Acquisition { pid, wait, hold });
+        let expected = [(1, 0, 10), (3, 7, 4), (2, 12, 6), (1, 0, 1)].map(|(pid, wait, hold)| Acquisition {
+            pid,
+            wait,
+            hold,
+        });
         assert_eq!(acquisitions(&events, &HashSet::new()), expected);
     }
 

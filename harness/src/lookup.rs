@@ -44,7 +44,8 @@ pub fn measure(world: &mut World, position: Position, probes: u32) -> anyhow::Re
 
     let flows = probes.div_ceil(PER_FLOW).min(picks.len());
     for batch in picks[..flows].chunks(BATCH) {
-        let known = world.probe().established_packets(&targets, batch, PER_FLOW as u32, &mut lookup.established)?;
+        let known =
+            world.probe().established_packets(&targets, batch, PER_FLOW as u32, &mut lookup.established)?;
         known.all_verified()?;
         world.forget_flows()?;
     }

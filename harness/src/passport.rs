@@ -31,7 +31,11 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
         cpu_model: field(&cpuinfo, "model name"),
         // Not available_parallelism(): the calling thread is pinned to one core.
         cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count() as u32,
-        memory_bytes: field(&meminfo, "MemTotal").split(' ').next().and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0)
+        memory_bytes: field(&meminfo, "MemTotal")
+            .split(' ')
+            .next()
+            .and_then(|kb| kb.parse::<u64>().ok())
+            .unwrap_or(0)
             * 1024,
         virtualisation: virtualisation(&cpuinfo),
         mitigations: mitigations(),
@@ -86,7 +90,9 @@ fn mitigations() -> BTreeMap<String, String> {
     let Ok(entries) = fs::read_dir("/sys/devices/system/cpu/vulnerabilities") else { return BTreeMap::new() };
     entries
         .filter_map(Result::ok)
-        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), read(&entry.path().to_string_lossy())))
+        .map(|entry| {
+            (entry.file_name().to_string_lossy().into_owned(), read(&entry.path().to_string_lossy()))
+        })
         .collect()
 }
 
@@ -125,7 +131,8 @@ fn joined(versions: &[String]) -> String {
 /// `iptables v1.8.9 (legacy)` without the name, `nft v1.0.6 (Lester Gooch #5)` also without the nickname.
 fn version(path: &Path) -> String {
     let output = std::process::Command::new(path).arg("--version").output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    let text =
+        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
     let version = text.split_once(' ').map_or(text.as_str(), |(_, version)| version);
     match version.split_once(" (") {
         Some((number, nickname)) if nickname.contains('#') => number.to_owned(),

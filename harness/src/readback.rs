@@ -114,7 +114,9 @@ fn nf_tables() -> Result<NfTables, ReadBackError> {
         .dump(GET_CHAIN, &[], |message| {
             counts.chains += 1;
             counts.on_hooks += u64::from(attribute(message, CHAIN_HOOK).is_some());
-            if let (Some(table), Some(name)) = (attribute(message, CHAIN_TABLE), attribute(message, CHAIN_NAME)) {
+            if let (Some(table), Some(name)) =
+                (attribute(message, CHAIN_TABLE), attribute(message, CHAIN_NAME))
+            {
                 chains.push((table.to_vec(), name.to_vec()));
             }
         })
@@ -141,7 +143,8 @@ fn nf_tables() -> Result<NfTables, ReadBackError> {
         let which = [(SET_TABLE, &table[..]), (SET_NAME, &name[..])];
         netlink
             .dump(GET_SET_ELEMENTS, &which, |message| {
-                counts.elements += attribute(message, ELEMENTS).map_or(0, |list| attributes(list).count() as u64);
+                counts.elements +=
+                    attribute(message, ELEMENTS).map_or(0, |list| attributes(list).count() as u64);
             })
             .map_err(failed("set elements"))?;
     }

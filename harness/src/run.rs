@@ -1,5 +1,6 @@
 //! The loop: cells in order, each to rows on disk; what can't be measured becomes a row that says why.
 
+mod interference;
 mod labs;
 mod rows;
 
@@ -14,6 +15,7 @@ use results::histogram::HistogramWriter;
 use results::record::Record;
 use results::record_file::{RecordWriter, recover};
 
+use self::interference::Interference;
 use self::labs::Labs;
 use self::rows::Rows;
 use crate::cells::{self, Cell, Workload};
@@ -81,9 +83,7 @@ pub fn unable_modes(modes: &[Mode]) -> BTreeMap<Mode, String> {
         let missing = mode.needs().iter().find_map(|&need| {
             known
                 .entry(format!("{need:?}"))
-                .or_insert_with(|| {
-                    netns_setup::check(need).err().map(|m| format!("{}: {}", m.what, m.how))
-                })
+                .or_insert_with(|| netns_setup::check(need).err().map(|m| format!("{}: {}", m.what, m.how)))
                 .clone()
         });
         let planned = (mode == Mode::Ipvs).then(|| ipvs::NotPlanned.to_string());
@@ -120,7 +120,8 @@ pub fn run(
     }
     let unable = unable_modes(&sweep.modes);
     if sweep.modes.iter().all(|mode| unable.contains_key(mode)) {
-        let reasons: Vec<String> = unable.iter().map(|(mode, reason)| format!("  {mode}: {reason}")).collect();
+        let reasons: Vec<String> =
+            unable.iter().map(|(mode, reason)| format!("  {mode}: {reason}")).collect();
         return Err(Unable(reasons.join("\n")).into());
     }
     let cells = cells::order(sweep, &unable.keys().copied().collect::<Vec<_>>());
@@ -169,6 +170,7 @@ struct Run<'a> {
     predictor: Predictor<Cost>,
     labs: Labs,
     health: Health,
+    interference: Interference,
     sync_spent: f64,
     /// Numbers for Services and endpoints that a sync adds.
     number: u32,
@@ -194,7 +196,8 @@ impl<'a> Run<'a> {
         let resumed = options.resume && exists;
         let started = rfc3339(SystemTime::now());
         let environment = if resumed {
-            let before = std::fs::read_to_string(out.join(SWEEP)).with_context(|| format!("no {SWEEP} to resume"))?;
+            let before =
+                std::fs::read_to_string(out.join(SWEEP)).with_context(|| format!("no {SWEEP} to resume"))?;
             anyhow::ensure!(
                 before == sweep_text,
                 "{} was made with another sweep; its own is {}",
@@ -242,6 +245,7 @@ impl<'a> Run<'a> {
             predictor: Predictor::default(),
             labs: Labs::default(),
             health: Health::watch(),
+            interference: Interference::new(out, cores.measuring),
             sync_spent: 0.0,
             number: 0,
         })
@@ -257,7 +261,9 @@ impl<'a> Run<'a> {
             sink(Event::Unable(*mode, reason.clone()));
         }
         if !self.health.sees() {
-            sink(Event::Warning("the kernel log is not readable: lockups during a cell would go unseen".into()));
+            sink(Event::Warning(
+                "the kernel log is not readable: lockups during a cell would go unseen".into(),
+            ));
         }
         let pending = left(self, 0);
         let of_lookups = |cell: &&Cell| matches!(cell.workload, Workload::Lookup(_) | Workload::Connect(_));
@@ -283,6 +289,7 @@ impl<'a> Run<'a> {
                 // The labs of controls have served; the others wait for their syncs.
                 self.labs.drop_living(|mode| mode.is_control());
             }
+            self.interference.enter(of_lookups(&cell).then_some(cell.block))?;
             sink(Event::Cell(*cell));
             let rows = self.cell(cell);
             if self.stop.is_requested() {
@@ -310,11 +317,13 @@ impl<'a> Run<'a> {
     }
 
     fn close(mut self) -> anyhow::Result<()> {
+        self.interference.enter(None)?;
         let elapsed = self.begun.elapsed().as_secs_f64();
         let before = self.environment.elapsed_seconds.unwrap_or(0.0);
         self.environment.elapsed_seconds = Some(((before + elapsed) * 10.0).round() / 10.0);
         let steal = passport::steal_ticks().zip(self.steal).map(|(now, then)| now.saturating_sub(then));
-        self.environment.steal_ticks = self.environment.steal_ticks.map_or(steal, |old| steal.map(|new| old + new));
+        self.environment.steal_ticks =
+            self.environment.steal_ticks.map_or(steal, |old| steal.map(|new| old + new));
         self.environment.write(&self.options.out.join(ENVIRONMENT))?;
         Ok(())
     }
@@ -503,7 +512,8 @@ impl<'a> Run<'a> {
             );
             return Ok(());
         }
-        let kept = self.labs.take(cell.mode, cell.scale).or_else(|| self.labs.take_living(cell.mode, cell.scale));
+        let kept =
+            self.labs.take(cell.mode, cell.scale).or_else(|| self.labs.take_living(cell.mode, cell.scale));
         let mut world = match kept {
             Some(world) => world,
             None => self.filled(cell)?,
@@ -537,7 +547,8 @@ fn rfc3339(time: SystemTime) -> String {
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) = (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let (day, month) =
+        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")

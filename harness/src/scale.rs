@@ -81,7 +81,8 @@ impl Service {
         node_port: Option<u16>,
         endpoints: Vec<Endpoint>,
     ) -> Self {
-        let mut service = Self { namespace, name, port_name, protocol, cluster, node_port, endpoints: Vec::new() };
+        let mut service =
+            Self { namespace, name, port_name, protocol, cluster, node_port, endpoints: Vec::new() };
         service.set_endpoints(endpoints);
         service
     }
@@ -276,7 +277,15 @@ pub fn synthetic_service(number: u32, protocol: Protocol, endpoints: u32) -> Ser
     let cluster = SocketAddrV4::new(nth(addresses::SERVICES, number + 256), port);
     let first = number * endpoints;
     let endpoints = (first..first + endpoints).map(|k| synthetic_endpoint(k, target_port)).collect();
-    Service::new("svcbench".into(), format!("svc-{number:05}"), port_name.into(), protocol, cluster, None, endpoints)
+    Service::new(
+        "svcbench".into(),
+        format!("svc-{number:05}"),
+        port_name.into(),
+        protocol,
+        cluster,
+        None,
+        endpoints,
+    )
 }
 
 /// Endpoint number `k` of the cluster, on some other node.
@@ -307,8 +316,12 @@ pub struct Diff {
 impl Diff {
     /// Compares two sets by Service identity; the order of Services does not count as a change.
     pub fn between(from: &ServiceSet, to: &ServiceSet) -> Self {
-        let mut old: HashMap<ServiceKey<'_>, (usize, &Arc<Service>)> =
-            from.services.iter().enumerate().map(|(index, service)| (service.key(), (index, service))).collect();
+        let mut old: HashMap<ServiceKey<'_>, (usize, &Arc<Service>)> = from
+            .services
+            .iter()
+            .enumerate()
+            .map(|(index, service)| (service.key(), (index, service)))
+            .collect();
         let mut diff = Self::default();
         for (index, service) in to.services.iter().enumerate() {
             match old.remove(&service.key()) {
@@ -322,8 +335,13 @@ impl Diff {
     }
 
     /// Services of `from` that are gone or differ: those whose rules may have to go.
-    pub fn touched<'a>(&self, from: &'a ServiceSet, to: &ServiceSet) -> impl Iterator<Item = &'a Arc<Service>> {
-        let changed: HashSet<ServiceKey<'_>> = self.changed.iter().map(|&index| to.services[index].key()).collect();
+    pub fn touched<'a>(
+        &self,
+        from: &'a ServiceSet,
+        to: &ServiceSet,
+    ) -> impl Iterator<Item = &'a Arc<Service>> {
+        let changed: HashSet<ServiceKey<'_>> =
+            self.changed.iter().map(|&index| to.services[index].key()).collect();
         let before = from.services.iter().filter(move |service| changed.contains(&service.key()));
         let before: Vec<_> = if self.changed.is_empty() { Vec::new() } else { before.collect() };
         before.into_iter().chain(self.removed.iter().map(|&index| &from.services[index]).collect::<Vec<_>>())
@@ -337,7 +355,8 @@ mod tests {
     #[test]
     fn endpoints_stand_in_text_order() {
         let mut service = synthetic_service(0, Protocol::Tcp, 1);
-        let endpoint = |last| Endpoint { address: SocketAddrV4::new(Ipv4Addr::new(10, 1, 0, last), 80), local: false };
+        let endpoint =
+            |last| Endpoint { address: SocketAddrV4::new(Ipv4Addr::new(10, 1, 0, last), 80), local: false };
         service.set_endpoints(vec![endpoint(2), endpoint(10), endpoint(1), endpoint(2)]);
         let order: Vec<u8> = service.endpoints().iter().map(|e| e.address.ip().octets()[3]).collect();
         assert_eq!(order, [10, 1, 2]);
@@ -378,6 +397,9 @@ mod tests {
         assert_eq!(Diff::between(&more, &set), Diff { changed: vec![], removed: vec![5] });
         let mut other = (*set.services()[2]).clone();
         other.set_endpoints(vec![synthetic_endpoint(77, 5353)]);
-        assert_eq!(Diff::between(&set, &set.with_replaced(2, other)), Diff { changed: vec![2], removed: vec![] });
+        assert_eq!(
+            Diff::between(&set, &set.with_replaced(2, other)),
+            Diff { changed: vec![2], removed: vec![] }
+        );
     }
 }

@@ -167,7 +167,8 @@ impl Sweep {
     /// [`SweepError::Invalid`].
     pub fn parse(name: &str, text: &str) -> Result<Self, SweepError> {
         let invalid = |message: String| SweepError::Invalid { name: name.to_owned(), message };
-        let mut sweep: Sweep = toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end().into()))?;
+        let mut sweep: Sweep =
+            toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end().into()))?;
         sweep.services.sort_unstable();
         let largest = u64::from(sweep.services.last().copied().unwrap_or(0)) * u64::from(sweep.endpoints);
         if largest > MAX_ENDPOINTS {
@@ -213,10 +214,11 @@ fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
         Integer(i64),
         Float(f64),
     }
-    let number = match Number::deserialize(input).map_err(|_| D::Error::custom("expected a number of seconds"))? {
-        Number::Integer(number) => number as f64,
-        Number::Float(number) => number,
-    };
+    let number =
+        match Number::deserialize(input).map_err(|_| D::Error::custom("expected a number of seconds"))? {
+            Number::Integer(number) => number as f64,
+            Number::Float(number) => number,
+        };
     if number > 0.0 && number <= 1e6 {
         return Ok(number);
     }
@@ -244,7 +246,10 @@ fn check_distinct<T: PartialEq + fmt::Debug>(list: &[T]) -> Result<(), String> {
 fn counts<'de, D: Deserializer<'de>>(input: D, max: u32) -> Result<Vec<u32>, D::Error> {
     let list = Vec::<i64>::deserialize(input)?;
     check_distinct(&list).map_err(D::Error::custom)?;
-    list.into_iter().map(|number| in_range(number, 1, max)).collect::<Result<_, _>>().map_err(D::Error::custom)
+    list.into_iter()
+        .map(|number| in_range(number, 1, max))
+        .collect::<Result<_, _>>()
+        .map_err(D::Error::custom)
 }
 
 fn service_counts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {

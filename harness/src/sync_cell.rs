@@ -103,7 +103,8 @@ fn once(
             Ok(sample)
         }
         Operation::Append => {
-            let plan = world.dataplane.append(&set).ok_or_else(|| anyhow::anyhow!("this mode has no list"))?;
+            let plan =
+                world.dataplane.append(&set).ok_or_else(|| anyhow::anyhow!("this mode has no list"))?;
             let applied = world.carry_out(&plan, &set, limit)?;
             Ok(Sample { generate: None, applied })
         }

@@ -104,7 +104,12 @@ impl World {
     ///
     /// # Errors
     /// As [`Runner::apply`].
-    pub fn carry_out(&mut self, plan: &Plan, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<Applied> {
+    pub fn carry_out(
+        &mut self,
+        plan: &Plan,
+        to: &ServiceSet,
+        limit: Option<Duration>,
+    ) -> anyhow::Result<Applied> {
         let runner = self.runner.clone();
         let applied = self.lab.node.run(|| runner.apply(plan, limit))?;
         anyhow::ensure!(
@@ -151,7 +156,14 @@ impl World {
         anyhow::ensure!(
             held == model,
             "the kernel holds {} rules, {} chains and {} set elements, but {} with {} Services should have {}, {} and {}",
-            held.rules, held.chains, held.elements, self.mode, self.set.len(), model.rules, model.chains, model.elements
+            held.rules,
+            held.chains,
+            held.elements,
+            self.mode,
+            self.set.len(),
+            model.rules,
+            model.chains,
+            model.elements
         );
         Ok(held)
     }
@@ -181,7 +193,8 @@ impl World {
             anyhow::ensure!(
                 again.is_none(),
                 "endpoints do not get equal shares: p = {:.1e} for {:?}",
-                unequal.0, unequal.1
+                unequal.0,
+                unequal.1
             );
         }
         self.forget_flows()
@@ -211,7 +224,11 @@ impl World {
     }
 
     /// p-value and counts of one Service's shares if they are too unequal for chance.
-    fn unequal_shares(&mut self, index: usize, per_endpoint: usize) -> anyhow::Result<Option<(f64, Vec<u64>)>> {
+    fn unequal_shares(
+        &mut self,
+        index: usize,
+        per_endpoint: usize,
+    ) -> anyhow::Result<Option<(f64, Vec<u64>)>> {
         let aim = self.aim(index);
         if aim.answers.len() < 2 {
             return Ok(None);
@@ -235,7 +252,8 @@ impl World {
         let targets = [aim.target()?];
         for start in (0..packets).step_by(BATCH) {
             let picks = vec![0; BATCH.min(packets - start)];
-            let summary = self.probe.first_packets(&targets, &picks, &mut Times::new(), shares.as_deref_mut())?;
+            let summary =
+                self.probe.first_packets(&targets, &picks, &mut Times::new(), shares.as_deref_mut())?;
             summary.all_verified()?;
             self.forget_flows()?;
         }
@@ -283,12 +301,17 @@ impl World {
                 for index in &mut chosen {
                     *index = distinct.partition_point(|other| other < index);
                 }
-                (distinct.iter().map(|&i| self.aim(i)).collect(), chosen.into_iter().map(|i| i as u32).collect())
+                (
+                    distinct.iter().map(|&i| self.aim(i)).collect(),
+                    chosen.into_iter().map(|i| i as u32).collect(),
+                )
             }
-            Position::First | Position::Middle | Position::Last => match self.set.index_at(position, protocol) {
-                Some(index) => (vec![self.aim(index)], vec![0; count]),
-                None => (Vec::new(), Vec::new()),
-            },
+            Position::First | Position::Middle | Position::Last => {
+                match self.set.index_at(position, protocol) {
+                    Some(index) => (vec![self.aim(index)], vec![0; count]),
+                    None => (Vec::new(), Vec::new()),
+                }
+            }
         }
     }
 

@@ -87,7 +87,13 @@ fn print(
     let width = needs.iter().map(|need| need.need.len()).max().unwrap_or(0);
     for need in needs {
         let mark = if need.present { paint(true, "present") } else { paint(false, "missing") };
-        writeln!(out, "  {:width$}  {mark}  {}  (for {})", need.need, need.detail, need.for_modes.join(", "))?;
+        writeln!(
+            out,
+            "  {:width$}  {mark}  {}  (for {})",
+            need.need,
+            need.detail,
+            need.for_modes.join(", ")
+        )?;
         if !need.present {
             writeln!(out, "  {:width$}           why: {}", "", need.why)?;
             writeln!(out, "  {:width$}           get: {}", "", need.how)?;

@@ -96,10 +96,13 @@ fn services(args: &PlanArgs) -> anyhow::Result<(ServiceSet, ServiceSet, Node)> {
     let from = match args.from_services {
         None | Some(0) => ServiceSet::default(),
         // The first Services of the same list, or the list and more: nothing else differs.
-        Some(count) if count as usize <= to.len() => to.services()[..count as usize].iter().map(|s| (**s).clone()).collect(),
+        Some(count) if count as usize <= to.len() => {
+            to.services()[..count as usize].iter().map(|s| (**s).clone()).collect()
+        }
         Some(count) => {
             let more = set(count)?;
-            let known: std::collections::HashSet<_> = to.services().iter().map(|service| service.name.clone()).collect();
+            let known: std::collections::HashSet<_> =
+                to.services().iter().map(|service| service.name.clone()).collect();
             let extra = more.services().iter().filter(|service| !known.contains(&service.name));
             to.services().iter().chain(extra).map(|service| (**service).clone()).collect()
         }

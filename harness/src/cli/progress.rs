@@ -24,7 +24,14 @@ pub struct Progress {
 impl Progress {
     /// Nothing is shown yet.
     pub fn new(quiet: bool, question: &str) -> Self {
-        Self { bar: None, quiet, question: question.to_owned(), unable: Vec::new(), last: Instant::now(), begun: Instant::now() }
+        Self {
+            bar: None,
+            quiet,
+            question: question.to_owned(),
+            unable: Vec::new(),
+            last: Instant::now(),
+            begun: Instant::now(),
+        }
     }
 
     /// Shows one event.
@@ -55,8 +62,10 @@ impl Progress {
                 match outcome {
                     Outcome::Failed(reason) => self.line(&format!("failed: {}: {reason}", describe(&cell))),
                     // A mode that is skipped as a whole was named at the start.
-                    Outcome::Skipped(reason) if matches!(cell.workload, Workload::Sync | Workload::Lock(_))
-                        && !self.unable.contains(&cell.mode) => {
+                    Outcome::Skipped(reason)
+                        if matches!(cell.workload, Workload::Sync | Workload::Lock(_))
+                            && !self.unable.contains(&cell.mode) =>
+                    {
                         self.line(&format!("skipped: {}: {reason}", describe(&cell)));
                     }
                     _ => {}
@@ -72,10 +81,12 @@ impl Progress {
 
     fn start(&mut self, cells: usize, finished: usize, expected: Duration) {
         eprintln!("{}", self.question);
-        let resumed = if finished > 0 { format!(", {finished} of them finished before") } else { String::new() };
+        let resumed =
+            if finished > 0 { format!(", {finished} of them finished before") } else { String::new() };
         eprintln!("{cells} cells{resumed}; this takes about {}", span(expected));
         if stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(Some(cells as u64), ProgressDrawTarget::stderr_with_hz(4));
+            let bar =
+                ProgressBar::with_draw_target(Some(cells as u64), ProgressDrawTarget::stderr_with_hz(4));
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {prefix}  {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_position(finished as u64);

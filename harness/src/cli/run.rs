@@ -43,7 +43,8 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
     if args.dry_run {
         return dry_run(cli, &sweep);
     }
-    let name = if BUILT_IN.iter().any(|(name, _)| *name == args.sweep) { args.sweep.as_str() } else { &args.sweep };
+    let name =
+        if BUILT_IN.iter().any(|(name, _)| *name == args.sweep) { args.sweep.as_str() } else { &args.sweep };
     let out = args.out.clone().unwrap_or_else(|| default_out(name));
     let options = Options { out: out.clone(), resume: args.resume, no_limit: args.no_limit };
     let stop = Stop::on_signals()?;
@@ -65,7 +66,12 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
         let mut err = std::io::stderr().lock();
         writeln!(err, "{} cells measured, {} skipped, {} failed", tally.done, tally.skipped, tally.failed)?;
         if tally.interrupted {
-            writeln!(err, "interrupted; go on with: svcbench run {} --out {} --resume", args.sweep, out.display())?;
+            writeln!(
+                err,
+                "interrupted; go on with: svcbench run {} --out {} --resume",
+                args.sweep,
+                out.display()
+            )?;
         }
         println!("{}", out.join("report.html").display());
     }
@@ -102,7 +108,11 @@ fn dry_run(cli: &Cli, sweep: &Sweep) -> anyhow::Result<Exit> {
     for cell in &cells {
         let note = unable.get(&cell.mode).map(|reason| format!("  skipped: {reason}")).unwrap_or_default();
         let (services, workload) = (cell.scale.services, format!("{:?}", cell.workload).to_lowercase());
-        writeln!(out, "{:5}  block {}  {:15} {services:>7}  {workload}{note}", cell.order, cell.block, cell.mode)?;
+        writeln!(
+            out,
+            "{:5}  block {}  {:15} {services:>7}  {workload}{note}",
+            cell.order, cell.block, cell.mode
+        )?;
     }
     if !cli.quiet {
         eprintln!("{} cells, about {}", cells.len(), span(expected.max(Duration::from_secs(1))));

@@ -105,7 +105,8 @@ fn contend(index: u32, runner: &Runner, done: &AtomicBool) -> Result<Vec<Operati
 fn iptables(runner: &Runner, args: &[&str]) -> Result<Operation, ApplyError> {
     let mut command = Command::new(runner.tools().path(Program::Iptables)?);
     command.args(["-w", "5"]).args(args).stdin(Stdio::null());
-    let finished = runner.run(&mut command, &format!("iptables -w 5 {}", args.join(" ")), Some((LIMIT, LIMIT)))?;
+    let finished =
+        runner.run(&mut command, &format!("iptables -w 5 {}", args.join(" ")), Some((LIMIT, LIMIT)))?;
     let code = finished.status.code();
     let message = if code == Some(0) { String::new() } else { last_lines(&finished.stderr) };
     Ok(Operation { nanoseconds: finished.nanoseconds, pid: finished.pid, code, message })

@@ -86,8 +86,11 @@ fn open() -> Result<Fanotify, WatchError> {
         .open(LOCK_FILE)
         .map_err(|why| WatchError { what: "open", why })?;
     let flags = InitFlags::FAN_CLASS_NOTIF | InitFlags::FAN_NONBLOCK | InitFlags::FAN_CLOEXEC;
-    let fanotify = Fanotify::init(flags | InitFlags::FAN_UNLIMITED_QUEUE, EventFFlags::O_RDONLY | EventFFlags::O_CLOEXEC)
-        .map_err(failed("fanotify_init"))?;
+    let fanotify = Fanotify::init(
+        flags | InitFlags::FAN_UNLIMITED_QUEUE,
+        EventFFlags::O_RDONLY | EventFFlags::O_CLOEXEC,
+    )
+    .map_err(failed("fanotify_init"))?;
     let mask = MaskFlags::FAN_OPEN | MaskFlags::FAN_CLOSE;
     fanotify
         .mark(MarkFlags::FAN_MARK_ADD, mask, AT_FDCWD, Some(LOCK_FILE))

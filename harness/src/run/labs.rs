@@ -51,7 +51,8 @@ impl Labs {
         stop: &Stop,
         sink: Sink<'_>,
     ) {
-        let sets: Vec<Arc<ServiceSet>> = wanted.iter().map(|&(_, scale)| self.set(scale, sweep.seed)).collect();
+        let sets: Vec<Arc<ServiceSet>> =
+            wanted.iter().map(|&(_, scale)| self.set(scale, sweep.seed)).collect();
         let queue = Mutex::new(wanted.iter().copied().zip(sets).collect::<std::collections::VecDeque<_>>());
         let predictor = Mutex::new(Predictor::default());
         let (sender, loaded) = std::sync::mpsc::channel();
@@ -109,7 +110,14 @@ impl Labs {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn empty(&mut self, mode: Mode, scale: Scale, node: Node, seed: u64, stop: &Stop) -> anyhow::Result<World> {
+    pub fn empty(
+        &mut self,
+        mode: Mode,
+        scale: Scale,
+        node: Node,
+        seed: u64,
+        stop: &Stop,
+    ) -> anyhow::Result<World> {
         if self.kept.take().is_some() {
             settle();
         }
@@ -198,4 +206,3 @@ fn busy() -> Option<(u64, u64)> {
     let all: u64 = ticks.iter().take(8).sum();
     Some((all - ticks.get(3)? - ticks.get(4)?, all))
 }
-

@@ -63,7 +63,9 @@ impl Rows {
         let of = |status| self.records.iter().filter(move |record| record.status == status);
         match (of(Status::Failed).next(), of(Status::Skipped).next()) {
             (Some(failed), _) => Outcome::Failed(failed.note.clone()),
-            (None, Some(skipped)) if of(Status::Ok).next().is_none() => Outcome::Skipped(skipped.note.clone()),
+            (None, Some(skipped)) if of(Status::Ok).next().is_none() => {
+                Outcome::Skipped(skipped.note.clone())
+            }
             _ => Outcome::Done,
         }
     }
@@ -148,9 +150,11 @@ impl Rows {
             self.records.push(key.samples(metric::BYTES, Unit::Bytes, &bytes));
         }
         if let Some(counts) = counts {
-            for (metric, count) in
-                [(metric::RULES, counts.rules), (metric::CHAINS, counts.chains), (metric::ELEMENTS, counts.elements)]
-            {
+            for (metric, count) in [
+                (metric::RULES, counts.rules),
+                (metric::CHAINS, counts.chains),
+                (metric::ELEMENTS, counts.elements),
+            ] {
                 self.records.push(key.scalar(metric, Unit::Count, count));
             }
         }
@@ -184,9 +188,10 @@ impl Rows {
         if let Some(record) = self.records.last_mut() {
             record.note.clone_from(&found.complaints);
         }
-        for (metric, syncs) in
-            [(metric::HOLDER_FULL_SYNC, &found.full_syncs), (metric::HOLDER_PARTIAL_SYNC, &found.partial_syncs)]
-        {
+        for (metric, syncs) in [
+            (metric::HOLDER_FULL_SYNC, &found.full_syncs),
+            (metric::HOLDER_PARTIAL_SYNC, &found.partial_syncs),
+        ] {
             self.records.push(match (&syncs[..], &found.unfinished) {
                 ([], Some(reason)) => self.key.skipped(metric, Unit::Ns, reason),
                 (syncs, _) => self.key.samples(metric, Unit::Ns, syncs),
