@@ -8,7 +8,7 @@
 mod base;
 mod elements;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use self::elements::{Element, elements_of};
@@ -234,17 +234,26 @@ impl Nftables {
     /// The newest form: changed Services only; at the first sync of a process all of them, but without
     /// the elements and endpoint chains that are there already.
     fn changes(&self, from: &ServiceSet, to: &ServiceSet, diff: &Diff, sync: Sync, out: &mut Vec<u8>) {
-        let mut present: HashSet<Element> =
-            diff.touched(from, to).flat_map(|service| elements_of(service)).collect();
-        let new_elements = |service: &Service, present: &mut HashSet<Element>| {
+        let mut present: HashMap<(&str, String), Element> =
+            diff.touched(from, to).flat_map(|service| elements_of(service)).map(|e| (e.slot(), e)).collect();
+        let mut new_elements = |service: &Service, out: &mut Vec<u8>| {
             let mut elements = elements_of(service);
-            elements.retain(|element| present.insert(element.clone()));
+            elements.retain(|element| match present.insert(element.slot(), element.clone()) {
+                Some(before) if before.has_value_of(element) => false,
+                // nft adds no second element with the same key: the old one goes first.
+                Some(before) => {
+                    before.put_delete(out);
+                    true
+                }
+                None => true,
+            });
             elements
         };
         if sync == Sync::Partial {
             for &index in &diff.changed {
                 let service = &to.services()[index];
-                self.service(service, new_elements(service, &mut present), &|_| false, out);
+                let elements = new_elements(service, out);
+                self.service(service, elements, &|_| false, out);
             }
             return;
         }
@@ -253,7 +262,7 @@ impl Nftables {
         let mut changed = diff.changed.iter().copied().peekable();
         for (index, service) in to.services().iter().enumerate() {
             let elements = match changed.next_if_eq(&index) {
-                Some(_) => new_elements(service, &mut present),
+                Some(_) => new_elements(service, out),
                 None => Vec::new(),
             };
             self.service(service, elements, &|name| existing.contains(name), out);

@@ -29,6 +29,21 @@ pub struct Element {
 }
 
 impl Element {
+    /// What there can be only one of.
+    pub fn slot(&self) -> (&'static str, String) {
+        (self.container, self.key.clone())
+    }
+
+    /// Whether both lead to the same place.
+    pub fn has_value_of(&self, other: &Element) -> bool {
+        self.value == other.value
+    }
+
+    /// Writes the command that deletes the element.
+    pub fn put_delete(&self, out: &mut Vec<u8>) {
+        put!(out, "delete element ip kube-proxy ", self.container, " { ", self.key, " }\n");
+    }
+
     /// Writes the command that adds the element.
     pub fn put_add(&self, out: &mut Vec<u8>) {
         put!(out, "add element ip kube-proxy ", self.container, " { ", self.key);
@@ -73,13 +88,14 @@ pub fn delete_leftovers(from: &ServiceSet, to: &ServiceSet, diff: &Diff, out: &m
     let heirs = to.services().iter().filter(|service| {
         addresses.contains(service.cluster.ip()) || service.node_port.is_some_and(|port| ports.contains(&port))
     });
-    let keys = |element: &Element| (element.container, element.key.clone());
     let kept: HashSet<(&str, String)> =
-        heirs.flat_map(|service| elements_of(service)).map(|element| keys(&element)).collect();
-    old.retain(|element| !kept.contains(&keys(element)));
+        heirs.flat_map(|service| elements_of(service)).map(|element| element.slot()).collect();
+    // Two ports of a Service share its cluster IP, which can go only once.
+    let mut gone = HashSet::new();
+    old.retain(|element| !kept.contains(&element.slot()) && gone.insert(element.slot()));
     for (_, container) in CONTAINERS {
         for element in old.iter().filter(|element| element.container == container) {
-            put!(out, "delete element ip kube-proxy ", container, " { ", element.key, " }\n");
+            element.put_delete(out);
         }
     }
 }
