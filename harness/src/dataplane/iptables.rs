@@ -98,7 +98,7 @@ impl Dataplane for Iptables {
     }
 
     fn append(&self, to: &ServiceSet) -> Option<Plan> {
-        let service = to.services().first()?;
+        let service = to.services().iter().find(|service| !service.endpoints().is_empty())?;
         let cluster = service.cluster;
         let (ip, port, protocol) =
             (crate::scale::spare_address(0).to_string(), cluster.port().to_string(), service.protocol.name());
