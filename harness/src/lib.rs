@@ -6,7 +6,7 @@
 //! * [`world`]: a lab with Services in it, checked
 //! * [`lookup`], [`connect`], [`sync_cell`], [`contention`], [`lock`]: what is measured
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`run`]: which cells, in which order, how long
-//! * [`events`], [`stop`], [`health`], [`passport`]: what surrounds a run
+//! * [`events`], [`explain`], [`stop`], [`health`], [`passport`]: what surrounds a run
 
 pub mod apply;
 pub mod cells;
@@ -16,6 +16,7 @@ pub mod contention;
 pub mod dataplane;
 pub mod estimate;
 pub mod events;
+pub mod explain;
 pub mod health;
 pub mod lock;
 pub mod lookup;

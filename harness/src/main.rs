@@ -5,6 +5,7 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
+use harness::explain::explain;
 
 use crate::cli::{Cli, Command, Exit};
 
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
         // `svcbench plan | head` is no failure.
         Err(error) if is_broken_pipe(&error) => Exit::Ok.into(),
         Err(error) => {
-            eprintln!("svcbench: {error:#}");
+            eprintln!("svcbench: {}", explain(&error));
             Exit::of(&error).into()
         }
     }

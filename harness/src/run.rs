@@ -24,6 +24,7 @@ use crate::contention;
 use crate::dataplane::{Mode, Node, ipvs};
 use crate::estimate;
 use crate::events::{Event, Outcome, Sink};
+use crate::explain::explain;
 use crate::health::Health;
 use crate::lookup;
 use crate::passport;
@@ -83,7 +84,9 @@ pub fn unable_modes(modes: &[Mode]) -> BTreeMap<Mode, String> {
         let missing = mode.needs().iter().find_map(|&need| {
             known
                 .entry(format!("{need:?}"))
-                .or_insert_with(|| netns_setup::check(need).err().map(|m| format!("{}: {}", m.what, m.how)))
+                .or_insert_with(|| {
+                    netns_setup::check(need).err().map(|m| format!("{}: {}; {}", m.what, m.why, m.how))
+                })
                 .clone()
         });
         let planned = (mode == Mode::Ipvs).then(|| ipvs::NotPlanned.to_string());
@@ -342,7 +345,7 @@ impl<'a> Run<'a> {
         self.health.ill();
         let begun = Instant::now();
         if let Err(error) = self.measure(cell, &mut rows) {
-            rows.fail(&format!("{error:#}"));
+            rows.fail(&explain(&error));
         }
         if matches!(cell.workload, Workload::Sync) {
             self.sync_spent += begun.elapsed().as_secs_f64();
@@ -447,7 +450,7 @@ impl<'a> Run<'a> {
                         self.predictor.note(cost, services, self.sweep.limit_seconds * 2.0);
                         rows.skip(operation, &reason);
                     }
-                    None => rows.fail_operation(operation, &format!("{error:#}")),
+                    None => rows.fail_operation(operation, &explain(&error)),
                 },
             }
         }
@@ -475,7 +478,7 @@ impl<'a> Run<'a> {
                         self.predictor.note(cost, cell.scale.services, self.sweep.limit_seconds * 2.0);
                         rows.skip(Operation::Cold, &reason);
                     }
-                    None => rows.fail_operation(Operation::Cold, &format!("{error:#}")),
+                    None => rows.fail_operation(Operation::Cold, &explain(&error)),
                 }
                 Ok(None)
             }

@@ -8,6 +8,7 @@ use netns_setup::Egress;
 
 use crate::dataplane::{Mode, Node};
 use crate::events::{Event, Sink};
+use crate::explain::explain;
 use crate::predict::Predictor;
 use crate::scale::{Scale, ServiceSet};
 use crate::stop::Stop;
@@ -163,7 +164,7 @@ fn load(
         world.verify_traffic()?;
         Ok(world)
     };
-    let world = fill().map_err(|error| NoLab::Failed(format!("{error:#}")))?;
+    let world = fill().map_err(|error| NoLab::Failed(explain(&error)))?;
     lock(predictor).note(mode, scale.services, begun.elapsed().as_secs_f64());
     Ok(world)
 }
