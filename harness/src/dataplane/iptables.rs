@@ -168,10 +168,14 @@ fn conntrack_cleanup(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<Ste
 
 /// Chains of `from` that no Service of `to` uses.
 fn stale_chains(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<String> {
+    let mut stale: Vec<String> = diff.touched(from, to).flat_map(chains_of).collect();
+    if stale.is_empty() {
+        // Nothing of the kernel's goes, as at every cold sync: spares it the names of all of `to`.
+        return stale;
+    }
     let used: std::collections::HashSet<String> =
         diff.changed.iter().flat_map(|&index| chains_of(&to.services()[index])).collect();
-    let mut stale: Vec<String> =
-        diff.touched(from, to).flat_map(chains_of).filter(|chain| !used.contains(chain)).collect();
+    stale.retain(|chain| !used.contains(chain));
     stale.sort_unstable();
     stale
 }

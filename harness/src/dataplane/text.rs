@@ -18,6 +18,23 @@ pub struct AddressText {
     len: u8,
 }
 
+/// Decimal digits of every octet, and how many there are. Digits vary too much for branches to be predicted.
+const OCTETS: [([u8; 3], u8); 256] = {
+    let mut octets = [([0; 3], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let [hundreds, tens, ones] =
+            [b'0' + (octet / 100) as u8, b'0' + (octet / 10 % 10) as u8, b'0' + (octet % 10) as u8];
+        octets[octet] = match octet {
+            0..10 => ([ones, 0, 0], 1),
+            10..100 => ([tens, ones, 0], 2),
+            _ => ([hundreds, tens, ones], 3),
+        };
+        octet += 1;
+    }
+    octets
+};
+
 impl AddressText {
     /// The text of an address.
     pub fn new(address: SocketAddrV4) -> Self {
@@ -26,7 +43,7 @@ impl AddressText {
             if index > 0 {
                 text.push(b'.');
             }
-            text.decimal(u16::from(octet));
+            text.octet(octet);
         }
         text.ip = text.len;
         text.push(b':');
@@ -47,6 +64,14 @@ impl AddressText {
     /// `port`.
     pub fn port(&self) -> &[u8] {
         &self.bytes[usize::from(self.ip) + 1..usize::from(self.len)]
+    }
+
+    fn octet(&mut self, octet: u8) {
+        // Always three bytes, a constant length: those that are no digits are overwritten by what follows.
+        let start = usize::from(self.len);
+        let (digits, count) = OCTETS[usize::from(octet)];
+        self.bytes[start..start + 3].copy_from_slice(&digits);
+        self.len += count;
     }
 
     fn push(&mut self, byte: u8) {
