@@ -1,0 +1,221 @@
+//! Rules, chains and set elements for N Services x M endpoints: known figures, and the model's against
+//! those of a kernel on paper that carries the plans out.
+
+mod paper;
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Sync, planner};
+use harness::scale::{Endpoint, Protocol, Scale, Service, ServiceSet};
+use proptest::prelude::*;
+
+use paper::Paper;
+
+const MODES: [Mode; 6] =
+    [Mode::Direct, Mode::Conntrack, Mode::Dnat, Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables];
+const VERSIONS: [KubeProxy; 2] = [KubeProxy::V1_30, KubeProxy::Current];
+
+fn lab(mode: Mode, kube_proxy: KubeProxy) -> Box<dyn Dataplane> {
+    planner(mode, Node::lab(kube_proxy)).unwrap()
+}
+
+fn kernel(mode: Mode) -> Paper {
+    match mode {
+        Mode::IptablesLegacy | Mode::IptablesNft => Paper::with_iptables(),
+        _ => Paper::empty(),
+    }
+}
+
+#[test]
+fn counts_are_those_of_the_real_kube_proxy() {
+    // Observed at 1,000 x 10 (KUBE_PROXY_FACTS.md, 2.4 and 4.3; the 11,032 chains there include the 16 of the
+    // empty IPv6 table); the other lines by its counting rules.
+    let table = [
+        (Mode::IptablesLegacy, 1, 1, (23 + 5, 25 + 2, 0)),
+        (Mode::IptablesLegacy, 1, 10, (23 + 32, 25 + 11, 0)),
+        (Mode::IptablesLegacy, 100, 3, (23 + 1_100, 25 + 400, 0)),
+        (Mode::IptablesLegacy, 1_000, 10, (32_023, 11_025, 0)),
+        (Mode::IptablesLegacy, 10_000, 10, (320_023, 110_025, 0)),
+        (Mode::Nftables, 1, 1, (22 + 4, 16 + 2, 3)),
+        (Mode::Nftables, 100, 3, (22 + 800, 16 + 400, 201)),
+        (Mode::Nftables, 1_000, 10, (22_022, 11_016, 2_001)),
+        (Mode::Nftables, 10_000, 10, (220_022, 110_016, 20_001)),
+        (Mode::Direct, 1_000, 10, (0, 0, 0)),
+        (Mode::Conntrack, 1_000, 10, (1, 1, 0)),
+        (Mode::Dnat, 1_000, 10, (1, 1, 0)),
+    ];
+    for (mode, services, endpoints, (rules, chains, elements)) in table {
+        let set = ServiceSet::synthetic(Scale { services, endpoints }, 1);
+        for version in VERSIONS {
+            let expected = Counts { rules, chains, elements };
+            assert_eq!(
+                lab(mode, version).counts(&set),
+                expected,
+                "{mode} {version:?} {services} x {endpoints}"
+            );
+        }
+        if mode == Mode::IptablesLegacy {
+            let nft = lab(Mode::IptablesNft, KubeProxy::V1_30).counts(&set);
+            assert_eq!(nft, Counts { rules, chains, elements }, "iptables-nft holds the same");
+        }
+    }
+}
+
+#[test]
+fn a_node_port_and_a_service_without_endpoints_count_as_written() {
+    let service = |number: u8, node_port, endpoints: &[u8]| {
+        service(&Spec {
+            number,
+            protocol: Protocol::Tcp,
+            node_port,
+            endpoints: endpoints.iter().copied().collect(),
+        })
+    };
+    let one = |service| ServiceSet::from_iter([service]);
+    let beyond_base = |mode, set: &ServiceSet| {
+        let dataplane = lab(mode, KubeProxy::V1_30);
+        let (with, base) = (dataplane.counts(set), dataplane.counts(&ServiceSet::default()));
+        (with.rules - base.rules, with.chains - base.chains, with.elements - base.elements)
+    };
+    for (mode, expected) in [
+        // Plain; with a node port; without endpoints; both.
+        (Mode::IptablesLegacy, [(8, 3, 0), (11, 4, 0), (1, 0, 0), (2, 0, 0)]),
+        (Mode::Nftables, [(6, 3, 2), (8, 4, 3), (0, 0, 2), (0, 0, 3)]),
+    ] {
+        let sets = [(None, &[1, 2][..]), (Some(1), &[1, 2]), (None, &[]), (Some(1), &[])];
+        let found =
+            sets.map(|(node_port, endpoints)| beyond_base(mode, &one(service(1, node_port, endpoints))));
+        assert_eq!(found, expected, "{mode}");
+    }
+}
+
+/// A small Service: its identity and cluster IP follow from the number.
+#[derive(Clone, Debug)]
+struct Spec {
+    number: u8,
+    protocol: Protocol,
+    node_port: Option<u8>,
+    endpoints: BTreeSet<u8>,
+}
+
+fn service(spec: &Spec) -> Service {
+    // Two Services share an address, and every third has an unnamed port.
+    let cluster = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, spec.number / 2), 80 + u16::from(spec.number));
+    let port_name = if spec.number % 3 == 0 { "" } else { "main" };
+    let endpoint = |&last| {
+        let address = SocketAddrV4::new(Ipv4Addr::new(10, 200, 0, last), 8080);
+        Endpoint { address, local: last % 2 == 0 }
+    };
+    Service::new(
+        "test".into(),
+        format!("service-{}", spec.number),
+        port_name.into(),
+        spec.protocol,
+        cluster,
+        spec.node_port.map(|port| 30_000 + u16::from(port)),
+        spec.endpoints.iter().map(endpoint).collect(),
+    )
+}
+
+/// Up to eight Services in any order; no two with the same identity or node port.
+fn sets() -> impl Strategy<Value = ServiceSet> {
+    let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
+    let spec = (0..8_u8, protocol, prop::option::of(0..4_u8), prop::collection::btree_set(1..16_u8, 0..5))
+        .prop_map(|(number, protocol, node_port, endpoints)| Spec { number, protocol, node_port, endpoints });
+    prop::collection::vec(spec, 0..8).prop_map(|specs| {
+        let (mut numbers, mut node_ports) = (BTreeSet::new(), BTreeSet::new());
+        let mut unique = Vec::new();
+        for mut spec in specs {
+            spec.node_port = spec.node_port.filter(|port| node_ports.insert(*port));
+            if numbers.insert(spec.number) {
+                unique.push(service(&spec));
+            }
+        }
+        unique.into_iter().collect()
+    })
+}
+
+/// A kernel after a cold full sync.
+fn cold(dataplane: &dyn Dataplane, mode: Mode, to: &ServiceSet) -> Paper {
+    let mut kernel = kernel(mode);
+    kernel.carry_out(&dataplane.plan(&ServiceSet::default(), to, Sync::Full));
+    kernel
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_model_counts_what_the_plan_writes(set in sets(), without_cidr: bool) {
+        for (mode, version) in MODES.iter().flat_map(|&mode| VERSIONS.map(|version| (mode, version))) {
+            let mut node = Node::lab(version);
+            if without_cidr {
+                node.cluster_cidr = None;
+            }
+            let dataplane = planner(mode, node).unwrap();
+            // The DNAT control has nothing to translate to without a Service.
+            if mode == Mode::Dnat && set.is_empty() {
+                continue;
+            }
+            let plan = dataplane.plan(&ServiceSet::default(), &set, Sync::Full);
+            prop_assert_eq!(plan.expect, dataplane.counts(&set));
+            prop_assert_eq!(cold(&*dataplane, mode, &set).counts(), plan.expect, "{} {:?}", mode, version);
+        }
+    }
+
+    #[test]
+    fn a_lab_loaded_in_pieces_holds_what_one_full_sync_leaves(set in sets()) {
+        for (mode, version) in MODES.iter().flat_map(|&mode| VERSIONS.map(|version| (mode, version))) {
+            let dataplane = lab(mode, version);
+            let mut loaded = kernel(mode);
+            loaded.carry_out(&dataplane.load(&set));
+            prop_assert_eq!(loaded, cold(&*dataplane, mode, &set), "{} {:?}", mode, version);
+        }
+    }
+
+    /// However a set was reached: the same rules in the same order, every step ending as planned.
+    #[test]
+    fn syncs_lead_to_the_state_of_a_cold_one(history in prop::collection::vec((sets(), any::<bool>()), 1..5)) {
+        for (mode, version) in MODES.iter().flat_map(|&mode| VERSIONS.map(|version| (mode, version))) {
+            // kube-proxy's: a control is the same at every scale, and its endpoint that of the first set.
+            if mode.is_control() {
+                continue;
+            }
+            let dataplane = lab(mode, version);
+            let mut kernel = kernel(mode);
+            let mut installed = ServiceSet::default();
+            let mut begun = false;
+            for (to, restart) in &history {
+                let sync = if begun && !restart { Sync::Partial } else { Sync::Full };
+                kernel.carry_out(&dataplane.plan(&installed, to, sync));
+                prop_assert_eq!(&kernel, &cold(&*dataplane, mode, to), "{} {:?}", mode, version);
+                installed = to.clone();
+                // From nothing to nothing is no history: a full sync takes an empty set for an empty kernel.
+                begun = !to.is_empty();
+                if !begun {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_append_adds_one_and_its_cleanup_removes_it(set in sets()) {
+        for (mode, version) in MODES.iter().flat_map(|&mode| VERSIONS.map(|version| (mode, version))) {
+            let dataplane = lab(mode, version);
+            let Some(plan) = dataplane.append(&set) else {
+                let appendable = set.services().iter().any(|service| !service.endpoints().is_empty());
+                prop_assert!(mode.is_control() || !appendable, "{mode}: something to append to");
+                continue;
+            };
+            let before = cold(&*dataplane, mode, &set);
+            let mut after = before.clone();
+            after.carry_out(&Plan { cleanup: Vec::new(), ..plan.clone() });
+            let sum = |counts: Counts| counts.rules + counts.elements;
+            prop_assert_eq!(sum(after.counts()), sum(before.counts()) + 1);
+            after.carry_out(&Plan { steps: plan.cleanup, ..Plan::default() });
+            prop_assert_eq!(after, before);
+        }
+    }
+}
