@@ -23,7 +23,7 @@ fn lab(mode: Mode, kube_proxy: KubeProxy) -> Box<dyn Dataplane> {
 fn kernel(mode: Mode) -> Paper {
     match mode {
         Mode::IptablesLegacy | Mode::IptablesNft => Paper::with_iptables(),
-        _ => Paper::empty(),
+        _ => Paper::default(),
     }
 }
 

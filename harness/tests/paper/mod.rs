@@ -8,6 +8,7 @@ use harness::dataplane::{Counts, Expect, Plan, Program, Step};
 /// (table, chain)
 type Chain = (String, String);
 
+/// By default nf_tables before anybody wrote to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paper {
     pub chains: BTreeMap<Chain, Vec<String>>,
@@ -17,11 +18,6 @@ pub struct Paper {
 }
 
 impl Paper {
-    /// nf_tables before anybody wrote to it.
-    pub fn empty() -> Self {
-        Self::default()
-    }
-
     /// The three tables of iptables that are in use, with their built-in chains.
     pub fn with_iptables() -> Self {
         let built_in = [
