@@ -7,6 +7,7 @@ use workloads::recorder::Recorder;
 use workloads::target::Target;
 use workloads::tcp::{CrrLoad, CrrSummary, Server, TcpCrr};
 
+use crate::cores::Cores;
 use crate::scale::{Position, Protocol, TCP_PORTS, addresses};
 use crate::world::World;
 
@@ -14,15 +15,6 @@ use crate::world::World;
 const CLIENTS: usize = 200;
 /// Transactions before the first that counts.
 const WARM_UP: usize = 20;
-
-/// Where the two ends run.
-#[derive(Clone, Copy, Debug)]
-pub struct Cores {
-    /// The measuring thread's.
-    pub measuring: usize,
-    /// The server's, another one if there is one.
-    pub serving: usize,
-}
 
 /// What one visit found.
 pub struct Connect {
@@ -40,19 +32,20 @@ pub fn measure(
     world: &mut World,
     position: Position,
     transactions: u32,
-    cores: Cores,
+    cores: &Cores,
 ) -> anyhow::Result<Connect> {
+    let Cores { measuring, serving, .. } = *cores;
     let (aims, picks) = world.aims(position, Protocol::Tcp, WARM_UP + transactions as usize);
     anyhow::ensure!(!aims.is_empty(), "there is no TCP Service at position {}", position.name());
     world.steer(Egress::Server)?;
     let (server, stopper) =
         world.lab.server.run(|| Server::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, TCP_PORTS.1)))?;
     let server = world.lab.server.thread("endpoints", move || {
-        workloads::clock::pin_to_core(cores.serving)?;
+        workloads::clock::pin_to_core(serving)?;
         Ok::<_, anyhow::Error>(server.run()?)
     })?;
     let client = world.lab.client.thread("tcp_crr", move || -> anyhow::Result<Connect> {
-        workloads::clock::pin_to_core(cores.measuring)?;
+        workloads::clock::pin_to_core(measuring)?;
         let targets = aims.iter().map(|aim| aim.target()).collect::<Result<Vec<Target>, _>>()?;
         let first = u32::from(addresses::CLIENTS.network()) + 16;
         let sources: Vec<Ipv4Addr> = (0..CLIENTS as u32).map(|index| Ipv4Addr::from(first + index)).collect();

@@ -6,13 +6,14 @@
 //! * [`world`]: a lab with Services in it, checked
 //! * [`lookup`], [`connect`], [`sync_cell`], [`contention`], [`lock`]: what is measured
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`run`]: which cells, in which order, how long
-//! * [`events`], [`explain`], [`stop`], [`health`], [`passport`]: what surrounds a run
+//! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`passport`]: what surrounds a run
 
 pub mod apply;
 pub mod cells;
 pub mod cluster;
 pub mod connect;
 pub mod contention;
+pub mod cores;
 pub mod dataplane;
 pub mod estimate;
 pub mod events;

@@ -4,6 +4,7 @@ use netns_setup::Egress;
 use workloads::recorder::Times;
 use workloads::target::Target;
 
+use crate::cores::Cores;
 use crate::scale::{Position, Protocol};
 use crate::world::{BATCH, World};
 
@@ -25,7 +26,7 @@ pub struct Lookup {
 ///
 /// # Errors
 /// The first packet that did not arrive where it should.
-pub fn measure(world: &mut World, position: Position, probes: u32) -> anyhow::Result<Lookup> {
+pub fn measure(world: &mut World, position: Position, probes: u32, cores: &Cores) -> anyhow::Result<Lookup> {
     let probes = probes as usize;
     world.steer(Egress::Tun)?;
     let (aims, picks) = world.aims(position, Protocol::Udp, WARM_UP + probes);
@@ -33,6 +34,7 @@ pub fn measure(world: &mut World, position: Position, probes: u32) -> anyhow::Re
     let targets = aims.iter().map(|aim| aim.target()).collect::<Result<Vec<Target>, _>>()?;
     let (warm_up, picks) = picks.split_at(WARM_UP);
 
+    let _pinned = cores.pinned()?;
     let mut lookup = Lookup { first: Times::new(), established: Times::new() };
     let mut discarded = Times::new();
     world.probe().first_packets(&targets, warm_up, &mut discarded, None)?.all_verified()?;

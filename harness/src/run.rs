@@ -19,8 +19,9 @@ use self::interference::Interference;
 use self::labs::Labs;
 use self::rows::Rows;
 use crate::cells::{self, Cell, Workload};
-use crate::connect::{self, Cores};
+use crate::connect;
 use crate::contention;
+use crate::cores::Cores;
 use crate::dataplane::{Mode, Node, ipvs};
 use crate::estimate;
 use crate::events::{Event, Outcome, Sink};
@@ -128,19 +129,11 @@ pub fn run(
         return Err(Unable(reasons.join("\n")).into());
     }
     let cells = cells::order(sweep, &unable.keys().copied().collect::<Vec<_>>());
-    let cores = cores()?;
-    workloads::clock::pin_to_core(cores.measuring)?;
+    let cores = Cores::choose()?;
     let mut run = Run::open(sweep, sweep_text, options, stop, cores, unable)?;
     let tally = run.all(&cells, sink)?;
     run.close()?;
     Ok(tally)
-}
-
-/// The measuring thread takes the last core that it may use: interrupts tend to be served by the first.
-fn cores() -> anyhow::Result<Cores> {
-    let allowed = workloads::clock::allowed_cores()?;
-    let measuring = *allowed.last().context("this process may run on no core at all")?;
-    Ok(Cores { measuring, serving: allowed[0] })
 }
 
 /// Kinds of time that are predicted.
@@ -235,7 +228,6 @@ impl<'a> Run<'a> {
             sweep,
             options,
             stop,
-            cores,
             unable,
             node: Node::lab(sweep.kube_proxy),
             environment,
@@ -249,6 +241,7 @@ impl<'a> Run<'a> {
             labs: Labs::default(),
             health: Health::watch(),
             interference: Interference::new(out, cores.measuring),
+            cores,
             sync_spent: 0.0,
             number: 0,
         })
@@ -363,7 +356,7 @@ impl<'a> Run<'a> {
                 match self.labs.living(cell.mode, cell.scale) {
                     Err(reason) => rows.missing_lab(&reason),
                     Ok(world) => {
-                        let found = lookup::measure(world, position, sweep.probes)?;
+                        let found = lookup::measure(world, position, sweep.probes, &self.cores)?;
                         rows.lookup(&found, &mut self.histograms)?;
                     }
                 }
@@ -373,7 +366,7 @@ impl<'a> Run<'a> {
                 match self.labs.living(cell.mode, cell.scale) {
                     Err(reason) => rows.missing_lab(&reason),
                     Ok(world) => {
-                        let found = connect::measure(world, position, sweep.transactions, self.cores)?;
+                        let found = connect::measure(world, position, sweep.transactions, &self.cores)?;
                         rows.connect(&found, &mut self.histograms)?;
                     }
                 }

@@ -61,7 +61,6 @@ impl Labs {
             for _ in 0..LOADERS.min(wanted.len()) {
                 let (sender, queue, predictor) = (sender.clone(), &queue, &predictor);
                 scope.spawn(move || {
-                    spread_out();
                     while let Some(((mode, scale), set)) = lock(queue).pop_front() {
                         if stop.is_requested() {
                             return;
@@ -167,15 +166,6 @@ fn load(
     let world = fill().map_err(|error| NoLab::Failed(explain(&error)))?;
     lock(predictor).note(mode, scale.services, begun.elapsed().as_secs_f64());
     Ok(world)
-}
-
-/// The run's thread is pinned, and its children with it; loaders use every core.
-fn spread_out() {
-    let mut all = nix::sched::CpuSet::new();
-    for core in 0..nix::sched::CpuSet::count() {
-        let _ = all.set(core);
-    }
-    let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &all);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
