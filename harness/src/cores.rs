@@ -47,8 +47,10 @@ pub struct Pinned<'a> {
 impl Drop for Pinned<'_> {
     fn drop(&mut self) {
         let mut all = CpuSet::new();
-        // Only fails for numbers beyond the set, which the system did not give.
-        self.cores.allowed.iter().for_each(|&core| drop(all.set(core)));
+        for &core in &self.cores.allowed {
+            // Only fails for numbers beyond the set, which the system did not give.
+            let _ = all.set(core);
+        }
         // Should it fail, the thread stays where it is: slower, not wrong.
         let _ = sched_setaffinity(Pid::from_raw(0), &all);
     }

@@ -457,7 +457,7 @@ impl<'a> Run<'a> {
     fn cold(&mut self, cell: &Cell, to: &ServiceSet, rows: &mut Rows) -> anyhow::Result<Option<World>> {
         let cost = Cost::Cold(cell.mode);
         let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
-        labs::settle();
+        labs::settle(cell.scale.services);
         match sync_cell::cold(&mut world, to, self.limit()) {
             Ok((sample, counts)) => {
                 self.note(cost, cell.scale.services, &sample);
@@ -514,7 +514,7 @@ impl<'a> Run<'a> {
             Some(world) => world,
             None => self.filled(cell)?,
         };
-        labs::settle();
+        labs::settle(cell.scale.services);
         // A sync that takes much longer than predicted is not waited for; the contenders' figures stand.
         let patience = self.limit().map(|limit| limit.max(Duration::from_secs_f64(predicted * 1.5)));
         let found = contention::measure(&mut world, contenders, sweep.seconds, patience)?;

@@ -92,10 +92,10 @@ impl Labs {
 
     /// Removes living labs of some modes.
     pub fn drop_living(&mut self, of: impl Fn(Mode) -> bool) {
-        let before = self.living.len();
+        let gone = self.living.keys().filter(|(mode, _)| of(*mode)).map(|(_, scale)| scale.services).max();
         self.living.retain(|&(mode, _), _| !of(mode));
-        if self.living.len() < before {
-            settle();
+        if let Some(services) = gone {
+            settle(services);
         }
     }
 
@@ -118,8 +118,9 @@ impl Labs {
         seed: u64,
         stop: &Stop,
     ) -> anyhow::Result<World> {
-        if self.kept.take().is_some() {
-            settle();
+        if let Some((_, scale, world)) = self.kept.take() {
+            drop(world);
+            settle(scale.services);
         }
         World::build(mode, scale, node, seed, stop)
     }
@@ -172,13 +173,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Waits until the machine is at rest, at most some seconds: removing a large lab goes on in the kernel
-/// after the last handle is closed, and would be counted to whatever is measured next.
-pub fn settle() {
+/// Waits until the machine is at rest: removing a lab goes on in the kernel after the last handle is
+/// closed, and would be counted to whatever is measured next. At most as long as the removal of a lab
+/// with so many Services may take; a machine that is busy for other reasons is not waited for.
+pub fn settle(services: u32) {
     const GLANCE: Duration = Duration::from_millis(50);
     let begun = Instant::now();
     let mut before = busy();
-    while begun.elapsed() < Duration::from_secs(5) {
+    let patience = Duration::from_millis((200 + u64::from(services)).min(5_000));
+    while begun.elapsed() < patience {
         std::thread::sleep(GLANCE);
         let now = busy();
         match (before, now) {
