@@ -126,6 +126,17 @@ fn port_number(port: i32, what: &str) -> Result<u16, String> {
     }
 }
 
+/// Names become part of rules: what Kubernetes would not let in (RFC 1123 labels) could change their meaning.
+fn label(name: &str, what: &str) -> Result<(), String> {
+    let plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if plain && (1..=63).contains(&name.len()) && !name.starts_with('-') && !name.ends_with('-') {
+        return Ok(());
+    }
+    Err(format!(
+        "{what} {name:?} is no DNS label; expected 1 to 63 lower-case letters, digits and dashes, no dash at the ends"
+    ))
+}
+
 fn collect(slice: discovery::EndpointSlice, node: &str, endpoints: &mut Endpoints) -> Result<(), String> {
     if slice.address_type != "IPv4" {
         return Ok(());
@@ -175,10 +186,15 @@ fn service_ports(service: &core::Service, endpoints: &mut Endpoints) -> Result<V
     refuse_unplanned(service, &spec)?;
     let name = service.metadata.name.clone().ok_or("a Service needs a name")?;
     let namespace = service.metadata.namespace.clone().ok_or("a Service needs a namespace")?;
+    label(&name, "name")?;
+    label(&namespace, "namespace")?;
     let mut ports = Vec::new();
     for port in spec.ports.unwrap_or_default() {
         let protocol = protocol(port.protocol.as_deref())?;
         let port_name = port.name.unwrap_or_default();
+        if !port_name.is_empty() {
+            label(&port_name, "port name")?;
+        }
         let node_port = match port.node_port {
             Some(0) | None => None,
             Some(number) => Some(port_number(number, "node port")?),
