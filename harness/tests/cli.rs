@@ -1,0 +1,355 @@
+//! The command line, as people and scripts see it. Needs no privilege.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use harness::cluster;
+use harness::dataplane::{KubeProxy, Mode, Node, Sync, planner};
+use harness::scale::ServiceSet;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const EXAMPLE: &str = include_str!("golden/example.json");
+const MODES: [&str; 6] = ["direct", "conntrack", "dnat", "iptables-legacy", "iptables-nft", "nftables"];
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_svcbench"));
+    command.args(args).env("COLUMNS", "100").stdin(Stdio::null());
+    command
+}
+
+fn svcbench(args: &[&str]) -> Output {
+    command(args).output().unwrap()
+}
+
+/// Both outputs and the exit code; `folder` is machine-dependent and is taken out.
+fn shown_without(folder: &Path, output: &Output) -> String {
+    let text =
+        |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace(&*folder.to_string_lossy(), "DIR");
+    let mut shown = text(&output.stdout);
+    if !output.stderr.is_empty() {
+        shown.push_str(&format!("--- stderr\n{}", text(&output.stderr)));
+    }
+    format!("{shown}--- exit code {}\n", output.status.code().unwrap())
+}
+
+fn shown(args: &[&str]) -> String {
+    shown_without(Path::new("/no/such/folder"), &svcbench(args))
+}
+
+#[test]
+fn help_of_every_command() {
+    for command in ["", "doctor", "plan", "run", "report"] {
+        let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        insta::assert_snapshot!(format!("help_{command}"), shown(&args));
+    }
+}
+
+#[test]
+fn plan_prints_every_mode() {
+    for mode in MODES {
+        let args = ["plan", "--mode", mode, "--services", "1", "--endpoints", "2"];
+        insta::assert_snapshot!(format!("plan_{mode}"), shown(&args));
+    }
+    assert_eq!(
+        shown(&["plan", "-m", "iptables-legacy", "-s", "3"]),
+        shown(&["plan", "-m", "iptables-nft", "-s", "3"]),
+        "the variants of iptables get the same input"
+    );
+}
+
+#[test]
+fn plan_prints_one_change() {
+    let args =
+        ["plan", "-m", "nftables", "-s", "3", "-e", "1", "--from-services", "2", "--kube-proxy", "current"];
+    insta::assert_snapshot!("plan_from_services", shown(&args));
+    let removed =
+        ["plan", "-m", "nftables", "-s", "2", "-e", "1", "--from-services", "3", "--kube-proxy", "current"];
+    insta::assert_snapshot!("plan_from_more_services", shown(&removed));
+}
+
+#[test]
+fn plan_counts_instead() {
+    let args = ["plan", "-m", "iptables-legacy", "-s", "1000", "--stats"];
+    insta::assert_snapshot!("plan_stats", shown(&args));
+    insta::assert_snapshot!("plan_json", shown(&[&args[..], &["--json"]].concat()));
+    insta::assert_snapshot!("plan_stats_direct", shown(&["plan", "-m", "direct", "-s", "1", "--stats"]));
+}
+
+#[test]
+fn plan_of_the_golden_cluster_has_the_golden_input() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/example.json");
+    let file = file.to_str().unwrap();
+    for (mode, golden) in [
+        ("iptables-legacy", include_str!("golden/iptables-restore.txt")),
+        (
+            "nftables",
+            include_str!("golden/nft-transactions.txt").split("# ---- stdin of: nft -f -\n").nth(1).unwrap(),
+        ),
+    ] {
+        let args = ["plan", "-m", mode, "--from", file, "--node", "node1", "--node-ip", "10.10.0.1"];
+        let printed = shown(&[&args[..], &["--cluster-cidr", "10.244.0.0/16"]].concat());
+        assert!(printed.contains(golden), "{mode}:\n{printed}");
+    }
+}
+
+#[test]
+fn wrong_flags_are_bad_input() {
+    let wrong: [&[&str]; 12] = [
+        &[],
+        &["measure"],
+        &["plan"],
+        &["plan", "-m", "ipvs", "-s", "1"],
+        &["plan", "-m", "bpf", "-s", "1"],
+        &["plan", "-m", "direct", "-s", "0"],
+        &["plan", "-m", "direct", "-s", "1000000", "-e", "1000"],
+        &["plan", "-m", "direct", "-s", "1", "--node", "node1"],
+        &["plan", "-m", "direct", "-s", "1", "--from", "cluster.json"],
+        &["plan", "-m", "direct", "-s", "1", "--kube-proxy", "1.99"],
+        &["run", "smoke", "--resume"],
+        &["run", "no-such-sweep"],
+    ];
+    let mut all = String::new();
+    for args in wrong {
+        let output = svcbench(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        all.push_str(&format!("$ svcbench {}\n{}\n", args.join(" "), shown(args)));
+    }
+    insta::assert_snapshot!("wrong_flags", all);
+}
+
+#[test]
+fn broken_sweeps_name_file_line_and_what_is_allowed() {
+    let smoke = include_str!("../sweeps/smoke.toml");
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = String::new();
+    for (what, from, to) in [
+        ("unknown key", "seed = 1", "sed = 1"),
+        ("unknown section", "[lookup]", "[lockup]"),
+        ("unknown mode", "\"dnat\"", "\"ebpf\""),
+        ("twice", "\"dnat\"", "\"direct\""),
+        ("too many", "services = [10, 100]", "services = [10, 10000000]"),
+        ("negative", "endpoints = 3", "endpoints = -3"),
+        ("wrong type", "blocks = 2", "blocks = \"two\""),
+        ("not TOML", "[connect]", "[connect"),
+        ("no question", "question = \"Does svcbench work on this machine?\"", "question = \" \""),
+    ] {
+        assert!(smoke.contains(from), "{what}");
+        let file = folder.path().join("sweep.toml");
+        std::fs::write(&file, smoke.replacen(from, to, 1)).unwrap();
+        let output = svcbench(&["run", file.to_str().unwrap(), "--dry-run"]);
+        assert_eq!(output.status.code(), Some(2), "{what}");
+        all.push_str(&format!("# {what}\n{}\n", shown_without(folder.path(), &output)));
+    }
+    insta::assert_snapshot!("broken_sweeps", all);
+}
+
+#[test]
+fn a_dry_run_lists_every_cell_once_and_measures_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        command(&["run", "--dry-run", "smoke", "--quiet"]).current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", shown_without(folder.path(), &output));
+    // Which modes are skipped depends on the machine; the order of the cells does not, but for that.
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().map(|line| line.split("  skipped:").next().unwrap()).collect();
+    assert!(
+        lines.iter().enumerate().all(|(index, line)| line.trim_start().starts_with(&format!("{index} ")))
+    );
+    for mode in MODES.iter().chain(&["ipvs"]) {
+        assert!(lines.iter().any(|line| line.split_whitespace().nth(3) == Some(mode)), "{mode} has no cell");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
+
+    let json: Value =
+        serde_json::from_slice(&svcbench(&["run", "--dry-run", "smoke", "--json"]).stdout).unwrap();
+    assert_eq!(json["cells"].as_array().unwrap().len(), lines.len());
+}
+
+#[test]
+fn a_report_needs_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = svcbench(&["report", folder.path().to_str().unwrap()]);
+    insta::assert_snapshot!("report_of_an_empty_folder", shown_without(folder.path(), &output));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
+}
+
+#[test]
+fn doctor_answers_for_every_mode() {
+    let output = svcbench(&["doctor", "--json"]);
+    assert!(matches!(output.status.code(), Some(0 | 69)), "{output:?}");
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for mode in MODES.iter().chain(&["ipvs"]) {
+        let verdict = json["modes"][mode].as_str().unwrap();
+        assert!(verdict == "ready" || verdict.starts_with("cannot run: "), "{mode}: {verdict}");
+    }
+    for need in json["needs"].as_array().unwrap() {
+        let missing = need["present"] == false;
+        assert_eq!(need["how"].as_str().unwrap().is_empty(), !missing, "how to get it, if missing: {need}");
+    }
+    let plain = String::from_utf8(svcbench(&["doctor"]).stdout).unwrap();
+    assert!(!plain.contains('\x1b'), "no colour where there is no terminal: {plain}");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    // Far more than a pipe holds.
+    let mut child = command(&["plan", "-m", "iptables-legacy", "-s", "2000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn broken_clusters_are_refused_with_their_place() {
+    let example: Value = serde_json::from_str(EXAMPLE).unwrap();
+    let with = |pointer: &str, value: Value| {
+        let mut list = example.clone();
+        *list.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = value;
+        list.to_string()
+    };
+    let spec = |field: &str, value: Value| {
+        let mut list = example.clone();
+        list["items"][0]["spec"][field] = value;
+        list.to_string()
+    };
+    let twice = {
+        let mut list = example.clone();
+        let service = list["items"][0].clone();
+        list["items"].as_array_mut().unwrap().push(service);
+        list.to_string()
+    };
+    let variants = [
+        ("empty file", String::new()),
+        ("truncated", EXAMPLE[..EXAMPLE.len() / 2].to_owned()),
+        ("not JSON", "kind: List\nitems: []\n".to_owned()),
+        ("no list", json!({"kind": "Service"}).to_string()),
+        ("items is no array", json!({"items": {}}).to_string()),
+        ("another kind", with("/items/1/kind", json!("Pod"))),
+        ("no kind", with("/items/1/kind", Value::Null)),
+        ("wrong type", with("/items/0/spec/ports", json!("80"))),
+        ("port beyond 65535", with("/items/0/spec/ports/0/port", json!(70000))),
+        ("port 0", with("/items/0/spec/ports/0/port", json!(0))),
+        ("node port beyond 65535", with("/items/0/spec/ports/0/nodePort", json!(-1))),
+        ("endpoint port beyond 65535", with("/items/2/ports/0/port", json!(65536))),
+        ("unknown protocol", with("/items/0/spec/ports/0/protocol", json!("QUIC"))),
+        ("SCTP", with("/items/3/ports/0/protocol", json!("SCTP"))),
+        ("endpoint is no address", with("/items/2/endpoints/0/addresses/0", json!("10.244.0.256"))),
+        ("cluster IP is no address", with("/items/0/spec/clusterIPs/0", json!("ten"))),
+        ("no name", with("/items/0/metadata/name", Value::Null)),
+        ("a name that is none", with("/items/0/metadata/name", json!("web\"\n-A INPUT -j DROP"))),
+        ("a port name that is none", with("/items/1/spec/ports/0/name", json!("d n s"))),
+        ("Service twice", twice),
+        ("two Services at one address", with("/items/1/spec", example["items"][0]["spec"].clone())),
+        ("session affinity", spec("sessionAffinity", json!("ClientIP"))),
+        ("external IPs", spec("externalIPs", json!(["203.0.113.1"]))),
+        ("local traffic policy", spec("internalTrafficPolicy", json!("Local"))),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cluster.json");
+    let mut all = String::new();
+    for (what, text) in variants {
+        std::fs::write(&file, text).unwrap();
+        let output = svcbench(&["plan", "-m", "nftables", "--from", file.to_str().unwrap()]);
+        all.push_str(&format!("# {what}\n{}\n", shown_without(folder.path(), &output)));
+        assert_eq!(output.status.code(), Some(2), "{what}");
+    }
+    let output =
+        svcbench(&["plan", "-m", "nftables", "--from", folder.path().join("none.json").to_str().unwrap()]);
+    all.push_str(&format!("# no file\n{}", shown_without(folder.path(), &output)));
+    insta::assert_snapshot!("broken_clusters", all);
+}
+
+/// Reads a cluster; what is accepted must give plans of whole lines in every mode.
+fn read_and_plan(bytes: &[u8]) -> Result<(), String> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let path = file.path().to_string_lossy().into_owned();
+    let set = match cluster::read(file.path(), "node1") {
+        Ok(set) => set,
+        Err(error) if error.to_string().contains(&path) => return Ok(()),
+        Err(error) => return Err(format!("the file is not named: {error}")),
+    };
+    for mode in [Mode::Direct, Mode::Dnat, Mode::IptablesLegacy, Mode::Nftables] {
+        let dataplane = planner(mode, Node::lab(KubeProxy::Current)).unwrap();
+        let plan = dataplane.plan(&ServiceSet::default(), &set, Sync::Full);
+        for input in plan.steps.iter().filter_map(|step| step.input.as_deref()) {
+            let text = std::str::from_utf8(input).map_err(|error| error.to_string())?;
+            let whole = |line: &str| {
+                let starts = ["*", ":", "-A ", "-X ", "COMMIT", "add ", "flush ", "delete "];
+                starts.iter().any(|start| line.starts_with(start)) && line.matches('"').count() % 2 == 0
+            };
+            if let Some(line) = text.lines().find(|line| !whole(line)) {
+                return Err(format!("{mode}: {line}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Places in a JSON document, as pointers.
+fn pointers(value: &Value, at: &str, into: &mut Vec<String>) {
+    into.push(at.to_owned());
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| pointers(item, &format!("{at}/{index}"), into));
+        }
+        Value::Object(fields) => {
+            // RFC 6901; no name here has a tilde.
+            let place = |name: &str| format!("{at}/{}", name.replace('/', "~1"));
+            fields.iter().for_each(|(name, field)| pointers(field, &place(name), into));
+        }
+        _ => {}
+    }
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!([null])),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (-2..70_000_i64).prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        Just(json!("fd00::1")),
+        Just(json!("10.96.0.20")),
+        Just(json!("None")),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_byte_of_a_cluster_makes_its_reader_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = EXAMPLE.as_bytes().to_vec();
+        for (index, byte) in changes {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        prop_assert_eq!(read_and_plan(&bytes), Ok(()));
+        prop_assert_eq!(read_and_plan(&bytes[..cut.index(bytes.len())]), Ok(()));
+    }
+
+    #[test]
+    fn no_value_in_a_cluster_makes_its_reader_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any_value()), 1..4)
+    ) {
+        let mut list: Value = serde_json::from_str(EXAMPLE).unwrap();
+        for (index, value) in changes {
+            let mut places = Vec::new();
+            pointers(&list, "", &mut places);
+            *list.pointer_mut(&places[index.index(places.len())]).unwrap() = value;
+        }
+        prop_assert_eq!(read_and_plan(list.to_string().as_bytes()), Ok(()));
+    }
+}
