@@ -41,15 +41,12 @@ pub enum Workload {
 /// Lookups and connections come first, in blocks; each block visits the same labs in a fresh random
 /// order. Syncs follow. Their first block goes from the smallest scale to the largest, modes shuffled
 /// within a scale, because each rung's time is predicted from the smaller ones; later blocks are shuffled
-/// wholly. A lock cell follows the sync cell whose lab it takes over. Modes that cannot run (`unable`)
-/// appear in the first block only, to be skipped with their reason.
-pub fn order(sweep: &Sweep, unable: &[Mode]) -> Vec<Cell> {
+/// wholly. A lock cell follows the sync cell whose lab it takes over.
+pub fn order(sweep: &Sweep) -> Vec<Cell> {
     let mut random = ChaCha8Rng::seed_from_u64(sweep.seed ^ 0x5eed_0f0d_e7ab_1e00);
     let mut cells: Vec<Cell> = Vec::new();
     let mut add = |block, mode, scale, workload| {
-        if block == 1 || !unable.contains(&mode) {
-            cells.push(Cell { order: cells.len() as u32, block, mode, scale, workload });
-        }
+        cells.push(Cell { order: cells.len() as u32, block, mode, scale, workload });
     };
 
     let mut grid: Vec<(Mode, Scale)> = Vec::new();
@@ -109,40 +106,37 @@ mod tests {
     #[test]
     fn every_block_visits_every_lookup_cell_once() {
         let sweep = default_sweep();
-        let cells = order(&sweep, &[Mode::Ipvs]);
+        let cells = order(&sweep);
         let of_block = |block| {
             let mut visits: Vec<_> = cells
                 .iter()
-                .filter(|c| {
-                    c.block == block && c.mode != Mode::Ipvs && matches!(c.workload, Workload::Lookup(_))
-                })
+                .filter(|c| c.block == block && matches!(c.workload, Workload::Lookup(_)))
                 .map(|c| format!("{:?}", (c.mode, c.scale, c.workload)))
                 .collect();
             visits.sort();
             visits
         };
-        assert_eq!(of_block(1).len(), 6 * 5 * 5);
+        assert_eq!(of_block(1).len(), 7 * 5 * 5);
         assert_eq!(of_block(1), of_block(5));
-        assert!(cells.iter().all(|cell| cell.mode != Mode::Ipvs || cell.block == 1));
     }
 
     #[test]
     fn blocks_differ_in_order_and_a_seed_repeats_them() {
         let sweep = default_sweep();
-        let cells = order(&sweep, &[]);
-        assert_eq!(cells, order(&sweep, &[]));
+        let cells = order(&sweep);
+        assert_eq!(cells, order(&sweep));
         let sequence = |block| {
             let in_block =
                 cells.iter().filter(move |c| c.block == block && matches!(c.workload, Workload::Lookup(_)));
             in_block.map(|c| (c.mode, c.scale, c.workload)).collect::<Vec<_>>()
         };
         assert_ne!(sequence(1), sequence(2));
-        assert_ne!(cells, order(&Sweep { seed: sweep.seed + 1, ..sweep.clone() }, &[]));
+        assert_ne!(cells, order(&Sweep { seed: sweep.seed + 1, ..sweep.clone() }));
     }
 
     #[test]
     fn the_first_sync_block_climbs_and_locks_follow_their_sync() {
-        let cells = order(&default_sweep(), &[]);
+        let cells = order(&default_sweep());
         let syncs: Vec<_> = cells.iter().filter(|c| c.workload == Workload::Sync && c.block == 1).collect();
         assert!(syncs.is_sorted_by_key(|cell| cell.scale.services));
         for lock in cells.iter().filter(|c| matches!(c.workload, Workload::Lock(_))) {

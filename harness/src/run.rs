@@ -1,5 +1,6 @@
 //! The loop: cells in order, each to rows on disk; what can't be measured becomes a row that says why.
 
+mod before;
 mod interference;
 mod labs;
 mod rows;
@@ -12,9 +13,9 @@ use anyhow::Context;
 use netns_setup::Need;
 use results::environment::Environment;
 use results::histogram::HistogramWriter;
-use results::record::Record;
 use results::record_file::{RecordWriter, recover};
 
+use self::before::Before;
 use self::interference::Interference;
 use self::labs::Labs;
 use self::rows::Rows;
@@ -128,7 +129,7 @@ pub fn run(
             unable.iter().map(|(mode, reason)| format!("  {mode}: {reason}")).collect();
         return Err(Unable(reasons.join("\n")).into());
     }
-    let cells = cells::order(sweep, &unable.keys().copied().collect::<Vec<_>>());
+    let cells = cells::order(sweep);
     let cores = Cores::choose()?;
     let mut run = Run::open(sweep, sweep_text, options, stop, cores, unable)?;
     let tally = run.all(&cells, sink)?;
@@ -215,15 +216,7 @@ impl<'a> Run<'a> {
         };
         std::fs::write(out.join(SWEEP), sweep_text).with_context(|| format!("cannot write {SWEEP}"))?;
         environment.write(&out.join(ENVIRONMENT))?;
-        let mut tally = Tally::default();
-        let mut finished = HashSet::new();
-        if resumed {
-            for record in recover(&out.join(RECORDS))? {
-                if finished.insert(record.order) {
-                    count(&mut tally, &record);
-                }
-            }
-        }
+        let before = if resumed { Before::read(&recover(&out.join(RECORDS))?) } else { Before::default() };
         Ok(Self {
             sweep,
             options,
@@ -235,14 +228,14 @@ impl<'a> Run<'a> {
             steal: passport::steal_ticks(),
             records: RecordWriter::open(&out.join(RECORDS))?,
             histograms: HistogramWriter::open(&out.join(HISTOGRAMS))?,
-            finished,
-            tally,
-            predictor: Predictor::default(),
+            finished: before.finished,
+            tally: before.tally,
+            predictor: before.predictor,
             labs: Labs::default(),
             health: Health::watch(),
             interference: Interference::new(out, cores.measuring),
             cores,
-            sync_spent: 0.0,
+            sync_spent: before.sync_spent,
             number: 0,
         })
     }
@@ -332,7 +325,10 @@ impl<'a> Run<'a> {
     fn cell(&mut self, cell: &Cell) -> Rows {
         let mut rows = Rows::new(cell, &self.environment.run, &self.environment.kernel);
         if let Some(reason) = self.unable.get(&cell.mode) {
-            rows.skip_all(self.sweep, reason);
+            // Once is enough; the cell keeps its place in every block, so that a resumed run finds its own.
+            if cell.block == 1 {
+                rows.skip_all(self.sweep, reason);
+            }
             return rows;
         }
         self.health.ill();
@@ -522,15 +518,6 @@ impl<'a> Run<'a> {
         rows.lock(&found, &mut self.histograms)?;
         self.labs.keep(cell.mode, cell.scale, world);
         Ok(())
-    }
-}
-
-fn count(tally: &mut Tally, record: &Record) {
-    use results::record::Status;
-    match record.status {
-        Status::Ok => tally.done += 1,
-        Status::Skipped => tally.skipped += 1,
-        Status::Failed => tally.failed += 1,
     }
 }
 

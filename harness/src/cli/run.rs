@@ -84,7 +84,8 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
 
 fn dry_run(cli: &Cli, sweep: &Sweep) -> anyhow::Result<Exit> {
     let unable = unable_modes(&sweep.modes);
-    let cells = cells::order(sweep, &unable.keys().copied().collect::<Vec<_>>());
+    let mut cells = cells::order(sweep);
+    cells.retain(|cell| cell.block == 1 || !unable.contains_key(&cell.mode));
     let expected = estimate::remaining(sweep, &cells, false, 0.0);
     let mut out = std::io::stdout().lock();
     if cli.json {

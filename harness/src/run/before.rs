@@ -1,0 +1,110 @@
+//! What a resumed run knows from the rows that are there: which cells are done, and how long things took.
+
+use std::collections::{BTreeMap, HashSet};
+
+use results::names::{metric, workload};
+use results::record::{Record, Status};
+
+use super::{Cost, Tally};
+use crate::dataplane::Mode;
+use crate::predict::Predictor;
+
+/// The part of a run that is on disk.
+#[derive(Default)]
+pub struct Before {
+    /// Orders of finished cells.
+    pub finished: HashSet<u32>,
+    /// How they ended.
+    pub tally: Tally,
+    /// What their times let expect.
+    pub predictor: Predictor<Cost>,
+    /// Seconds that syncs took, without the making of their labs.
+    pub sync_spent: f64,
+}
+
+impl Before {
+    /// From all rows of a run.
+    pub fn read(records: &[Record]) -> Self {
+        let mut before = Self::default();
+        let mut statuses: BTreeMap<u32, Vec<Status>> = BTreeMap::new();
+        let mut cells: BTreeMap<(u32, Mode, u32), f64> = BTreeMap::new();
+        let mut rounds: BTreeMap<(u32, Mode, u32), f64> = BTreeMap::new();
+        for record in records {
+            statuses.entry(record.order).or_default().push(record.status);
+            let Some(mode) = Mode::ALL.into_iter().find(|mode| mode.name() == record.mode) else { continue };
+            let (Some(p50), Some(mean)) = (record.p50, record.mean) else { continue };
+            let seconds = p50 as f64 / 1e9;
+            let place = (record.order, mode, record.services);
+            match record.metric.as_str() {
+                metric::APPLY => {
+                    let cost = match record.workload.as_str() {
+                        workload::FULL_SYNC_COLD => Cost::Cold(mode),
+                        workload::APPEND => Cost::Append(mode),
+                        _ => Cost::Small(mode),
+                    };
+                    before.predictor.note(cost, record.services, seconds);
+                    *cells.entry(place).or_default() += mean as f64 * record.n as f64 / 1e9;
+                }
+                metric::HOLDER_FULL_SYNC | metric::HOLDER_PARTIAL_SYNC => {
+                    *rounds.entry(place).or_default() += seconds;
+                }
+                _ => {}
+            }
+        }
+        for ((_, mode, services), seconds) in cells {
+            before.predictor.note(Cost::SyncCell(mode), services, seconds);
+            before.sync_spent += seconds;
+        }
+        for ((_, mode, services), seconds) in rounds {
+            before.predictor.note(Cost::LockRound(mode), services, seconds);
+        }
+        for (order, statuses) in statuses {
+            before.finished.insert(order);
+            if statuses.contains(&Status::Failed) {
+                before.tally.failed += 1;
+            } else if statuses.contains(&Status::Ok) {
+                before.tally.done += 1;
+            } else {
+                before.tally.skipped += 1;
+            }
+        }
+        before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use results::record::{CellKey, Clock, Unit};
+
+    use super::*;
+
+    #[test]
+    fn rows_tell_what_is_done_and_how_long_it_took() {
+        let key = |order, workload: &str| CellKey {
+            run: "r".into(),
+            block: 1,
+            order,
+            mode: "nftables".into(),
+            services: 1000,
+            endpoints: 10,
+            position: String::new(),
+            workload: workload.into(),
+            contenders: 0,
+            clock: Clock::Wall,
+            kernel: "k".into(),
+        };
+        let second = 1_000_000_000;
+        let records = [
+            key(3, workload::FULL_SYNC_COLD).scalar(metric::APPLY, Unit::Ns, 4 * second),
+            key(3, workload::PARTIAL_SYNC_NOOP).samples(metric::APPLY, Unit::Ns, &[second, second]),
+            key(4, workload::XTABLES_LOCK).skipped(metric::CONTENDER_OPERATION, Unit::Ns, "too long"),
+            key(5, workload::PACKET_PROBE).failed(metric::LOOKUP_FIRST_PACKET, Unit::Ns, "lost"),
+        ];
+        let before = Before::read(&records);
+        assert_eq!(before.finished, HashSet::from([3, 4, 5]));
+        assert_eq!(before.tally, Tally { done: 1, skipped: 1, failed: 1, interrupted: false });
+        assert_eq!(before.predictor.predict(&Cost::Cold(Mode::Nftables), 1000), Some(4.0));
+        assert_eq!(before.predictor.predict(&Cost::Small(Mode::Nftables), 1000), Some(1.0));
+        assert!((before.sync_spent - 6.0).abs() < 1e-9);
+    }
+}
