@@ -1,0 +1,104 @@
+//! How long it takes to plan a sync, in every mode. Needs no privilege: `cargo bench --bench planning`.
+//!
+//! Each figure is one call of [`Dataplane::plan`], with all the memory that it asks for; dropping the
+//! plan is not timed. The Services are made beforehand, as kube-proxy has them before it syncs.
+
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use harness::dataplane::{KubeProxy, Mode, Node, Sync, planner};
+use harness::scale::{Scale, ServiceSet, synthetic_endpoint};
+
+const SERVICES: [u32; 3] = [100, 1_000, 10_000];
+const ENDPOINTS: u32 = 10;
+/// About 46 MB of text in iptables mode.
+const SERVICES_OF_46_MB: u32 = 14_000;
+/// The largest scale of the default sweep, where partial syncs are planned.
+const MANY: u32 = 10_000;
+const SEED: u64 = 20_260_101;
+/// Endpoint that no synthetic Service has.
+const SPARE: u32 = 2_900_000;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    full(&mut settings(criterion.benchmark_group("plan-full")));
+    partial(&mut settings(criterion.benchmark_group("plan-partial")));
+    criterion.final_summary();
+}
+
+fn settings(mut group: BenchmarkGroup<'_, WallTime>) -> BenchmarkGroup<'_, WallTime> {
+    group.sample_size(15).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    group
+}
+
+/// A cold full sync: everything from nothing.
+fn full(group: &mut BenchmarkGroup<'_, WallTime>) {
+    for mode in Mode::ALL {
+        // A control's plan is the same at every scale.
+        let scales = if mode.is_control() { &SERVICES[..1] } else { &SERVICES };
+        for &services in scales {
+            plan(group, mode, KubeProxy::Current, services, Change::Everything);
+        }
+        if mode == Mode::IptablesLegacy {
+            plan(group, mode, KubeProxy::Current, SERVICES_OF_46_MB, Change::Everything);
+        }
+    }
+}
+
+/// A later sync after one endpoint of one Service was replaced by another.
+fn partial(group: &mut BenchmarkGroup<'_, WallTime>) {
+    for mode in [Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables] {
+        plan(group, mode, KubeProxy::Current, MANY, Change::OneEndpoint);
+    }
+    // 1.30 rewrites the whole table at every sync.
+    plan(group, Mode::Nftables, KubeProxy::V1_30, MANY, Change::OneEndpoint);
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Everything,
+    OneEndpoint,
+}
+
+fn plan(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    mode: Mode,
+    kube_proxy: KubeProxy,
+    services: u32,
+    change: Change,
+) {
+    let planner = match planner(mode, Node::lab(kube_proxy)) {
+        Ok(planner) => planner,
+        // The same at every scale: said once.
+        Err(why) if services == SERVICES[0] => return eprintln!("plan-full/{mode}: not planned: {why}"),
+        Err(_) => return,
+    };
+    let set = ServiceSet::synthetic(Scale { services, endpoints: ENDPOINTS }, SEED);
+    let (from, to, sync) = match change {
+        Change::Everything => (ServiceSet::default(), set, Sync::Full),
+        Change::OneEndpoint => {
+            let changed = with_another_endpoint(&set);
+            (set, changed, Sync::Partial)
+        }
+    };
+    group.throughput(Throughput::Bytes(planner.plan(&from, &to, sync).bytes()));
+    let name = match kube_proxy {
+        KubeProxy::Current => mode.name().to_owned(),
+        older => format!("{mode}-{}", older.name()),
+    };
+    group.bench_function(BenchmarkId::new(name, services), |bencher| {
+        bencher.iter_batched(|| (), |()| planner.plan(&from, &to, sync), BatchSize::PerIteration);
+    });
+}
+
+fn with_another_endpoint(set: &ServiceSet) -> ServiceSet {
+    let middle = set.len() / 2;
+    let mut service = (*set.services()[middle]).clone();
+    let mut endpoints = service.endpoints().to_vec();
+    if let Some(first) = endpoints.first_mut() {
+        *first = synthetic_endpoint(SPARE, first.address.port());
+    }
+    service.set_endpoints(endpoints);
+    set.with_replaced(middle, service)
+}

@@ -1,0 +1,332 @@
+//! What this harness adds to what it measures: ratios to a peer, in one run, side by side.
+//!
+//! * applying a plan, against feeding the same text to the same program from a file;
+//! * `tcp_crr`, against `wrk` with `Connection: close`, on the same path, server and cores;
+//! * the packet probe's verified lookups per second of wall time.
+//!
+//! The two sides of a ratio take turns, and every pair swaps who goes first, so that drift hits both alike.
+//! The figure is the median of the pairs' ratios. A claim that does not hold is said, but is no failure of the
+//! bench: on a busy machine it may be the neighbour's. `sudo -E cargo bench --bench side_by_side`.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use harness::cores::Cores;
+use harness::dataplane::{Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync};
+use harness::run::{lab_obstacles, unable_modes};
+use harness::scale::{Position, Protocol, Scale, ServiceSet, TCP_PORTS, addresses};
+use harness::stop::Stop;
+use harness::world::{Aim, BATCH, World};
+use netns_setup::Egress;
+use workloads::recorder::{Recorder, Times};
+use workloads::tcp::{CrrLoad, Server, TcpCrr};
+
+const SEED: u64 = 20_260_101;
+const ENDPOINTS: u32 = 10;
+/// Services, and pairs at that scale.
+const APPLIED: [(u32, usize); 3] = [(100, 40), (1_000, 15), (5_000, 5)];
+/// Rounds in which every client has its turn.
+const ROUNDS: usize = 7;
+/// Transactions per turn: about a second.
+const TRANSACTIONS: usize = 20_000;
+/// How long a turn of `wrk` is; it takes whole seconds only.
+const WRK_SECONDS: u32 = 1;
+/// Client addresses, used in turn, as in [`harness::connect`].
+const SOURCES: u32 = 200;
+/// Lookups per timed series.
+const LOOKUPS: usize = 400_000;
+const SERIES: usize = 7;
+
+fn main() -> anyhow::Result<()> {
+    // `cargo test --all-targets` runs benches without this argument, to see that they start.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        println!("side_by_side: measures only with `cargo bench --bench side_by_side`");
+        return Ok(());
+    }
+    if let Some(obstacles) = lab_obstacles() {
+        support::skipped("all of side_by_side: no lab can be built here", &obstacles);
+        return Ok(());
+    }
+    let cores = Cores::choose()?;
+    match unable_modes(&[Mode::IptablesLegacy]).remove(&Mode::IptablesLegacy) {
+        Some(why) => support::skipped("applying a plan against iptables-restore", &why),
+        None => APPLIED.iter().try_for_each(|&(services, pairs)| applying(services, pairs))?,
+    }
+    match netns_setup::find_program("wrk") {
+        None => support::skipped("tcp_crr against wrk", "wrk is not installed; apt install wrk"),
+        Some(wrk) => connecting(&wrk, &cores)?,
+    }
+    probing(&cores)
+}
+
+/// An empty lab.
+fn world(mode: Mode, services: u32) -> anyhow::Result<World> {
+    let scale = Scale { services, endpoints: ENDPOINTS };
+    World::build(mode, scale, Node::lab(KubeProxy::Current), SEED, &Stop::new())
+}
+
+// --- Applying a plan ---------------------------------------------------------------------------------------
+
+/// The restore step of a cold full sync: through the runner, and from a file without it.
+fn applying(services: u32, pairs: usize) -> anyhow::Result<()> {
+    let world = world(Mode::IptablesLegacy, services)?;
+    let set = ServiceSet::synthetic(Scale { services, endpoints: ENDPOINTS }, SEED);
+    let mut plan = world.dataplane.plan(&ServiceSet::default(), &set, Sync::Full);
+    plan.steps.retain(|step| step.phase == Phase::Restore);
+    let step = plan.steps.first().context("a full sync has a restore step")?;
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(step.input.as_deref().unwrap_or_default())?;
+    let program = world.runner.tools().path(Program::IptablesRestore)?;
+
+    let runner = || -> anyhow::Result<Duration> {
+        empty(&world)?;
+        timed(|| world.lab.node.run(|| world.runner.apply(&plan, None)).map(drop).map_err(Into::into))
+    };
+    let by_hand = || -> anyhow::Result<Duration> {
+        empty(&world)?;
+        timed(|| world.lab.node.run(|| feed(&program, &step.args, file.path())))
+    };
+    // Once each beforehand: the file and the programs are then in memory.
+    (runner()?, by_hand()?);
+    let mut both = Pairs::default();
+    for pair in 0..pairs {
+        let (ours, theirs) = in_turns(pair, runner, by_hand)?;
+        both.push(ours.as_secs_f64(), theirs.as_secs_f64());
+    }
+    println!(
+        "applying {services} x {ENDPOINTS} ({:.1} MB) with iptables-legacy-restore: runner {}, from a file {}",
+        plan.bytes() as f64 / 1e6,
+        Spread::of(&both.ours).scaled(1e3, "ms"),
+        Spread::of(&both.theirs).scaled(1e3, "ms"),
+    );
+    both.report("time through the runner / time from a file", Claim::AtMost(1.05));
+    Ok(())
+}
+
+/// Takes all rules and chains away: without `--noflush` that is what iptables-restore begins with.
+fn empty(world: &World) -> anyhow::Result<()> {
+    let flush = Plan {
+        steps: vec![Step {
+            phase: Phase::Restore,
+            program: Program::IptablesRestore,
+            args: Vec::new(),
+            input: Some(b"*nat\nCOMMIT\n*filter\nCOMMIT\n".to_vec()),
+            expect: Expect::Success,
+        }],
+        ..Plan::default()
+    };
+    world.lab.node.run(|| world.runner.apply(&flush, None))?;
+    Ok(())
+}
+
+/// The plainest way to run a program on a file.
+fn feed(program: &Path, args: &[String], input: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(program);
+    command.args(args).stdin(File::open(input)?).stdout(Stdio::null()).stderr(Stdio::null());
+    let status = command.status()?;
+    ensure!(status.success(), "{} ended with {status}", program.display());
+    Ok(())
+}
+
+// --- New connections ---------------------------------------------------------------------------------------
+
+/// Transactions per second of `tcp_crr`, sleeping and busy, and of wrk.
+fn connecting(wrk: &Path, cores: &Cores) -> anyhow::Result<()> {
+    let scale = Scale { services: 10, endpoints: ENDPOINTS };
+    let mut world = world(Mode::Direct, scale.services)?;
+    world.load(&ServiceSet::synthetic(scale, SEED), None)?;
+    world.steer(Egress::Server)?;
+    let (aims, _) = world.aims(Position::First, Protocol::Tcp, 1);
+    let aim = aims.first().context("there is a TCP Service")?;
+
+    let sleeping = || serving(&world, cores, || crr(&world, aim, cores, false));
+    let busy = || serving(&world, cores, || crr(&world, aim, cores, true));
+    let peer = || serving(&world, cores, || run_wrk(&world, wrk, aim, cores));
+    (sleeping()?, peer()?);
+    let (mut pairs, mut busy_pairs) = (Pairs::default(), Pairs::default());
+    for round in 0..ROUNDS {
+        let (ours, theirs) = in_turns(round, sleeping, peer)?;
+        pairs.push(ours, theirs);
+        let (ours, theirs) = in_turns(round, busy, peer)?;
+        busy_pairs.push(ours, theirs);
+    }
+    for (name, pairs) in [("tcp_crr", &pairs), ("tcp_crr, busy polling", &busy_pairs)] {
+        println!(
+            "{name}: {} transactions/s; wrk: {}",
+            Spread::of(&pairs.ours).scaled(1.0, ""),
+            Spread::of(&pairs.theirs).scaled(1.0, "")
+        );
+        pairs.report("transactions of tcp_crr / of wrk", Claim::AtLeast(1.0));
+    }
+    Ok(())
+}
+
+/// Runs a client while a server of its own answers for all endpoints.
+fn serving(
+    world: &World,
+    cores: &Cores,
+    client: impl FnOnce() -> anyhow::Result<f64>,
+) -> anyhow::Result<f64> {
+    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, TCP_PORTS.1);
+    let (server, stopper) = world.lab.server.run(|| Server::bind(any))?;
+    let core = cores.serving;
+    let server = world.lab.server.thread("endpoints", move || -> anyhow::Result<()> {
+        workloads::clock::pin_to_core(core)?;
+        server.run()?;
+        Ok(())
+    })?;
+    let rate = client();
+    drop(stopper);
+    server.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    rate
+}
+
+fn crr(world: &World, aim: &Aim, cores: &Cores, busy_poll: bool) -> anyhow::Result<f64> {
+    let (aim, core) = (aim.clone(), cores.measuring);
+    let client = world.lab.client.thread("tcp_crr", move || -> anyhow::Result<f64> {
+        workloads::clock::pin_to_core(core)?;
+        let first = u32::from(addresses::CLIENTS.network()) + 16;
+        let sources: Vec<Ipv4Addr> = (first..first + SOURCES).map(Ipv4Addr::from).collect();
+        let (targets, picks) = ([aim.target()?], vec![0; TRANSACTIONS]);
+        let load = CrrLoad { sources: &sources, busy_poll, ..CrrLoad::new(&targets, &picks) };
+        let summary = TcpCrr::new()?.closed_loop(&load, &mut Recorder::new(), None)?;
+        summary.all_answered()?;
+        Ok(summary.per_second())
+    })?;
+    client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn run_wrk(world: &World, wrk: &Path, aim: &Aim, cores: &Cores) -> anyhow::Result<f64> {
+    let mut command = Command::new(wrk);
+    command
+        .args(["-t1", "-c1", "-H", "Connection: close"])
+        .args([format!("-d{WRK_SECONDS}s"), format!("http://{}/", aim.entry)])
+        .stdout(Stdio::piped());
+    // A program inherits the core of the thread that starts it.
+    world.lab.client.run(|| workloads::clock::pin_to_core(cores.measuring))?;
+    let output = world.lab.client.spawn(&mut command)?.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let whole = output.status.success() && !text.contains("Socket errors") && !text.contains("Non-2xx");
+    ensure!(whole, "wrk ended with {} and said: {text}", output.status);
+    let rate = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
+    Ok(rate.context("wrk prints a rate")?.trim().parse()?)
+}
+
+// --- The packet probe --------------------------------------------------------------------------------------
+
+/// Lookups per second of wall time: writing, reading back, verifying, and the flushes between batches.
+fn probing(cores: &Cores) -> anyhow::Result<()> {
+    let scale = Scale { services: 10, endpoints: ENDPOINTS };
+    let mut world = world(Mode::Direct, scale.services)?;
+    world.load(&ServiceSet::synthetic(scale, SEED), None)?;
+    let (aims, picks) = world.aims(Position::First, Protocol::Udp, LOOKUPS);
+    let targets = [aims.first().context("there is a UDP Service")?.target()?];
+    let _pinned = cores.pinned()?;
+    let mut rates = Vec::new();
+    for series in 0..=SERIES {
+        let mut verified = 0;
+        let time = timed(|| {
+            for batch in picks.chunks(BATCH) {
+                let summary = world.probe().first_packets(&targets, batch, &mut Times::new(), None)?;
+                summary.all_verified()?;
+                verified += summary.verified;
+                world.forget_flows()?;
+            }
+            Ok(())
+        })?;
+        // The first warms up.
+        if series > 0 {
+            rates.push(verified as f64 / time.as_secs_f64());
+        }
+    }
+    let rates = Spread::of(&rates);
+    println!("packet probe, direct: {} verified lookups/s", rates.scaled(1.0, ""));
+    Claim::AtLeast(300_000.0).report(rates.median);
+    Ok(())
+}
+
+// --- Figures -----------------------------------------------------------------------------------------------
+
+fn timed(work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    work()?;
+    Ok(begun.elapsed())
+}
+
+/// Runs both; who is first changes from one pair to the next. Returns ours, then theirs.
+fn in_turns<T>(
+    pair: usize,
+    ours: impl Fn() -> anyhow::Result<T>,
+    theirs: impl Fn() -> anyhow::Result<T>,
+) -> anyhow::Result<(T, T)> {
+    if pair % 2 == 0 {
+        Ok((ours()?, theirs()?))
+    } else {
+        let theirs = theirs()?;
+        Ok((ours()?, theirs))
+    }
+}
+
+#[derive(Default)]
+struct Pairs {
+    ours: Vec<f64>,
+    theirs: Vec<f64>,
+}
+
+impl Pairs {
+    fn push(&mut self, ours: f64, theirs: f64) {
+        self.ours.push(ours);
+        self.theirs.push(theirs);
+    }
+
+    fn report(&self, what: &str, claim: Claim) {
+        let ratios: Vec<f64> =
+            self.ours.iter().zip(&self.theirs).map(|(ours, theirs)| ours / theirs).collect();
+        let Spread { min, median, max } = Spread::of(&ratios);
+        println!("  {what}: median {median:.3}, min {min:.3}, max {max:.3}, of {} pairs", ratios.len());
+        claim.report(median);
+    }
+}
+
+struct Spread {
+    min: f64,
+    median: f64,
+    max: f64,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Self {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Self { min: sorted[0], median: sorted[sorted.len() / 2], max: sorted[sorted.len() - 1] }
+    }
+
+    fn scaled(&self, factor: f64, unit: &str) -> String {
+        let Self { min, median, max } = self;
+        format!("{:.1}{unit} ({:.1} to {:.1})", median * factor, min * factor, max * factor)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Claim {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Claim {
+    fn report(self, figure: f64) {
+        let (holds, words) = match self {
+            Claim::AtMost(limit) => (figure <= limit, format!("at most {limit}")),
+            Claim::AtLeast(limit) => (figure >= limit, format!("at least {limit}")),
+        };
+        println!("  claim: {words}: {}", if holds { "holds" } else { "DOES NOT HOLD in this run" });
+    }
+}
