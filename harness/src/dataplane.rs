@@ -344,9 +344,9 @@ pub trait Dataplane: Send + std::marker::Sync {
 /// [`ipvs::NotPlanned`]: IPVS has its place in every list here, but this version cannot program it.
 pub fn planner(mode: Mode, node: Node) -> Result<Box<dyn Dataplane>, ipvs::NotPlanned> {
     Ok(match mode {
-        Mode::Direct => Box::new(direct::Direct),
-        Mode::Conntrack => Box::new(direct::Conntrack),
-        Mode::Dnat => Box::new(direct::Dnat),
+        Mode::Direct => Box::new(direct::Control::Direct),
+        Mode::Conntrack => Box::new(direct::Control::Conntrack),
+        Mode::Dnat => Box::new(direct::Control::Dnat),
         Mode::IptablesLegacy => Box::new(iptables::Iptables::legacy(node)),
         Mode::IptablesNft => Box::new(iptables::Iptables::nft(node)),
         Mode::Nftables => Box::new(nftables::Nftables::new(node)),

@@ -4,6 +4,7 @@ mod before;
 mod interference;
 mod labs;
 mod rows;
+mod syncs;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,6 @@ use self::labs::Labs;
 use self::rows::Rows;
 use crate::cells::{self, Cell, Workload};
 use crate::connect;
-use crate::contention;
 use crate::cores::Cores;
 use crate::dataplane::{Mode, Node, ipvs};
 use crate::estimate;
@@ -31,11 +31,9 @@ use crate::health::Health;
 use crate::lookup;
 use crate::passport;
 use crate::predict::Predictor;
-use crate::scale::{Scale, ServiceSet};
+use crate::scale::Scale;
 use crate::stop::Stop;
-use crate::sweep::{Operation, Sweep};
-use crate::sync_cell;
-use crate::world::World;
+use crate::sweep::Sweep;
 
 /// Name of the rows' file in a run's folder.
 pub const RECORDS: &str = "records.csv";
@@ -191,7 +189,7 @@ impl<'a> Run<'a> {
         );
         std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let resumed = options.resume && exists;
-        let started = rfc3339(SystemTime::now());
+        let started = passport::rfc3339(SystemTime::now());
         let environment = if resumed {
             let before =
                 std::fs::read_to_string(out.join(SWEEP)).with_context(|| format!("no {SWEEP} to resume"))?;
@@ -372,188 +370,11 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
-
-    /// Why something is not to be tried: its prediction, if over the limit.
-    fn over_limit(&self, cost: &Cost, services: u32) -> Option<String> {
-        let limit = self.limit()?.as_secs_f64();
-        let predicted = self.predictor.predict(cost, services)?;
-        (predicted > limit).then(|| {
-            format!(
-                "predicted to take {predicted:.0} s, from the smaller scales of this run; the limit is {limit:.0} s \
-                 (--no-limit measures it)"
-            )
-        })
-    }
-
-    fn sync(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<()> {
-        let Some(sweep) = &self.sweep.sync else { return Ok(()) };
-        let services = cell.scale.services;
-        if cell.block > 1 {
-            let expected = self.predictor.predict(&Cost::SyncCell(cell.mode), services).unwrap_or(0.0);
-            if expected > sweep.budget_seconds - self.sync_spent {
-                // Nothing is missing: a figure has as many blocks as fit, and says how many.
-                return Ok(());
-            }
-        }
-        let begun = Instant::now();
-        let to = self.labs.set(cell.scale, self.sweep.seed);
-        let limit = self.limit();
-        let cold = sweep.operations.contains(&Operation::Cold);
-        let too_long = self.over_limit(&Cost::Cold(cell.mode), services).filter(|_| cold);
-        let filled = self.labs.take_living(cell.mode, cell.scale);
-        let installed = match too_long {
-            Some(reason) => {
-                rows.skip(Operation::Cold, &reason);
-                filled
-            }
-            None if cold => {
-                drop(filled);
-                self.cold(cell, &to, rows)?
-            }
-            None => filled,
-        };
-        // The small changes do not need the one big transaction, only its result: the lab that has served
-        // the lookups will do, else one loaded in pieces.
-        let mut world = match installed {
-            Some(world) => world,
-            None => self.filled(cell)?,
-        };
-        for &operation in sweep.operations.iter().filter(|&&operation| operation != Operation::Cold) {
-            let cost = match operation {
-                Operation::Append => Cost::Append(cell.mode),
-                _ => Cost::Small(cell.mode),
-            };
-            if let Some(reason) = self.over_limit(&cost, services) {
-                rows.skip(operation, &reason);
-                continue;
-            }
-            match sync_cell::change(&mut world, operation, &mut self.number, limit) {
-                Ok(samples) => {
-                    if let Some(sample) = samples.last() {
-                        self.note(cost, services, sample);
-                    }
-                    rows.sync(operation, &samples, None);
-                }
-                Err(error) => match rows::out_of_time(&error) {
-                    Some(reason) => {
-                        self.predictor.note(cost, services, self.sweep.limit_seconds * 2.0);
-                        rows.skip(operation, &reason);
-                    }
-                    None => rows.fail_operation(operation, &explain(&error)),
-                },
-            }
-        }
-        world.verify_counts()?;
-        self.predictor.note(Cost::SyncCell(cell.mode), services, begun.elapsed().as_secs_f64());
-        self.labs.keep(cell.mode, cell.scale, world);
-        Ok(())
-    }
-
-    /// A cold full sync in a lab of its own, which is returned if all went well.
-    fn cold(&mut self, cell: &Cell, to: &ServiceSet, rows: &mut Rows) -> anyhow::Result<Option<World>> {
-        let cost = Cost::Cold(cell.mode);
-        let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
-        labs::settle(cell.scale.services);
-        match sync_cell::cold(&mut world, to, self.limit()) {
-            Ok((sample, counts)) => {
-                self.note(cost, cell.scale.services, &sample);
-                rows.sync(Operation::Cold, &[sample], Some(counts));
-                Ok(Some(world))
-            }
-            Err(error) => {
-                match rows::out_of_time(&error) {
-                    Some(reason) => {
-                        // It ran into the limit although its prediction did not: say so, and remember.
-                        self.predictor.note(cost, cell.scale.services, self.sweep.limit_seconds * 2.0);
-                        rows.skip(Operation::Cold, &reason);
-                    }
-                    None => rows.fail_operation(Operation::Cold, &explain(&error)),
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// A lab filled in the quickest way, outside any timed region.
-    fn filled(&mut self, cell: &Cell) -> anyhow::Result<World> {
-        let to = self.labs.set(cell.scale, self.sweep.seed);
-        let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
-        world.load(&to, None).context("filling a lab")?;
-        world.verify_counts()?;
-        Ok(world)
-    }
-
-    fn note(&mut self, cost: Cost, services: u32, sample: &sync_cell::Sample) {
-        let nanoseconds = sample.generate.unwrap_or(0) + sample.applied.nanoseconds();
-        self.predictor.note(cost, services, nanoseconds as f64 / 1e9);
-    }
-
-    fn lock(&mut self, cell: &Cell, contenders: u32, rows: &mut Rows) -> anyhow::Result<()> {
-        let Some(sweep) = &self.sweep.lock else { return Ok(()) };
-        let services = cell.scale.services;
-        let cost = Cost::LockRound(cell.mode);
-        let predicted = self.predictor.predict(&cost, services).unwrap_or(0.0);
-        if predicted > sweep.limit_seconds && !self.options.no_limit {
-            rows.skip_all(
-                self.sweep,
-                &format!(
-                    "a round of syncs is predicted to take {predicted:.0} s, from the smaller scales of this run; the \
-                     limit is {:.0} s (--no-limit measures it)",
-                    sweep.limit_seconds
-                ),
-            );
-            return Ok(());
-        }
-        let kept =
-            self.labs.take(cell.mode, cell.scale).or_else(|| self.labs.take_living(cell.mode, cell.scale));
-        let mut world = match kept {
-            Some(world) => world,
-            None => self.filled(cell)?,
-        };
-        labs::settle(cell.scale.services);
-        // A sync that takes much longer than predicted is not waited for; the contenders' figures stand.
-        let patience = self.limit().map(|limit| limit.max(Duration::from_secs_f64(predicted * 1.5)));
-        let found = contention::measure(&mut world, contenders, sweep.seconds, patience)?;
-        self.predictor.note(cost, services, found.round_seconds);
-        rows.lock(&found, &mut self.histograms)?;
-        self.labs.keep(cell.mode, cell.scale, world);
-        Ok(())
-    }
-}
-
-/// UTC time to the second, as RFC 3339 writes it. The civil-from-days rule is that of H. Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms".
-fn rfc3339(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, second) = ((seconds / 86_400) as i64 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let (day, month) =
-        (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// Default folder of a run: `svcbench-results/<sweep>-<time>`.
 pub fn default_out(sweep: &str) -> PathBuf {
     let name = Path::new(sweep).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let time = rfc3339(SystemTime::now()).replace([':', '-'], "");
+    let time = passport::rfc3339(SystemTime::now()).replace([':', '-'], "");
     Path::new("svcbench-results").join(format!("{name}-{time}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_rfc_3339() {
-        let at = |seconds| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "1970-01-01T00:00:00Z");
-        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
-        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(at(1_795_246_200), "2026-11-21T07:30:00Z");
-    }
 }

@@ -1,112 +1,74 @@
 //! The controls: what a packet costs without kube-proxy. Their kernel state is the same at every scale.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::{Counts, Dataplane, Expect, Phase, Plan, Program, Step, Sync};
 use crate::scale::{Service, ServiceSet, addresses};
 
-/// No rules, no connection tracking: packets are addressed to an endpoint.
-pub struct Direct;
-/// One rule that matches a connection-tracking state, which makes the kernel track connections in
-/// this namespace (`nf_ct_netns_get`), and does nothing else.
-pub struct Conntrack;
-/// One DNAT rule, with the connection tracking that it brings along.
-pub struct Dnat;
-
-/// The address that the DNAT control translates: the network's second, which no Service has.
-fn dnat_address() -> std::net::Ipv4Addr {
-    std::net::Ipv4Addr::from(u32::from(addresses::SERVICES.network()) + 1)
+/// A control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// No rules, no connection tracking: packets are addressed to an endpoint.
+    Direct,
+    /// One rule that matches a connection-tracking state, which makes the kernel track connections in this
+    /// namespace (`nf_ct_netns_get`), and does nothing else.
+    Conntrack,
+    /// One DNAT rule, with the connection tracking that it brings along.
+    Dnat,
 }
 
-/// The endpoint that every packet of a control goes to.
+/// The address that the DNAT control translates: the network's second, which no Service has.
+fn dnat_address() -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(addresses::SERVICES.network()) + 1)
+}
+
+/// The endpoint that stands for a Service.
 fn endpoint(service: &Service) -> SocketAddrV4 {
     service.endpoints().first().map_or(service.cluster, |endpoint| endpoint.address)
 }
 
-/// All of a control is one transaction, and the same at every sync.
-fn one_transaction(input: &str, expect: Counts) -> Plan {
-    let step = Step::new(Phase::Restore, Program::Nft, &["-f", "-"], Expect::Success);
-    Plan { steps: vec![step.with_input(input.as_bytes().to_vec())], cleanup: Vec::new(), expect }
+/// The endpoint that everything to [`dnat_address`] goes to.
+fn translated(to: &ServiceSet) -> Ipv4Addr {
+    to.services().first().map_or(Ipv4Addr::UNSPECIFIED, |first| *endpoint(first).ip())
 }
 
-impl Dataplane for Direct {
-    fn plan(&self, _: &ServiceSet, _: &ServiceSet, _: Sync) -> Plan {
-        Plan::default()
-    }
-
-    fn load(&self, _: &ServiceSet) -> Plan {
-        Plan::default()
-    }
-
-    fn append(&self, _: &ServiceSet) -> Option<Plan> {
-        None
-    }
-
-    fn counts(&self, _: &ServiceSet) -> Counts {
-        Counts::default()
-    }
-
-    fn entry(&self, service: &Service) -> SocketAddrV4 {
-        endpoint(service)
-    }
-
-    fn answers(&self, _: &ServiceSet, service: &Service) -> Vec<SocketAddrV4> {
-        vec![endpoint(service)]
-    }
-}
-
-impl Dataplane for Conntrack {
-    fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan {
-        if sync == Sync::Partial && !from.is_empty() {
-            return Plan { expect: self.counts(to), ..Plan::default() };
-        }
-        one_transaction(
-            "add table ip svcbench\n\
-             add chain ip svcbench forward { type filter hook forward priority 0 ; }\n\
-             flush chain ip svcbench forward\n\
-             add rule ip svcbench forward ct state new accept\n",
-            self.counts(to),
-        )
-    }
-
-    fn load(&self, to: &ServiceSet) -> Plan {
-        self.plan(&ServiceSet::default(), to, Sync::Full)
-    }
-
-    fn append(&self, _: &ServiceSet) -> Option<Plan> {
-        None
-    }
-
-    fn counts(&self, _: &ServiceSet) -> Counts {
-        Counts { rules: 1, chains: 1, elements: 0 }
-    }
-
-    fn entry(&self, service: &Service) -> SocketAddrV4 {
-        endpoint(service)
-    }
-
-    fn answers(&self, _: &ServiceSet, service: &Service) -> Vec<SocketAddrV4> {
-        vec![endpoint(service)]
-    }
-}
-
-impl Dataplane for Dnat {
-    fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan {
-        if sync == Sync::Partial && !from.is_empty() {
-            return Plan { expect: self.counts(to), ..Plan::default() };
-        }
-        let Some(service) = to.services().first() else { return Plan::default() };
-        one_transaction(
-            &format!(
+impl Control {
+    /// The one transaction of a control; `None`: it has none.
+    fn transaction(self, to: &ServiceSet) -> Option<String> {
+        match self {
+            Control::Direct => None,
+            Control::Conntrack => Some(
+                "add table ip svcbench\n\
+                 add chain ip svcbench forward { type filter hook forward priority 0 ; }\n\
+                 flush chain ip svcbench forward\n\
+                 add rule ip svcbench forward ct state new accept\n"
+                    .to_owned(),
+            ),
+            Control::Dnat => Some(format!(
                 "add table ip svcbench\n\
                  add chain ip svcbench prerouting {{ type nat hook prerouting priority -100 ; }}\n\
                  flush chain ip svcbench prerouting\n\
                  add rule ip svcbench prerouting ip daddr {} dnat to {}\n",
                 dnat_address(),
-                endpoint(service).ip()
-            ),
-            self.counts(to),
-        )
+                translated(to)
+            )),
+        }
+    }
+}
+
+impl Dataplane for Control {
+    fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan {
+        // A control does not change with its Services.
+        let transaction = self.transaction(to).filter(|_| sync == Sync::Full || from.is_empty());
+        let step = |input: String| {
+            Step::new(Phase::Restore, Program::Nft, &["-f", "-"], Expect::Success)
+                .with_input(input.into_bytes())
+        };
+        Plan {
+            steps: transaction.map(step).into_iter().collect(),
+            cleanup: Vec::new(),
+            expect: self.counts(to),
+        }
     }
 
     fn load(&self, to: &ServiceSet) -> Plan {
@@ -118,16 +80,24 @@ impl Dataplane for Dnat {
     }
 
     fn counts(&self, _: &ServiceSet) -> Counts {
-        Counts { rules: 1, chains: 1, elements: 0 }
+        match self {
+            Control::Direct => Counts::default(),
+            Control::Conntrack | Control::Dnat => Counts { rules: 1, chains: 1, elements: 0 },
+        }
     }
 
     fn entry(&self, service: &Service) -> SocketAddrV4 {
-        // The rule translates the address and keeps the port.
-        SocketAddrV4::new(dnat_address(), endpoint(service).port())
+        match self {
+            Control::Direct | Control::Conntrack => endpoint(service),
+            // The rule translates the address and keeps the port.
+            Control::Dnat => SocketAddrV4::new(dnat_address(), endpoint(service).port()),
+        }
     }
 
     fn answers(&self, to: &ServiceSet, service: &Service) -> Vec<SocketAddrV4> {
-        let translated = to.services().first().map(|first| *endpoint(first).ip());
-        vec![SocketAddrV4::new(translated.unwrap_or(*service.cluster.ip()), endpoint(service).port())]
+        vec![match self {
+            Control::Direct | Control::Conntrack => endpoint(service),
+            Control::Dnat => SocketAddrV4::new(translated(to), endpoint(service).port()),
+        }]
     }
 }

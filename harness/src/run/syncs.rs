@@ -1,0 +1,166 @@
+//! Cells of syncs and of the lock: those whose time grows with the scale, and is predicted.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::rows::{self, Rows};
+use super::{Cost, Run, labs};
+use crate::cells::Cell;
+use crate::contention;
+use crate::explain::explain;
+use crate::scale::ServiceSet;
+use crate::sweep::Operation;
+use crate::sync_cell;
+use crate::world::World;
+
+impl Run<'_> {
+    /// Why something is not to be tried: its prediction, if over the limit.
+    fn over_limit(&self, cost: &Cost, services: u32) -> Option<String> {
+        let limit = self.limit()?.as_secs_f64();
+        let predicted = self.predictor.predict(cost, services)?;
+        (predicted > limit).then(|| {
+            format!(
+                "predicted to take {predicted:.0} s, from the smaller scales of this run; the limit is {limit:.0} s \
+                 (--no-limit measures it)"
+            )
+        })
+    }
+
+    /// All sync operations of one mode and scale, in a lab of their own.
+    pub(super) fn sync(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<()> {
+        let Some(sweep) = &self.sweep.sync else { return Ok(()) };
+        let services = cell.scale.services;
+        if cell.block > 1 {
+            let expected = self.predictor.predict(&Cost::SyncCell(cell.mode), services).unwrap_or(0.0);
+            if expected > sweep.budget_seconds - self.sync_spent {
+                // Nothing is missing: a figure has as many blocks as fit, and says how many.
+                return Ok(());
+            }
+        }
+        let begun = Instant::now();
+        let to = self.labs.set(cell.scale, self.sweep.seed);
+        let limit = self.limit();
+        let cold = sweep.operations.contains(&Operation::Cold);
+        let too_long = self.over_limit(&Cost::Cold(cell.mode), services).filter(|_| cold);
+        let filled = self.labs.take_living(cell.mode, cell.scale);
+        let installed = match too_long {
+            Some(reason) => {
+                rows.skip(Operation::Cold, &reason);
+                filled
+            }
+            None if cold => {
+                drop(filled);
+                self.cold(cell, &to, rows)?
+            }
+            None => filled,
+        };
+        // The small changes do not need the one big transaction, only its result: the lab that has served
+        // the lookups will do, else one loaded in pieces.
+        let mut world = match installed {
+            Some(world) => world,
+            None => self.filled(cell)?,
+        };
+        for &operation in sweep.operations.iter().filter(|&&operation| operation != Operation::Cold) {
+            let cost = match operation {
+                Operation::Append => Cost::Append(cell.mode),
+                _ => Cost::Small(cell.mode),
+            };
+            if let Some(reason) = self.over_limit(&cost, services) {
+                rows.skip(operation, &reason);
+                continue;
+            }
+            match sync_cell::change(&mut world, operation, &mut self.number, limit) {
+                Ok(samples) => {
+                    if let Some(sample) = samples.last() {
+                        self.note(cost, services, sample);
+                    }
+                    rows.sync(operation, &samples, None);
+                }
+                Err(error) => match rows::out_of_time(&error) {
+                    Some(reason) => {
+                        self.predictor.note(cost, services, self.sweep.limit_seconds * 2.0);
+                        rows.skip(operation, &reason);
+                    }
+                    None => rows.fail_operation(operation, &explain(&error)),
+                },
+            }
+        }
+        world.verify_counts()?;
+        self.predictor.note(Cost::SyncCell(cell.mode), services, begun.elapsed().as_secs_f64());
+        self.labs.keep(cell.mode, cell.scale, world);
+        Ok(())
+    }
+
+    /// A cold full sync in a lab of its own, which is returned if all went well.
+    fn cold(&mut self, cell: &Cell, to: &ServiceSet, rows: &mut Rows) -> anyhow::Result<Option<World>> {
+        let cost = Cost::Cold(cell.mode);
+        let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
+        labs::settle(cell.scale.services);
+        match sync_cell::cold(&mut world, to, self.limit()) {
+            Ok((sample, counts)) => {
+                self.note(cost, cell.scale.services, &sample);
+                rows.sync(Operation::Cold, &[sample], Some(counts));
+                Ok(Some(world))
+            }
+            Err(error) => {
+                match rows::out_of_time(&error) {
+                    Some(reason) => {
+                        // It ran into the limit although its prediction did not: say so, and remember.
+                        self.predictor.note(cost, cell.scale.services, self.sweep.limit_seconds * 2.0);
+                        rows.skip(Operation::Cold, &reason);
+                    }
+                    None => rows.fail_operation(Operation::Cold, &explain(&error)),
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// A lab filled in the quickest way, outside any timed region.
+    fn filled(&mut self, cell: &Cell) -> anyhow::Result<World> {
+        let to = self.labs.set(cell.scale, self.sweep.seed);
+        let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
+        world.load(&to, None).context("filling a lab")?;
+        world.verify_counts()?;
+        Ok(world)
+    }
+
+    fn note(&mut self, cost: Cost, services: u32, sample: &sync_cell::Sample) {
+        let nanoseconds = sample.generate.unwrap_or(0) + sample.applied.nanoseconds();
+        self.predictor.note(cost, services, nanoseconds as f64 / 1e9);
+    }
+
+    /// Contention for the lock, in the lab that the syncs have left.
+    pub(super) fn lock(&mut self, cell: &Cell, contenders: u32, rows: &mut Rows) -> anyhow::Result<()> {
+        let Some(sweep) = &self.sweep.lock else { return Ok(()) };
+        let services = cell.scale.services;
+        let cost = Cost::LockRound(cell.mode);
+        let predicted = self.predictor.predict(&cost, services).unwrap_or(0.0);
+        if predicted > sweep.limit_seconds && !self.options.no_limit {
+            rows.skip_all(
+                self.sweep,
+                &format!(
+                    "a round of syncs is predicted to take {predicted:.0} s, from the smaller scales of this run; the \
+                     limit is {:.0} s (--no-limit measures it)",
+                    sweep.limit_seconds
+                ),
+            );
+            return Ok(());
+        }
+        let kept =
+            self.labs.take(cell.mode, cell.scale).or_else(|| self.labs.take_living(cell.mode, cell.scale));
+        let mut world = match kept {
+            Some(world) => world,
+            None => self.filled(cell)?,
+        };
+        labs::settle(cell.scale.services);
+        // A sync that takes much longer than predicted is not waited for; the contenders' figures stand.
+        let patience = self.limit().map(|limit| limit.max(Duration::from_secs_f64(predicted * 1.5)));
+        let found = contention::measure(&mut world, contenders, sweep.seconds, patience)?;
+        self.predictor.note(cost, services, found.round_seconds);
+        rows.lock(&found, &mut self.histograms)?;
+        self.labs.keep(cell.mode, cell.scale, world);
+        Ok(())
+    }
+}
