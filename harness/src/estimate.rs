@@ -46,7 +46,7 @@ pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
         }
         Workload::Sync => {
             // Later blocks run within a budget, which `remaining` knows.
-            0.5 + capped(at(full, cell)) + 4.0 * capped(at(partial, cell)).max(0.3)
+            0.3 + capped(at(full, cell)) + 4.0 * capped(at(partial, cell)).max(0.08)
         }
         Workload::Lock(_) => {
             let round = capped(at(full, cell) + at(partial, cell));
