@@ -1,20 +1,23 @@
 //! The command line, as people and scripts see it. Needs no privilege.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
+use assert_cmd::Command;
 use harness::cluster;
 use harness::dataplane::{KubeProxy, Mode, Node, Sync, planner};
 use harness::scale::ServiceSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+const SVCBENCH: &str = env!("CARGO_BIN_EXE_svcbench");
 const EXAMPLE: &str = include_str!("golden/example.json");
 const MODES: [&str; 6] = ["direct", "conntrack", "dnat", "iptables-legacy", "iptables-nft", "nftables"];
 
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_svcbench"));
-    command.args(args).env("COLUMNS", "100").stdin(Stdio::null());
+    let mut command = Command::new(SVCBENCH);
+    command.args(args).env("COLUMNS", "100").timeout(Duration::from_secs(60));
     command
 }
 
@@ -194,7 +197,8 @@ fn doctor_answers_for_every_mode() {
 #[test]
 fn a_reader_that_leaves_early_is_no_failure() {
     // Far more than a pipe holds.
-    let mut child = command(&["plan", "-m", "iptables-legacy", "-s", "2000"])
+    let mut child = std::process::Command::new(SVCBENCH)
+        .args(["plan", "-m", "iptables-legacy", "-s", "2000"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

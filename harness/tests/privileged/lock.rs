@@ -1,0 +1,89 @@
+//! The xtables lock, against truths that are known beforehand.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::contention;
+use harness::dataplane::{KubeProxy, Mode, Program};
+use harness::lock::{LOCK_FILE, Watch, acquisitions};
+use harness::scale::ServiceSet;
+use harness::tools::Tools;
+use netns_setup::Namespace;
+
+use crate::worlds::{cold, scale, wait_until};
+
+fn has_open(pid: u32, path: &str) -> bool {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == Path::new(path))
+}
+
+pub fn known_wait() {
+    let iptables = Tools::of(Mode::IptablesLegacy).path(Program::Iptables).unwrap();
+    let namespace = Namespace::create("lock").unwrap();
+    let watch = Watch::start(&namespace).unwrap();
+
+    // Holds the lock until its standard input ends.
+    let script = format!("exec 9>>{LOCK_FILE}; flock 9; echo held; read _ || true");
+    let mut holder = Command::new("sh");
+    holder.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut holder = namespace.spawn(&mut holder).unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+
+    let mut waiter = Command::new(iptables);
+    waiter.args(["-w", "5", "-t", "nat", "-N", "WAITED"]);
+    let mut waiter = namespace.spawn(&mut waiter).unwrap();
+    wait_until("iptables queues for the lock", || has_open(waiter.id(), LOCK_FILE));
+    let queued = Instant::now();
+    thread::sleep(Duration::from_millis(300));
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
+    let truth = queued.elapsed();
+    assert!(waiter.wait().unwrap().success());
+
+    let all = acquisitions(&watch.stop().unwrap(), &HashSet::new());
+    let of = |pid| all.iter().find(|acquisition| acquisition.pid == pid).copied().unwrap();
+    let (held, waited) = (of(holder.id()), of(waiter.id()));
+    assert_eq!(all.len(), 2, "{all:?}");
+    let (wait, hold) = (Duration::from_nanos(waited.wait), Duration::from_nanos(held.hold));
+    // Above the truth by the time until the queue was seen; below by that until the end of the holder was.
+    let [least, most] = [truth - Duration::from_millis(50), truth + Duration::from_millis(100)];
+    assert!((least..most).contains(&wait), "waited {wait:?}, in truth {truth:?}");
+    assert!(hold >= wait && held.wait < waited.wait / 10, "{held:?} {waited:?}");
+    assert!(waited.hold < waited.wait, "adding a chain takes milliseconds: {waited:?}");
+}
+
+pub fn timeout() {
+    let tools = Tools::of(Mode::IptablesLegacy);
+    let save = tools.path(Program::IptablesSave).unwrap();
+    let mut world = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
+    // Takes the lock once the contender has begun, and lets go after 7 s.
+    let script = format!(
+        "until {} -t nat | grep -q CNI-DN; do sleep 0.01; done; exec 9>>{LOCK_FILE}; flock 9; sleep 7",
+        save.display()
+    );
+    let mut holder = Command::new("sh");
+    let mut holder = world.lab.node.spawn(holder.args(["-c", &script]).stdin(Stdio::null())).unwrap();
+
+    let found = contention::measure(&mut world, 1, 8.0, None).unwrap();
+    assert!(holder.wait().unwrap().success());
+    // The contender once and the sync once: each gave up after 5 s, tried again, and waited for the rest.
+    assert_eq!(found.timeouts, 2, "{}", found.complaints);
+    let message = "Another app is currently holding the xtables lock. Stopped waiting after 5s.";
+    for complaint in ["1 x exit code 4: ", "1 x sync, exit code 4: "] {
+        assert!(found.complaints.contains(complaint), "{}", found.complaints);
+    }
+    assert_eq!(found.complaints.matches(message).count(), 2, "{}", found.complaints);
+    // Who gave up has no wait among the waits of those who got the lock.
+    let longest = found.contender_waits.histogram().max();
+    assert!((1_500_000_000..2_500_000_000).contains(&longest), "{longest}");
+    assert!(found.contender_operations.histogram().max() >= 5_000_000_000);
+    assert!(!found.full_syncs.is_empty() && !found.partial_syncs.is_empty());
+    world.verify_traffic().unwrap();
+}

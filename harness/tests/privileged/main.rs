@@ -1,0 +1,109 @@
+//! Tests in real kernels. Each is shown as ignored, with the reason, where this machine lacks something; with
+//! `SVCBENCH_REQUIRE_PRIVILEGE=1` that is a failure.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod children;
+mod lock;
+mod paths;
+mod runs;
+mod state;
+mod stops;
+mod syncs;
+mod worlds;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::process::ExitCode;
+
+use harness::dataplane::{KubeProxy, Mode};
+use harness::run::LAB_NEEDS;
+use libtest_mimic::{Arguments, Trial};
+use netns_setup::{Missing, Need, check};
+
+struct Test {
+    name: String,
+    needs: Vec<Need>,
+    body: Box<dyn FnOnce() + Send>,
+}
+
+fn test(name: &str, modes: &[Mode], body: impl FnOnce() + Send + 'static) -> Test {
+    let mut needs = LAB_NEEDS.to_vec();
+    needs.extend(modes.iter().flat_map(|mode| mode.needs()));
+    Test { name: name.to_owned(), needs, body: Box::new(body) }
+}
+
+const LEGACY: &[Mode] = &[Mode::IptablesLegacy];
+/// kube-proxy's modes that this version programs.
+const PROXY: &[Mode] = &[Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables];
+const VERSIONS: [KubeProxy; 2] = [KubeProxy::V1_30, KubeProxy::Current];
+
+fn tests() -> Vec<Test> {
+    // The longest first.
+    let mut tests = vec![
+        test("smoke_measures_every_mode_and_leaves_the_host_alone", PROXY, runs::smoke),
+        test("killed_at_any_moment_a_run_leaves_nothing", PROXY, stops::killed_at_any_moment),
+        test("a_lock_held_for_seven_seconds_is_given_up_after_five", LEGACY, lock::timeout),
+        test("a_killed_run_resumes_without_repeating", PROXY, stops::killed_and_resumed),
+        test("an_interrupted_run_reports_and_resumes", PROXY, stops::interrupted_and_resumed),
+        test("a_program_that_fails_makes_failed_rows_and_stops_nothing_else", PROXY, runs::failing_program),
+        test("a_missing_program_makes_skipped_rows", PROXY, runs::missing_program),
+        test("a_run_writes_nowhere_but_into_its_folder", PROXY, runs::read_only_host),
+        test("the_lock_watch_measures_a_known_wait", LEGACY, lock::known_wait),
+        test("the_golden_cluster_gives_the_golden_iptables", PROXY, state::golden_iptables),
+        test("the_golden_cluster_gives_the_golden_nftables", PROXY, state::golden_nftables),
+        test("a_lab_shares_nothing_with_the_host", &[], paths::isolated),
+    ];
+    for &mode in PROXY {
+        for version in VERSIONS {
+            let of = |what: &str| format!("{what}::{mode}::{}", version.name());
+            tests.push(test(&of("syncs_leave_what_the_model_says"), &[mode], move || {
+                syncs::changes(mode, version)
+            }));
+            tests.push(test(&of("loading_leaves_what_a_sync_leaves"), &[mode], move || {
+                state::loaded(mode, version)
+            }));
+        }
+        let of = |what: &str| format!("{what}::{mode}");
+        tests.push(test(&of("strangers_and_hairpins_are_masqueraded"), &[mode], move || {
+            paths::masquerade(mode)
+        }));
+        tests.push(test(&of("two_labs_do_not_disturb_each_other"), &[mode], move || paths::two_labs(mode)));
+    }
+    for mode in [Mode::Direct, Mode::Conntrack, Mode::Dnat] {
+        tests
+            .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));
+    }
+    tests
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let required = env::var("SVCBENCH_REQUIRE_PRIVILEGE").is_ok_and(|value| value == "1");
+    let mut known = BTreeMap::<Need, Option<Missing>>::new();
+    let mut lacking = Vec::new();
+    let mut trials = Vec::new();
+    for Test { name, needs, body } in tests() {
+        let missing =
+            needs.iter().find_map(|&need| known.entry(need).or_insert_with(|| check(need).err()).clone());
+        if let Some(missing) = &missing {
+            lacking.push(format!("{name}: {missing}"));
+        }
+        let ignored = missing.is_some() && !required;
+        let run = move || match missing {
+            Some(missing) => Err(missing.to_string().into()),
+            None => {
+                body();
+                Ok(())
+            }
+        };
+        trials.push(Trial::test(name, run).with_ignored_flag(ignored));
+    }
+    let count = trials.len();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list && !lacking.is_empty() {
+        println!("{} of {count} tests lack something:", lacking.len());
+        lacking.iter().for_each(|line| println!("  {line}"));
+    }
+    conclusion.exit_code()
+}

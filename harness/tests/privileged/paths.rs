@@ -1,0 +1,84 @@
+//! Where packets come from and go to, and what labs share: nothing.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+
+use harness::dataplane::{KubeProxy, Mode, Node};
+use harness::scale::{Protocol, ServiceSet, addresses};
+use harness::world::World;
+use ipnet::Ipv4Net;
+use netns_setup::{Identity, Route};
+use workloads::probe::Probe;
+use workloads::recorder::Times;
+use workloads::sources::Sources;
+
+use crate::worlds::{cold, empty, scale};
+
+/// Outside the cluster (TEST-NET-1).
+const STRANGERS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24);
+/// The link by which probes enter the node.
+const INGRESS: &str = "probe-in";
+
+/// A probe whose packets come from elsewhere than the pods.
+fn probe_from(world: &World, prefix: Ipv4Net) -> Probe {
+    let fd = |tun: &netns_setup::Tun| tun.as_fd().try_clone_to_owned().unwrap();
+    let sources = Sources::new(prefix.addr(), prefix.prefix_len(), 1024..=65535, 1).unwrap();
+    Probe::new(fd(world.lab.ingress()), fd(world.lab.egress()), sources).unwrap()
+}
+
+pub fn masquerade(mode: Mode) {
+    for version in crate::VERSIONS {
+        let mut world = cold(mode, version, &ServiceSet::synthetic(scale(4, 1), 1));
+        world.lab.node.links(|links| links.add_route(&Route::device(STRANGERS, INGRESS))).unwrap();
+        let mut strangers = probe_from(&world, STRANGERS);
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            let index = world.set.services().iter().position(|service| service.protocol == protocol).unwrap();
+            let aim = world.aim(index);
+            // Pods keep their address: the world's own probe takes a rewritten one for a fault.
+            world.verify_service(index, 20).unwrap();
+
+            let target = aim.target().unwrap().masqueraded_as(addresses::NODE);
+            let sent = strangers.first_packets(&[target], &[0; 20], &mut Times::new(), None).unwrap();
+            sent.all_verified().unwrap();
+            // The answer is translated back, to the Service's address and the stranger's.
+            let flows = strangers.established_packets(&[target], &[0; 5], 3, &mut Times::new()).unwrap();
+            flows.all_verified().unwrap();
+            assert_eq!((sent.verified, flows.timed), (20, 15));
+
+            // An endpoint that asks its own Service would get an answer from itself without a detour.
+            let mut endpoint = probe_from(&world, Ipv4Net::from(*aim.answers[0].ip()));
+            let sent = endpoint.first_packets(&[target], &[0; 5], &mut Times::new(), None).unwrap();
+            sent.all_verified().unwrap();
+            // Another endpoint is a pod like any other.
+            let neighbour = world.aim((index + 2) % world.set.len()).answers[0];
+            let mut other = probe_from(&world, Ipv4Net::from(*neighbour.ip()));
+            let plain = aim.target().unwrap();
+            other.first_packets(&[plain], &[0; 5], &mut Times::new(), None).unwrap().all_verified().unwrap();
+        }
+    }
+}
+
+pub fn two_labs(mode: Mode) {
+    let mut one = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
+    let mut two = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(5, 3), 1));
+    // The same cluster IPs lead to different endpoints; the second lab has left the first as it was.
+    for world in [&mut one, &mut two] {
+        world.verify_counts().unwrap();
+        world.verify_traffic().unwrap();
+    }
+    drop(one);
+    two.verify_counts().unwrap();
+    two.verify_traffic().unwrap();
+}
+
+pub fn isolated() {
+    let worlds = [(); 2].map(|()| empty(Mode::Direct, Node::lab(KubeProxy::Current)));
+    let mut all = vec![Identity::of_process().unwrap()];
+    for world in &worlds {
+        let lab = &world.lab;
+        all.extend([&lab.client, &lab.node, &lab.server].map(netns_setup::Namespace::identity));
+    }
+    let distinct = |of: fn(&Identity) -> u64| all.iter().map(of).collect::<BTreeSet<_>>().len();
+    assert_eq!([distinct(|id| id.net), distinct(|id| id.mnt), distinct(|id| id.run_device)], [7; 3]);
+}

@@ -1,0 +1,168 @@
+//! Whole runs of the binary.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+use harness::cells::{self, Cell, Workload};
+use harness::dataplane::Mode;
+use harness::run::unable_modes;
+use harness::sweep::Sweep;
+use netns_setup::{Fingerprint, find_program};
+use results::record::{Record, Status};
+
+use crate::children::{Place, SVCBENCH};
+
+/// Seconds, not minutes: one control and two modes that share no tool.
+const TINY: &str = r#"
+question = "Does this test pass?"
+seed = 1
+kube_proxy = "current"
+modes = ["direct", "iptables-legacy", "nftables"]
+services = [10]
+endpoints = 2
+
+[lookup]
+blocks = 1
+positions = ["first", "last"]
+probes = 50
+
+[sync]
+operations = ["cold", "noop"]
+blocks = 1
+budget_seconds = 1
+"#;
+
+#[track_caller]
+fn exits(output: &Output, code: i32) {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn by_mode(records: &[Record]) -> BTreeMap<&str, Vec<&Record>> {
+    let mut modes: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
+    records.iter().for_each(|record| modes.entry(&record.mode).or_default().push(record));
+    modes
+}
+
+pub fn smoke() {
+    let place = Place::new();
+    let before = Fingerprint::take();
+    let output = place.run("smoke", &[]);
+    exits(&output, 0);
+    assert_eq!(before.changes(&Fingerprint::take()), Vec::<String>::new());
+    assert_eq!(crate::children::entries(place.path()), [place.out()], "nothing beside the folder");
+
+    let files = place.files();
+    for wanted in
+        ["records.csv", "histograms.hlog", "environment.json", "sweep.toml", "report.html", "summary.md"]
+    {
+        assert!(files.get(wanted).is_some_and(|content| !content.is_empty()), "{wanted}: {:?}", files.keys());
+    }
+    assert!(files.keys().filter(|file| file.ends_with(".svg")).count() >= 3, "{:?}", files.keys());
+    assert!(files.keys().all(|file| !file.ends_with(".tmp")), "{:?}", files.keys());
+    let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert_eq!(
+        told,
+        place.out().join("report.html").to_string_lossy(),
+        "standard output says where the report is"
+    );
+
+    every_able_mode_is_measured(&place.records());
+
+    let again = Command::new(SVCBENCH).arg("report").arg(place.out()).output().unwrap();
+    exits(&again, 0);
+    assert!(place.files() == files, "the report of the same rows is the same, byte for byte");
+}
+
+fn every_able_mode_is_measured(records: &[Record]) {
+    let sweep = Sweep::load("smoke").unwrap().0;
+    let unable = unable_modes(&sweep.modes);
+    let modes = by_mode(records);
+    for mode in Mode::ALL {
+        let rows = &modes[mode.name()];
+        if let Some(reason) = unable.get(&mode) {
+            assert!(rows.iter().all(|row| row.status == Status::Skipped && row.note == *reason), "{rows:?}");
+            continue;
+        }
+        let bad: Vec<_> = rows.iter().filter(|row| row.status != Status::Ok).collect();
+        assert!(bad.is_empty(), "{bad:?}");
+        let measured: BTreeSet<_> = rows.iter().map(|row| row.workload.as_str()).collect();
+        let wanted = if mode.is_control() { 2 } else { 9 };
+        assert_eq!(measured.len(), wanted, "{mode}: {measured:?}");
+    }
+    if let Some(reason) = unable.get(&Mode::Ipvs) {
+        assert!(reason.contains("ip_vs") || reason.contains("does not program IPVS"), "{reason}");
+    }
+    // Every cell has rows, but for what later blocks may leave out: modes that cannot run, syncs beyond the budget.
+    let done: BTreeSet<u32> = records.iter().map(|record| record.order).collect();
+    let may_lack = |cell: &Cell| unable.contains_key(&cell.mode) || cell.workload == Workload::Sync;
+    let cells = cells::order(&sweep);
+    let missing =
+        cells.iter().find(|cell| !done.contains(&cell.order) && (cell.block == 1 || !may_lack(cell)));
+    assert_eq!(missing, None);
+}
+
+pub fn failing_program() {
+    let place = Place::new();
+    let shims = tempfile::tempdir().unwrap();
+    let shim = shims.path().join("iptables-legacy-restore");
+    fs::write(&shim, "#!/bin/sh\necho out of luck >&2\nexit 3\n").unwrap();
+    fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut path = shims.path().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+
+    let output = place.command(&[], TINY, &[]).env("PATH", path).output().unwrap();
+    exits(&output, 1);
+    let records = place.records();
+    for (mode, rows) in by_mode(&records) {
+        let wanted = if mode == "iptables-legacy" { Status::Failed } else { Status::Ok };
+        assert!(rows.iter().all(|row| row.status == wanted), "{mode}: {rows:?}");
+        for row in rows.iter().filter(|row| row.status == Status::Failed) {
+            assert!(
+                row.note.contains("`iptables-restore ") && row.note.contains("exit status: 3"),
+                "{}",
+                row.note
+            );
+            assert!(row.note.contains("out of luck"), "{}", row.note);
+        }
+    }
+    let workloads: BTreeSet<_> =
+        records.iter().filter(|row| row.status == Status::Failed).map(|row| row.workload.as_str()).collect();
+    assert_eq!(workloads, ["full_sync_cold", "packet_probe"].into(), "lookups and syncs alike");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("out of luck"), "it is said at once");
+    assert!(place.files().contains_key("report.html"));
+}
+
+pub fn missing_program() {
+    let place = Place::new();
+    let nft = find_program("nft").unwrap().canonicalize().unwrap();
+    // A program is looked for in /usr/sbin too, whatever PATH says: so it is hidden, in a mount namespace.
+    let hide = format!("mount --bind /dev/null {} && exec \"$@\"", nft.display());
+    let output = place.command(&["unshare", "-m", "sh", "-c", &hide, "sh"], TINY, &[]).output().unwrap();
+    exits(&output, 0);
+    for (mode, rows) in by_mode(&place.records()) {
+        let wanted = if mode == "nftables" { Status::Skipped } else { Status::Ok };
+        assert!(rows.iter().all(|row| row.status == wanted), "{mode}: {rows:?}");
+        let tells_how = |row: &&Record| row.note.contains("apt install nftables");
+        assert!(mode != "nftables" || rows.iter().all(tells_how), "{rows:?}");
+    }
+}
+
+pub fn read_only_host() {
+    let place = Place::new();
+    fs::create_dir(place.out()).unwrap();
+    // Everything that could be written to is read-only, but for the output folder.
+    let script = format!(
+        "mount --bind {0} {0} && for at in / /tmp /var /home /root; do \
+         if mountpoint -q $at; then mount -o remount,bind,ro $at || exit 9; fi; done; \
+         if touch /tmp/x 2>/dev/null; then exit 8; fi; exec \"$@\"",
+        place.out().display()
+    );
+    let output = place.command(&["unshare", "-m", "sh", "-c", &script, "sh"], TINY, &[]).output().unwrap();
+    exits(&output, 0);
+    assert!(place.records().iter().all(|row| row.status == Status::Ok));
+    assert!(place.files().contains_key("report.html"));
+}

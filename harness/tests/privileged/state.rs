@@ -1,0 +1,60 @@
+//! What the kernel holds is what the real kube-proxy put into one, and the same however it came there.
+
+use std::path::Path;
+
+use harness::cluster;
+use harness::dataplane::{KubeProxy, Mode, Node, Sync};
+use harness::scale::ServiceSet;
+use harness::world::World;
+
+use crate::worlds::{cold, empty, held, ordered_iptables, ordered_nft, scale, sync};
+
+/// After a first full sync of the golden cluster and, over it, after that of a restarted kube-proxy.
+fn golden(mode: Mode) -> [String; 2] {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/example.json");
+    let set = cluster::read(&path, "node1").unwrap();
+    let node = Node {
+        address: "10.10.0.1".parse().unwrap(),
+        cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
+        kube_proxy: KubeProxy::V1_30,
+    };
+    let mut world: World = empty(mode, node);
+    [(); 2].map(|()| {
+        sync(&mut world, &set, Sync::Full);
+        held(&world)
+    })
+}
+
+pub fn golden_iptables() {
+    let real = ordered_iptables(include_str!("../golden/iptables-save.txt"));
+    for mode in [Mode::IptablesLegacy, Mode::IptablesNft] {
+        let [first, restarted] = golden(mode);
+        pretty(&first, &real, &format!("{mode}, first sync"));
+        pretty(&restarted, &real, &format!("{mode}, restart"));
+    }
+}
+
+pub fn golden_nftables() {
+    let real = ordered_nft(include_str!("../golden/nft-list-ruleset.txt"));
+    let [first, restarted] = golden(Mode::Nftables);
+    pretty(&first, &real, "first sync");
+    pretty(&restarted, &real, "restart");
+}
+
+pub fn loaded(mode: Mode, version: KubeProxy) {
+    // More than one piece: iptables-nft is loaded 50 at a time.
+    let set = ServiceSet::synthetic(scale(70, 3), 1);
+    let mut loaded = empty(mode, Node::lab(version));
+    loaded.load(&set, None).unwrap();
+    loaded.verify_counts().unwrap();
+    pretty(&held(&loaded), &held(&cold(mode, version, &set)), "loaded, then synced");
+}
+
+/// Compares long texts and shows the first lines that differ.
+#[track_caller]
+pub fn pretty(found: &str, wanted: &str, what: &str) {
+    let differ = found.lines().zip(wanted.lines()).find(|(found, wanted)| found != wanted);
+    assert_eq!(differ, None, "{what}");
+    assert_eq!(found.lines().count(), wanted.lines().count(), "{what}: lines");
+    assert!(!found.is_empty(), "{what}");
+}

@@ -1,0 +1,117 @@
+//! Worlds, what their kernels hold, and waiting.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::dataplane::{KubeProxy, Mode, Node, Program, Sync};
+use harness::scale::{Scale, ServiceSet};
+use harness::stop::Stop;
+use harness::world::World;
+use netns_setup::Namespace;
+
+/// Far longer than anything waited for should take, on a busy machine too.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn scale(services: u32, endpoints: u32) -> Scale {
+    Scale { services, endpoints }
+}
+
+pub fn empty(mode: Mode, node: Node) -> World {
+    World::build(mode, scale(1, 1), node, 1, &Stop::new()).unwrap()
+}
+
+/// A lab in which kube-proxy has just synced these Services.
+pub fn cold(mode: Mode, version: KubeProxy, set: &ServiceSet) -> World {
+    let mut world = empty(mode, Node::lab(version));
+    sync(&mut world, set, Sync::Full);
+    world
+}
+
+/// Plans, carries out, and counts.
+pub fn sync(world: &mut World, to: &ServiceSet, kind: Sync) {
+    let plan = world.dataplane.plan(&world.set, to, kind);
+    world.carry_out(&plan, to, None).unwrap();
+    world.verify_counts().unwrap();
+}
+
+/// Standard output of a program in a namespace.
+pub fn output(namespace: &Namespace, command: &mut Command) -> String {
+    let child = namespace.spawn(command.stdin(Stdio::null()).stdout(Stdio::piped())).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What the kernel holds, listed by the mode's own tool and brought into an order.
+pub fn held(world: &World) -> String {
+    let tools = world.runner.tools();
+    match world.mode() {
+        Mode::IptablesLegacy | Mode::IptablesNft => {
+            let mut save = Command::new(tools.path(Program::IptablesSave).unwrap());
+            ordered_iptables(&output(&world.lab.node, &mut save))
+        }
+        _ => {
+            let mut list = Command::new(tools.path(Program::Nft).unwrap());
+            ordered_nft(&output(&world.lab.node, list.args(["list", "ruleset"])))
+        }
+    }
+}
+
+/// Tables and chains sorted; rules of a chain in their order; no times, counters or policies. Built-in chains
+/// without rules are left out: iptables-nft makes them when they are first used.
+pub fn ordered_iptables(save: &str) -> String {
+    let mut table = "";
+    let mut chains: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for line in save.lines() {
+        if let Some(name) = line.strip_prefix('*') {
+            table = name;
+        } else if let Some((name, policy)) = line.strip_prefix(':').and_then(|rest| rest.split_once(' ')) {
+            if policy.starts_with('-') {
+                chains.entry((table, name)).or_default();
+            }
+        } else if let Some((name, rule)) = line.strip_prefix("-A ").and_then(|rest| rest.split_once(' ')) {
+            chains.entry((table, name)).or_default().push(rule);
+        } else {
+            assert!(line.starts_with('#') || line == "COMMIT", "{line}");
+        }
+    }
+    let text = |((table, chain), rules): (&(&str, &str), &Vec<&str>)| {
+        rules.iter().fold(format!("{table} {chain}\n"), |text, rule| format!("{text}  {rule}\n"))
+    };
+    chains.iter().map(text).collect()
+}
+
+/// Chains, sets and maps of IPv4 sorted, elements sorted (they come in the order of a hash with a random seed),
+/// rules of a chain in their order.
+pub fn ordered_nft(ruleset: &str) -> String {
+    let tables = ruleset.split_inclusive("\n}\n").filter(|table| table.starts_with("table ip "));
+    let mut blocks = Vec::new();
+    for table in tables {
+        let (name, body) = table.split_once('\n').unwrap();
+        for block in body.split("\n\t}\n") {
+            let (rules, elements) = match block.split_once("elements = {") {
+                Some((head, elements)) => (head, elements.split(" }").next().unwrap()),
+                None => (block, ""),
+            };
+            let mut elements: Vec<&str> = elements.split(',').map(str::trim).collect();
+            elements.sort_unstable();
+            blocks.push(format!(
+                "{name}\n{}\n{}\n",
+                rules.trim_matches('\n').trim_end(),
+                elements.join("\n")
+            ));
+        }
+    }
+    blocks.sort_unstable();
+    blocks.concat()
+}
