@@ -1,5 +1,7 @@
 //! The command line, as people and scripts see it. Needs no privilege.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -285,7 +287,8 @@ fn read_and_plan(bytes: &[u8]) -> Result<(), String> {
             let text = std::str::from_utf8(input).map_err(|error| error.to_string())?;
             let whole = |line: &str| {
                 let starts = ["*", ":", "-A ", "-X ", "COMMIT", "add ", "flush ", "delete "];
-                starts.iter().any(|start| line.starts_with(start)) && line.matches('"').count() % 2 == 0
+                starts.iter().any(|start| line.starts_with(start))
+                    && line.matches('"').count().is_multiple_of(2)
             };
             if let Some(line) = text.lines().find(|line| !whole(line)) {
                 return Err(format!("{mode}: {line}"));

@@ -1,5 +1,7 @@
 //! The plans for the Services of `tests/golden/example.json` are what the real kube-proxy 1.30.5 sent.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use harness::cluster;

@@ -1,5 +1,7 @@
 //! Plans are deterministic, and what they send for one change is what kube-proxy sends.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod paper;
 
 use harness::dataplane::{Dataplane, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Sync, planner};

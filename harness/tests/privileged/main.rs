@@ -1,7 +1,7 @@
 //! Tests in real kernels. Each is shown as ignored, with the reason, where this machine lacks something; with
 //! `SVCBENCH_REQUIRE_PRIVILEGE=1` that is a failure.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod children;
 mod lock;
