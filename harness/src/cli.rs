@@ -54,19 +54,28 @@ pub enum Command {
 pub struct NodeArgs {
     /// Name of the node that kube-proxy would run on: its endpoints are local
     #[arg(
-        long, value_name = "NAME", requires = "from", conflicts_with = "services",
+        long,
+        value_name = "NAME",
+        requires = "from",
+        conflicts_with = "services",
         help_heading = "Services of a cluster"
     )]
     pub node: Option<String>,
     /// Address of that node: where node ports are served
     #[arg(
-        long, value_name = "IP", requires = "from", conflicts_with = "services",
+        long,
+        value_name = "IP",
+        requires = "from",
+        conflicts_with = "services",
         help_heading = "Services of a cluster"
     )]
     pub node_ip: Option<std::net::Ipv4Addr>,
     /// All pods; traffic to cluster IPs from elsewhere is masqueraded
     #[arg(
-        long, value_name = "CIDR", requires = "from", conflicts_with = "services",
+        long,
+        value_name = "CIDR",
+        requires = "from",
+        conflicts_with = "services",
         help_heading = "Services of a cluster"
     )]
     pub cluster_cidr: Option<ipnet::Ipv4Net>,

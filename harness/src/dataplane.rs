@@ -77,9 +77,7 @@ impl Mode {
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => &[Need::Conntrack, Need::Nft],
             Mode::IptablesLegacy => &[Need::Conntrack, Need::IptablesLegacy],
             Mode::IptablesNft => &[Need::Conntrack, Need::IptablesNft],
-            Mode::Ipvs => {
-                &[Need::Conntrack, Need::IpVs, Need::Dummy, Need::IpSet, Need::IptablesLegacy]
-            }
+            Mode::Ipvs => &[Need::Conntrack, Need::IpVs, Need::Dummy, Need::IpSet, Need::IptablesLegacy],
         }
     }
 }
@@ -91,9 +89,7 @@ impl fmt::Display for Mode {
 }
 
 /// The kube-proxy whose output a plan reproduces.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum KubeProxy {
     /// 1.30: checked line by line against rulesets that the real 1.30.5 installed. In nftables mode it
     /// rewrites the whole table at every sync.
@@ -247,7 +243,9 @@ impl Step {
         let mut line = self.program.name().to_owned();
         for arg in &self.args {
             line.push(' ');
-            if arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "\"'\\$`;&|<>(){}*?!#".contains(c)) {
+            if arg.is_empty()
+                || arg.contains(|c: char| c.is_whitespace() || "\"'\\$`;&|<>(){}*?!#".contains(c))
+            {
                 line.push_str(&format!("'{}'", arg.replace('\'', r"'\''")));
             } else {
                 line.push_str(arg);

@@ -1,6 +1,10 @@
 //! A run of some 100,000 rows, from file to report: `cargo bench -p results`.
 
-#![allow(clippy::expect_used, missing_docs, reason = "a benchmark may stop; criterion writes undocumented items")]
+#![allow(
+    clippy::expect_used,
+    missing_docs,
+    reason = "a benchmark may stop; criterion writes undocumented items"
+)]
 
 #[path = "../tests/fixtures/mod.rs"]
 mod fixtures;
@@ -22,7 +26,9 @@ fn large(criterion: &mut Criterion) {
     }
     let mut group = criterion.benchmark_group("large");
     group.throughput(Throughput::Elements(rows.len() as u64)).sample_size(10);
-    group.bench_function("read", |bencher| bencher.iter(|| read_records(&path).expect("the rows just written")));
+    group.bench_function("read", |bencher| {
+        bencher.iter(|| read_records(&path).expect("the rows just written"))
+    });
     let environment = fixtures::environment();
     group.bench_function("report", |bencher| {
         bencher.iter(|| render(&rows, &environment, None).expect("a report"));

@@ -105,7 +105,16 @@ impl Dataplane for Iptables {
         let chain = chains_of(service).into_iter().find(|chain| chain.starts_with("KUBE-SVC-"))?;
         let mut args = WAIT.to_vec();
         args.extend(["-A", "KUBE-SERVICES", "-t", "nat"]);
-        args.extend(["-m", "comment", "--comment", "svcbench: one rule more", "-m", protocol, "-p", protocol]);
+        args.extend([
+            "-m",
+            "comment",
+            "--comment",
+            "svcbench: one rule more",
+            "-m",
+            protocol,
+            "-p",
+            protocol,
+        ]);
         args.extend(["-d", &ip, "--dport", &port, "-j", &chain]);
         let delete: Vec<&str> = args.iter().map(|&arg| if arg == "-A" { "-D" } else { arg }).collect();
         Some(Plan {
@@ -416,7 +425,17 @@ impl Rules<'_> {
         put_display_name(&mut self.name, service);
         self.matches.clear();
         let cluster = AddressText::new(service.cluster);
-        put!(self.matches, " -m ", protocol, " -p ", protocol, " -d ", cluster.ip(), " --dport ", cluster.port());
+        put!(
+            self.matches,
+            " -m ",
+            protocol,
+            " -p ",
+            protocol,
+            " -d ",
+            cluster.ip(),
+            " --dport ",
+            cluster.port()
+        );
 
         let (out, display) = (&mut *self.out, &self.name);
         put!(out, "-A KUBE-SERVICES -m comment --comment \"", display, " cluster IP\"", self.matches);
@@ -428,7 +447,15 @@ impl Rules<'_> {
         let Some(endpoint_names) = endpoint_names else { return };
 
         if let Some(not_from_pods) = &self.not_from_pods {
-            put!(out, "-A KUBE-SVC-", name, " -m comment --comment \"", display, " cluster IP\"", self.matches);
+            put!(
+                out,
+                "-A KUBE-SVC-",
+                name,
+                " -m comment --comment \"",
+                display,
+                " cluster IP\"",
+                self.matches
+            );
             put!(out, not_from_pods);
         }
         if service.node_port.is_some() {
@@ -472,7 +499,16 @@ impl Rules<'_> {
             if self.comments {
                 put!(out, " -m comment --comment ", display);
             }
-            put!(out, " -m ", protocol, " -p ", protocol, " -j DNAT --to-destination ", address.whole(), "\n");
+            put!(
+                out,
+                " -m ",
+                protocol,
+                " -p ",
+                protocol,
+                " -j DNAT --to-destination ",
+                address.whole(),
+                "\n"
+            );
         }
     }
 }

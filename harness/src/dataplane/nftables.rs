@@ -86,7 +86,8 @@ impl Dataplane for Nftables {
             }
             out
         });
-        let steps = std::iter::once(first).chain(chunks).map(|input| transaction(Phase::Restore, input)).collect();
+        let steps =
+            std::iter::once(first).chain(chunks).map(|input| transaction(Phase::Restore, input)).collect();
         Plan { steps, cleanup: Vec::new(), expect: self.counts(to) }
     }
 
@@ -271,11 +272,26 @@ impl Nftables {
 
     /// One Service: its chains, its elements, its rules. `written` tells which endpoint chains are left
     /// as they are.
-    fn service(&self, service: &Service, elements: Vec<Element>, written: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
+    fn service(
+        &self,
+        service: &Service,
+        elements: Vec<Element>,
+        written: &dyn Fn(&[u8]) -> bool,
+        out: &mut Vec<u8>,
+    ) {
         let has_endpoints = !service.endpoints().is_empty();
         let (base, endpoints) = (base_name(service), endpoint_names(service));
         let fresh = |out: &mut Vec<u8>, prefix: &str, name: &[u8]| {
-            put!(out, "add chain ip kube-proxy ", prefix, name, "\nflush chain ip kube-proxy ", prefix, name, "\n");
+            put!(
+                out,
+                "add chain ip kube-proxy ",
+                prefix,
+                name,
+                "\nflush chain ip kube-proxy ",
+                prefix,
+                name,
+                "\n"
+            );
         };
         for name in endpoints.iter().filter(|name| !written(name)) {
             fresh(out, "endpoint-", name);
@@ -294,7 +310,8 @@ impl Nftables {
         }
         self.dispatch(service, &base, &endpoints, out);
         let protocol = service.protocol.name();
-        for (endpoint, name) in service.endpoints().iter().zip(&endpoints).filter(|(_, name)| !written(name)) {
+        for (endpoint, name) in service.endpoints().iter().zip(&endpoints).filter(|(_, name)| !written(name))
+        {
             let address = AddressText::new(endpoint.address);
             put!(out, "add rule ip kube-proxy endpoint-", name, " ip saddr ", address.ip());
             put!(out, " jump mark-for-masquerade\nadd rule ip kube-proxy endpoint-", name);

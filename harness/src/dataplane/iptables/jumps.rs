@@ -37,7 +37,13 @@ const fn jump(
 /// In order of creation, as observed on 1.30.5. Each is prepended, so a listing shows the reverse.
 const JUMPS: [Jump; 14] = [
     jump("filter", "INPUT", "KUBE-EXTERNAL-SERVICES", true, "kubernetes externally-visible service portals"),
-    jump("filter", "FORWARD", "KUBE-EXTERNAL-SERVICES", true, "kubernetes externally-visible service portals"),
+    jump(
+        "filter",
+        "FORWARD",
+        "KUBE-EXTERNAL-SERVICES",
+        true,
+        "kubernetes externally-visible service portals",
+    ),
     jump("filter", "INPUT", "KUBE-NODEPORTS", false, "kubernetes health check service ports"),
     jump("filter", "FORWARD", "KUBE-SERVICES", true, "kubernetes service portals"),
     jump("filter", "OUTPUT", "KUBE-SERVICES", true, "kubernetes service portals"),

@@ -61,19 +61,23 @@ impl Element {
 pub fn elements_of(service: &Service) -> Vec<Element> {
     let protocol = service.protocol.name();
     let address = format!("{} . {protocol} . {}", service.cluster.ip(), service.cluster.port());
-    let element = |container, key: String, value: String, comment: String| Element { container, key, value, comment };
+    let element =
+        |container, key: String, value: String, comment: String| Element { container, key, value, comment };
     let plain = |container, key, value| element(container, key, value, String::new());
     let mut elements = vec![plain("cluster-ips", service.cluster.ip().to_string(), String::new())];
     let node_port = service.node_port.map(|port| format!("{protocol} . {port}"));
     if service.endpoints().is_empty() {
         let reject = || "goto reject-chain".to_owned();
         elements.push(element("no-endpoint-services", address, reject(), service.display_name()));
-        elements.extend(node_port.map(|key| element("no-endpoint-nodeports", key, reject(), service.display_name())));
+        elements.extend(
+            node_port.map(|key| element("no-endpoint-nodeports", key, reject(), service.display_name())),
+        );
     } else {
         let base = base_name(service);
         let base = String::from_utf8_lossy(&base);
         elements.push(plain("service-ips", address, format!("goto service-{base}")));
-        elements.extend(node_port.map(|key| plain("service-nodeports", key, format!("goto external-{base}"))));
+        elements
+            .extend(node_port.map(|key| plain("service-nodeports", key, format!("goto external-{base}"))));
     }
     elements
 }
@@ -86,7 +90,8 @@ pub fn delete_leftovers(from: &ServiceSet, to: &ServiceSet, diff: &Diff, out: &m
     let addresses: HashSet<Ipv4Addr> = touched.iter().map(|service| *service.cluster.ip()).collect();
     let ports: HashSet<u16> = touched.iter().filter_map(|service| service.node_port).collect();
     let heirs = to.services().iter().filter(|service| {
-        addresses.contains(service.cluster.ip()) || service.node_port.is_some_and(|port| ports.contains(&port))
+        addresses.contains(service.cluster.ip())
+            || service.node_port.is_some_and(|port| ports.contains(&port))
     });
     let kept: HashSet<(&str, String)> =
         heirs.flat_map(|service| elements_of(service)).map(|element| element.slot()).collect();
