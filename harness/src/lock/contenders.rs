@@ -42,7 +42,7 @@ impl Contenders {
         for index in 0..count {
             let chain = chain(index);
             let finished = namespace.run(|| iptables(runner, &["-t", "nat", "-N", &chain]))?;
-            if !finished.code.is_some_and(|code| code <= 1) {
+            if finished.code.is_none_or(|code| code > 1) {
                 return Err(ApplyError::Unexpected {
                     command: format!("iptables -w 5 -t nat -N {chain}"),
                     how: format!("{:?}", finished.code),
