@@ -40,10 +40,17 @@ fn exits(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 
-fn by_mode(records: &[Record]) -> BTreeMap<&str, Vec<&Record>> {
+/// A list for every mode of the sweep, and none else.
+fn by_mode<'a>(records: &'a [Record], sweep: &Sweep) -> BTreeMap<&'a str, Vec<&'a Record>> {
     let mut modes: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
     records.iter().for_each(|record| modes.entry(&record.mode).or_default().push(record));
+    let wanted: BTreeSet<_> = sweep.modes.iter().map(|mode| mode.name()).collect();
+    assert_eq!(modes.keys().copied().collect::<BTreeSet<_>>(), wanted, "modes that have rows");
     modes
+}
+
+fn tiny() -> Sweep {
+    Sweep::parse("tiny", TINY).unwrap()
 }
 
 pub fn smoke() {
@@ -79,7 +86,7 @@ pub fn smoke() {
 fn every_able_mode_is_measured(records: &[Record]) {
     let sweep = Sweep::load("smoke").unwrap().0;
     let unable = unable_modes(&sweep.modes);
-    let modes = by_mode(records);
+    let modes = by_mode(records, &sweep);
     for mode in Mode::ALL {
         let rows = &modes[mode.name()];
         if let Some(reason) = unable.get(&mode) {
@@ -117,7 +124,7 @@ pub fn failing_program() {
     let output = place.command(&[], TINY, &[]).env("PATH", path).output().unwrap();
     exits(&output, 1);
     let records = place.records();
-    for (mode, rows) in by_mode(&records) {
+    for (mode, rows) in by_mode(&records, &tiny()) {
         let wanted = if mode == "iptables-legacy" { Status::Failed } else { Status::Ok };
         assert!(rows.iter().all(|row| row.status == wanted), "{mode}: {rows:?}");
         for row in rows.iter().filter(|row| row.status == Status::Failed) {
@@ -143,7 +150,7 @@ pub fn missing_program() {
     let hide = format!("mount --bind /dev/null {} && exec \"$@\"", nft.display());
     let output = place.command(&["unshare", "-m", "sh", "-c", &hide, "sh"], TINY, &[]).output().unwrap();
     exits(&output, 0);
-    for (mode, rows) in by_mode(&place.records()) {
+    for (mode, rows) in by_mode(&place.records(), &tiny()) {
         let wanted = if mode == "nftables" { Status::Skipped } else { Status::Ok };
         assert!(rows.iter().all(|row| row.status == wanted), "{mode}: {rows:?}");
         let tells_how = |row: &&Record| row.note.contains("apt install nftables");
