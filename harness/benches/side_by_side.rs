@@ -93,7 +93,8 @@ fn applying(services: u32, pairs: usize) -> anyhow::Result<()> {
         timed(|| world.lab.node.run(|| feed(&program, &step.args, file.path())))
     };
     // Once each beforehand: the file and the programs are then in memory.
-    (runner()?, by_hand()?);
+    runner()?;
+    by_hand()?;
     let mut both = Pairs::default();
     for pair in 0..pairs {
         let (ours, theirs) = in_turns(pair, runner, by_hand)?;
@@ -175,7 +176,9 @@ fn versus_wrk(
     ours: impl Fn() -> anyhow::Result<f64>,
     wrk: impl Fn() -> anyhow::Result<f64>,
 ) -> anyhow::Result<()> {
-    (ours()?, wrk()?);
+    // Once each beforehand, to warm up.
+    ours()?;
+    wrk()?;
     let mut pairs = Pairs::default();
     for pair in 0..ROUNDS {
         let (ours, theirs) = in_turns(pair, &ours, &wrk)?;
@@ -282,7 +285,7 @@ fn in_turns<T>(
     ours: impl Fn() -> anyhow::Result<T>,
     theirs: impl Fn() -> anyhow::Result<T>,
 ) -> anyhow::Result<(T, T)> {
-    if pair % 2 == 0 {
+    if pair.is_multiple_of(2) {
         Ok((ours()?, theirs()?))
     } else {
         let theirs = theirs()?;
