@@ -56,7 +56,8 @@ fn tiny() -> Sweep {
 pub fn smoke() {
     let place = Place::new();
     let before = Fingerprint::take();
-    let output = place.run("smoke", &[]);
+    // On a busy machine, such as one that runs tests, a cell may be predicted to take too long.
+    let output = place.run("smoke", &["--no-limit"]);
     exits(&output, 0);
     assert_eq!(before.changes(&Fingerprint::take()), Vec::<String>::new());
     assert_eq!(crate::children::entries(place.path()), [place.out()], "nothing beside the folder");
@@ -93,8 +94,8 @@ fn every_able_mode_is_measured(records: &[Record]) {
             assert!(rows.iter().all(|row| row.status == Status::Skipped && row.note == *reason), "{rows:?}");
             continue;
         }
-        let bad: Vec<_> = rows.iter().filter(|row| row.status != Status::Ok).collect();
-        assert!(bad.is_empty(), "{bad:?}");
+        let bad = rows.iter().find(|row| row.status != Status::Ok);
+        assert_eq!(bad.map(|row| (row.order, &row.workload, row.status, &row.note)), None, "{mode}");
         let measured: BTreeSet<_> = rows.iter().map(|row| row.workload.as_str()).collect();
         let wanted = if mode.is_control() { 2 } else { 9 };
         assert_eq!(measured.len(), wanted, "{mode}: {measured:?}");
