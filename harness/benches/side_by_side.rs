@@ -32,7 +32,7 @@ use workloads::tcp::{CrrLoad, Server, TcpCrr};
 const SEED: u64 = 20_260_101;
 const ENDPOINTS: u32 = 10;
 /// Services, and pairs at that scale.
-const APPLIED: [(u32, usize); 3] = [(100, 40), (1_000, 21), (5_000, 3)];
+const APPLIED: [(u32, usize); 3] = [(100, 40), (1_000, 21), (2_500, 9)];
 /// Pairs of a turn of `tcp_crr` and one of `wrk`.
 const ROUNDS: usize = 7;
 /// Transactions per turn: about half a second.
