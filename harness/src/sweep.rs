@@ -238,7 +238,7 @@ fn check_distinct<T: PartialEq + fmt::Debug>(list: &[T]) -> Result<(), String> {
         return Err("an empty list; leave the section out to measure nothing".into());
     }
     match list.iter().enumerate().find(|(index, item)| list[..*index].contains(item)) {
-        Some((_, item)) => Err(format!("{item:?} is there twice")),
+        Some((index, item)) => Err(format!("entry {} repeats an earlier one: {item:?}", index + 1)),
         None => Ok(()),
     }
 }
