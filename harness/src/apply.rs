@@ -47,6 +47,8 @@ pub enum ApplyError {
         expected: &'static str,
         /// What it printed on standard error.
         stderr: String,
+        /// Process number it ran under.
+        pid: u32,
     },
     /// The time allowed was over; the program was killed.
     #[error("`{command}` was killed when the limit of {limit:?} was over")]
@@ -193,6 +195,7 @@ impl Runner {
                 Expect::ZeroOrOne => "exit code 0 or 1",
             },
             stderr: last_lines(&finished.stderr),
+            pid: finished.pid,
         })
     }
 

@@ -20,7 +20,7 @@ const GAVE_UP: i32 = 4;
 pub struct Contention {
     /// Whole duration of each contender's `iptables -w 5`.
     pub contender_operations: Times,
-    /// Waits of contenders for the lock; empty where there is no lock.
+    /// Waits of contenders for the lock, those in vain included; empty where there is no lock.
     pub contender_waits: Times,
     /// Holds of contenders.
     pub contender_holds: Times,
@@ -77,8 +77,9 @@ pub fn measure(
             gave_up.insert(operation.pid);
         }
     }
-    for message in holder.gave_up {
+    for (pid, message) in holder.gave_up {
         found.timeouts += 1;
+        gave_up.insert(pid);
         *complaints.entry(format!("sync, exit code {GAVE_UP}: {message}")).or_default() += 1;
     }
     found.complaints = complaints
@@ -95,7 +96,9 @@ pub fn measure(
                 (&mut found.holder_waits, &mut found.holder_holds)
             };
             waits.record(acquisition.wait);
-            holds.record(acquisition.hold);
+            if let Some(hold) = acquisition.hold {
+                holds.record(hold);
+            }
         }
     }
     // Contenders insert and delete; what the last of them left, and their chains, go with the lab.
@@ -104,7 +107,8 @@ pub fn measure(
 
 #[derive(Default)]
 struct Holder {
-    gave_up: Vec<String>,
+    /// Programs that gave up on the lock, and what they said.
+    gave_up: Vec<(u32, String)>,
 }
 
 /// Partial sync, full sync, partial sync, ...: each at least once, then until the time is over.
@@ -136,9 +140,9 @@ fn hold(
                 if full { &mut found.full_syncs } else { &mut found.partial_syncs }.push(took);
                 world.set = to;
             }
-            Err(ApplyError::Unexpected { code: Some(GAVE_UP), stderr, .. }) => {
+            Err(ApplyError::Unexpected { code: Some(GAVE_UP), stderr, pid, .. }) => {
                 // kube-proxy would try again, with a full sync, after syncPeriod (30 s).
-                holder.gave_up.push(stderr);
+                holder.gave_up.push((pid, stderr));
             }
             Err(ApplyError::OutOfTime { command, .. }) => {
                 let kind = if full { "full" } else { "partial" };

@@ -43,35 +43,38 @@ pub enum Kind {
     Close,
 }
 
-/// One acquisition of the lock, nanoseconds.
+/// One process's wait for the lock, and what came of it. Nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acquisition {
     /// The process.
     pub pid: u32,
-    /// How long it waited.
+    /// How long it waited; in vain, if there is no hold.
     pub wait: u64,
-    /// How long it held the lock.
-    pub hold: u64,
+    /// How long it held the lock; `None`: it gave up.
+    pub hold: Option<u64>,
 }
 
 /// Waits and holds from the events of one watch, in the order of release. `gave_up`: processes that
-/// ended without the lock.
+/// ended without the lock. Their waits count: without them, an overloaded lock would look quick.
 pub fn acquisitions(events: &[Event], gave_up: &HashSet<u32>) -> Vec<Acquisition> {
     let mut intervals = intervals(events);
-    // The last interval of a process that gave up ended in vain.
-    for pid in gave_up {
-        if let Some(last) = intervals.iter().rposition(|interval| interval.pid == *pid) {
-            intervals.remove(last);
-        }
-    }
     intervals.sort_by_key(|interval| interval.close);
+    // The last interval of a process that gave up ended in vain.
+    let vain: HashSet<usize> = gave_up
+        .iter()
+        .filter_map(|pid| intervals.iter().rposition(|interval| interval.pid == *pid))
+        .collect();
     let mut free_since = 0;
     intervals
         .into_iter()
-        .map(|Interval { pid, open, close }| {
+        .enumerate()
+        .map(|(index, Interval { pid, open, close })| {
+            if vain.contains(&index) {
+                return Acquisition { pid, wait: close - open, hold: None };
+            }
             let acquired = open.max(free_since);
             free_since = close;
-            Acquisition { pid, wait: acquired - open, hold: close - acquired }
+            Acquisition { pid, wait: acquired - open, hold: Some(close - acquired) }
         })
         .collect()
 }
@@ -127,16 +130,17 @@ mod tests {
         let expected = [(1, 0, 10), (3, 7, 4), (2, 12, 6), (1, 0, 1)].map(|(pid, wait, hold)| Acquisition {
             pid,
             wait,
-            hold,
+            hold: Some(hold),
         });
         assert_eq!(acquisitions(&events, &HashSet::new()), expected);
     }
 
     #[test]
-    fn who_gave_up_held_nothing() {
+    fn who_gave_up_waited_and_held_nothing() {
         use Kind::{Close, Open};
         let events = [event(0, 1, Open), event(1, 2, Open), event(6, 2, Close), event(9, 1, Close)];
-        let expected = [Acquisition { pid: 1, wait: 0, hold: 9 }];
+        let expected =
+            [Acquisition { pid: 2, wait: 5, hold: None }, Acquisition { pid: 1, wait: 0, hold: Some(9) }];
         assert_eq!(acquisitions(&events, &HashSet::from([2])), expected);
     }
 
@@ -161,7 +165,7 @@ mod tests {
                 now = acquired + hold;
                 events.push(event(open, pid, Kind::Open));
                 events.push(event(now, pid, Kind::Close));
-                truth.push(Acquisition { pid, wait: acquired - open, hold });
+                truth.push(Acquisition { pid, wait: acquired - open, hold: Some(hold) });
             }
             events.sort_by_key(|event| event.at);
             prop_assert_eq!(acquisitions(&events, &HashSet::new()), truth);

@@ -49,6 +49,7 @@ impl Contenders {
                     code: finished.code,
                     expected: "exit code 0 or 1",
                     stderr: finished.message,
+                    pid: finished.pid,
                 });
             }
         }
