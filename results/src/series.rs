@@ -268,7 +268,7 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
 fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     let name = workload::TCP_CRR;
     let response = Chosen::new(groups, name, metric::RESPONSE_TIME);
-    let mut time = response.panel(groups, "Response time from the intended start");
+    let mut time = response.panel(groups, "Response time, connect to close");
     time.lines = response.lines(bootstrap, p50, false);
     time.lines.extend(response.lines(bootstrap, p99, true));
     let rate = Chosen::new(groups, name, metric::TRANSACTIONS_PER_SECOND);
