@@ -197,7 +197,8 @@ fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
         (metric::RESPONSE_TIME, p50, " p50"),
         (metric::RESPONSE_TIME, p99, " p99"),
     ];
-    let remark = "Closed loop: each transaction starts when the one before has ended, so overload does not show.";
+    let remark =
+        "Closed loop: each transaction starts when the one before has ended, so overload does not show.";
     wide(groups, bootstrap, "New TCP connections", remark, &[workload::TCP_CRR], &metrics)
 }
 

@@ -21,10 +21,7 @@ pub fn run(cli: &Cli, args: &ReportArgs) -> anyhow::Result<Exit> {
     let report = results::report::write_report(&args.dir)?;
     if !cli.quiet {
         println!("{}", args.dir.join("report.html").display());
-        eprintln!(
-            "{} cells' rows measured, {} failed, {} skipped",
-            report.measured, report.failed, report.skipped
-        );
+        eprintln!("{} rows measured, {} failed, {} skipped", report.measured, report.failed, report.skipped);
     }
     Ok(Exit::Ok)
 }
