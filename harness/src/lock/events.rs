@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -25,10 +25,20 @@ pub struct WatchError {
     why: std::io::Error,
 }
 
-/// A running watch; [`Watch::stop`] ends it.
+/// A running watch; [`Watch::stop`] ends it and tells what it saw, dropping it only ends it.
 pub struct Watch {
-    stop: std::sync::Arc<EventFd>,
+    signal: StopSignal,
     reader: JoinHandle<Result<Vec<Event>, WatchError>>,
+}
+
+/// Stops the reading thread when dropped: left alone, it would keep the namespace alive.
+struct StopSignal(Arc<EventFd>);
+
+impl Drop for StopSignal {
+    fn drop(&mut self) {
+        // It fails only if the counter is full, and then the thread has been told already.
+        let _ = self.0.write(1);
+    }
 }
 
 impl Watch {
@@ -40,8 +50,8 @@ impl Watch {
         let failed = |what| move |why: std::io::Error| WatchError { what, why };
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|why| failed("eventfd")(why.into()))?;
-        let stop = std::sync::Arc::new(stop);
-        let seen = std::sync::Arc::clone(&stop);
+        let signal = StopSignal(Arc::new(stop));
+        let seen = Arc::clone(&signal.0);
         let (ready, is_ready) = mpsc::channel();
         let reader = namespace
             .thread("lock-watch", move || {
@@ -58,7 +68,7 @@ impl Watch {
             })
             .map_err(failed("thread"))?;
         match is_ready.recv() {
-            Ok(true) => Ok(Self { stop, reader }),
+            Ok(true) => Ok(Self { signal, reader }),
             _ => Err(match reader.join() {
                 Ok(Err(error)) => error,
                 _ => failed("thread")(std::io::Error::other("the watching thread died")),
@@ -71,7 +81,7 @@ impl Watch {
     /// # Errors
     /// [`WatchError`] if reading failed meanwhile.
     pub fn stop(self) -> Result<Vec<Event>, WatchError> {
-        self.stop.write(1).map_err(|why| WatchError { what: "eventfd", why: why.into() })?;
+        drop(self.signal);
         let died = |_| WatchError { what: "thread", why: std::io::Error::other("the watching thread died") };
         self.reader.join().map_err(died)?
     }

@@ -93,7 +93,7 @@ impl Rows {
         });
     }
 
-    /// Figures taken while the kernel was ill are no figures.
+    /// Figures taken while the kernel was ill, or held something other than the model, are no figures.
     pub fn invalidate(&mut self, reason: &str) {
         for record in &mut self.records {
             if record.status == Status::Ok {

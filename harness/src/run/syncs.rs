@@ -86,7 +86,11 @@ impl Run<'_> {
                 },
             }
         }
-        world.verify_counts()?;
+        if let Err(error) = world.verify_counts() {
+            // Times of syncs that left something other than the model are no figures.
+            rows.invalidate(&explain(&error));
+            return Ok(());
+        }
         self.predictor.note(Cost::SyncCell(cell.mode), services, begun.elapsed().as_secs_f64());
         self.labs.keep(cell.mode, cell.scale, world);
         Ok(())
