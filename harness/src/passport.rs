@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use results::environment::Environment;
+use results::record::Clock;
 
 use crate::dataplane::{Mode, Program};
 use crate::sweep::Sweep;
@@ -38,7 +39,11 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
             .and_then(|kb| kb.parse::<u64>().ok())
             .unwrap_or(0)
             * 1024,
-        virtualisation: virtualisation(&cpuinfo),
+        clock: Clock::Wall,
+        hypervisor: hypervisor(),
+        emulator: String::new(),
+        guest_memory_bytes: None,
+        virtualisation: virtualisation(),
         mitigations: mitigations(),
         governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         smt: read("/sys/devices/system/cpu/smt/control"),
@@ -50,6 +55,7 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
         sysctls: sysctls(),
         kube_proxy: sweep.kube_proxy.name().into(),
         elapsed_seconds: None,
+        guests: Vec::new(),
     }
 }
 
@@ -76,15 +82,21 @@ fn field(text: &str, name: &str) -> String {
         .unwrap_or_default()
 }
 
-fn virtualisation(cpuinfo: &str) -> String {
-    let product = [read("/sys/class/dmi/id/sys_vendor"), read("/sys/class/dmi/id/product_name")].join(" ");
-    let hypervisor = field(cpuinfo, "flags").split(' ').any(|flag| flag == "hypervisor");
-    let kind = match (hypervisor, read("/sys/hypervisor/type")) {
+/// What this kernel runs on, as rows carry it: `none` on bare metal.
+pub fn hypervisor() -> String {
+    let guest = field(&read("/proc/cpuinfo"), "flags").split(' ').any(|flag| flag == "hypervisor");
+    match (guest, read("/sys/hypervisor/type")) {
         (_, kind) if !kind.is_empty() => kind,
         (true, _) => "virtual machine".into(),
         (false, _) => "none".into(),
-    };
-    if product.trim().is_empty() || !hypervisor { kind } else { format!("{kind} ({})", product.trim()) }
+    }
+}
+
+/// [`hypervisor`] with the product's name, where there is one.
+fn virtualisation() -> String {
+    let product = [read("/sys/class/dmi/id/sys_vendor"), read("/sys/class/dmi/id/product_name")].join(" ");
+    let kind = hypervisor();
+    if product.trim().is_empty() || kind == "none" { kind } else { format!("{kind} ({})", product.trim()) }
 }
 
 fn mitigations() -> BTreeMap<String, String> {

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::groups::World;
+use crate::record::Clock;
+
 /// Facts about the machine, the kernel, the tools and the run. A string that is empty is a fact that is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,7 +38,15 @@ pub struct Environment {
     pub cores: u32,
     /// Memory in bytes.
     pub memory_bytes: u64,
-    /// Hypervisor or container, `none` on bare metal.
+    /// Clock of this lane's rows.
+    pub clock: Clock,
+    /// What the kernel runs on, exactly as this lane's rows have it: `none`, `kvm`, `tcg`, ...
+    pub hypervisor: String,
+    /// Version of the emulator that ran the guest, such as `QEMU emulator version 7.2.22`; empty for a host.
+    pub emulator: String,
+    /// Memory that the emulator gave to the guest, in bytes; absent for a host.
+    pub guest_memory_bytes: Option<u64>,
+    /// Hypervisor with the product's name, or container; `none` on bare metal.
     pub virtualisation: String,
     /// Vulnerability name to mitigation, from /sys/devices/system/cpu/vulnerabilities.
     pub mitigations: BTreeMap<String, String>,
@@ -59,6 +70,9 @@ pub struct Environment {
     pub kube_proxy: String,
     /// Duration of the run in seconds; absent while it runs or if it was killed.
     pub elapsed_seconds: Option<f64>,
+    /// Passports of the guests that the same run measured in, one for each lane.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guests: Vec<Environment>,
 }
 
 /// Why an `environment.json` could not be read or written.
@@ -105,6 +119,14 @@ impl Environment {
             .map_err(|source| EnvironmentError::Json { path: path.to_owned(), source })?;
         let io = |source| EnvironmentError::Io { path: path.to_owned(), source };
         crate::record_file::replace(path, &[&json[..], b"\n"].concat()).map_err(io)
+    }
+
+    /// The passport of the lane that measured the rows of `world`: this one or one of its guests'. None if no lane
+    /// says so. A passport older than the field `hypervisor` belongs to rows older than that column.
+    pub fn of(&self, world: World<'_>) -> Option<&Environment> {
+        let own =
+            self.clock == world.clock && self.kernel == world.kernel && self.hypervisor == world.hypervisor;
+        if own { Some(self) } else { self.guests.iter().find_map(|guest| guest.of(world)) }
     }
 
     /// One line for under a plot: kernel, machine, hypervisor, tools, date. Unknown facts are left out.

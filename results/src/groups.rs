@@ -7,13 +7,22 @@ use crate::record::{Clock, Record, Status, Unit};
 use crate::stats::{Bootstrap, Estimate};
 use crate::text::Quantity;
 
-/// A kernel and a clock; figures of different worlds are never drawn or compared together.
+/// A clock, a kernel and what the kernel ran on; figures of different worlds are never drawn or compared together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct World<'a> {
     /// Clock of the rows.
     pub clock: Clock,
     /// `uname -r`.
     pub kernel: &'a str,
+    /// See [`Record::hypervisor`].
+    pub hypervisor: &'a str,
+}
+
+impl<'a> World<'a> {
+    /// The world of a row.
+    pub fn of(row: &'a Record) -> Self {
+        World { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor }
+    }
 }
 
 /// Everything that makes rows of different blocks alike; sorts as tables are printed.
@@ -72,7 +81,7 @@ impl Group<'_> {
 /// All groups of one world.
 #[derive(Debug)]
 pub struct Groups<'a> {
-    /// The kernel and clock.
+    /// Clock, kernel and hypervisor.
     pub world: World<'a>,
     /// The groups, sorted.
     pub map: BTreeMap<GroupKey<'a>, Group<'a>>,
@@ -83,7 +92,7 @@ impl<'a> Groups<'a> {
     pub fn split(records: &'a [Record]) -> Vec<Groups<'a>> {
         let mut worlds: BTreeMap<World<'a>, (usize, BTreeMap<GroupKey<'a>, Group<'a>>)> = BTreeMap::new();
         for row in records {
-            let (count, map) = worlds.entry(World { clock: row.clock, kernel: &row.kernel }).or_default();
+            let (count, map) = worlds.entry(World::of(row)).or_default();
             *count += 1;
             let group = map.entry(key(row)).or_default();
             if row.status == Status::Ok { group.measured.push(row) } else { group.lost.push(row) }

@@ -21,6 +21,8 @@ pub mod workload {
     pub const PARTIAL_SYNC_NOOP: &str = "partial_sync_noop";
     /// One rule, element or virtual server added at size N, by one command.
     pub const APPEND: &str = "append";
+    /// New connections through an LVS director, by forwarding method ([`super::FORWARDING_MODES`]).
+    pub const FORWARDING: &str = "forwarding";
     /// Contenders for the xtables lock while the holder syncs.
     pub const XTABLES_LOCK: &str = "xtables_lock";
 }
@@ -49,12 +51,26 @@ pub mod metric {
     pub const APPLY_RESTORE: &str = "apply_restore";
     /// Sync phase, time: deleting conntrack entries of UDP Services, one program each.
     pub const APPLY_CONNTRACK: &str = "apply_conntrack";
+    /// Sync phase of IPVS, time: sysctls and the dummy device.
+    pub const APPLY_SETUP: &str = "apply_setup";
+    /// Sync phase of IPVS, time: the ipsets.
+    pub const APPLY_SETS: &str = "apply_sets";
+    /// Sync phase of IPVS, time: virtual and real servers, over netlink.
+    pub const APPLY_SERVERS: &str = "apply_servers";
+    /// Sync phase of IPVS, time: the Service addresses on the dummy device.
+    pub const APPLY_ADDRESSES: &str = "apply_addresses";
     /// Count: rules installed.
     pub const RULES: &str = "rules";
     /// Count: chains installed.
     pub const CHAINS: &str = "chains";
-    /// Count: set or map elements, or virtual and real servers, installed.
+    /// Count: set or map elements installed, ipset entries included.
     pub const ELEMENTS: &str = "elements";
+    /// Count: IPVS virtual servers installed.
+    pub const VIRTUAL_SERVERS: &str = "virtual_servers";
+    /// Count: IPVS real servers installed, over all virtual servers.
+    pub const REAL_SERVERS: &str = "real_servers";
+    /// Count: Service addresses on the dummy device.
+    pub const BOUND_ADDRESSES: &str = "bound_addresses";
     /// Bytes: sent to the kernel tools.
     pub const BYTES: &str = "bytes";
     /// `xtables_lock`, time: the whole duration of one contender's `iptables -w 5` command.
@@ -73,6 +89,16 @@ pub mod metric {
     pub const HOLDER_PARTIAL_SYNC: &str = "holder_partial_sync";
     /// `xtables_lock`, count: contenders that gave up waiting.
     pub const LOCK_TIMEOUTS: &str = "lock_timeouts";
+    /// `forwarding`, count: packets that reached the director, per connection.
+    pub const DIRECTOR_PACKETS_IN: &str = "director_packets_in";
+    /// `forwarding`, count: packets that left the director, per connection.
+    pub const DIRECTOR_PACKETS_OUT: &str = "director_packets_out";
+    /// `forwarding`, bytes that reached the director, per connection.
+    pub const DIRECTOR_BYTES_IN: &str = "director_bytes_in";
+    /// `forwarding`, bytes that left the director, per connection.
+    pub const DIRECTOR_BYTES_OUT: &str = "director_bytes_out";
+    /// `forwarding`, time (of the row's clock): what the director's kernel spent, per connection.
+    pub const DIRECTOR_CPU: &str = "director_cpu";
 }
 
 /// Positions of the Service that is looked up; the empty string where position has no meaning.
@@ -95,12 +121,18 @@ pub mod position {
 
 /// The controls, cheapest first: nothing, connection tracking only, one plain DNAT rule.
 pub const CONTROLS: [&str; 3] = ["direct", "conntrack", "dnat"];
-/// The proxy modes in the order in which reports list them.
-pub const PROXY_MODES: [&str; 4] = ["iptables-legacy", "iptables-nft", "nftables", "ipvs"];
+/// The proxy modes in the order in which reports list them. `ipvs-batched` leaves the same kernel state as `ipvs`,
+/// programmed in the best way that the kernel allows instead of kube-proxy's; it has syncs only, because its lookups
+/// would be those of `ipvs`.
+pub const PROXY_MODES: [&str; 5] = ["iptables-legacy", "iptables-nft", "nftables", "ipvs", IPVS_BATCHED];
+/// See [`PROXY_MODES`].
+pub const IPVS_BATCHED: &str = "ipvs-batched";
+/// LVS forwarding methods, as modes of [`workload::FORWARDING`]: masquerade (NAT), direct routing, tunnel (IPIP).
+pub const FORWARDING_MODES: [&str; 3] = ["ipvs-nat", "ipvs-dr", "ipvs-tun"];
 
-/// Sorting rank of a mode: controls, then proxy modes, then anything else.
+/// Sorting rank of a mode: controls, proxy modes, forwarding methods, then anything else.
 pub(crate) fn mode_rank(mode: &str) -> usize {
-    let known = CONTROLS.iter().chain(&PROXY_MODES);
+    let known = CONTROLS.iter().chain(&PROXY_MODES).chain(&FORWARDING_MODES);
     known.clone().position(|name| *name == mode).unwrap_or_else(|| known.count())
 }
 

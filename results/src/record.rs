@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 /// The columns of `records.csv`, in file order.
-pub const COLUMNS: [&str; 25] = [
+pub const COLUMNS: [&str; 26] = [
     "run",
     "block",
     "order",
@@ -20,6 +20,7 @@ pub const COLUMNS: [&str; 25] = [
     "unit",
     "clock",
     "kernel",
+    "hypervisor",
     "n",
     "min",
     "p50",
@@ -64,10 +65,11 @@ impl Unit {
 }
 
 /// Which clock measured the row. Rows of different clocks are never compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
     /// CLOCK_MONOTONIC of a real or virtual machine.
+    #[default]
     Wall,
     /// A virtual machine's clock that advances by exactly one nanosecond per guest instruction.
     Instructions,
@@ -159,6 +161,9 @@ pub struct Record {
     pub clock: Clock,
     /// `uname -r` of the kernel that was measured.
     pub kernel: String,
+    /// What that kernel ran on: `none` (bare metal), `kvm`, `tcg` or another name; empty where the file is older
+    /// than the column.
+    pub hypervisor: String,
     /// Number of samples.
     pub n: u64,
     /// Smallest sample.
@@ -224,6 +229,8 @@ pub struct CellKey {
     pub clock: Clock,
     /// See [`Record::kernel`].
     pub kernel: String,
+    /// See [`Record::hypervisor`].
+    pub hypervisor: String,
 }
 
 impl CellKey {
@@ -308,6 +315,7 @@ impl CellKey {
             unit,
             clock: self.clock,
             kernel: self.kernel.clone(),
+            hypervisor: self.hypervisor.clone(),
             n: 0,
             min: None,
             p50: None,
@@ -342,6 +350,7 @@ mod tests {
             contenders: 0,
             clock: Clock::Wall,
             kernel: "6.1".into(),
+            hypervisor: "none".into(),
         }
     }
 

@@ -1,5 +1,9 @@
 //! `records.csv`: written a cell at a time, read strictly, recovered after a kill.
+//!
+//! Files of svcbench 0.1.0 before the column `hypervisor` have 25 columns. They can be read, with an unknown
+//! (empty) hypervisor, but not continued: one file has one layout.
 
+use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +12,10 @@ use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 
 use crate::names::position;
 use crate::record::{COLUMNS, Clock, Record, Status, Unit};
+
+/// The column that older files lack: its index in [`COLUMNS`].
+const HYPERVISOR_AT: usize = 13;
+const HYPERVISOR: &str = COLUMNS[HYPERVISOR_AT];
 
 /// Why a `records.csv` could not be read. Each names the file, and the line and column where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +43,16 @@ pub enum ReadError {
         expected: String,
         /// The start of what is there.
         found: String,
+    },
+    /// The file has no column `hypervisor`, and rows were to be added to it.
+    #[error(
+        "{}: written before the column {HYPERVISOR:?} existed, so that it can be read and reported but not \
+         continued: start a new folder, or resume with the version that wrote it",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
     },
     /// A row has too few or too many fields.
     #[error(
@@ -111,7 +129,7 @@ impl RecordWriter {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Io`]; [`WriteError::Foreign`] if the file has another header or a torn last line
+    /// [`WriteError::Io`]; [`WriteError::Foreign`] if the file has another or an older header or a torn last line
     /// ([`recover`] it first).
     pub fn open(path: &Path) -> Result<Self, WriteError> {
         let io = |source| WriteError::Io { path: path.to_owned(), source };
@@ -156,13 +174,17 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, ReadError> {
 ///
 /// # Errors
 ///
-/// [`ReadError`] as for [`read_records`], for anything wrong before the torn line.
+/// [`ReadError`] as for [`read_records`], for anything wrong before the torn line; [`ReadError::Older`] for a file
+/// that cannot be continued.
 pub fn recover(path: &Path) -> Result<Vec<Record>, ReadError> {
     let io = |source| ReadError::Io { path: path.to_owned(), source };
     let bytes = match fs::read(path) {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(io)?,
     };
+    if layout_of(&bytes, path).is_ok_and(|layout| layout == Layout::WithoutHypervisor) {
+        return Err(ReadError::Older { path: path.to_owned() });
+    }
     if bytes.ends_with(b"\n") {
         return parse_records(&bytes, path);
     }
@@ -210,6 +232,9 @@ fn check_appendable(file: &mut File, path: &Path) -> Result<(), ReadError> {
     Read::by_ref(file).take(4096).read_to_end(&mut head).map_err(io)?;
     let first = head.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
     parse_records(first, path)?;
+    if layout_of(first, path)? == Layout::WithoutHypervisor {
+        return Err(ReadError::Older { path: path.to_owned() });
+    }
     let mut last = [0];
     file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(io)?;
     if last == *b"\n" {
@@ -229,7 +254,7 @@ fn torn(bytes: &[u8], path: &Path) -> ReadError {
 ///
 /// [`ReadError`] as for [`read_records`].
 pub fn parse_records(bytes: &[u8], path: &Path) -> Result<Vec<Record>, ReadError> {
-    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    let mut reader = csv_reader(bytes);
     let mut fields = ByteRecord::new();
     let mut next = |fields: &mut ByteRecord| {
         reader.read_byte_record(fields).map_err(|error| ReadError::Io {
@@ -238,32 +263,71 @@ pub fn parse_records(bytes: &[u8], path: &Path) -> Result<Vec<Record>, ReadError
         })
     };
     next(&mut fields)?;
-    check_header(&fields, path)?;
+    let layout = Layout::of(&fields, path)?;
     if !bytes.ends_with(b"\n") {
         return Err(torn(bytes, path));
     }
     let mut rows = Vec::new();
     while next(&mut fields)? {
         let line = fields.position().map_or(0, csv::Position::line);
-        rows.push(Row { fields: &fields, path, line }.record()?);
+        rows.push(Row { fields: &fields, layout, path, line }.record()?);
     }
     Ok(rows)
 }
 
-fn check_header(fields: &ByteRecord, path: &Path) -> Result<(), ReadError> {
-    for index in 0..COLUMNS.len().max(fields.len()) {
-        let expected = COLUMNS.get(index).copied().unwrap_or_default();
-        let found = fields.get(index).unwrap_or_default();
-        if index >= COLUMNS.len() || found != expected.as_bytes() {
-            return Err(ReadError::Header {
-                path: path.to_owned(),
-                column: index + 1,
-                expected: expected.to_owned(),
-                found: excerpt(found),
-            });
+fn csv_reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
+    ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes)
+}
+
+/// The layout that the first line of `bytes` announces.
+fn layout_of(bytes: &[u8], path: &Path) -> Result<Layout, ReadError> {
+    let mut fields = ByteRecord::new();
+    csv_reader(bytes).read_byte_record(&mut fields).map_err(|error| ReadError::Io {
+        path: path.to_owned(),
+        source: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+    })?;
+    Layout::of(&fields, path)
+}
+
+/// Which columns a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Current,
+    WithoutHypervisor,
+}
+
+impl Layout {
+    fn of(header: &ByteRecord, path: &Path) -> Result<Layout, ReadError> {
+        if header.iter().eq(Layout::WithoutHypervisor.columns().map(str::as_bytes)) {
+            return Ok(Layout::WithoutHypervisor);
+        }
+        for index in 0..COLUMNS.len().max(header.len()) {
+            let expected = COLUMNS.get(index).copied().unwrap_or_default();
+            let found = header.get(index).unwrap_or_default();
+            if index >= COLUMNS.len() || found != expected.as_bytes() {
+                return Err(ReadError::Header {
+                    path: path.to_owned(),
+                    column: index + 1,
+                    expected: expected.to_owned(),
+                    found: excerpt(found),
+                });
+            }
+        }
+        Ok(Layout::Current)
+    }
+
+    fn columns(self) -> impl Iterator<Item = &'static str> {
+        COLUMNS.into_iter().filter(move |column| self == Layout::Current || *column != HYPERVISOR)
+    }
+
+    /// Where the column that is `index` in [`COLUMNS`] stands in this layout.
+    fn place(self, index: usize) -> Option<usize> {
+        match (self, index.cmp(&HYPERVISOR_AT)) {
+            (Layout::Current, _) | (_, Ordering::Less) => Some(index),
+            (_, Ordering::Equal) => None,
+            (_, Ordering::Greater) => Some(index - 1),
         }
     }
-    Ok(())
 }
 
 /// The start of a field, short enough for a message.
@@ -279,17 +343,19 @@ fn excerpt(field: &[u8]) -> String {
 /// One row before it is trusted.
 struct Row<'a> {
     fields: &'a ByteRecord,
+    layout: Layout,
     path: &'a Path,
     line: u64,
 }
 
 impl Row<'_> {
     fn record(&self) -> Result<Record, ReadError> {
-        if self.fields.len() != COLUMNS.len() {
+        let expected = self.layout.columns().count();
+        if self.fields.len() != expected {
             return Err(ReadError::FieldCount {
                 path: self.path.to_owned(),
                 line: self.line,
-                expected: COLUMNS.len(),
+                expected,
                 found: self.fields.len(),
             });
         }
@@ -307,18 +373,19 @@ impl Row<'_> {
             unit: self.one_of(10, &Unit::ALL, Unit::name)?,
             clock: self.one_of(11, &Clock::ALL, Clock::name)?,
             kernel: self.text(12)?,
-            n: self.integer(13)?,
-            min: self.optional(14)?,
-            p50: self.optional(15)?,
-            p90: self.optional(16)?,
-            p99: self.optional(17)?,
-            p999: self.optional(18)?,
-            max: self.optional(19)?,
-            mean: self.optional(20)?,
-            stddev: self.optional(21)?,
-            status: self.one_of(22, &Status::ALL, Status::name)?,
-            note: self.text(23)?,
-            hist: self.text(24)?,
+            hypervisor: self.text(HYPERVISOR_AT)?,
+            n: self.integer(14)?,
+            min: self.optional(15)?,
+            p50: self.optional(16)?,
+            p90: self.optional(17)?,
+            p99: self.optional(18)?,
+            p999: self.optional(19)?,
+            max: self.optional(20)?,
+            mean: self.optional(21)?,
+            stddev: self.optional(22)?,
+            status: self.one_of(23, &Status::ALL, Status::name)?,
+            note: self.text(24)?,
+            hist: self.text(25)?,
         };
         self.check_figures(&record)?;
         Ok(record)
@@ -328,10 +395,10 @@ impl Row<'_> {
     fn check_figures(&self, record: &Record) -> Result<(), ReadError> {
         let measured = record.status == Status::Ok;
         if measured && record.n == 0 {
-            return Err(self.wrong(13, "at least one sample on a row whose status is ok".to_owned()));
+            return Err(self.wrong(14, "at least one sample on a row whose status is ok".to_owned()));
         }
-        for index in 14..=21 {
-            let present = self.fields.get(index).is_some_and(|field| !field.is_empty());
+        for index in 15..=22 {
+            let present = !self.bytes(index).is_empty();
             if present != measured {
                 let what = if measured { "an integer" } else { "nothing" };
                 return Err(self.wrong(index, format!("{what} on a row whose status is {}", record.status)));
@@ -341,7 +408,7 @@ impl Row<'_> {
         for (offset, (name, value)) in record.quantiles().into_iter().enumerate() {
             let Some(value) = value else { continue };
             if value < floor.1 {
-                return Err(self.wrong(14 + offset, format!("at least {} ({})", floor.1, floor.0)));
+                return Err(self.wrong(15 + offset, format!("at least {} ({})", floor.1, floor.0)));
             }
             floor = (name, value);
         }
@@ -349,7 +416,7 @@ impl Row<'_> {
     }
 
     fn bytes(&self, index: usize) -> &[u8] {
-        self.fields.get(index).unwrap_or_default()
+        self.layout.place(index).and_then(|place| self.fields.get(place)).unwrap_or_default()
     }
 
     fn text(&self, index: usize) -> Result<String, ReadError> {

@@ -50,7 +50,8 @@ fn rows_are_read_back_and_appended_to() {
 #[test]
 fn errors_name_file_line_column_and_what_to_do() {
     let header = COLUMNS.join(",");
-    let good = "r,0,1,ipvs,10,1,last,packet_probe,0,lookup_first_packet,ns,wall,6.1,9,1,2,3,4,5,6,2,1,ok,,";
+    let good =
+        "r,0,1,ipvs,10,1,last,packet_probe,0,lookup_first_packet,ns,wall,6.1,none,9,1,2,3,4,5,6,2,1,ok,,";
     let file = |row: &str| format!("{header}\n{good}\n{row}\n").into_bytes();
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("good", file(good)),
@@ -75,6 +76,48 @@ fn errors_name_file_line_column_and_what_to_do() {
     ];
     let report: Vec<_> = cases.iter().map(|(name, bytes)| format!("{name}: {}", message(bytes))).collect();
     insta::assert_snapshot!(report.join("\n"));
+}
+
+/// The file as svcbench wrote it before the column `hypervisor`.
+fn older(rows: &[Record]) -> Vec<u8> {
+    let (_dir, path) = write(rows);
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(path).unwrap();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for line in reader.records() {
+        let line = line.unwrap();
+        let kept = line.iter().enumerate().filter(|(index, _)| COLUMNS[*index] != "hypervisor");
+        writer.write_record(kept.map(|(_, field)| field)).unwrap();
+    }
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn a_file_without_the_hypervisor_is_read_but_not_continued() {
+    let mut rows = fixtures::rows(1);
+    let bytes = older(&rows);
+    rows.iter_mut().for_each(|row| row.hypervisor.clear());
+    let (_dir, path) = folder();
+    assert_eq!(parse_records(&bytes, &path).unwrap(), rows);
+    for whole in [&bytes[..], &bytes[..bytes.len() - 5]] {
+        fs::write(&path, whole).unwrap();
+        for error in
+            [recover(&path).unwrap_err().to_string(), RecordWriter::open(&path).unwrap_err().to_string()]
+        {
+            assert!(error.contains("not continued"), "{error}");
+            assert!(error.contains("start a new folder"), "{error}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), whole, "it is left alone");
+    }
+    let text = String::from_utf8(bytes).unwrap();
+    let wider = text.replacen("\n2026", "\nextra,2026", 1);
+    assert!(message(wider.as_bytes()).contains(":2: expected 25 fields, found 26"));
+}
+
+/// Every committed run can be read, whichever version wrote it.
+#[test]
+fn the_reference_run_is_read() {
+    let reference = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("reference");
+    assert!(!read_records(&reference.join("records.csv")).unwrap().is_empty());
 }
 
 #[test]
@@ -143,7 +186,7 @@ fn flipped_bytes_end_in_rows_or_a_clear_error() {
 }
 
 fn any_record() -> impl Strategy<Value = Record> {
-    let texts = proptest::collection::vec(any::<String>(), 7);
+    let texts = proptest::collection::vec(any::<String>(), 8);
     let names = (0..position::ALL.len(), 0..Unit::ALL.len(), 0..Clock::ALL.len(), 0..Status::ALL.len());
     let figures = (proptest::array::uniform6(any::<u64>()), any::<u64>(), any::<u64>(), 1_u64..);
     (texts, names, any::<[u32; 5]>(), figures).prop_map(
@@ -152,7 +195,7 @@ fn any_record() -> impl Strategy<Value = Record> {
             quantiles.sort_unstable();
             let status = Status::ALL[names.3];
             let figure = |value: u64| (status == Status::Ok).then_some(value);
-            let [run, mode, workload, metric, kernel, note, hist] = texts.try_into().unwrap();
+            let [run, mode, workload, metric, kernel, hypervisor, note, hist] = texts.try_into().unwrap();
             Record {
                 run,
                 block,
@@ -167,6 +210,7 @@ fn any_record() -> impl Strategy<Value = Record> {
                 unit: Unit::ALL[names.1],
                 clock: Clock::ALL[names.2],
                 kernel,
+                hypervisor,
                 n,
                 min: figure(quantiles[0]),
                 p50: figure(quantiles[1]),

@@ -92,6 +92,7 @@ mod tests {
             contenders: 0,
             clock: Clock::Wall,
             kernel: "k".into(),
+            hypervisor: "none".into(),
         };
         let second = 1_000_000_000;
         let records = [

@@ -46,6 +46,7 @@ impl Rows {
             contenders,
             clock: Clock::Wall,
             kernel: kernel.to_owned(),
+            hypervisor: crate::passport::hypervisor(),
         };
         Self { cell: *cell, key, records: Vec::new() }
     }
