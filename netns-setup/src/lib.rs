@@ -24,6 +24,7 @@
 mod conntrack;
 mod error;
 mod host;
+pub mod ipvs;
 mod lab;
 mod leash;
 mod link;
