@@ -9,11 +9,19 @@
 
 #[cfg(test)]
 mod arbitrary;
+mod client;
+mod decode;
+mod encode;
 mod error;
+mod protocol;
+mod state;
 mod text;
 mod types;
+mod window;
 
+pub use client::{Ipvs, Reply};
 pub use error::{Cause, IpvsError};
+pub use state::{Dest, Service, State, Statistics};
 pub use text::SyntaxError;
 pub use types::{
     Forwarding, Key, MH_FALLBACK, MH_PORT, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2,

@@ -14,7 +14,7 @@ use std::thread;
 use netlink_sys::protocols::NETLINK_GENERIC;
 use serde::Serialize;
 
-use crate::netlink::Requester;
+use crate::netlink::{Requester, generic};
 use crate::{Conntrack, Namespace, Tun, TunOptions, VethEnd, WorldError};
 
 /// Something that an experiment may need from the kernel or from installed programs.
@@ -276,8 +276,8 @@ fn nft(world: &Namespace) -> Result<String, String> {
 }
 
 fn ipvs(world: &Namespace) -> Result<String, String> {
-    match world.run(|| has_generic_family("IPVS")) {
-        Ok(()) => {}
+    match world.run(|| generic::family(&mut Requester::open(NETLINK_GENERIC)?, "IPVS")) {
+        Ok(_) => {}
         Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {
             return Err("this kernel has no generic netlink family \"IPVS\"".into());
         }
@@ -286,22 +286,6 @@ fn ipvs(world: &Namespace) -> Result<String, String> {
     // IP_VS_VERSION_CODE, where /proc has it.
     let about = world.run(|| fs::read_to_string("/proc/thread-self/net/ip_vs")).unwrap_or_default();
     Ok(about.lines().next().unwrap_or("generic netlink family IPVS").to_owned())
-}
-
-/// Asks for a family by name; the kernel loads its module if it has one (ctrl_getfamily in net/netlink/genetlink.c).
-fn has_generic_family(name: &str) -> io::Result<()> {
-    // include/uapi/linux/genetlink.h
-    const GENL_ID_CTRL: u16 = 0x10;
-    const CTRL_CMD_GETFAMILY: u8 = 3;
-    const CTRL_ATTR_FAMILY_NAME: u16 = 2;
-    let mut body = vec![CTRL_CMD_GETFAMILY, 1, 0, 0];
-    let length = 4 + name.len() as u16 + 1;
-    body.extend(length.to_ne_bytes());
-    body.extend(CTRL_ATTR_FAMILY_NAME.to_ne_bytes());
-    body.extend(name.as_bytes());
-    body.push(0);
-    body.resize(body.len().next_multiple_of(4), 0);
-    Requester::open(NETLINK_GENERIC)?.ask(GENL_ID_CTRL, &body)
 }
 
 /// A program, run in the throw-away namespace.

@@ -1,16 +1,26 @@
-//! One request, one answer, over any netlink family: for the few messages that have no crate.
+//! A socket for the few netlink messages that have no crate.
+
+pub(crate) mod generic;
+pub(crate) mod message;
 
 use std::io;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 use netlink_sys::{Socket, SocketAddr};
+use nix::errno::Errno;
+use nix::libc::{MSG_DONTWAIT, MSG_TRUNC};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
-/// `struct nlmsghdr`: length, type, flags, sequence, port (include/uapi/linux/netlink.h).
-const HEADER: usize = 16;
-/// `NLMSG_ERROR`; an errno of 0 in it is an acknowledgement.
-const ERROR: u16 = 2;
+use message::{Content, Writer, messages};
+
+/// The largest datagram: dumps come in pieces of at most 32 KiB (netlink_dump in net/netlink/af_netlink.c).
+const LARGEST: usize = 64 * 1024;
+/// What netlink_sendmsg keeps back of the send buffer.
+const SEND_RESERVE: usize = 32;
 
 /// A socket in the network namespace of the thread that opened it, wherever it is used.
+///
+/// The kernel carries out what is sent before `send` returns, and its answers are then there to be received.
 pub(crate) struct Requester {
     socket: Socket,
     sequence: u32,
@@ -18,90 +28,103 @@ pub(crate) struct Requester {
 }
 
 impl Requester {
+    /// Refusals come without the request's payload and with the kernel's words.
     pub(crate) fn open(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
+        socket.set_cap_ack(true)?;
+        socket.set_ext_ack(true)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Requester { socket, sequence: 0, answer: Vec::with_capacity(8192) })
+        Ok(Requester { socket, sequence: 1, answer: Vec::with_capacity(LARGEST) })
     }
 
-    /// Sends one message and waits until the kernel has carried it out, which it does within `send`.
+    /// The first of `count` new sequence numbers.
+    pub(crate) fn sequence(&mut self, count: u32) -> u32 {
+        let first = self.sequence;
+        self.sequence = self.sequence.wrapping_add(count);
+        first
+    }
+
+    /// Makes room for `bytes` of answers, if this process may; see [`receive_buffer`](Requester::receive_buffer).
+    pub(crate) fn widen_receive_buffer(&self, bytes: usize) -> io::Result<()> {
+        // The kernel doubles what is asked for (sk_setsockopt in net/core/sock.c).
+        match setsockopt(&self.socket, sockopt::RcvBufForce, &(bytes / 2)) {
+            Err(Errno::EPERM) => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Bytes of memory that answers may take up before the kernel drops them.
+    pub(crate) fn receive_buffer(&self) -> io::Result<usize> {
+        Ok(getsockopt(&self.socket, sockopt::RcvBuf)?)
+    }
+
+    /// The most bytes that one `send` takes.
+    pub(crate) fn largest_send(&self) -> io::Result<usize> {
+        Ok(getsockopt(&self.socket, sockopt::SndBuf)?.saturating_sub(SEND_RESERVE))
+    }
+
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.send(bytes, 0).map(drop)
+    }
+
+    /// The next datagram. Does not wait.
+    ///
+    /// # Errors
+    /// `EAGAIN` if there is none, `ENOBUFS` if some were dropped as the receive buffer was full.
+    pub(crate) fn receive(&mut self) -> io::Result<&[u8]> {
+        self.answer.clear();
+        let length = self.socket.recv(&mut &mut self.answer, MSG_DONTWAIT | MSG_TRUNC)?;
+        if length > self.answer.len() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a netlink answer of {length} bytes was cut to {}", self.answer.len()),
+            ));
+        }
+        Ok(&self.answer)
+    }
+
+    /// Drops answers that nobody waits for any more.
+    pub(crate) fn drain(&mut self) {
+        // A report of lost answers does not end it.
+        while let Err(Errno::ENOBUFS) | Ok(_) = self
+            .receive()
+            .map(drop)
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+        {}
+    }
+
+    /// Sends one message and reads its outcome.
     pub(crate) fn ask(&mut self, kind: u16, body: &[u8]) -> io::Result<()> {
-        self.sequence = self.sequence.wrapping_add(1);
-        self.socket.send(&encode(kind, self.sequence, body), 0)?;
+        self.exchange(kind, body, |_| Ok(()))
+    }
+
+    /// As [`ask`](Requester::ask); `data` is given the bodies of the answers.
+    pub(crate) fn exchange(
+        &mut self,
+        kind: u16,
+        body: &[u8],
+        mut data: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let expected = self.sequence(1);
+        let mut request = Vec::with_capacity(message::HEADER + body.len());
+        let mut writer = Writer::start(&mut request, kind, NLM_F_REQUEST | NLM_F_ACK, expected);
+        writer.raw(body);
+        writer.finish();
+        self.send(&request)?;
         loop {
-            self.answer.clear();
-            self.socket.recv(&mut &mut self.answer, 0)?;
-            if let Some(outcome) = acknowledgement(&self.answer, self.sequence)? {
-                return outcome;
+            for message in messages(self.receive()?) {
+                let message = message?;
+                if message.sequence != expected {
+                    continue;
+                }
+                match message.content()? {
+                    Content::Acknowledged => return Ok(()),
+                    Content::Refused { errno, .. } => return Err(io::Error::from_raw_os_error(errno)),
+                    Content::Data { body, .. } => data(body)?,
+                    Content::Done | Content::Nothing => {}
+                }
             }
-        }
-    }
-}
-
-fn encode(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
-    let flags = NLM_F_REQUEST | NLM_F_ACK;
-    let length = (HEADER + body.len()) as u32;
-    let mut message = Vec::with_capacity(HEADER + body.len());
-    message.extend(length.to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(flags.to_ne_bytes());
-    message.extend(sequence.to_ne_bytes());
-    message.extend(0u32.to_ne_bytes());
-    message.extend(body);
-    message
-}
-
-/// Looks for the acknowledgement of `sequence` among the messages of one datagram.
-fn acknowledgement(mut datagram: &[u8], sequence: u32) -> io::Result<Option<io::Result<()>>> {
-    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "malformed netlink answer");
-    while !datagram.is_empty() {
-        let u32_at = |at: usize| {
-            datagram
-                .get(at..at + 4)
-                .and_then(|b| b.try_into().ok())
-                .map(u32::from_ne_bytes)
-                .ok_or_else(malformed)
-        };
-        let length = u32_at(0)? as usize;
-        let kind = u32_at(4)?.to_ne_bytes();
-        if length < HEADER || length > datagram.len() {
-            return Err(malformed());
-        }
-        if u16::from_ne_bytes([kind[0], kind[1]]) == ERROR && u32_at(8)? == sequence {
-            return Ok(Some(match u32_at(HEADER)?.cast_signed() {
-                0 => Ok(()),
-                errno => Err(io::Error::from_raw_os_error(-errno)),
-            }));
-        }
-        datagram = &datagram[length.next_multiple_of(4).min(datagram.len())..];
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn answer(kind: u16, sequence: u32, errno: i32) -> Vec<u8> {
-        encode(kind, sequence, &errno.to_ne_bytes())
-    }
-
-    #[test]
-    fn acknowledgements_and_refusals_are_told_apart() {
-        assert!(acknowledgement(&answer(2, 7, 0), 7).unwrap().unwrap().is_ok());
-        let refused = acknowledgement(&answer(2, 7, -2), 7).unwrap().unwrap().unwrap_err();
-        assert_eq!(refused.raw_os_error(), Some(2));
-        assert!(acknowledgement(&answer(2, 6, 0), 7).unwrap().is_none(), "another request's");
-        let both = [answer(16, 7, 0), answer(2, 7, 0)].concat();
-        assert!(acknowledgement(&both, 7).unwrap().unwrap().is_ok(), "after a data message");
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, sequence: u32) {
-            let _ = acknowledgement(&bytes, sequence);
         }
     }
 }

@@ -32,7 +32,7 @@ impl IpvsError {
             Cause::Refused { errno, .. } => Some(*errno),
             Cause::NoScheduler(_) => Some(Errno::ENOENT as i32),
             Cause::Socket(cause) => cause.raw_os_error(),
-            Cause::Malformed(_) | Cause::Interrupted | Cause::Read => None,
+            Cause::Malformed(_) | Cause::Foreign(_) | Cause::Interrupted | Cause::Read => None,
         }
     }
 }
@@ -55,9 +55,12 @@ pub enum Cause {
     /// Sending or receiving failed.
     #[error("{}", crate::error::answer(.0))]
     Socket(io::Error),
-    /// The answer is not what include/uapi/linux/ip_vs.h says, or holds what this module does not know.
+    /// The answer is not what the kernel's headers say.
     #[error("{0}")]
     Malformed(String),
+    /// There is an object of a kind that this module neither makes nor understands.
+    #[error("there is {0}, which svcbench does not know; remove what other programs set up")]
+    Foreign(String),
     /// The tables changed while they were listed (`NLM_F_DUMP_INTR`).
     #[error("the tables changed meanwhile; try again when nobody changes them")]
     Interrupted,
