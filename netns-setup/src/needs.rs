@@ -45,6 +45,8 @@ pub enum Need {
     Dummy,
     /// IP sets.
     IpSet,
+    /// `ipvsadm`, and IPVS for it.
+    Ipvsadm,
 }
 
 /// A need that is met.
@@ -81,6 +83,7 @@ impl Need {
         Need::IpVs,
         Need::Dummy,
         Need::IpSet,
+        Need::Ipvsadm,
     ];
 
     /// In words.
@@ -98,6 +101,7 @@ impl Need {
             Need::IpVs => "IPVS",
             Need::Dummy => "dummy links",
             Need::IpSet => "IP sets",
+            Need::Ipvsadm => "ipvsadm",
         }
     }
 
@@ -134,6 +138,7 @@ impl Need {
                 "apt install ipset, and modprobe ip_set_hash_ipport, or use a kernel with CONFIG_IP_SET and \
                  CONFIG_IP_SET_HASH_IPPORT"
             }
+            Need::Ipvsadm => "apt install ipvsadm, and modprobe ip_vs, or use a kernel with CONFIG_IP_VS",
         }
     }
 }
@@ -195,6 +200,11 @@ fn attempt(need: Need) -> Result<String, String> {
             let ipset = Tool::find(world, "ipset", "ipset")?;
             ipset.run(&["create", "try", "hash:ip,port"], "")?;
             ipset.version()
+        }),
+        Need::Ipvsadm => trial(|world| {
+            let ipvsadm = Tool::find(world, "ipvsadm", "ipvsadm")?;
+            // Also fails if it cannot reach IPVS.
+            ipvsadm.version()
         }),
     }
 }
@@ -343,7 +353,7 @@ mod tests {
         sorted.sort();
         sorted.dedup();
         assert_eq!(sorted, Need::ALL, "in the order of declaration");
-        assert_eq!(Need::ALL.last(), Some(&Need::IpSet), "the last one declared");
+        assert_eq!(Need::ALL.last(), Some(&Need::Ipvsadm), "the last one declared");
         for need in Need::ALL {
             assert!(need.how().len() > 20, "{need}");
         }

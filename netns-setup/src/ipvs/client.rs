@@ -38,8 +38,8 @@ pub enum Reply {
     Service(Option<Service>),
     /// All virtual servers, in the order of the kernel's hash table.
     Services(Vec<Service>),
-    /// The real servers of a virtual server, in the order in which its scheduler walks them; none if there is no such
-    /// virtual server.
+    /// The real servers of a virtual server in the kernel's order, the last added first; none if there is no such virtual
+    /// server.
     Dests(Vec<Dest>),
 }
 
@@ -153,8 +153,8 @@ impl Ipvs {
         }
     }
 
-    /// The real servers of a virtual server, in the order in which its scheduler walks them; none if there is no such
-    /// virtual server.
+    /// The real servers of a virtual server in the kernel's order, the last added first; none if there is no such virtual
+    /// server.
     ///
     /// # Errors
     /// As [`services`](Ipvs::services).

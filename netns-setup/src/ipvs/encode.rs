@@ -1,6 +1,7 @@
 //! Requests as netlink messages.
 //!
-//! Attributes and their order are those that `ipvsadm` sends over generic netlink. The kernel wants addresses as whole
+//! Attributes and their order are those of `ipvsadm` over generic netlink, which also sends, and the kernel skips, empty
+//! options where a virtual server is only identified, and the kind of tunnel. The kernel wants addresses as whole
 //! `union nf_inet_addr`, ports in network order and, for a new or changed object, every attribute of it
 //! (ip_vs_genl_parse_service and ip_vs_genl_parse_dest in net/netfilter/ipvs/ip_vs_ctl.c).
 

@@ -12,6 +12,8 @@ use super::{Key, RealServer, Request, VirtualServer};
 /// the IP header.
 ///
 /// Going out means from real server to client: with direct routing and tunnels those packets do not pass here.
+///
+/// They lag: the kernel sums up its per-CPU counters every two seconds (ip_vs_est.c).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
     /// Connections given to a real server.

@@ -15,6 +15,9 @@ use super::types::{
 /// The longest persistence that `ipvsadm` takes, in seconds: 31 days.
 const LONGEST_PERSISTENCE: u32 = 31 * 24 * 60 * 60;
 
+const TUNNEL_TYPE: &str = "--tun-type";
+const IPIP: &str = "ipip";
+
 /// A line that is not one of a request, with what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -59,7 +62,9 @@ impl fmt::Display for RealServer {
             Forwarding::Tunnel => "-i",
             Forwarding::DirectRouting | Forwarding::Local => "-g",
         };
-        write!(f, "-r {} {option} -w {}", Endpoint(self.address), self.weight)
+        write!(f, "-r {} {option} -w {}", Endpoint(self.address), self.weight)?;
+        // Written by ipvsadm since 1.30, which knows other tunnels.
+        if self.forwarding == Forwarding::Tunnel { write!(f, " {TUNNEL_TYPE} {IPIP}") } else { Ok(()) }
     }
 }
 
@@ -217,6 +222,12 @@ impl<'l> Words<'l> {
         };
         self.expect("-w")?;
         let weight = number(self.next("a weight")?, 0, i32::MAX.cast_unsigned())?;
+        if forwarding == Forwarding::Tunnel
+            && let Some(kind) = self.option(TUNNEL_TYPE)?
+            && kind != IPIP
+        {
+            return Err(SyntaxError(format!("tunnel type {kind:?}: only {IPIP} is known")));
+        }
         Ok(RealServer { address, weight, forwarding })
     }
 
@@ -289,7 +300,7 @@ mod tests {
             ),
             (
                 Request::NewDest(plain.key, server(Forwarding::Tunnel)),
-                "-a -t 10.96.0.10:80 -r 10.244.0.11:8080 -i -w 1",
+                "-a -t 10.96.0.10:80 -r 10.244.0.11:8080 -i -w 1 --tun-type ipip",
             ),
             (Request::DelDest(plain.key, address), "-d -t 10.96.0.10:80 -r 10.244.0.11:8080"),
             (Request::ListDests(udp), "-l -n -u [2001:db8::1]:53"),
@@ -318,6 +329,11 @@ mod tests {
             ),
             ("-a -t 10.0.0.1:80 -r 10.0.0.2:80 -m -w +1", "\"+1\" is no number from 0 to 2147483647"),
             ("-a -t 10.0.0.1:80 -r 10.0.0.2:80 -m -w 1 -x 5", "unexpected \"-x\""),
+            (
+                "-a -t 10.0.0.1:80 -r 10.0.0.2:80 -i -w 1 --tun-type gue --tun-port 6080",
+                "tunnel type \"gue\": only ipip is known",
+            ),
+            ("-a -t 10.0.0.1:80 -r 10.0.0.2:80 -m -w 1 --tun-type ipip", "unexpected \"--tun-type\""),
             ("-L -t 10.0.0.1:80", "\"-t\" in place of -n"),
             ("-C -n", "unexpected \"-n\""),
         ];
@@ -326,6 +342,14 @@ mod tests {
         }
         let unknown = "-A -t 10.0.0.1:80 -s twos".parse::<Request>().unwrap_err().to_string();
         assert!(unknown.contains("no scheduler \"twos\": expected one of rr, wrr,"), "{unknown}");
+    }
+
+    /// Before 1.30.
+    #[test]
+    fn tunnels_of_an_older_ipvsadm_are_read() {
+        let line = "-a -t 10.0.0.1:80 -r 10.0.0.2:80 -i -w 1";
+        let request = line.parse::<Request>().unwrap();
+        assert_eq!(request.to_string(), format!("{line} --tun-type ipip"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod helpers;
+mod ipvs;
 mod lab;
 mod life;
 mod world;
@@ -20,6 +21,8 @@ type Test = (&'static str, &'static [Need], fn());
 const LAB: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth];
 const TRACKED: &[Need] =
     &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::Conntrack, Need::Nft];
+const IPVS: &[Need] = &[Need::Root, Need::MountNamespace, Need::IpVs];
+const IPVSADM: &[Need] = &[Need::Root, Need::MountNamespace, Need::IpVs, Need::Ipvsadm];
 const WORLD: &[Need] = &[Need::Root, Need::MountNamespace];
 
 const TESTS: &[Test] = &[
@@ -39,6 +42,16 @@ const TESTS: &[Test] = &[
     ("masquerading_carries_the_node_address", TRACKED, lab::masquerade),
     ("flushing_empties_this_conntrack_table_only", TRACKED, lab::flush),
     ("a_link_whose_name_is_taken_is_refused", LAB, lab::taken),
+    ("ipvs_objects_are_read_back_as_made", IPVS, ipvs::read_back),
+    ("ipvs_objects_change_and_go", IPVS, ipvs::changes),
+    ("a_duplicate_in_an_ipvs_batch_is_named", IPVS, ipvs::duplicate_in_a_batch),
+    ("ipvs_reads_are_not_batched", IPVS, ipvs::reads_in_a_batch),
+    ("an_ipvs_scheduler_works_or_is_named_as_missing", IPVS, ipvs::schedulers),
+    ("long_ipvs_lists_are_complete", IPVS, ipvs::long_lists),
+    ("the_model_of_ipvs_does_what_the_kernel_does", IPVS, ipvs::model),
+    ("ipvsadm_and_netlink_make_and_print_the_same", IPVSADM, ipvs::as_ipvsadm),
+    ("foreign_ipvs_objects_are_named", IPVSADM, ipvs::foreign),
+    ("ipvs_counters_count_packets_and_bytes", IPVS, ipvs::counters),
     ("dropping_a_lab_leaves_nothing", LAB, life::drop_leaves_nothing),
     ("dropping_a_namespace_destroys_its_links", LAB, life::drop_destroys_links),
     ("a_lab_of_a_killed_process_leaves_nothing", LAB, life::killed),

@@ -227,6 +227,37 @@ proptest! {
     }
 }
 
+/// What ipvsadm 1.31 sends (behind `struct nlmsghdr`; seen with strace on Linux 6.1) means the same, to the reader above.
+#[cfg(target_endian = "little")]
+#[test]
+fn ipvsadm_says_the_same_with_more_words() {
+    let add = "
+        05 01 00 00 54 00 01 80 06 00 01 00 02 00 00 00 06 00 02 00 06 00 00 00 14 00 03 00 0a 60 00 0a 00 00 00 00
+        00 00 00 00 00 00 00 00 06 00 04 00 00 50 00 00 05 00 06 00 00 00 00 00 0c 00 07 00 00 00 00 00 ff ff ff ff
+        08 00 08 00 00 00 00 00 08 00 09 00 ff ff ff ff 60 00 02 80 06 00 0b 00 02 00 00 00 14 00 01 00 0a f4 00 0b
+        00 00 00 00 00 00 00 00 00 00 00 00 06 00 02 00 1f 90 00 00 08 00 03 00 00 00 00 00 08 00 04 00 01 00 00 00
+        05 00 0d 00 00 00 00 00 06 00 0e 00 00 00 00 00 06 00 0f 00 00 00 00 00 08 00 05 00 00 00 00 00 08 00 06 00
+        00 00 00 00";
+    let line = "-a -t 10.96.0.10:80 -r 10.244.0.11:8080 -m -w 1";
+    assert_eq!(request(&golden(add), false), line.parse().unwrap());
+    let delete = "
+        07 01 00 00 54 00 01 80 06 00 01 00 0a 00 00 00 06 00 02 00 11 00 00 00 14 00 03 00 20 01 0d b8 00 00 00 00
+        00 00 00 00 00 00 00 01 06 00 04 00 00 35 00 00 05 00 06 00 00 00 00 00 0c 00 07 00 00 00 00 00 ff ff ff ff
+        08 00 08 00 00 00 00 00 08 00 09 00 80 00 00 00 60 00 02 80 06 00 0b 00 0a 00 00 00 14 00 01 00 20 01 0d b8
+        00 01 00 00 00 00 00 00 00 00 00 02 06 00 02 00 00 35 00 00 08 00 03 00 03 00 00 00 08 00 04 00 01 00 00 00
+        05 00 0d 00 00 00 00 00 06 00 0e 00 00 00 00 00 06 00 0f 00 00 00 00 00 08 00 05 00 00 00 00 00 08 00 06 00
+        00 00 00 00";
+    let line = "-d -u [2001:db8::1]:53 -r [2001:db8:1::2]:53";
+    assert_eq!(request(&golden(delete), false), line.parse().unwrap());
+    // A whole virtual server is the same to the byte.
+    let service = "
+        01 01 00 00 54 00 01 80 06 00 01 00 0a 00 00 00 06 00 02 00 11 00 00 00 14 00 03 00 20 01 0d b8 00 00 00 00
+        00 00 00 00 00 00 00 01 06 00 04 00 00 35 00 00 07 00 06 00 72 72 00 00 0c 00 07 00 00 00 00 00 ff ff ff ff
+        08 00 08 00 00 00 00 00 08 00 09 00 80 00 00 00";
+    let ours = bytes(&"-A -u [2001:db8::1]:53 -s rr".parse().unwrap(), 0);
+    assert_eq!(ours[16..], golden(service));
+}
+
 #[test]
 fn flags_that_are_the_kernels_own_are_not_sent() {
     let request = |flags| {
