@@ -124,12 +124,16 @@ impl Environment {
     /// The passport of the lane that measured the rows of `world`: this one or one of its guests'. None if no lane
     /// says so. A passport older than the field `hypervisor` belongs to rows older than that column.
     pub fn of(&self, world: World<'_>) -> Option<&Environment> {
-        let own =
-            self.clock == world.clock && self.kernel == world.kernel && self.hypervisor == world.hypervisor;
-        if own { Some(self) } else { self.guests.iter().find_map(|guest| guest.of(world)) }
+        if self.world() == world { Some(self) } else { self.guests.iter().find_map(|guest| guest.of(world)) }
     }
 
-    /// One line for under a plot: kernel, machine, hypervisor, tools, date. Unknown facts are left out.
+    /// The world that this passport itself describes.
+    pub fn world(&self) -> World<'_> {
+        World { clock: self.clock, kernel: &self.kernel, hypervisor: &self.hypervisor }
+    }
+
+    /// One line for under a plot: clock unless it is the wall's, kernel, machine, hypervisor, tools, date. Unknown
+    /// facts are left out.
     pub fn caption(&self) -> String {
         let mut parts = Vec::new();
         let mut push = |text: String| {
@@ -137,13 +141,18 @@ impl Environment {
                 parts.push(text);
             }
         };
+        if self.clock != Clock::Wall {
+            push(self.clock.in_words().to_owned());
+        }
         push(prefixed("Linux ", &self.kernel));
         let cores = match self.cores {
             0 => String::new(),
             1 => "1 core".to_owned(),
             cores => format!("{cores} cores"),
         };
-        let model = self.cpu_model.replace("(R)", "").replace("(TM)", "");
+        // An emulated processor's model says nothing about its speed.
+        let model = if self.hypervisor == "tcg" { "" } else { self.cpu_model.as_str() };
+        let model = model.replace("(R)", "").replace("(TM)", "");
         let model = model.split(" @ ").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>();
         push(
             [model.join(" "), cores]
@@ -152,13 +161,8 @@ impl Environment {
                 .collect::<Vec<_>>()
                 .join(", "),
         );
-        push(match self.virtualisation.as_str() {
-            "" => String::new(),
-            "none" => "bare metal".to_owned(),
-            "virtual machine" => "virtual machine".to_owned(),
-            other => format!("{other} guest"),
-        });
-        for name in ["iptables", "nft", "ipvsadm"] {
+        push(self.place());
+        for name in ["iptables", "nft", "ipset", "ipvsadm"] {
             push(
                 self.programs
                     .get(name)
@@ -168,6 +172,20 @@ impl Environment {
         }
         push(self.started.chars().take_while(|c| *c != 'T').collect());
         parts.join(" · ")
+    }
+
+    /// What the kernel ran on, in words.
+    fn place(&self) -> String {
+        // `QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)` is `QEMU 7.2.22`.
+        let emulator = self.emulator.split(" (").next().unwrap_or_default().replace("emulator version ", "");
+        match (emulator.as_str(), self.hypervisor.as_str(), self.virtualisation.as_str()) {
+            ("", _, "none") => "bare metal".to_owned(),
+            ("", _, other) if other.is_empty() || other.starts_with("virtual machine") => other.to_owned(),
+            ("", _, other) => format!("{other} guest"),
+            (emulator, "tcg", _) => format!("emulated by {emulator}"),
+            (emulator, "kvm", _) => format!("KVM guest of {emulator}"),
+            (emulator, _, _) => format!("guest of {emulator}"),
+        }
     }
 }
 
@@ -196,6 +214,37 @@ mod tests {
             environment.caption(),
             "Linux 6.18.44 · Intel Xeon Processor, 2 cores · KVM guest · iptables v1.8.9 · nft v1.0.6 · 2026-11-21"
         );
+    }
+
+    #[test]
+    fn guests_have_passports_of_their_own() {
+        let guest = Environment {
+            clock: Clock::Instructions,
+            kernel: "6.1.0".into(),
+            hypervisor: "tcg".into(),
+            emulator: "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)".into(),
+            virtualisation: "virtual machine (QEMU Standard PC)".into(),
+            cpu_model: "QEMU TCG CPU version 2.5+".into(),
+            cores: 1,
+            ..Environment::default()
+        };
+        assert_eq!(guest.caption(), "instruction clock · Linux 6.1.0 · 1 core · emulated by QEMU 7.2.22");
+        let host = Environment {
+            kernel: "6.18".into(),
+            hypervisor: "virtual machine".into(),
+            guests: vec![guest.clone()],
+            ..Environment::default()
+        };
+        let world = |clock, kernel, hypervisor| World { clock, kernel, hypervisor };
+        let of = |clock, kernel, hypervisor| host.of(world(clock, kernel, hypervisor));
+        assert_eq!(of(Clock::Wall, "6.18", "virtual machine"), Some(&host));
+        assert_eq!(of(Clock::Instructions, "6.1.0", "tcg"), Some(&guest));
+        assert_eq!(of(Clock::Wall, "6.1.0", "tcg"), None);
+        assert_eq!(of(Clock::Instructions, "6.1.0", "kvm"), None);
+        assert_eq!(of(Clock::Wall, "6.18", ""), None);
+        let json = serde_json::to_string(&host).unwrap();
+        assert_eq!(json.matches("guests").count(), 1, "an empty list is left out: {json}");
+        assert_eq!(serde_json::from_str::<Environment>(&json).unwrap(), host);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::groups::{Group, GroupKey, Groups};
-use crate::names::{is_control, metric, mode_rank, position, workload};
+use crate::names::{is_control, metric, mode_rank, position, walks_one_rule_per_service, workload};
 use crate::stats::{Bootstrap, Observation, Slope, slope};
+use crate::text::{Quantity, in_words, thousands};
 
 /// Below this many blocks no verdict is given.
 const VERDICT_BLOCKS: usize = 3;
@@ -25,6 +26,52 @@ pub struct Finding {
     pub slope: Option<Slope>,
     /// Words: rising, flat, undecided, or why there is no verdict.
     pub verdict: String,
+}
+
+impl Finding {
+    /// The slope, and its interval or what stands in its place: `26 instr` and ` [25.9, 26.1]`,
+    /// `, identical in all 5 blocks` or `, 1 block`.
+    pub fn slope_in(&self, quantity: Quantity) -> Option<(String, String)> {
+        let slope = self.slope?;
+        let shown = quantity.show_with_interval(slope.per_service, slope.interval);
+        Some(match (slope.interval, shown.split_once(" [")) {
+            (Some(_), _) if slope.identical => {
+                (quantity.show(slope.per_service), format!(", identical in all {}", blocks(slope.n)))
+            }
+            (Some(_), Some((value, interval))) => (value.to_owned(), format!(" [{interval}")),
+            _ => (shown, format!(", {}", blocks(slope.n))),
+        })
+    }
+
+    /// What the slope is per: a rule, where each Service is one in a list.
+    pub fn per(&self) -> &'static str {
+        if walks_one_rule_per_service(&self.mode) { "rule" } else { "Service" }
+    }
+
+    /// A sentence after the mode's name.
+    pub fn sentence(&self, quantity: Quantity) -> String {
+        let [(few, low), (many, high)] = self.ends;
+        let mut text = format!("{} at {} Services", in_words(&quantity.show(low)), thousands(few));
+        if many != few {
+            text += &format!(", {} at {}", in_words(&quantity.show(high)), thousands(many));
+        }
+        if let (Some(slope), Some((rise, interval))) = (self.slope, self.slope_in(quantity)) {
+            let sign = if slope.per_service > 0.0 { "+" } else { "" };
+            let per = match self.per() {
+                "Service" => "per Service",
+                _ => "per Service, which is one rule,",
+            };
+            text += &format!("; {per} {sign}{}{interval}", in_words(&rise));
+            if slope.interval.is_some() && !slope.identical {
+                text += &format!(", {}", blocks(slope.n));
+            }
+        }
+        format!("{text} — {}.", self.verdict)
+    }
+}
+
+fn blocks(n: usize) -> String {
+    if n == 1 { "1 block".to_owned() } else { format!("{} blocks", thousands(n as u64)) }
 }
 
 /// One finding per proxy mode with measured lookups, at the endpoint count with the most cells.
@@ -82,8 +129,7 @@ fn observations(cells: &[(&GroupKey<'_>, &Group<'_>)]) -> Vec<Observation> {
 fn verdict(slope: Option<&Slope>) -> String {
     let Some(slope) = slope else { return "no slope: fewer than two positions were measured".to_owned() };
     let Some(interval) = slope.interval.filter(|_| slope.n >= VERDICT_BLOCKS) else {
-        let blocks = if slope.n == 1 { "1 block".to_owned() } else { format!("{} blocks", slope.n) };
-        return format!("no verdict from {blocks}: at least {VERDICT_BLOCKS} are needed");
+        return format!("no verdict from {}: at least {VERDICT_BLOCKS} are needed", blocks(slope.n));
     };
     let span = slope.range.1 - slope.range.0;
     let allowed = FLAT_SHARE * slope.intercept.max(0.0);

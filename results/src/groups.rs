@@ -3,27 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::names::{mode_rank, position};
-use crate::record::{Clock, Record, Status, Unit};
+use crate::record::{Record, Status, Unit};
 use crate::stats::{Bootstrap, Estimate};
 use crate::text::Quantity;
-
-/// A clock, a kernel and what the kernel ran on; figures of different worlds are never drawn or compared together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct World<'a> {
-    /// Clock of the rows.
-    pub clock: Clock,
-    /// `uname -r`.
-    pub kernel: &'a str,
-    /// See [`Record::hypervisor`].
-    pub hypervisor: &'a str,
-}
-
-impl<'a> World<'a> {
-    /// The world of a row.
-    pub fn of(row: &'a Record) -> Self {
-        World { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor }
-    }
-}
+pub use crate::world::World;
 
 /// Everything that makes rows of different blocks alike; sorts as tables are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,7 +71,7 @@ pub struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    /// Splits `records` by world, the one with the most rows first.
+    /// Splits `records` by world: the wall clock before instructions, then the world with the most rows first.
     pub fn split(records: &'a [Record]) -> Vec<Groups<'a>> {
         let mut worlds: BTreeMap<World<'a>, (usize, BTreeMap<GroupKey<'a>, Group<'a>>)> = BTreeMap::new();
         for row in records {
@@ -98,7 +81,7 @@ impl<'a> Groups<'a> {
             if row.status == Status::Ok { group.measured.push(row) } else { group.lost.push(row) }
         }
         let mut split: Vec<_> = worlds.into_iter().collect();
-        split.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+        split.sort_by_key(|(world, (count, _))| (world.clock, std::cmp::Reverse(*count)));
         split.into_iter().map(|(world, (_, map))| Groups { world, map }).collect()
     }
 

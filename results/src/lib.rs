@@ -2,8 +2,9 @@
 //!
 //! A run's folder holds `records.csv` ([`record_file`]), `histograms.hlog` ([`histogram`]) and
 //! `environment.json` ([`environment`]). [`report::write_report`] turns them into figures and pages:
-//! rows -> [`groups`] (what was measured alike) -> [`stats`] (medians over blocks) -> [`series`] and [`tables`]
-//! (pure data) -> [`plot`] and [`report`] (SVG, HTML, Markdown).
+//! rows -> [`groups`] (what was measured alike, one [`world`] apart from another) -> [`stats`] (medians over blocks)
+//! -> [`series`] and [`tables`] (pure data) -> [`plot`] and [`report`] (SVG, HTML, Markdown). [`repeat`] tells
+//! whether two runs in the instruction clock agree.
 //!
 //! ```
 //! use results::record::{CellKey, Clock, Unit};
@@ -42,8 +43,10 @@ pub mod names;
 pub mod plot;
 pub mod record;
 pub mod record_file;
+pub mod repeat;
 pub mod report;
 pub mod series;
 pub mod stats;
 pub mod tables;
 pub mod text;
+pub mod world;

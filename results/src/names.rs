@@ -140,3 +140,9 @@ pub(crate) fn mode_rank(mode: &str) -> usize {
 pub fn is_control(mode: &str) -> bool {
     CONTROLS.contains(&mode)
 }
+
+/// Whether a Service with one cluster IP and port is exactly one more rule in a list that packets walk: the chain
+/// KUBE-SERVICES. A slope per Service is then a slope per rule.
+pub fn walks_one_rule_per_service(mode: &str) -> bool {
+    matches!(mode, "iptables-legacy" | "iptables-nft")
+}

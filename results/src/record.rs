@@ -86,6 +86,14 @@ impl Clock {
             Clock::Instructions => "instructions",
         }
     }
+
+    /// The name in running text.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Clock::Wall => "wall clock",
+            Clock::Instructions => "instruction clock",
+        }
+    }
 }
 
 /// What became of a row.

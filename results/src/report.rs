@@ -11,17 +11,16 @@ use std::path::{Path, PathBuf};
 
 use crate::environment::{Environment, EnvironmentError};
 use crate::findings::{Finding, findings};
-use crate::groups::Groups;
+use crate::groups::{Groups, World};
 use crate::names::{is_control, metric, workload};
 use crate::plot::{PlotError, draw};
 use crate::record::{Clock, Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
 use crate::series::figures;
 use crate::stats::Bootstrap;
-use crate::tables::{self, Table};
-use crate::text::thousands;
+use crate::tables::{self, Lane, Table};
 
-/// Kernels and clocks beyond this many are in the CSV only; the page says so.
+/// Lanes beyond this many are in the CSV only; the page says so.
 const MOST_WORLDS: usize = 8;
 
 /// Why a report could not be written.
@@ -62,8 +61,8 @@ pub struct Report {
 /// A report in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// File name and text of each figure. The first kernel and clock have plain names (`lookup.svg`); others are
-    /// numbered (`lookup-2.svg`).
+    /// File name and text of each figure, the lookups of all lanes first. The first lane has plain names
+    /// (`lookup.svg`), the others are numbered (`lookup-2.svg`).
     pub figures: Vec<(String, String)>,
     /// `report.html`.
     pub html: String,
@@ -71,18 +70,24 @@ pub struct Rendered {
     pub markdown: String,
 }
 
-/// What the pages say about one kernel and clock.
+/// What the pages say about one lane: one world of rows.
 pub(crate) struct Chapter<'a> {
     pub heading: String,
-    pub clock: Clock,
+    /// The line of its passport.
+    pub caption: String,
     pub findings: Vec<Finding>,
-    pub headline: Table,
     /// The controls' lookups in one sentence; empty if there are none.
     pub controls: String,
     pub figures: Vec<(&'static str, String)>,
     pub tables: Vec<Table>,
     pub lost: Table,
-    pub groups: &'a Groups<'a>,
+    pub groups: Groups<'a>,
+}
+
+impl Chapter<'_> {
+    fn clock(&self) -> Clock {
+        self.groups.world.clock
+    }
 }
 
 /// Everything that the pages are made of.
@@ -90,12 +95,17 @@ pub(crate) struct Pages<'a> {
     pub environment: &'a Environment,
     pub sweep: Option<&'a str>,
     pub tally: [u64; 3],
+    /// Slopes of all lanes.
+    pub headline: Table,
     pub chapters: Vec<Chapter<'a>>,
+    /// Whether the chapters need headings: there are several, or the only one is not of the host.
+    pub headings: bool,
     pub worlds_left_out: usize,
 }
 
 /// Reads `records.csv`, `environment.json` and, if there is one, `sweep.toml` in `dir`; writes `lookup.svg`,
-/// `sync.svg`, `lock.svg`, `connect.svg`, `report.html` and `summary.md` beside them.
+/// `sync.svg`, `lock.svg`, `connect.svg` (those that there are rows for, and numbered ones for further lanes),
+/// `report.html` and `summary.md` beside them.
 ///
 /// # Errors
 ///
@@ -131,55 +141,73 @@ pub fn render(
     environment: &Environment,
     sweep: Option<&str>,
 ) -> Result<Rendered, PlotError> {
-    let worlds = Groups::split(records);
+    let mut worlds = Groups::split(records);
+    worlds.sort_by_key(|groups| place(environment, groups.world));
+    let worlds_left_out = worlds.len().saturating_sub(MOST_WORLDS);
+    worlds.truncate(MOST_WORLDS);
     let mut bootstrap = Bootstrap::new();
     let mut chapters = Vec::new();
     let mut files = Vec::new();
-    for (index, groups) in worlds.iter().take(MOST_WORLDS).enumerate() {
-        let caption = caption(environment, groups);
+    for (index, groups) in worlds.into_iter().enumerate() {
+        let caption = caption(environment, groups.world);
+        let findings = findings(&groups, &mut bootstrap);
         let mut drawn = Vec::new();
-        for figure in figures(groups, &mut bootstrap) {
+        for figure in figures(&groups, &findings, &mut bootstrap) {
             let svg = draw(&figure, &caption)?;
             let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
             files.push((format!("{}{number}.svg", figure.name), svg.clone()));
             drawn.push((figure.name, svg));
         }
-        let findings = findings(groups, &mut bootstrap);
-        let mut all = tables::tables(groups, &mut bootstrap);
-        all.push(tables::others(groups, &mut bootstrap));
+        let mut all = tables::tables(&groups, &mut bootstrap);
+        all.push(tables::others(&groups, &mut bootstrap));
         all.retain(|table| !table.rows.is_empty());
         chapters.push(Chapter {
-            heading: format!("Linux {}, {} clock", groups.world.kernel, groups.world.clock),
-            clock: groups.world.clock,
-            headline: tables::headline(groups, &findings),
-            controls: controls(groups, &mut bootstrap),
+            heading: groups.world.heading(),
+            caption,
+            controls: controls(&groups, &mut bootstrap),
             findings,
             figures: drawn,
             tables: all,
-            lost: tables::lost(groups),
+            lost: tables::lost(&groups),
             groups,
         });
     }
+    files.sort_by_key(|(name, _)| !name.starts_with(LOOKUP));
+    let lanes: Vec<_> = chapters
+        .iter()
+        .map(|chapter| Lane { groups: &chapter.groups, findings: &chapter.findings })
+        .collect();
+    let only_host = chapters.iter().all(|chapter| place(environment, chapter.groups.world) == HOST);
     let pages = Pages {
         environment,
         sweep,
         tally: tables::tally(records),
+        headline: tables::headline(&lanes),
+        headings: chapters.len() > 1 || !only_host,
         chapters,
-        worlds_left_out: worlds.len().saturating_sub(MOST_WORLDS),
+        worlds_left_out,
     };
     Ok(Rendered { html: html::page(&pages), markdown: markdown::summary(&pages), figures: files })
 }
 
-/// The environment's caption with the kernel that the rows name: a guest's kernel is not the host's.
-fn caption(environment: &Environment, groups: &Groups<'_>) -> String {
-    let mut environment = environment.clone();
-    if !groups.world.kernel.is_empty() {
-        environment.kernel = groups.world.kernel.to_owned();
-    }
-    let caption = environment.caption();
-    match groups.world.clock {
-        Clock::Wall => caption,
-        Clock::Instructions => format!("instruction clock · {caption}"),
+/// Name of the figure that stands before all others.
+const LOOKUP: &str = "lookup";
+/// [`place`] of the lane that the passport on top describes.
+const HOST: usize = 0;
+
+/// Where a lane stands in the report: the host's first, then the guests' in the order of their passports, then what
+/// has no passport.
+fn place(environment: &Environment, world: World<'_>) -> usize {
+    let is = |passport: &Environment| passport.of(world).is_some();
+    let guest = environment.guests.iter().position(is).map(|index| index + 1);
+    guest.unwrap_or(if is(environment) { HOST } else { usize::MAX })
+}
+
+/// The line of the passport that belongs to the rows; a guest's kernel is not the host's.
+fn caption(environment: &Environment, world: World<'_>) -> String {
+    match environment.of(world) {
+        Some(passport) => passport.caption(),
+        None => format!("{} · no passport of this lane in environment.json", world.label()),
     }
 }
 
@@ -192,7 +220,7 @@ fn controls(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> String {
             continue;
         };
         shown.retain(|(mode, _)| *mode != key.mode);
-        shown.push((key.mode, quantity.show_with_interval(estimate.median, estimate.interval)));
+        shown.push((key.mode, quantity.show_estimate(estimate)));
     }
     let parts: Vec<_> = shown.iter().map(|(mode, figure)| format!("{mode} {figure}")).collect();
     if parts.is_empty() {
@@ -202,38 +230,28 @@ fn controls(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> String {
     }
 }
 
-/// One finding as a sentence after the mode's name.
-pub(crate) fn sentence(groups: &Groups<'_>, finding: &Finding) -> String {
-    let quantity = groups.quantity(Unit::Ns);
-    let [(few, low), (many, high)] = finding.ends;
-    let mut text = format!("{} at {} Services", quantity.show(low), thousands(few));
-    if many != few {
-        text += &format!(", {} at {}", quantity.show(high), thousands(many));
-    }
-    if let Some(slope) = finding.slope {
-        let sign = if slope.per_service > 0.0 { "+" } else { "" };
-        let rise = quantity.show_with_interval(slope.per_service, slope.interval);
-        let blocks = if slope.n == 1 { "1 block".to_owned() } else { format!("{} blocks", slope.n) };
-        text += &format!("; per Service {sign}{rise}, {blocks}");
-    }
-    format!("{text} — {}.", finding.verdict)
-}
-
 /// How to read a figure, by its name.
-pub(crate) fn how_to_read(figure: &str) -> &'static str {
-    match figure {
-        "lookup" => {
-            "Left: a line that climbs is a lookup that walks a list; a level line is a lookup that does not. Right: \
+pub(crate) fn how_to_read(figure: &str, clock: Clock) -> &'static str {
+    match (figure, clock) {
+        (LOOKUP, _) => {
+            "Left: a line that climbs is a lookup that walks a list; a level line is a lookup that does not. The legend \
+             gives each mode's slope with its 95% interval. Right: \
              in one and the same list, the later a Service stands the longer its lookup. The grey controls are what \
              the same packet costs without any Service: compare with dnat, not with zero."
         }
-        "sync" => {
+        ("sync", _) => {
             "Both axes are logarithmic. Full sync is kube-proxy's start on an empty kernel; partial sync is what one change \
              costs at that size; append is one command. They are three different figures: read each panel by itself."
         }
-        "lock" => {
+        ("lock", Clock::Wall) => {
             "Solid lines are the typical wait, thin dashed ones the slowest in a hundred. Where a line nears five \
              seconds, other users of iptables on the node start to fail; crosses count those that did."
+        }
+        ("lock", Clock::Instructions) => {
+            "Solid lines are the typical wait, thin dashed ones the slowest in a hundred. The guest has one processor: \
+             whoever waits waits while the others execute, so a wait is the instructions of everybody else, and idle \
+             time that the clock skipped. The guest's second is 10⁹ instructions, so that “-w 5” gives up after 5 G; \
+             crosses count those that did."
         }
         _ => {
             "What a client sees for a whole new connection: both TCP stacks and every packet, of which only the first \

@@ -1,15 +1,19 @@
 //! Rows to series: what each figure shows, as pure data, before anything is drawn.
 
 mod chosen;
+mod notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::chosen::Chosen;
+use self::notes::notes;
+use crate::findings::Finding;
 use crate::groups::Groups;
-use crate::names::{is_control, metric, mode_rank, position, workload};
-use crate::record::{Clock, Record, Status};
+use crate::names::{is_control, metric, position, workload};
+use crate::record::{Clock, Record, Unit};
 use crate::stats::{Bootstrap, Estimate};
-use crate::text::{Quantity, printable, thousands};
+use crate::tables::LOCK_ON_ONE_CPU;
+use crate::text::{Quantity, thousands};
 
 /// One figure: panels side by side under a common title and legend.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +24,8 @@ pub struct Figure {
     pub title: String,
     /// What the points are.
     pub subtitle: String,
+    /// What the legend says beside a mode's name: mode and text.
+    pub remarks: Vec<(String, String)>,
     /// Panels, left to right.
     pub panels: Vec<Panel>,
     /// What is missing, and why; one line each.
@@ -102,8 +108,6 @@ pub struct Cross {
 
 /// Explains the secondary lines.
 const TAIL: &str = "; thin and dashed: p99";
-/// Explains the hollow markers.
-const GAPS: &str = "Hollow markers on the upper edge are cells without a figure:";
 const PARTIAL_SYNCS: [(&str, &str); 4] = [
     (workload::PARTIAL_SYNC_REPLACE_ENDPOINT, "endpoint replaced"),
     (workload::PARTIAL_SYNC_ADD_SERVICE, "Service added"),
@@ -111,14 +115,25 @@ const PARTIAL_SYNCS: [(&str, &str); 4] = [
     (workload::PARTIAL_SYNC_NOOP, "nothing changed"),
 ];
 
-/// All figures of one world, in report order: lookup, sync, lock, connect.
-pub fn figures(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Figure> {
-    vec![
-        lookup(groups, bootstrap),
-        sync(groups, bootstrap),
-        lock(groups, bootstrap),
-        connect(groups, bootstrap),
-    ]
+/// The figures of one world that it has rows for, in report order: lookup, sync, lock, connect. `findings` are those
+/// of the same world.
+pub fn figures(groups: &Groups<'_>, findings: &[Finding], bootstrap: &mut Bootstrap) -> Vec<Figure> {
+    let has = |wanted: &[&str]| groups.map.keys().any(|key| wanted.contains(&key.workload));
+    let mut figures = Vec::new();
+    if has(&[workload::PACKET_PROBE]) {
+        figures.push(lookup(groups, findings, bootstrap));
+    }
+    let partial = PARTIAL_SYNCS.map(|(name, _)| name);
+    if has(&[workload::FULL_SYNC_COLD, workload::APPEND]) || has(&partial) {
+        figures.push(sync(groups, bootstrap));
+    }
+    if has(&[workload::XTABLES_LOCK]) {
+        figures.push(lock(groups, bootstrap));
+    }
+    if has(&[workload::TCP_CRR]) {
+        figures.push(connect(groups, bootstrap));
+    }
+    figures
 }
 
 fn p50(row: &Record) -> Option<u64> {
@@ -129,7 +144,7 @@ fn p99(row: &Record) -> Option<u64> {
     row.p99
 }
 
-fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
+fn lookup(groups: &Groups<'_>, findings: &[Finding], bootstrap: &mut Bootstrap) -> Figure {
     let (probe, first) = (workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET);
     let chosen = Chosen::new(groups, probe, first);
     let mut scale = chosen.panel(groups, "Last Service in the list");
@@ -139,10 +154,18 @@ fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     Figure {
         name: "lookup",
         title: format!("Lookup: first packet of a new flow, {}", unit_words(groups)),
-        subtitle: subtitle(&[&scale], "", &chosen.scope()),
+        subtitle: subtitle(&[&scale], "; beside each mode: its slope", &chosen.scope()),
+        remarks: findings.iter().filter_map(|finding| slope_remark(groups, finding)).collect(),
         notes: notes(groups, &[(probe, first)], std::slice::from_ref(&scale)),
         panels: vec![scale, by_position],
     }
+}
+
+/// The slope as the legend shows it.
+fn slope_remark(groups: &Groups<'_>, finding: &Finding) -> Option<(String, String)> {
+    let (slope, interval) = finding.slope_in(groups.quantity(Unit::Ns))?;
+    let sign = if finding.slope?.per_service > 0.0 { "+" } else { "" };
+    Some((finding.mode.clone(), format!("{sign}{slope} per {}{interval}", finding.per())))
 }
 
 /// Lookup against position, at the largest scale that every measured proxy mode reached.
@@ -201,7 +224,7 @@ fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     let shown = [
         (workload::FULL_SYNC_COLD, "Full sync, empty kernel".to_owned()),
         (partial.0, format!("Partial sync: {}", partial.1)),
-        (workload::APPEND, "Append: one rule or element".to_owned()),
+        (workload::APPEND, "Append: one rule or server".to_owned()),
     ];
     let mut scope = String::new();
     let mut panels = Vec::new();
@@ -219,6 +242,7 @@ fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         name: "sync",
         title: format!("Rule sync: applying the rules to the kernel, {}", unit_words(groups)),
         subtitle: subtitle(&panels.iter().collect::<Vec<_>>(), "", &scope),
+        remarks: Vec::new(),
         notes: notes(groups, &sources, &panels),
         panels,
     }
@@ -239,8 +263,12 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         let mut panel = chosen.panel(groups, heading);
         panel.lines = chosen.lines(bootstrap, p50, false);
         panel.lines.extend(chosen.lines(bootstrap, p99, true));
-        if groups.world.clock == Clock::Wall && !panel.lines.is_empty() {
-            panel.limits.push((5e9, "5 s: “-w 5” gives up (× timeouts, all blocks)".to_owned()));
+        if !panel.lines.is_empty() {
+            let limit = match groups.world.clock {
+                Clock::Wall => "5 s",
+                Clock::Instructions => "5 G (5 s of guest time)",
+            };
+            panel.limits.push((5e9, format!("{limit}: “-w 5” gives up (× timeouts, all blocks)")));
             for (mode, services, group) in timeouts.cells() {
                 let total: u64 = group.measured.iter().filter_map(|row| row.p50).fold(0, u64::saturating_add);
                 if total > 0 && panel.lines.iter().any(|line| line.mode == mode) {
@@ -256,11 +284,16 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         }
         panels.push(panel);
     }
+    let mut lines = notes(groups, &sources, &panels);
+    if groups.world.clock == Clock::Instructions {
+        lines.insert(0, LOCK_ON_ONE_CPU.to_owned());
+    }
     Figure {
         name: "lock",
         title: format!("The xtables lock under contention, {}", unit_words(groups)),
         subtitle: subtitle(&panels.iter().collect::<Vec<_>>(), TAIL, &scope),
-        notes: notes(groups, &sources, &panels),
+        remarks: Vec::new(),
+        notes: lines,
         panels,
     }
 }
@@ -272,8 +305,12 @@ fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     time.lines = response.lines(bootstrap, p50, false);
     time.lines.extend(response.lines(bootstrap, p99, true));
     let rate = Chosen::new(groups, name, metric::TRANSACTIONS_PER_SECOND);
-    let mut per_second = rate.panel(groups, "Transactions per second");
-    per_second.quantity = Quantity::Rate;
+    let heading = match groups.world.clock {
+        Clock::Wall => "Transactions per second",
+        Clock::Instructions => "Transactions per 10⁹ instructions",
+    };
+    let mut per_second = rate.panel(groups, heading);
+    per_second.quantity = groups.quantity(Unit::PerSecond);
     per_second.lines = rate.lines(bootstrap, p50, false);
     let sources = [(name, metric::RESPONSE_TIME), (name, metric::TRANSACTIONS_PER_SECOND)];
     let panels = vec![time, per_second];
@@ -281,6 +318,7 @@ fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         name: "connect",
         title: format!("New TCP connections: tcp_crr, {}", unit_words(groups)),
         subtitle: subtitle(&panels.iter().collect::<Vec<_>>(), TAIL, &response.scope()),
+        remarks: Vec::new(),
         notes: notes(groups, &sources, &panels),
         panels,
     }
@@ -289,8 +327,13 @@ fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
 /// What the points of `panels` are: quantile, number of blocks, interval, then the scope.
 fn subtitle(panels: &[&Panel], tail: &str, scope: &str) -> String {
     let points = panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
-    let blocks: BTreeSet<usize> = points.map(|point| point.y.n).collect();
+    let blocks: BTreeSet<usize> = points.clone().map(|point| point.y.n).collect();
+    let identical = points.clone().all(|point| point.y.identical);
     let what = match (blocks.first(), blocks.last()) {
+        (Some(few), Some(many)) if identical && few == many => format!("p50, identical in all {few} blocks"),
+        (Some(few), Some(many)) if identical => {
+            format!("p50, identical in all blocks, {few} to {many} of them")
+        }
         (Some(1), Some(1)) => "p50 of one block, hence no interval".to_owned(),
         (Some(few), Some(many)) if few == many => format!("p50, median over {many} blocks with 95% interval"),
         (Some(few), Some(many)) => format!("p50, median over {few} to {many} blocks with 95% interval"),
@@ -304,54 +347,4 @@ fn unit_words(groups: &Groups<'_>) -> &'static str {
         Clock::Wall => "wall time",
         Clock::Instructions => "guest instructions",
     }
-}
-
-/// Failed and skipped cells behind a figure: one line per mode and reason, after a line that explains the hollow
-/// markers if `panels` have any.
-fn notes(groups: &Groups<'_>, sources: &[(&str, &str)], panels: &[Panel]) -> Vec<String> {
-    let mut reasons: BTreeMap<(usize, &str, Status, &str), Lost> = BTreeMap::new();
-    let mut measured = BTreeSet::new();
-    for (workload, metric) in sources {
-        for (key, group) in groups.of(workload, metric) {
-            if !group.measured.is_empty() {
-                measured.insert(key.mode);
-            }
-            let mut here: BTreeMap<_, usize> = BTreeMap::new();
-            for row in &group.lost {
-                *here.entry((mode_rank(key.mode), key.mode, row.status, row.note.as_str())).or_default() += 1;
-            }
-            for (reason, rows) in here {
-                let lost = reasons.entry(reason).or_default();
-                lost.services.insert(key.services);
-                lost.rows += rows;
-                lost.of += group.lost.len() + group.measured.len();
-            }
-        }
-    }
-    let mut lines = Vec::new();
-    if !reasons.is_empty() && panels.iter().any(|panel| !panel.lines.is_empty() && !panel.gaps.is_empty()) {
-        lines.push(GAPS.to_owned());
-    }
-    for ((_, mode, status, note), lost) in &reasons {
-        let mut line = (*mode).to_owned();
-        if measured.contains(mode) {
-            let scales: Vec<_> = lost.services.iter().take(6).map(|services| thousands(*services)).collect();
-            line += &format!(" at {}", scales.join("; "));
-        }
-        line += &format!(": {status}");
-        if lost.rows < lost.of {
-            line += &format!(" in {} of {} rows", lost.rows, lost.of);
-        }
-        line += &format!(" — {}", if note.is_empty() { "no reason given" } else { note });
-        lines.push(printable(&line));
-    }
-    lines
-}
-
-/// What one reason cost one mode: rows without a figure, of all rows of the cells that it touched.
-#[derive(Default)]
-struct Lost {
-    services: BTreeSet<u32>,
-    rows: usize,
-    of: usize,
 }

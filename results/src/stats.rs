@@ -32,6 +32,9 @@ pub struct Estimate {
     pub interval: Option<Interval>,
     /// Number of blocks.
     pub n: usize,
+    /// Whether several blocks gave exactly the same value, as a deterministic clock can: the interval is then a
+    /// point, and says so better in words.
+    pub identical: bool,
 }
 
 /// The median of `values`, the mean of the two middle ones if their number is even; None if there are none.
@@ -72,7 +75,7 @@ impl Bootstrap {
         let n = sorted.len();
         let centre = median(&sorted)?;
         if n < 2 {
-            return Some(Estimate { median: centre, interval: None, n });
+            return Some(Estimate { median: centre, interval: None, n, identical: false });
         }
         let ranks = self.ranks.entry(n).or_insert_with(|| median_ranks(n));
         let mut weighted: Vec<_> = ranks
@@ -83,7 +86,8 @@ impl Bootstrap {
         let total: usize = weighted.iter().map(|(_, count)| count).sum();
         let low = weighted_quantile(&weighted, 0.025 * total as f64)?;
         let high = weighted_quantile(&weighted, 0.975 * total as f64)?;
-        Some(Estimate { median: centre, interval: Some(Interval { low, high }), n })
+        let identical = sorted.first() == sorted.last();
+        Some(Estimate { median: centre, interval: Some(Interval { low, high }), n, identical })
     }
 }
 
@@ -137,6 +141,8 @@ pub struct Slope {
     pub range: (f64, f64),
     /// Number of blocks.
     pub n: usize,
+    /// Whether several blocks gave exactly the same points.
+    pub identical: bool,
 }
 
 /// Theil-Sen line through the medians over blocks at each position (Sen, *Estimates of the regression coefficient
@@ -158,6 +164,8 @@ pub fn slope(observations: &[Observation]) -> Option<Slope> {
             blocks.entry(observation.block).or_default().push((index, observation.y));
         }
     }
+    // In one order, so that blocks with the same points are equal.
+    blocks.values_mut().for_each(|points| points.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))));
     let blocks: Vec<_> = blocks.into_values().collect();
     let (per_service, intercept) = theil_sen(&xs, blocks.iter())?;
     let mut interval = None;
@@ -174,7 +182,8 @@ pub fn slope(observations: &[Observation]) -> Option<Slope> {
         interval = ends.0.zip(ends.1).map(|(low, high)| Interval { low, high });
     }
     let range = (*xs.first()?, *xs.last()?);
-    Some(Slope { per_service, interval, intercept, range, n: blocks.len() })
+    let identical = blocks.len() > 1 && blocks.windows(2).all(|pair| pair[0] == pair[1]);
+    Some(Slope { per_service, interval, intercept, range, n: blocks.len(), identical })
 }
 
 /// Slope and intercept through the medians of the blocks' points at each of `xs`.
@@ -284,6 +293,24 @@ mod tests {
             "{slope:?}"
         );
         assert!((slope.intercept - 3000.0).abs() < 10.0);
+    }
+
+    #[test]
+    fn blocks_that_agree_exactly_are_said_to() {
+        let in_block = |block, y| [(1.0, 9.0), (50.0, y)].map(|(x, y)| Observation { block, x, y });
+        let twice = |y| [in_block(0, 59.0), in_block(1, y)].concat();
+        let same = slope(&twice(59.0)).unwrap();
+        assert_eq!((same.identical, same.per_service), (true, 50.0 / 49.0));
+        assert!(!slope(&twice(59.5)).unwrap().identical);
+        assert!(!slope(&in_block(0, 59.0)).unwrap().identical, "one block agrees with nothing");
+        // A percentile interval can be a point although one block of many differs.
+        let mut bootstrap = Bootstrap::new();
+        let mut nine = [7.0; 9];
+        assert!(bootstrap.estimate(&nine).unwrap().identical);
+        nine[8] = 8.0;
+        let estimate = bootstrap.estimate(&nine).unwrap();
+        assert_eq!(estimate.interval, Some(Interval { low: 7.0, high: 7.0 }));
+        assert!(!estimate.identical && !bootstrap.estimate(&[7.0]).unwrap().identical);
     }
 
     proptest! {

@@ -1,11 +1,15 @@
 //! The report's tables as pure data: headings and cells of text, made once for HTML and Markdown.
 
+mod headline;
+mod lost;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::findings::Finding;
+pub use self::headline::{Lane, headline};
+pub use self::lost::lost;
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, mode_rank, workload};
-use crate::record::{Record, Status};
+use crate::record::{Clock, Record, Status};
 use crate::stats::Bootstrap;
 use crate::text::thousands;
 
@@ -36,7 +40,8 @@ impl Table {
     }
 }
 
-const INTERVAL: &str = "Median over blocks, [95% bootstrap interval], n blocks.";
+const INTERVAL: &str = "Median over blocks, [95% bootstrap interval], n blocks; no interval where n is 1 or all \
+                        blocks agree exactly.";
 
 fn p50(row: &Record) -> Option<u64> {
     row.p50
@@ -52,36 +57,6 @@ fn p99(row: &Record) -> Option<u64> {
 
 fn max(row: &Record) -> Option<u64> {
     row.max
-}
-
-/// Slopes in words: one row per finding.
-pub fn headline(groups: &Groups<'_>, findings: &[Finding]) -> Table {
-    let quantity = groups.quantity(crate::record::Unit::Ns);
-    let mut table = Table::new(
-        "Lookup in short",
-        "Lookup of the last Service at the smallest and the largest scale; slope by Theil-Sen over the positions \
-         first, middle and last of every scale, with a 95% bootstrap interval over blocks.",
-        2,
-        &["mode", "verdict", "at the smallest scale", "at the largest scale", "slope per Service", "blocks"],
-    );
-    for finding in findings {
-        let end =
-            |(services, value): (u32, f64)| format!("{} at {}", quantity.show(value), thousands(services));
-        let slope = finding.slope.map_or_else(
-            || "—".to_owned(),
-            |slope| quantity.show_with_interval(slope.per_service, slope.interval),
-        );
-        let blocks = finding.slope.map_or_else(String::new, |slope| slope.n.to_string());
-        table.rows.push(vec![
-            finding.mode.clone(),
-            finding.verdict.clone(),
-            end(finding.ends[0]),
-            end(finding.ends[1]),
-            slope,
-            blocks,
-        ]);
-    }
-    table
 }
 
 /// Every table of one world, in report order.
@@ -104,6 +79,7 @@ pub fn tables(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Table> {
         sync(groups, bootstrap),
         lock(groups, bootstrap),
         connect(groups, bootstrap),
+        forwarding(groups, bootstrap),
     ]
     .into_iter()
     .filter(|table| !table.rows.is_empty())
@@ -138,31 +114,51 @@ const SYNCS: [&str; 6] = [
     workload::APPEND,
 ];
 
-const SYNC_METRICS: [&str; 11] = [
+const SYNC_METRICS: [&str; 18] = [
     metric::GENERATE,
     metric::APPLY,
+    metric::APPLY_SETUP,
     metric::APPLY_CANARY,
     metric::APPLY_JUMPS,
     metric::APPLY_LISTING,
+    metric::APPLY_SETS,
     metric::APPLY_RESTORE,
+    metric::APPLY_SERVERS,
+    metric::APPLY_ADDRESSES,
     metric::APPLY_CONNTRACK,
     metric::RULES,
     metric::CHAINS,
     metric::ELEMENTS,
+    metric::VIRTUAL_SERVERS,
+    metric::REAL_SERVERS,
+    metric::BOUND_ADDRESSES,
     metric::BYTES,
 ];
 
 fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    let what = match groups.world.clock {
+        Clock::Wall => "Times are p50.",
+        Clock::Instructions => {
+            "Phases are p50, in instructions of the whole guest from start to end: kernel, kube-proxy's programs and \
+             whatever else ran."
+        }
+    };
     wide(
         groups,
         bootstrap,
         "Rule sync",
-        "Times are p50. A phase that could not be seen is absent, not zero. Full sync, partial sync and append are \
-         different operations and are not comparable with one another.",
+        &format!(
+            "{what} A phase that could not be seen is absent, not zero. Full sync, partial sync and append are \
+             different operations and are not comparable with one another."
+        ),
         &SYNCS,
         &SYNC_METRICS.map(|metric| (metric, p50 as Field, "")),
     )
 }
+
+/// What waiting means on a guest's single processor.
+pub(crate) const LOCK_ON_ONE_CPU: &str =
+    "One processor: a wait is all that others executed meanwhile, idle time that the clock skipped included.";
 
 const LOCK_COLUMNS: [(&str, Field, &str); 13] = [
     (metric::LOCK_WAIT, p50, " p50"),
@@ -181,11 +177,19 @@ const LOCK_COLUMNS: [(&str, Field, &str); 13] = [
 ];
 
 fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    let what = match groups.world.clock {
+        Clock::Wall => "",
+        Clock::Instructions => LOCK_ON_ONE_CPU,
+    };
     wide(
         groups,
         bootstrap,
         "The xtables lock",
-        "Only iptables-legacy takes the lock; the other modes have no wait and no hold, only operations.",
+        &format!(
+            "Only the iptables-legacy programs take the lock; where no program takes it there is no wait and no hold, \
+             only operations.{}{what}",
+            if what.is_empty() { "" } else { " " }
+        ),
         &[workload::XTABLES_LOCK],
         &LOCK_COLUMNS,
     )
@@ -200,6 +204,24 @@ fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     let remark =
         "Closed loop: each transaction starts when the one before has ended, so overload does not show.";
     wide(groups, bootstrap, "New TCP connections", remark, &[workload::TCP_CRR], &metrics)
+}
+
+const FORWARDING_COLUMNS: [(&str, Field, &str); 8] = [
+    (metric::DIRECTOR_PACKETS_IN, p50, ""),
+    (metric::DIRECTOR_PACKETS_OUT, p50, ""),
+    (metric::DIRECTOR_BYTES_IN, p50, ""),
+    (metric::DIRECTOR_BYTES_OUT, p50, ""),
+    (metric::DIRECTOR_CPU, p50, ""),
+    (metric::LOOKUP_FIRST_PACKET, p50, " p50"),
+    (metric::LOOKUP_ESTABLISHED, p50, " p50"),
+    (metric::RESPONSE_TIME, p50, " p50"),
+];
+
+fn forwarding(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    let remark = "Per connection, counted at the director's own interfaces. Masquerade (ipvs-nat) takes both directions \
+                  through the director; direct routing (ipvs-dr) and tunnel (ipvs-tun) let the real server answer the \
+                  client itself, and the tunnel adds an IP header to each packet out.";
+    wide(groups, bootstrap, "What the director carries", remark, &[workload::FORWARDING], &FORWARDING_COLUMNS)
 }
 
 type Field = fn(&Record) -> Option<u64>;
@@ -299,37 +321,9 @@ fn shown(key: &GroupKey<'_>) -> bool {
         workload::PACKET_PROBE => lookups.contains(&key.metric),
         workload::TCP_CRR => connects.contains(&key.metric),
         workload::XTABLES_LOCK => LOCK_COLUMNS.iter().any(|(name, ..)| *name == key.metric),
+        workload::FORWARDING => FORWARDING_COLUMNS.iter().any(|(name, ..)| *name == key.metric),
         other => SYNCS.contains(&other) && SYNC_METRICS.contains(&key.metric),
     }
-}
-
-/// Failed and skipped cells, one row per mode, workload and reason.
-pub fn lost(groups: &Groups<'_>) -> Table {
-    let columns = ["mode", "workload", "status", "Services", "reason", "rows"];
-    let mut table = Table::new("Failed and skipped cells", "Nothing is dropped silently.", 5, &columns);
-    let mut reasons: BTreeMap<_, (BTreeSet<u32>, u64)> = BTreeMap::new();
-    for (key, group) in &groups.map {
-        for row in &group.lost {
-            let rank = mode_rank(key.mode);
-            let reason = (rank, key.mode, key.workload, row.status, row.note.as_str());
-            let entry = reasons.entry(reason).or_default();
-            entry.0.insert(key.services);
-            entry.1 += 1;
-        }
-    }
-    for ((_, mode, workload, status, note), (services, count)) in reasons {
-        let scales: Vec<_> = services.into_iter().map(thousands).collect();
-        let reason = if note.is_empty() { "no reason given" } else { note };
-        table.rows.push(vec![
-            mode.to_owned(),
-            workload.to_owned(),
-            status.to_string(),
-            scales.join("; "),
-            reason.to_owned(),
-            thousands(count),
-        ]);
-    }
-    table
 }
 
 /// Number of measured, failed and skipped rows.
@@ -358,8 +352,7 @@ fn cell(
     field: Field,
 ) -> String {
     let quantity = groups.quantity(key.unit);
-    let Some(estimate) = group.estimate(bootstrap, field) else { return "—".to_owned() };
-    // Exact counts that agree in every block need no interval.
-    let interval = estimate.interval.filter(|interval| interval.low != interval.high);
-    quantity.show_with_interval(estimate.median, interval)
+    group
+        .estimate(bootstrap, field)
+        .map_or_else(|| "—".to_owned(), |estimate| quantity.show_estimate(estimate))
 }

@@ -1,7 +1,7 @@
 //! Figures in human units, and text made safe for HTML, Markdown and SVG.
 
 use crate::record::{Clock, Unit};
-use crate::stats::Interval;
+use crate::stats::{Estimate, Interval};
 
 /// What a figure is, for display: a unit together with its clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,8 +14,10 @@ pub enum Quantity {
     Count,
     /// Bytes.
     Bytes,
-    /// Events per second.
+    /// Events per second of wall time.
     Rate,
+    /// Events per 10⁹ guest instructions, which is the guest's own second.
+    RatePerGiga,
 }
 
 impl Quantity {
@@ -26,21 +28,41 @@ impl Quantity {
             (Unit::Ns, Clock::Instructions) => Quantity::Instructions,
             (Unit::Count, _) => Quantity::Count,
             (Unit::Bytes, _) => Quantity::Bytes,
-            (Unit::PerSecond, _) => Quantity::Rate,
+            (Unit::PerSecond, Clock::Wall) => Quantity::Rate,
+            (Unit::PerSecond, Clock::Instructions) => Quantity::RatePerGiga,
         }
     }
 
-    /// `value` with three significant digits and a unit: `31.2 µs`, `14,400 instr`, `1.2 MB`, `980 /s`.
+    /// `value` to three significant digits, instructions to four (what the histograms keep), counts to all, and a
+    /// unit: `31.2 µs`, `14,370 instr`, `1.2 MB`, `980 /s`.
     pub fn show(self, value: f64) -> String {
         let (scale, unit) = self.scale(value);
-        let digits = if self == Quantity::Count { 15 } else { 3 };
-        with_unit(number(round(value / scale, digits)), unit)
+        with_unit(number(round(value / scale, self.digits())), unit)
     }
 
-    /// [`Quantity::show`] for an axis or a label in a figure whose title names the unit: no word for instructions.
+    /// [`Quantity::show`] for an axis or a label in a figure whose axis names the unit: no word for instructions.
     pub fn show_short(self, value: f64) -> String {
         let text = self.show(value);
-        text.strip_suffix("instr").map_or(text.as_str(), str::trim_end).to_owned()
+        match text.strip_suffix("/G instr") {
+            Some(rate) => rate.trim_end().to_owned(),
+            None => text.strip_suffix("instr").map_or(text.as_str(), str::trim_end).to_owned(),
+        }
+    }
+
+    /// What a figure's axis is called where its labels have no unit of their own and its heading does not name it.
+    pub fn axis_name(self) -> &'static str {
+        match self {
+            Quantity::Instructions => "instructions",
+            _ => "",
+        }
+    }
+
+    fn digits(self) -> i32 {
+        match self {
+            Quantity::Count => 15,
+            Quantity::Instructions => 4,
+            Quantity::Duration | Quantity::Bytes | Quantity::Rate | Quantity::RatePerGiga => 3,
+        }
     }
 
     /// `value` and its interval in one unit, to the digits that the width of the interval deserves:
@@ -59,6 +81,11 @@ impl Quantity {
         format!("{} [{}, {}]", with_unit(show(value), unit), show(low), show(high))
     }
 
+    /// A median with its interval; without one where all blocks agree exactly.
+    pub fn show_estimate(self, estimate: Estimate) -> String {
+        self.show_with_interval(estimate.median, estimate.interval.filter(|_| !estimate.identical))
+    }
+
     fn scale(self, value: f64) -> (f64, &'static str) {
         let steps: &[(f64, &str)] = match self {
             Quantity::Duration => &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")],
@@ -66,10 +93,16 @@ impl Quantity {
             Quantity::Count => &[(1.0, "")],
             Quantity::Bytes => &[(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")],
             Quantity::Rate => &[(1.0, "/s")],
+            Quantity::RatePerGiga => &[(1.0, "/G instr")],
         };
-        let fitting = steps.iter().find(|(scale, _)| round(value.abs() / scale, 3) >= 1.0);
+        let fitting = steps.iter().find(|(scale, _)| round(value.abs() / scale, self.digits()) >= 1.0);
         fitting.or(steps.last()).copied().unwrap_or((1.0, ""))
     }
+}
+
+/// A shown figure for running text, where there is room for the whole word.
+pub fn in_words(figure: &str) -> String {
+    figure.replacen(" instr", " instructions", 1)
 }
 
 fn with_unit(number: String, unit: &str) -> String {
@@ -186,8 +219,12 @@ mod tests {
         assert_eq!(show(10_000_000.0), "10 ms");
         assert_eq!(show(104e9), "104 s");
         assert_eq!(show(7_200e9), "7,200 s");
-        assert_eq!(Quantity::Instructions.show(14_372.0), "14,400 instr");
+        assert_eq!(Quantity::Instructions.show(14_372.0), "14,370 instr");
+        assert_eq!(Quantity::Instructions.show(999_940.0), "999,900 instr");
+        assert_eq!(Quantity::Instructions.show(999_960.0), "1 M instr");
         assert_eq!(Quantity::Instructions.show_short(2e9), "2 G");
+        assert_eq!(Quantity::RatePerGiga.show(12_345.0), "12,300 /G instr");
+        assert_eq!(Quantity::RatePerGiga.show_short(12_345.0), "12,300");
         assert_eq!(Quantity::Count.show(100_003.0), "100,003");
         assert_eq!(Quantity::Bytes.show(1_250_000.0), "1.25 MB");
         assert_eq!(Quantity::Rate.show(12_345.0), "12,300 /s");
@@ -200,6 +237,8 @@ mod tests {
         assert_eq!(range(-0.0006, -0.00905, 0.0112), "−0.0006 ns [−0.0091, 0.0112]");
         assert_eq!(range(0.0, 0.0, 0.0), "0 ns [0, 0]");
         assert_eq!(Quantity::Duration.show_with_interval(5e3, None), "5 µs");
+        assert_eq!(in_words("1.2 M instr [1.1, 1.3]"), "1.2 M instructions [1.1, 1.3]");
+        assert_eq!(in_words("5 µs [4, 6]"), "5 µs [4, 6]");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod fixtures;
 
+use results::findings::findings;
 use results::groups::Groups;
 use results::plot::draw;
 use results::record::Record;
@@ -14,7 +15,9 @@ fn draw_all(rows: &[Record]) -> Vec<(String, String)> {
     let groups = Groups::split(rows);
     let Some(world) = groups.first() else { return Vec::new() };
     let caption = fixtures::environment().caption();
-    let figures = figures(world, &mut Bootstrap::new());
+    let mut bootstrap = Bootstrap::new();
+    let findings = findings(world, &mut bootstrap);
+    let figures = figures(world, &findings, &mut bootstrap);
     figures.iter().map(|figure| (figure.name.to_owned(), draw(figure, &caption).unwrap())).collect()
 }
 

@@ -6,6 +6,7 @@ mod fixtures;
 
 use std::fs;
 
+use fixtures::guest;
 use results::record::{Record, Status};
 use results::record_file::RecordWriter;
 use results::report::{render, write_report};
@@ -117,7 +118,77 @@ fn an_empty_run_and_two_kernels_are_reports_too() {
         .collect();
     rows.extend(guest);
     let both = render(&rows, &fixtures::environment(), None).unwrap();
-    assert_eq!(both.figures.len(), 8);
-    assert!(both.figures[4].0 == "lookup-2.svg" && both.figures[4].1.contains("instr"));
-    assert!(both.markdown.contains("## Linux 6.1.0, instructions clock"));
+    let names: Vec<_> = both.figures.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["lookup.svg", "lookup-2.svg", "sync.svg", "lock.svg", "connect.svg"]);
+    assert!(both.figures[1].1.contains("instr"));
+    assert!(both.markdown.contains("## Instruction clock: Linux 6.1.0, a KVM guest"));
+    assert!(both.markdown.contains("no passport of this lane"), "a guest without a passport says so");
+}
+
+#[test]
+fn two_lanes_are_told_apart() {
+    let rows = guest::two_lanes(5);
+    let rendered = render(&rows, &guest::two_passports(), None).unwrap();
+    insta::assert_snapshot!(rendered.markdown);
+    let names: Vec<_> = rendered.figures.iter().map(|(name, _)| name.as_str()).collect();
+    let expected =
+        ["lookup.svg", "lookup-2.svg", "sync.svg", "lock.svg", "connect.svg", "sync-2.svg", "lock-2.svg"];
+    assert_eq!(names, expected);
+    for (name, svg) in &rendered.figures {
+        let guest = name.contains("-2");
+        assert_eq!(svg.contains("instructions"), guest, "{name}");
+        assert_eq!(svg.contains("6.18.44"), !guest, "{name}: the caption is of its own passport");
+        assert_eq!(svg.contains("emulated by QEMU 7.2.22"), guest, "{name}");
+        fs::write(format!("{}/two-{name}", env!("CARGO_TARGET_TMPDIR")), svg).unwrap();
+    }
+    // The guest's lookups follow the host's before any other figure.
+    let place = |text: &str| rendered.html.find(text).unwrap_or_else(|| panic!("{text}"));
+    let order =
+        ["first packet of a new flow, wall", "first packet of a new flow, guest", "Rule sync: applying"];
+    assert!(order.map(place).is_sorted());
+    assert!(rendered.html.contains("Environment of the guest: instruction clock"));
+    assert!(rendered.html.contains("memory given to the guest") && rendered.html.contains("212 instr"));
+    fs::write(format!("{}/two-report.html", env!("CARGO_TARGET_TMPDIR")), rendered.html).unwrap();
+}
+
+/// No figure may depend on what another lane has measured.
+#[test]
+fn lanes_do_not_mix() {
+    let both = render(&guest::two_lanes(3), &guest::two_passports(), None).unwrap();
+    let host = render(&fixtures::rows(3), &guest::two_passports(), None).unwrap();
+    let alone = render(&guest::guest_rows(3), &guest::two_passports(), None).unwrap();
+    let named = |name: &str| &both.figures.iter().find(|(file, _)| file == name).unwrap().1;
+    for (name, svg) in &host.figures {
+        assert_eq!(named(name), svg);
+    }
+    for (name, svg) in &alone.figures {
+        assert_eq!(named(&name.replace(".svg", "-2.svg")), svg);
+    }
+    assert_eq!(alone.figures[0].0, "lookup.svg", "the only lane's first figure has the plain name");
+    assert!(alone.html.contains("Host: Linux 6.18.44"), "the host's passport stays on top");
+    assert!(alone.markdown.contains("## Instruction clock: Linux 6.1.0-53-cloud-amd64, emulated by QEMU"));
+}
+
+#[test]
+fn slopes_have_intervals_or_say_why_not() {
+    let rendered = render(&guest::guest_rows(5), &guest::two_passports(), None).unwrap();
+    let (_, lookup) = &rendered.figures[0];
+    for text in [&rendered.html, lookup] {
+        assert!(text.contains("identical in all 5 blocks") && text.contains("+26 instr"));
+        assert!(
+            text.contains("+60 instr") && text.contains("[58, 62]"),
+            "iptables-nft differs in every block"
+        );
+    }
+    assert!(lookup.contains("+26 instr per rule"));
+    assert!(rendered.html.contains("per Service, which is one rule, +26 instructions"));
+}
+
+#[test]
+fn a_reason_is_listed_once_per_mode() {
+    let rendered = render(&fixtures::rows(5), &fixtures::environment(), None).unwrap();
+    let row =
+        "| ipvs | full\\_sync\\_cold; packet\\_probe | skipped | 10; 100; 1,000; 2,000; 5,000; 10,000 |";
+    assert!(rendered.markdown.contains(row), "{}", rendered.markdown);
+    assert_eq!(rendered.markdown.matches("this kernel has no ip").count(), 1);
 }

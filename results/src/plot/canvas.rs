@@ -5,6 +5,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, TextStyle};
 
 use super::style::{Marker, WHITE};
+use crate::text::shorten;
 
 /// What drawing into memory returns; the error is plotters' own message.
 pub(super) type Drawn = Result<(), String>;
@@ -86,6 +87,13 @@ impl Canvas<'_> {
             Marker::Square => vec![(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
             Marker::Triangle => vec![(0.0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
             Marker::Diamond => vec![(0.0, -1.3), (1.1, 0.0), (0.0, 1.3), (-1.1, 0.0)],
+            Marker::Plus => {
+                let (a, b) = (0.42, 1.25);
+                vec![(a, b), (a, a), (b, a), (b, -a), (a, -a), (a, -b), (-a, -b), (-a, -a), (-b, -a), (-b, a)]
+                    .into_iter()
+                    .chain([(-a, a), (-a, b)])
+                    .collect()
+            }
             Marker::DownTriangle => vec![(0.0, 1.2), (1.1, -0.8), (-1.1, -0.8)],
         };
         let mut outline: Vec<_> = corners.iter().map(|(dx, dy)| (x + dx * r, y + dy * r)).collect();
@@ -126,9 +134,31 @@ impl Canvas<'_> {
     }
 }
 
-/// Rough width of `text` in pixels, on the generous side: there is no font to measure.
+/// Plotters writes a font size of one 1.24th of what it is asked for.
+const EM: f64 = 1.0 / 1.24;
+
+/// Width of `text` in pixels in a wide sans-serif (DejaVu Sans): there is no font to measure, and the others of
+/// [`FONT`] are narrower.
 pub(super) fn text_width(text: &str, size: u32) -> f64 {
-    text.chars().count() as f64 * f64::from(size) * 0.58
+    let em = |c: char| match c {
+        'i' | 'j' | 'l' | 'I' | '\'' | '|' | '.' | ',' | ':' | ';' | ' ' | '·' => 0.33,
+        'f' | 't' | 'r' | '-' | '/' | '(' | ')' | '[' | ']' | '!' | '“' | '”' => 0.41,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' | '—' | '…' => 1.0,
+        'A'..='Z' | '+' | '=' | '<' | '>' | '×' | '−' | '~' => 0.75,
+        _ => 0.63,
+    };
+    text.chars().map(em).sum::<f64>() * f64::from(size) * EM
+}
+
+/// As much of `text` as fits into `width` pixels, with an ellipsis if there is more.
+pub(super) fn fit(text: &str, size: u32, width: f64) -> String {
+    let mut length = text.chars().count();
+    let mut fitting = text.to_owned();
+    while length > 1 && text_width(&fitting, size) > width {
+        length -= 1;
+        fitting = shorten(text, length);
+    }
+    fitting
 }
 
 fn stroke(colour: RGBColor, width: u32) -> ShapeStyle {
@@ -137,4 +167,18 @@ fn stroke(colour: RGBColor, width: u32) -> ShapeStyle {
 
 fn pixel((x, y): (f64, f64)) -> (i32, i32) {
     (x.round() as i32, y.round() as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_to_its_place() {
+        assert!(text_width("illicit", 20) < text_width("wwwwwww", 20));
+        assert_eq!(fit("short", 20, 500.0), "short");
+        let cut = fit("a caption that is much too long for its place", 20, 100.0);
+        assert!(cut.ends_with('…') && text_width(&cut, 20) <= 100.0 && cut.len() > 6, "{cut}");
+        assert_eq!(fit("wide", 20, 0.0), "…");
+    }
 }

@@ -2,7 +2,7 @@
 
 use plotters::style::RGBColor;
 
-use crate::names::{CONTROLS, PROXY_MODES};
+use crate::names::{CONTROLS, FORWARDING_MODES, PROXY_MODES};
 
 /// Marker shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub(super) enum Marker {
     Triangle,
     Diamond,
     DownTriangle,
+    Plus,
 }
 
 /// The look of one mode.
@@ -34,6 +35,8 @@ pub(super) const FRAME: RGBColor = RGBColor(0xa8, 0xa8, 0xa8);
 pub(super) const LIMIT: RGBColor = RGBColor(0xb0, 0x00, 0x20);
 pub(super) const WHITE: RGBColor = RGBColor(0xff, 0xff, 0xff);
 
+const IPVS: RGBColor = RGBColor(0, 158, 115);
+
 /// The look of `mode`; unknown modes share two spare colours.
 pub(super) fn style(mode: &str) -> Style {
     if let Some(index) = CONTROLS.iter().position(|name| *name == mode) {
@@ -41,15 +44,42 @@ pub(super) fn style(mode: &str) -> Style {
         let colour = RGBColor(grey, grey, grey);
         return Style { colour, text: SOFT, marker: Marker::Dot, dash: Some(dash), width: 2 };
     }
-    let (colour, marker) = match PROXY_MODES.iter().position(|name| *name == mode) {
+    let mut dash = None;
+    let mut known = PROXY_MODES.iter().chain(&FORWARDING_MODES);
+    let (colour, marker) = match known.position(|name| *name == mode) {
         Some(0) => (RGBColor(213, 94, 0), Marker::Circle),
         Some(1) => (RGBColor(230, 159, 0), Marker::Square),
         Some(2) => (RGBColor(0, 114, 178), Marker::Triangle),
-        Some(3) => (RGBColor(0, 158, 115), Marker::Diamond),
+        // Everything of IPVS is of one colour.
+        Some(3) => (IPVS, Marker::Diamond),
+        Some(4) => {
+            dash = Some((11.0, 6.0));
+            (IPVS, Marker::Plus)
+        }
+        Some(5) => (IPVS, Marker::Circle),
+        Some(6) => (IPVS, Marker::Square),
+        Some(7) => (IPVS, Marker::Triangle),
         _ if mode.len().is_multiple_of(2) => (RGBColor(204, 121, 167), Marker::DownTriangle),
         _ => (RGBColor(86, 180, 233), Marker::DownTriangle),
     };
     let darken = |channel: u8| (f64::from(channel) * 0.72) as u8;
     let text = RGBColor(darken(colour.0), darken(colour.1), darken(colour.2));
-    Style { colour, text, marker, dash: None, width: 3 }
+    Style { colour, text, marker, dash, width: 3 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::IPVS_BATCHED;
+
+    #[test]
+    fn modes_of_one_family_differ_in_more_than_colour() {
+        let family: Vec<_> = ["ipvs", IPVS_BATCHED].into_iter().chain(FORWARDING_MODES).map(style).collect();
+        assert!(family.iter().all(|style| style.colour == IPVS));
+        for (index, one) in family.iter().enumerate() {
+            assert!(family[..index].iter().all(|other| other.marker != one.marker));
+        }
+        assert!(style(IPVS_BATCHED).dash.is_some() && style("ipvs").dash.is_none());
+        assert_ne!(style("nftables").colour, IPVS);
+    }
 }

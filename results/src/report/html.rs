@@ -1,8 +1,8 @@
 //! `report.html`: one file, no network, no script; light and dark, phone and paper.
 
-use super::{Chapter, Pages, how_to_read, sentence};
+use super::{Chapter, LOOKUP, Pages, how_to_read};
 use crate::environment::Environment;
-use crate::record::Clock;
+use crate::record::{Clock, Unit};
 use crate::tables::Table;
 use crate::text::{Quantity, escape_html, thousands};
 
@@ -18,19 +18,28 @@ pub(super) fn page(pages: &Pages<'_>) -> String {
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{question}</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{question}</h1>\n"
     );
-    out += &format!("<p class=\"soft\">{}</p>\n", escape_html(&environment.caption()));
+    let host = if environment.guests.is_empty() { "" } else { "Host: " };
+    out += &format!("<p class=\"soft\">{host}{}</p>\n", escape_html(&environment.caption()));
     let [measured, failed, skipped] = pages.tally.map(thousands);
     out += &format!("<p>Rows: {measured} measured, {failed} failed, {skipped} skipped.</p>\n");
+    push_in_short(&mut out, pages);
     for chapter in &pages.chapters {
-        push_chapter(&mut out, chapter, pages.chapters.len() > 1);
+        push_chapter(&mut out, chapter, pages.headings);
     }
     if pages.chapters.is_empty() {
         out += "<p>The run has no rows yet.</p>\n";
     }
     if pages.worlds_left_out > 0 {
-        out += &format!("<p>{} more kernels or clocks are in records.csv only.</p>\n", pages.worlds_left_out);
+        out += &format!(
+            "<p>{} more lanes (clock, kernel, hypervisor) are in records.csv only.</p>\n",
+            pages.worlds_left_out
+        );
     }
-    push_passport(&mut out, environment);
+    push_passport(&mut out, "Environment", environment);
+    for guest in &environment.guests {
+        let heading = format!("Environment of the guest: {}", guest.world().label());
+        push_passport(&mut out, &heading, guest);
+    }
     if let Some(sweep) = pages.sweep {
         // Line breaks matter here, so each line is escaped by itself.
         let lines: Vec<_> = sweep.lines().map(escape_html).collect();
@@ -43,41 +52,64 @@ pub(super) fn page(pages: &Pages<'_>) -> String {
     out
 }
 
-fn push_chapter(out: &mut String, chapter: &Chapter<'_>, several: bool) {
-    if several {
-        *out += &format!("<h2>{}</h2>\n", escape_html(&chapter.heading));
+/// What lookups say about scale, and their figure, for every lane before any lane's details.
+fn push_in_short(out: &mut String, pages: &Pages<'_>) {
+    if pages.chapters.is_empty() {
+        return;
     }
-    if chapter.clock == Clock::Instructions {
-        *out += "<p>Figures are guest instructions, not time: this clock gives the same figure on any host.</p>\n";
-    }
-    *out += "<h2>In short</h2>\n";
-    if chapter.findings.is_empty() {
-        *out += "<p>No lookup was measured.</p>\n";
-    } else {
-        *out += "<ul>\n";
-        for finding in &chapter.findings {
-            let sentence = sentence(chapter.groups, finding);
-            *out += &format!("<li><b>{}</b>: {}</li>\n", escape_html(&finding.mode), escape_html(&sentence));
+    *out += &format!("<h2>In short</h2>\n<p class=\"soft\">{}</p>\n", escape_html(&pages.headline.remark));
+    for chapter in &pages.chapters {
+        if pages.headings {
+            *out += &format!("<h3>{}</h3>\n", escape_html(&chapter.heading));
         }
-        *out += &format!("</ul>\n<p class=\"soft\">{}</p>\n", escape_html(&chapter.headline.remark));
+        if chapter.clock() == Clock::Instructions {
+            *out += "<p>Figures are guest instructions (instr), not time: this clock gives the same figure on any \
+                     host.</p>\n";
+        }
+        if chapter.findings.is_empty() {
+            *out += "<p>No lookup was measured.</p>\n";
+        } else {
+            let quantity = chapter.groups.quantity(Unit::Ns);
+            *out += "<ul>\n";
+            for finding in &chapter.findings {
+                let sentence = escape_html(&finding.sentence(quantity));
+                *out += &format!("<li><b>{}</b>: {sentence}</li>\n", escape_html(&finding.mode));
+            }
+            *out += "</ul>\n";
+        }
+        if !chapter.controls.is_empty() {
+            *out += &format!("<p>{}</p>\n", escape_html(&chapter.controls));
+        }
+        if !chapter.lost.rows.is_empty() {
+            *out += "<p>Some cells failed or were skipped: see the table of reasons below.</p>\n";
+        }
+        push_figures(out, chapter, |name| name == LOOKUP);
     }
-    if !chapter.controls.is_empty() {
-        *out += &format!("<p>{}</p>\n", escape_html(&chapter.controls));
-    }
-    if !chapter.lost.rows.is_empty() {
-        *out += "<p>Some cells failed or were skipped: see the table of reasons below.</p>\n";
-    }
-    for (name, svg) in &chapter.figures {
+}
+
+fn push_chapter(out: &mut String, chapter: &Chapter<'_>, heading: bool) {
+    if heading {
         *out += &format!(
-            "<figure>\n{svg}<figcaption><b>How to read this.</b> {}</figcaption>\n</figure>\n",
-            escape_html(how_to_read(name))
+            "<h2>{}</h2>\n<p class=\"soft\">{}</p>\n",
+            escape_html(&chapter.heading),
+            escape_html(&chapter.caption)
         );
     }
+    push_figures(out, chapter, |name| name != LOOKUP);
     for table in &chapter.tables {
         push_table(out, table);
     }
     if !chapter.lost.rows.is_empty() {
         push_table(out, &chapter.lost);
+    }
+}
+
+fn push_figures(out: &mut String, chapter: &Chapter<'_>, wanted: fn(&str) -> bool) {
+    for (name, svg) in chapter.figures.iter().filter(|(name, _)| wanted(name)) {
+        *out += &format!(
+            "<figure>\n{svg}<figcaption><b>How to read this.</b> {}</figcaption>\n</figure>\n",
+            escape_html(how_to_read(name, chapter.clock()))
+        );
     }
 }
 
@@ -105,9 +137,13 @@ fn push_table(out: &mut String, table: &Table) {
     *out += "</tbody>\n</table></div>\n";
 }
 
-fn push_passport(out: &mut String, environment: &Environment) {
+fn push_passport(out: &mut String, heading: &str, environment: &Environment) {
     let optional = |value: Option<u64>, unit: &str| {
         value.map_or_else(String::new, |v| format!("{} {unit}", thousands(v)))
+    };
+    let tick = match environment.clock {
+        Clock::Wall => "ns",
+        Clock::Instructions => "instr",
     };
     let mut facts = vec![
         ("run", environment.run.clone()),
@@ -126,17 +162,25 @@ fn push_passport(out: &mut String, environment: &Environment) {
         ("processor", environment.cpu_model.clone()),
         ("cores", thousands(environment.cores)),
         ("memory", Quantity::Bytes.show(environment.memory_bytes as f64)),
+        ("clock", environment.clock.to_string()),
+        ("hypervisor", environment.hypervisor.clone()),
         ("virtualisation", environment.virtualisation.clone()),
         ("governor", environment.governor.clone()),
         ("SMT", environment.smt.clone()),
         ("measuring core", environment.measuring_core.map_or_else(String::new, |core| core.to_string())),
         ("load average", environment.load_average.clone()),
-        ("timer overhead", optional(environment.timer_overhead_ns, "ns")),
+        ("timer overhead", optional(environment.timer_overhead_ns, tick)),
         ("steal", optional(environment.steal_ticks, "ticks")),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect::<Vec<_>>();
+    if !environment.emulator.is_empty() {
+        facts.push(("emulator".to_owned(), environment.emulator.clone()));
+    }
+    if let Some(bytes) = environment.guest_memory_bytes {
+        facts.push(("memory given to the guest".to_owned(), Quantity::Bytes.show(bytes as f64)));
+    }
     for (prefix, map) in [
         ("program ", &environment.programs),
         ("sysctl ", &environment.sysctls),
@@ -144,7 +188,10 @@ fn push_passport(out: &mut String, environment: &Environment) {
     ] {
         facts.extend(map.iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone())));
     }
-    *out += "<h2>Environment</h2>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<tbody>\n";
+    *out += &format!(
+        "<h2>{}</h2>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<tbody>\n",
+        escape_html(heading)
+    );
     for (name, value) in facts {
         let value = if value.is_empty() { "unknown".to_owned() } else { escape_html(&value) };
         *out += &format!("<tr><th>{}</th><td class=\"wrap\">{value}</td></tr>\n", escape_html(&name));

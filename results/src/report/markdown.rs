@@ -1,11 +1,13 @@
 //! `summary.md`: the headline for a CI log or a pull request.
 
 use super::Pages;
+use crate::record::Clock;
 use crate::tables::Table;
 use crate::text::{escape_markdown, shorten, thousands};
 
 /// Tables that the summary holds, cut down to the largest scale.
-const IN_SUMMARY: [&str; 3] = ["Rule sync", "The xtables lock", "New TCP connections"];
+const IN_SUMMARY: [&str; 4] =
+    ["Rule sync", "The xtables lock", "New TCP connections", "What the director carries"];
 /// Rows listed before the rest is only counted.
 const MOST_ROWS: usize = 40;
 
@@ -16,17 +18,23 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
     let mut out = format!("# {}\n\n", escape_markdown(question));
     let caption = environment.caption();
     if !caption.is_empty() {
-        out += &format!("{}\n\n", escape_markdown(&caption));
+        let host = if environment.guests.is_empty() { "" } else { "Host: " };
+        out += &format!("{host}{}\n\n", escape_markdown(&caption));
     }
     out += &format!("Rows: {measured} measured, {failed} failed, {skipped} skipped.\n");
+    if !pages.headline.rows.is_empty() {
+        push_table(&mut out, &pages.headline, usize::MAX);
+    }
     for chapter in &pages.chapters {
-        if pages.chapters.len() > 1 {
+        if pages.headings {
             out += &format!("\n## {}\n", escape_markdown(&chapter.heading));
+            out += &format!("\n{}\n", escape_markdown(&chapter.caption));
+        }
+        if chapter.clock() == Clock::Instructions {
+            out += "\nFigures are guest instructions (instr), not time.\n";
         }
         if chapter.findings.is_empty() {
             out += "\nNo lookup was measured.\n";
-        } else {
-            push_table(&mut out, &chapter.headline, usize::MAX);
         }
         if !chapter.controls.is_empty() {
             out += &format!("\n{}\n", escape_markdown(&chapter.controls));
@@ -42,7 +50,10 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
         out += "\nThe run has no rows yet.\n";
     }
     if pages.worlds_left_out > 0 {
-        out += &format!("\n{} more kernels or clocks are in records.csv only.\n", pages.worlds_left_out);
+        out += &format!(
+            "\n{} more lanes (clock, kernel, hypervisor) are in records.csv only.\n",
+            pages.worlds_left_out
+        );
     }
     out
 }

@@ -1,0 +1,62 @@
+//! The slopes of every lane in one table: beside one another, never computed with one another.
+
+use super::Table;
+use crate::findings::Finding;
+use crate::groups::Groups;
+use crate::record::Unit;
+use crate::text::thousands;
+
+/// One world's groups and what they say about lookups.
+#[derive(Debug, Clone, Copy)]
+pub struct Lane<'a> {
+    /// The rows.
+    pub groups: &'a Groups<'a>,
+    /// [`crate::findings::findings`] of `groups`.
+    pub findings: &'a [Finding],
+}
+
+/// Slopes in words: one row per lane and finding; a column names the lane if there are several.
+pub fn headline(lanes: &[Lane<'_>]) -> Table {
+    let several = lanes.len() > 1;
+    let mut remark = "Lookup of the last Service at the smallest and the largest scale; slope by Theil-Sen over the \
+                      positions first, middle and last of every scale, with a 95% bootstrap interval over blocks. In \
+                      the iptables modes each of these Services is one rule of the list that packets walk, \
+                      KUBE-SERVICES: there the slope is per rule."
+        .to_owned();
+    if several {
+        remark += " Lanes differ in clock, kernel or hypervisor: compare modes within a lane, never figures of two \
+                   lanes.";
+    }
+    let columns = [
+        "lane",
+        "mode",
+        "verdict",
+        "at the smallest scale",
+        "at the largest scale",
+        "slope per Service",
+        "blocks",
+    ];
+    let columns = if several { &columns[..] } else { &columns[1..] };
+    let mut table = Table::new("Lookup in short", &remark, if several { 3 } else { 2 }, columns);
+    for lane in lanes {
+        let quantity = lane.groups.quantity(Unit::Ns);
+        for finding in lane.findings {
+            let end = |(services, value): (u32, f64)| {
+                format!("{} at {}", quantity.show(value), thousands(services))
+            };
+            let mut row = if several { vec![lane.groups.world.label()] } else { Vec::new() };
+            row.extend([
+                finding.mode.clone(),
+                finding.verdict.clone(),
+                end(finding.ends[0]),
+                end(finding.ends[1]),
+                finding
+                    .slope_in(quantity)
+                    .map_or_else(|| "—".to_owned(), |(value, interval)| value + &interval),
+                finding.slope.map_or_else(String::new, |slope| slope.n.to_string()),
+            ]);
+            table.rows.push(row);
+        }
+    }
+    table
+}

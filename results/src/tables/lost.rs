@@ -1,0 +1,49 @@
+//! What has no figure, and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Table;
+use crate::groups::Groups;
+use crate::names::mode_rank;
+use crate::record::Status;
+use crate::text::thousands;
+
+/// What one reason cost one mode.
+type Reason<'a> = (usize, &'a str, Status, &'a str);
+
+/// Workloads and number of rows, by reason and the scales that it touched.
+type Reasons<'a> = BTreeMap<(Reason<'a>, BTreeSet<u32>), (Vec<&'a str>, u64)>;
+
+/// Failed and skipped cells: one row per mode and reason, and per workload only where the scales differ.
+pub fn lost(groups: &Groups<'_>) -> Table {
+    let columns = ["mode", "workload", "status", "Services", "reason", "rows"];
+    let mut table = Table::new("Failed and skipped cells", "Nothing is dropped silently.", 5, &columns);
+    let mut scales: BTreeMap<(Reason<'_>, &str), (BTreeSet<u32>, u64)> = BTreeMap::new();
+    for (key, group) in &groups.map {
+        for row in &group.lost {
+            let reason = (mode_rank(key.mode), key.mode, row.status, row.note.as_str());
+            let entry = scales.entry((reason, key.workload)).or_default();
+            entry.0.insert(key.services);
+            entry.1 += 1;
+        }
+    }
+    let mut reasons = Reasons::new();
+    for ((reason, workload), (services, count)) in scales {
+        let entry = reasons.entry((reason, services)).or_default();
+        entry.0.push(workload);
+        entry.1 += count;
+    }
+    for (((_, mode, status, note), services), (workloads, count)) in reasons {
+        let scales: Vec<_> = services.into_iter().map(thousands).collect();
+        let reason = if note.is_empty() { "no reason given" } else { note };
+        table.rows.push(vec![
+            mode.to_owned(),
+            workloads.join("; "),
+            status.to_string(),
+            scales.join("; "),
+            reason.to_owned(),
+            thousands(count),
+        ]);
+    }
+    table
+}
