@@ -11,22 +11,26 @@ pub const LONGEST: usize = IP_HEADER + TCP_HEADER + SYN_OPTIONS.len();
 
 /// TCP flag bits (RFC 9293, section 3.1).
 pub const SYN: u8 = 0x02;
+/// The sender has no more to send.
+pub const FIN: u8 = 0x01;
+/// The connection is given up.
+pub const RST: u8 = 0x04;
 /// The segment carries data that should be handed on at once.
 pub const PSH: u8 = 0x08;
 /// The acknowledgement number is valid.
 pub const ACK: u8 = 0x10;
 
-const IP_HEADER: usize = 20;
+pub(crate) const IP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
-const TCP_HEADER: usize = 20;
+pub(crate) const TCP_HEADER: usize = 20;
 const MAGIC: [u8; 8] = *b"svcbench";
 const PAYLOAD: usize = MAGIC.len() + size_of::<u64>();
-const TCP_NUMBER: u8 = 6;
+pub(crate) const TCP_NUMBER: u8 = 6;
 const UDP_NUMBER: u8 = 17;
 
 /// The options of a Linux client's SYN: MSS 1460, SACK permitted, timestamps, window scale 7. Conntrack parses
 /// them (`tcp_options`, net/netfilter/nf_conntrack_proto_tcp.c), so a bare SYN would look cheaper than real ones.
-const SYN_OPTIONS: [u8; 20] = [2, 4, 0x05, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
+pub(crate) const SYN_OPTIONS: [u8; 20] = [2, 4, 0x05, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
 
 /// The kinds of packet that a probe sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub enum Form {
     SynAck,
     /// A TCP segment whose payload carries the tag.
     Data,
+    /// A TCP segment without payload that gives the connection up.
+    Reset,
 }
 
 /// What differs between two packets of one form.
@@ -72,6 +78,7 @@ impl Frame {
             Form::Syn => (TCP_NUMBER, TCP_HEADER, &SYN_OPTIONS, 0, SYN),
             Form::SynAck => (TCP_NUMBER, TCP_HEADER, &SYN_OPTIONS, 0, SYN | ACK),
             Form::Data => (TCP_NUMBER, TCP_HEADER, &[], PAYLOAD, PSH | ACK),
+            Form::Reset => (TCP_NUMBER, TCP_HEADER, &[], 0, RST | ACK),
         };
         let header = IP_HEADER + transport + options.len();
         let length = header + payload;
@@ -109,7 +116,7 @@ impl Frame {
         if self.form != Form::Udp {
             packet[IP_HEADER + 4..IP_HEADER + 8].copy_from_slice(&stamp.sequence.to_be_bytes());
         }
-        if matches!(self.form, Form::SynAck | Form::Data) {
+        if matches!(self.form, Form::SynAck | Form::Data | Form::Reset) {
             packet[IP_HEADER + 8..IP_HEADER + 12].copy_from_slice(&stamp.acknowledgement.to_be_bytes());
         }
         if matches!(self.form, Form::Udp | Form::Data) {
@@ -273,7 +280,7 @@ fn tag(payload: &[u8]) -> Option<u64> {
 }
 
 /// The Internet checksum (RFC 1071) of `bytes` and of what `start` already sums up; 0 if `bytes` hold a right one.
-fn checksum(bytes: &[u8], start: u32) -> u16 {
+pub(crate) fn checksum(bytes: &[u8], start: u32) -> u16 {
     // An IP packet has at most 65,535 bytes, so this sum cannot pass 32 bits.
     let (words, odd) = bytes.as_chunks::<2>();
     let sum = words.iter().fold(start, |sum, word| sum + u32::from(u16::from_be_bytes(*word)));
@@ -283,21 +290,21 @@ fn checksum(bytes: &[u8], start: u32) -> u16 {
 }
 
 /// The UDP or TCP checksum of a packet whose IP header is `start` bytes long, with the pseudo header.
-fn transport_checksum(packet: &[u8], start: usize) -> u16 {
+pub(crate) fn transport_checksum(packet: &[u8], start: usize) -> u16 {
     let words = |at: usize| u32::from(get(packet, at)) + u32::from(get(packet, at + 2));
     let pseudo = words(12) + words(16) + u32::from(packet[9]) + (packet.len() - start) as u32;
     checksum(&packet[start..], pseudo)
 }
 
-fn get(bytes: &[u8], at: usize) -> u16 {
+pub(crate) fn get(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
-fn get32(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn get32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn put(bytes: &mut [u8], at: usize, value: u16) {
+pub(crate) fn put(bytes: &mut [u8], at: usize, value: u16) {
     bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 

@@ -20,6 +20,9 @@ pub use server::{Served, Server, Stopper};
 use nix::errno::Errno;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+/// Length of a client's request, in bytes.
+pub const REQUEST_LENGTH: usize = transaction::REQUEST.len();
+
 /// Why TCP load, or its server, had to stop. What happens to a single transaction is a [`TcpFault`] instead.
 #[derive(Debug, thiserror::Error)]
 pub enum TcpError {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FORMS: [Form; 4] = [Form::Udp, Form::Syn, Form::SynAck, Form::Data];
+const FORMS: [Form; 5] = [Form::Udp, Form::Syn, Form::SynAck, Form::Data, Form::Reset];
 
 /// RFC 1071, section 4.1, word by word, with the end-around carry at every step.
 fn naive(bytes: &[u8]) -> u16 {
@@ -35,12 +35,18 @@ proptest! {
         frame.stamp(&first); // nothing of an earlier stamp may remain
         let packet = parse(frame.stamp(&stamp)).unwrap();
         let tcp = form != Form::Udp;
-        let acknowledges = matches!(form, Form::SynAck | Form::Data);
+        let acknowledges = matches!(form, Form::SynAck | Form::Data | Form::Reset);
         prop_assert_eq!(packet, Packet {
             from: stamp.from,
             to: stamp.to,
             protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
-            flags: match form { Form::Udp => 0, Form::Syn => SYN, Form::SynAck => SYN | ACK, Form::Data => PSH | ACK },
+            flags: match form {
+                Form::Udp => 0,
+                Form::Syn => SYN,
+                Form::SynAck => SYN | ACK,
+                Form::Data => PSH | ACK,
+                Form::Reset => RST | ACK,
+            },
             sequence: if tcp { stamp.sequence } else { 0 },
             acknowledgement: if acknowledges { stamp.acknowledgement } else { 0 },
             tag: matches!(form, Form::Udp | Form::Data).then_some(stamp.tag),

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Sleep;
 
-use super::transaction::{Failure, RESPONSE, endpoint, errno, finish_sending, open, read_to_end, request};
+use super::transaction::{Failure, Response, errno, finish_sending, open, read_to_end, request};
 use super::{CrrSummary, TcpError, TcpFault};
 use crate::clock::nanoseconds;
 use crate::recorder::Recorder;
@@ -147,7 +147,7 @@ impl Run<'_> {
     async fn work(&self) -> Result<(), TcpError> {
         // One timer per worker, moved for every transaction.
         let mut timer = std::pin::pin!(tokio::time::sleep(self.load.timeout));
-        let mut buffer = [0; RESPONSE];
+        let mut response = Response::new();
         loop {
             let index = self.next.get();
             let Some(&pick) = self.load.picks.get(index) else { return Ok(()) };
@@ -163,19 +163,20 @@ impl Run<'_> {
             if let Some(deadline) = started.checked_add(self.load.timeout) {
                 timer.as_mut().reset(deadline.into());
             }
-            let ended = self.transact(target.address(), source, timer.as_mut(), &mut buffer).await;
-            self.conclude(pick as usize, target, started, ended, &buffer)?;
+            let ended = self.transact(target.address(), source, timer.as_mut(), &mut response).await;
+            self.conclude(pick as usize, target, started, ended, &response)?;
         }
     }
 
-    /// One transaction, up to the end of file: when that was, and the length of the response.
+    /// One transaction, up to the end of file: when that was.
     async fn transact(
         &self,
         to: SocketAddrV4,
         source: Option<Ipv4Addr>,
         timer: Pin<&mut Sleep>,
-        buffer: &mut [u8; RESPONSE],
-    ) -> Result<(Instant, usize), Failure> {
+        response: &mut Response,
+    ) -> Result<Instant, Failure> {
+        response.clear();
         let socket = open(to, source)?;
         // The path between namespaces of one machine is synchronous: mostly, the connection stands when
         // connect(2) returns, so the request can go before anyone waits for anything.
@@ -189,11 +190,14 @@ impl Run<'_> {
             if sent.is_err() {
                 finish_sending(&stream).await.map_err(|why| Failure::of("send", to, why))?;
             }
-            read_to_end(&stream, buffer).await.map_err(|why| Failure::of("receive", to, why))
+            read_to_end(&stream, response).await.map_err(|why| Failure::of("receive", to, why))
         };
         tokio::select! {
             biased;
-            length = exchange => Ok((Instant::now(), length?)),
+            read = exchange => {
+                let ended = Instant::now();
+                read.map(|()| ended)
+            }
             () = timer => Err(Failure::Fault(TcpFault::TimedOut { to })),
         }
         // Here the socket is closed: after the clock was read, and before the next transaction begins.
@@ -205,8 +209,8 @@ impl Run<'_> {
         pick: usize,
         target: &Target,
         started: Instant,
-        ended: Result<(Instant, usize), Failure>,
-        buffer: &[u8],
+        ended: Result<Instant, Failure>,
+        response: &Response,
     ) -> Result<(), TcpError> {
         let mut tally = self.tally.borrow_mut();
         let record = |tally: &mut Tally, ended: Instant| {
@@ -222,7 +226,7 @@ impl Run<'_> {
                 }
                 fault
             }
-            Ok((ended, length)) => match endpoint(&buffer[..length]) {
+            Ok(ended) => match response.endpoint() {
                 None => TcpFault::Garbled { to },
                 Some(got) => match target.endpoints().binary_search(&got) {
                     Err(_) => TcpFault::WrongEndpoint { to, got },

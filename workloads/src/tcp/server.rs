@@ -1,6 +1,6 @@
 //! The server of `tcp_crr`: one thread, one epoll set, no allocation per request.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IoSlice, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -8,12 +8,15 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, recv, sendmsg};
 
 use super::TcpError;
 
-/// Connections with an incomplete request that memory is set aside for; more make it grow.
+/// Connections that wait for something, that memory is set aside for; more make it grow.
 const CONNECTIONS: usize = 1024;
+
+/// Room for the head of a response and the address behind it.
+const HEAD: usize = 128;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 64;
@@ -45,11 +48,13 @@ pub struct Served {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddrV4,
+    content: Content,
     listener: TcpListener,
     epoll: Epoll,
     /// Keeps the stop signal in the epoll set, whatever becomes of the [`Stopper`].
     _stop: Arc<EventFd>,
-    /// Those whose request has not come in full: rare, as client and request mostly come together.
+    /// Those whose request has not come, or whose answer has not gone, in full: rare with small answers, as client
+    /// and request mostly come together.
     waiting: Vec<Option<Connection>>,
     free: Vec<usize>,
 }
@@ -67,18 +72,30 @@ impl Drop for Stopper {
     }
 }
 
+/// What the answers hold.
+#[derive(Debug, Default)]
+struct Content {
+    /// In place of the address that accepted the connection.
+    name: Option<SocketAddrV4>,
+    /// Behind it.
+    padding: Vec<u8>,
+}
+
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
-    /// How many bytes of [`END`] the request's last bytes match.
+    /// How many bytes of [`END`] the request's last bytes match; all of them once it is complete.
     matched: usize,
+    /// How many bytes of the answer have been sent.
+    sent: usize,
 }
 
 /// Where a connection stands after one look at it.
 enum State {
     Answered,
     Broken,
-    Incomplete,
+    /// It waits for the rest of the request (`EPOLLIN`), or for room for the rest of the answer (`EPOLLOUT`).
+    Waits(EpollFlags),
 }
 
 impl Server {
@@ -103,7 +120,30 @@ impl Server {
         waiting.resize_with(CONNECTIONS, || None);
         let free = (0..CONNECTIONS).rev().collect();
         let stopper = Stopper { stop: Arc::clone(&stop) };
-        Ok((Server { address, listener, epoll, _stop: stop, waiting, free }, stopper))
+        let content = Content::default();
+        Ok((Server { address, content, listener, epoll, _stop: stop, waiting, free }, stopper))
+    }
+
+    /// Answers with `name` in place of the address that accepted the connection: where several servers accept
+    /// connections to the same address, it tells them apart.
+    #[must_use]
+    pub fn named(mut self, name: SocketAddrV4) -> Server {
+        self.content.name = Some(name);
+        self
+    }
+
+    /// Puts so many spaces behind the address, so that responses are longer.
+    #[must_use]
+    pub fn padded(mut self, bytes: usize) -> Server {
+        self.content.padding = vec![b' '; bytes];
+        self
+    }
+
+    /// The length of its answers in bytes, head included, where `address` accepts the connections.
+    pub fn response_length(&self, address: SocketAddrV4) -> usize {
+        let name = self.content.name.unwrap_or(address);
+        let padding = self.content.padding.len();
+        head(&mut [0; HEAD], name, padding).map_or(0, |length| length + padding)
     }
 
     /// Where it listens.
@@ -146,22 +186,22 @@ impl Server {
             Err(why) => return Err(TcpError::Server { address: self.address, call: "accept", why }),
         };
         served.accepted += 1;
-        let mut connection = Connection { stream, matched: 0 };
-        match connection.advance() {
+        let mut connection = Connection { stream, matched: 0, sent: 0 };
+        match connection.advance(&self.content) {
             State::Answered => served.answered += 1,
             State::Broken => served.broken += 1,
-            State::Incomplete => self.park(connection)?,
+            State::Waits(for_what) => self.park(connection, for_what)?,
         }
         Ok(())
     }
 
-    /// Waits for the rest of a request.
-    fn park(&mut self, connection: Connection) -> Result<(), TcpError> {
+    /// Keeps a connection that waits.
+    fn park(&mut self, connection: Connection, for_what: EpollFlags) -> Result<(), TcpError> {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.waiting.push(None);
             self.waiting.len() - 1
         });
-        let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP, slot as u64);
+        let event = EpollEvent::new(for_what, slot as u64);
         self.epoll.add(&connection.stream, event).map_err(|why| self.failed("watch a connection", why))?;
         self.waiting[slot] = Some(connection);
         Ok(())
@@ -169,10 +209,16 @@ impl Server {
 
     fn resume(&mut self, slot: usize, served: &mut Served) {
         let Some(connection) = self.waiting.get_mut(slot).and_then(Option::as_mut) else { return };
-        match connection.advance() {
+        match connection.advance(&self.content) {
             State::Answered => served.answered += 1,
+            State::Waits(for_what) => {
+                let mut event = EpollEvent::new(for_what, slot as u64);
+                if self.epoll.modify(&connection.stream, &mut event).is_ok() {
+                    return;
+                }
+                served.broken += 1;
+            }
             State::Broken => served.broken += 1,
-            State::Incomplete => return,
         }
         // Closing the socket takes it out of the epoll set.
         self.waiting[slot] = None;
@@ -185,42 +231,53 @@ impl Server {
 }
 
 impl Connection {
-    /// Reads what there is and answers if that completes the request. Never blocks.
-    fn advance(&mut self) -> State {
+    /// Reads what there is, and answers once the request is complete. Never blocks.
+    fn advance(&mut self, content: &Content) -> State {
         let mut buffer = [0; 1024];
-        loop {
+        while self.matched < END.len() {
             match recv(self.stream.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => return State::Broken,
-                Ok(length) => {
-                    for &byte in &buffer[..length] {
-                        self.matched = match byte {
-                            byte if byte == END[self.matched] => self.matched + 1,
-                            b'\r' => 1,
-                            _ => 0,
-                        };
-                        if self.matched == END.len() {
-                            return self.answer();
-                        }
-                    }
-                }
+                Ok(length) => self.read(&buffer[..length]),
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return State::Incomplete,
+                Err(Errno::EAGAIN) => return State::Waits(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP),
                 Err(_) => return State::Broken,
             }
         }
+        self.answer(content)
     }
 
-    /// Sends the whole answer; the FIN follows when the stream is dropped. `MSG_MORE` lets both leave in one
-    /// segment, as in any server that corks its responses (tcp(7), TCP_CORK), and wakes the client once.
-    fn answer(&self) -> State {
-        let mut buffer = [0; 128];
-        let length = local(self.stream.local_addr()).and_then(|address| response(&mut buffer, address));
+    fn read(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.matched = match byte {
+                _ if self.matched == END.len() => return,
+                byte if byte == END[self.matched] => self.matched + 1,
+                b'\r' => 1,
+                _ => 0,
+            };
+        }
+    }
+
+    /// Sends as much of the answer as the socket takes; the FIN follows when the stream is dropped. `MSG_MORE` lets
+    /// both leave in one segment, as in any server that corks its responses (tcp(7), TCP_CORK), and wakes the client
+    /// once.
+    fn answer(&mut self, content: &Content) -> State {
+        let mut buffer = [0; HEAD];
+        let name = content.name.or_else(|| local(self.stream.local_addr()));
+        let length = name.and_then(|name| head(&mut buffer, name, content.padding.len()));
         let Some(length) = length else { return State::Broken };
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL | MSG_MORE;
-        match send(self.stream.as_raw_fd(), &buffer[..length], flags) {
-            Ok(sent) if sent == length => State::Answered,
-            _ => State::Broken,
+        while self.sent < length + content.padding.len() {
+            let head = &buffer[self.sent.min(length)..length];
+            let padding = &content.padding[self.sent.saturating_sub(length)..];
+            let parts = [IoSlice::new(head), IoSlice::new(padding)];
+            match sendmsg::<()>(self.stream.as_raw_fd(), &parts, &[], flags, None) {
+                Ok(sent) => self.sent += sent,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return State::Waits(EpollFlags::EPOLLOUT),
+                Err(_) => return State::Broken,
+            }
         }
+        State::Answered
     }
 }
 
@@ -231,15 +288,16 @@ fn local(address: std::io::Result<SocketAddr>) -> Option<SocketAddrV4> {
     }
 }
 
-/// Writes the response that names `address`; its length.
-fn response(buffer: &mut [u8; 128], address: SocketAddrV4) -> Option<usize> {
+/// Writes the response that names `address`, up to the padding behind it; its length.
+fn head(buffer: &mut [u8; HEAD], address: SocketAddrV4, padding: usize) -> Option<usize> {
     // The longest address is 21 bytes long.
     let mut body = [0; 21];
     let mut rest = &mut body[..];
     write!(rest, "{address}").ok()?;
     let length = 21 - rest.len();
     let mut rest = &mut buffer[..];
-    write!(rest, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n").ok()?;
+    let total = length + padding;
+    write!(rest, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {total}\r\n\r\n").ok()?;
     rest.write_all(&body[..length]).ok()?;
-    Some(128 - rest.len())
+    Some(HEAD - rest.len())
 }

@@ -181,6 +181,51 @@ fn only_a_complete_response_is_an_answer() {
 }
 
 #[test]
+fn a_long_response_is_answered_whole_and_counted_whole() {
+    // Longer than any send buffer, so that the server must wait for room.
+    for padding in [0, 1, 200, 65_536, 12_000_000] {
+        let (server, stopper) = Server::bind(ANY).unwrap();
+        let to = loopback(1, server.address().port());
+        let server = server.padded(padding);
+        let length = server.response_length(to);
+        let served = thread::spawn(move || server.run().unwrap());
+        assert_eq!(once(to).0.answered, 1, "{padding}");
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        thread::sleep(Duration::from_millis(5));
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert_eq!(response.len(), length);
+        assert_eq!(response.lines().last(), Some(format!("{to}{}", " ".repeat(padding)).as_str()));
+        drop(stopper);
+        assert_eq!(served.join().unwrap(), Served { accepted: 2, answered: 2, broken: 0 });
+    }
+}
+
+#[test]
+fn a_long_response_that_is_cut_off_is_no_answer() {
+    for missing in [0, 1, 40_000] {
+        let to = listen(move |mut stream, _| {
+            let _ = stream.read(&mut [0; 256]);
+            let body = stream.local_addr().unwrap().to_string() + &" ".repeat(50_000);
+            let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(&text.as_bytes()[..text.len() - missing]).unwrap();
+        });
+        assert_eq!(once(to).0.garbled, u64::from(missing > 0), "{missing}");
+    }
+}
+
+#[test]
+fn a_named_server_answers_with_its_name() {
+    let name = loopback(77, 8080);
+    let (server, _stopper) = Server::bind(ANY).unwrap();
+    let to = loopback(1, server.address().port());
+    thread::spawn(move || server.named(name).run().unwrap());
+    let targets = [Target::new(to, Protocol::Tcp, std::slice::from_ref(&name)).unwrap()];
+    assert_eq!(run(&CrrLoad::new(&targets, &[0; 3]), None).0.answered, 3);
+}
+
+#[test]
 fn a_response_in_pieces_is_an_answer() {
     let to = listen(|mut stream, _| {
         let _ = stream.read(&mut [0; 256]);

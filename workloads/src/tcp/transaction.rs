@@ -13,10 +13,42 @@ use tokio::net::TcpStream;
 
 use super::{TcpError, TcpFault};
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: svcbench\r\nConnection: close\r\n\r\n";
+pub(super) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: svcbench\r\nConnection: close\r\n\r\n";
 
-/// Room for the response, which is at most 79 bytes long.
-pub(super) const RESPONSE: usize = 256;
+/// What of a response is kept: its head and the address behind it are some 80 bytes long.
+const KEPT: usize = 256;
+/// Room for what is read at once, beyond what is kept.
+const SCRATCH: usize = 16 * 1024;
+
+/// A response: its beginning, and how long it is in all.
+pub(super) struct Response {
+    buffer: Box<[u8; KEPT + SCRATCH]>,
+    length: usize,
+}
+
+impl Response {
+    pub(super) fn new() -> Response {
+        Response { buffer: Box::new([0; KEPT + SCRATCH]), length: 0 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// Where to read to: what is beyond [`KEPT`] is overwritten again and again.
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.length.min(KEPT)..]
+    }
+
+    /// Who gave it, if it is a complete one of [`super::Server`].
+    pub(super) fn endpoint(&self) -> Option<SocketAddrV4> {
+        let kept = std::str::from_utf8(&self.buffer[..self.length.min(KEPT)]).ok()?;
+        let (head, body) = kept.strip_prefix("HTTP/1.1 200 ")?.split_once("\r\n\r\n")?;
+        let (_, length) = head.rsplit_once("Content-Length: ")?;
+        let beyond = self.length - kept.len();
+        (length.parse() == Ok(body.len() + beyond)).then_some(body.trim_end_matches(' ').parse().ok()?)
+    }
+}
 
 /// Why a transaction ended early.
 pub(super) enum Failure {
@@ -81,22 +113,20 @@ pub(super) async fn finish_sending(stream: &TcpStream) -> Result<(), Errno> {
     }
 }
 
-/// Reads up to the end of file; the length of what came.
-pub(super) async fn read_to_end(stream: &TcpStream, buffer: &mut [u8; RESPONSE]) -> Result<usize, Errno> {
-    let mut length = 0;
+/// Reads up to the end of file.
+pub(super) async fn read_to_end(stream: &TcpStream, response: &mut Response) -> Result<(), Errno> {
     loop {
-        // Taken before the read: if the end of file was there by then, the read has seen everything, and need
-        // not be repeated to see nothing.
+        // Taken before the read: if the end of file was there by then, and the read did not fill its buffer, it has
+        // seen everything, and need not be repeated to see nothing.
         let ended = stream.ready(Interest::READABLE).await.map_err(|why| errno(&why))?.is_read_closed();
-        let space = &mut buffer[length..];
-        let room = space.len();
-        match stream.try_read(space) {
-            Ok(0) => return Ok(length),
+        let room = response.room();
+        let space = room.len();
+        match stream.try_read(room) {
+            Ok(0) => return Ok(()),
             Ok(read) => {
-                length += read;
-                // A full buffer is no response of ours; whoever parses it will say so.
-                if read == room || ended {
-                    return Ok(length);
+                response.length += read;
+                if ended && read < space {
+                    return Ok(());
                 }
             }
             Err(why) if why.kind() == ErrorKind::WouldBlock => {}
@@ -107,12 +137,4 @@ pub(super) async fn read_to_end(stream: &TcpStream, buffer: &mut [u8; RESPONSE])
 
 pub(super) fn errno(why: &std::io::Error) -> Errno {
     Errno::from_raw(why.raw_os_error().unwrap_or(0))
-}
-
-/// Who gave this response, if it is a complete one of [`super::Server`].
-pub(super) fn endpoint(response: &[u8]) -> Option<SocketAddrV4> {
-    let response = std::str::from_utf8(response).ok()?;
-    let (head, body) = response.strip_prefix("HTTP/1.1 200 ")?.split_once("\r\n\r\n")?;
-    let (_, length) = head.rsplit_once("Content-Length: ")?;
-    (length.parse() == Ok(body.len())).then_some(body.parse().ok()?)
 }
