@@ -153,6 +153,7 @@ impl Layout {
         let axes = (0..figure.panels.len()).filter(|index| starts_group(*index)).count();
         let count = figure.panels.len().max(1) as f64;
         let width = (WIDTH - 2.0 * MARGIN - AXIS * axes as f64) / count - GUTTER;
+        let x = x_axis(&figure.panels);
         let mut left = MARGIN;
         for (index, panel) in figure.panels.iter().enumerate() {
             let labelled = starts_group(index);
@@ -163,7 +164,7 @@ impl Layout {
             let end = (index + 1..figure.panels.len()).find(|index| starts_group(*index));
             let family = figure.panels.get(first..end.unwrap_or(figure.panels.len())).unwrap_or_default();
             let y = LogAxis::around(family.iter().flat_map(heights));
-            let frame = Frame { left, top: self.plot_top, width, room: self.room, y, x: x_axis(panel) };
+            let frame = Frame { left, top: self.plot_top, width, room: self.room, y, x };
             frame.draw(canvas, panel, labelled)?;
             left += width + GUTTER;
         }

@@ -17,7 +17,7 @@ use crate::plot::{PlotError, draw};
 use crate::record::{Clock, Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
 use crate::series::figures;
-use crate::stats::Bootstrap;
+use crate::stats::{Bootstrap, Estimate};
 use crate::tables::{self, Lane, Table};
 
 /// Lanes beyond this many are in the CSV only; the page says so.
@@ -214,20 +214,22 @@ fn caption(environment: &Environment, world: World<'_>) -> String {
 /// What the same packet costs without Services, at the largest scale at which each control was measured.
 fn controls(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> String {
     let quantity = groups.quantity(Unit::Ns);
-    let mut shown: Vec<(&str, String)> = Vec::new();
+    let mut shown: Vec<(&str, Estimate)> = Vec::new();
     for (key, group) in groups.of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET) {
         let Some(estimate) = group.estimate(bootstrap, |row| row.p50).filter(|_| is_control(key.mode)) else {
             continue;
         };
         shown.retain(|(mode, _)| *mode != key.mode);
-        shown.push((key.mode, quantity.show_estimate(estimate)));
+        shown.push((key.mode, estimate));
     }
-    let parts: Vec<_> = shown.iter().map(|(mode, figure)| format!("{mode} {figure}")).collect();
-    if parts.is_empty() {
-        String::new()
-    } else {
-        format!("Controls, without Services: {}.", parts.join("; "))
+    if shown.is_empty() {
+        return String::new();
     }
+    let part = |(mode, estimate): &(&str, Estimate)| format!("{mode} {}", quantity.show_estimate(*estimate));
+    let parts: Vec<_> = shown.iter().map(part).collect();
+    let identical = shown.iter().all(|(_, estimate)| estimate.identical);
+    let agreement = if identical { ", identical in all blocks" } else { "" };
+    format!("Controls, without Services: {}{agreement}.", parts.join("; "))
 }
 
 /// How to read a figure, by its name.
@@ -241,7 +243,7 @@ pub(crate) fn how_to_read(figure: &str, clock: Clock) -> &'static str {
         }
         ("sync", _) => {
             "Both axes are logarithmic. Full sync is kube-proxy's start on an empty kernel; partial sync is what one change \
-             costs at that size; append is one command. They are three different figures: read each panel by itself."
+             costs at that size; append is one command or message. They are three different figures: read each panel by itself."
         }
         ("lock", Clock::Wall) => {
             "Solid lines are the typical wait, thin dashed ones the slowest in a hundred. Where a line nears five \

@@ -151,10 +151,11 @@ fn lookup(groups: &Groups<'_>, findings: &[Finding], bootstrap: &mut Bootstrap) 
     scale.lines = chosen.lines(bootstrap, p50, false);
     let mut by_position = position_panel(groups, bootstrap, &chosen);
     by_position.gaps.clear();
+    let slopes = if findings.is_empty() { "" } else { "; beside each mode: its slope" };
     Figure {
         name: "lookup",
         title: format!("Lookup: first packet of a new flow, {}", unit_words(groups)),
-        subtitle: subtitle(&[&scale], "; beside each mode: its slope", &chosen.scope()),
+        subtitle: subtitle(&[&scale], slopes, &chosen.scope()),
         remarks: findings.iter().filter_map(|finding| slope_remark(groups, finding)).collect(),
         notes: notes(groups, &[(probe, first)], std::slice::from_ref(&scale)),
         panels: vec![scale, by_position],

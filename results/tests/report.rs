@@ -151,6 +151,24 @@ fn two_lanes_are_told_apart() {
     fs::write(format!("{}/two-report.html", env!("CARGO_TARGET_TMPDIR")), rendered.html).unwrap();
 }
 
+/// Whichever version wrote the committed run, this one reports it.
+#[test]
+fn the_reference_run_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let reference = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reference");
+    for file in ["records.csv", "environment.json", "sweep.toml"] {
+        fs::copy(reference.join(file), dir.path().join(file)).unwrap();
+    }
+    let report = write_report(dir.path()).unwrap();
+    assert!(report.measured > 0);
+    let html = fs::read_to_string(&report.files[0]).unwrap();
+    assert!(!html.contains("no passport of this lane"), "every lane has its passport");
+    for file in &report.files {
+        let name = format!("reference-{}", file.file_name().unwrap().to_str().unwrap());
+        fs::copy(file, std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)).unwrap();
+    }
+}
+
 /// No figure may depend on what another lane has measured.
 #[test]
 fn lanes_do_not_mix() {

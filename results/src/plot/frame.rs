@@ -14,13 +14,14 @@ use crate::text::{Quantity, shorten};
 /// More scales than this are not marked one by one.
 const MOST_SCALES: usize = 12;
 
-pub(super) fn x_axis(panel: &Panel) -> Option<LogAxis> {
-    let lines = panel.lines.iter().filter(|line| !line.level);
-    let points = lines.flat_map(|line| &line.points).map(|point| point.x);
-    match panel.x {
-        XAxis::Services => Some(LogAxis::close(points.chain(panel.gaps.iter().map(|gap| gap.x)))),
-        XAxis::Names(_) => None,
-    }
+/// The axis of Services, common to all panels that have one.
+pub(super) fn x_axis(panels: &[Panel]) -> LogAxis {
+    let panels = panels.iter().filter(|panel| panel.x == XAxis::Services);
+    LogAxis::close(panels.flat_map(|panel| {
+        let lines = panel.lines.iter().filter(|line| !line.level);
+        let points = lines.flat_map(|line| &line.points).map(|point| point.x);
+        points.chain(panel.gaps.iter().map(|gap| gap.x))
+    }))
 }
 
 /// One panel's place on the canvas.
@@ -30,15 +31,14 @@ pub(super) struct Frame {
     pub width: f64,
     pub room: f64,
     pub y: LogAxis,
-    pub x: Option<LogAxis>,
+    pub x: LogAxis,
 }
 
 impl Frame {
     fn x(&self, panel: &Panel, value: f64) -> f64 {
-        let share = match (&panel.x, self.x) {
-            (XAxis::Names(names), _) => (value + 0.5) / names.len().max(1) as f64,
-            (XAxis::Services, Some(axis)) => axis.share(value),
-            (XAxis::Services, None) => 0.5,
+        let share = match &panel.x {
+            XAxis::Names(names) => (value + 0.5) / names.len().max(1) as f64,
+            XAxis::Services => self.x.share(value),
         };
         self.left + self.width * share
     }
@@ -66,7 +66,9 @@ impl Frame {
         for (value, label) in &panel.limits {
             let y = self.y(*value);
             canvas.dashed(&[(self.left, y), (self.right(), y)], (10.0, 5.0), LIMIT, 2)?;
-            canvas.text(label, (self.left + 8.0, y - 14.0), 16, LIMIT, HPos::Left)?;
+            // Hollow markers stand on the upper edge.
+            let beside = if y - self.top < 38.0 && !panel.gaps.is_empty() { 15.0 } else { -14.0 };
+            canvas.text(label, (self.left + 8.0, y + beside), 16, LIMIT, HPos::Left)?;
         }
         for line in panel.lines.iter().filter(|line| line.secondary) {
             self.draw_line(canvas, panel, line)?;
@@ -109,16 +111,16 @@ impl Frame {
             canvas.text(name, (self.left - 10.0, self.top - 24.0 - self.room), 15, SOFT, HPos::Right)?;
         }
         let below = self.bottom() + 20.0;
-        match (&panel.x, self.x) {
-            (XAxis::Names(names), _) => {
+        match &panel.x {
+            XAxis::Names(names) => {
                 for (index, name) in names.iter().enumerate() {
                     let x = self.x(panel, index as f64);
                     canvas.line((x, self.top), (x, self.bottom()), GRID, 1)?;
                     canvas.text(name, (x, below), 18, INK, HPos::Center)?;
                 }
             }
-            (XAxis::Services, Some(axis)) => {
-                let ticks = self.scales(panel, axis);
+            XAxis::Services => {
+                let ticks = self.scales(panel);
                 let labels: Vec<_> = ticks.iter().map(|tick| Quantity::Count.show(*tick)).collect();
                 let places: Vec<_> = ticks.iter().map(|tick| self.x(panel, *tick)).collect();
                 let widths: Vec<_> = labels.iter().map(|label| text_width(label, 18)).collect();
@@ -130,7 +132,6 @@ impl Frame {
                     }
                 }
             }
-            (XAxis::Services, None) => {}
         }
         let name =
             if panel.x == XAxis::Services { "Services" } else { "position of the Service that is looked up" };
@@ -140,14 +141,14 @@ impl Frame {
     }
 
     /// The scales that were measured; round numbers if they are too many to tell apart.
-    fn scales(&self, panel: &Panel, axis: LogAxis) -> Vec<f64> {
+    fn scales(&self, panel: &Panel) -> Vec<f64> {
         let points = panel.lines.iter().filter(|line| !line.level).flat_map(|line| &line.points);
         let scales: BTreeSet<u64> =
             points.map(|point| point.x as u64).chain(panel.gaps.iter().map(|gap| gap.x as u64)).collect();
         if (1..=MOST_SCALES).contains(&scales.len()) {
             scales.into_iter().map(|scale| scale as f64).collect()
         } else {
-            axis.ticks((self.width / 62.0) as usize)
+            self.x.ticks((self.width / 62.0) as usize)
         }
     }
 

@@ -63,8 +63,8 @@ fn push_in_short(out: &mut String, pages: &Pages<'_>) {
             *out += &format!("<h3>{}</h3>\n", escape_html(&chapter.heading));
         }
         if chapter.clock() == Clock::Instructions {
-            *out += "<p>Figures are guest instructions (instr), not time: this clock gives the same figure on any \
-                     host.</p>\n";
+            *out += "<p>Figures are guest instructions (instr), not time: the same kernel, programs and emulator give \
+                     the same figures on any host.</p>\n";
         }
         if chapter.findings.is_empty() {
             *out += "<p>No lookup was measured.</p>\n";

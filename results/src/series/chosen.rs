@@ -111,7 +111,7 @@ impl<'a> Chosen<'a> {
         };
         let reason = self.cells().flat_map(|(_, _, group)| &group.lost).next();
         let empty = reason.map_or_else(
-            || format!("this run has no rows of {} {}", self.workload, self.metric),
+            || format!("no rows of {} {} here", self.workload, self.metric),
             |row| format!("{} — {}", row.status, row.note),
         );
         Panel {
