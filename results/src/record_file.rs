@@ -3,19 +3,17 @@
 //! Files of svcbench 0.1.0 before the column `hypervisor` have 25 columns. They can be read, with an unknown
 //! (empty) hypervisor, but not continued: one file has one layout.
 
-use std::cmp::Ordering;
+mod layout;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 
+use self::layout::{HYPERVISOR, HYPERVISOR_AT, Layout};
 use crate::names::position;
 use crate::record::{COLUMNS, Clock, Record, Status, Unit};
-
-/// The column that older files lack: its index in [`COLUMNS`].
-const HYPERVISOR_AT: usize = 13;
-const HYPERVISOR: &str = COLUMNS[HYPERVISOR_AT];
 
 /// Why a `records.csv` could not be read. Each names the file, and the line and column where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -287,47 +285,6 @@ fn layout_of(bytes: &[u8], path: &Path) -> Result<Layout, ReadError> {
         source: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
     })?;
     Layout::of(&fields, path)
-}
-
-/// Which columns a file has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
-    Current,
-    WithoutHypervisor,
-}
-
-impl Layout {
-    fn of(header: &ByteRecord, path: &Path) -> Result<Layout, ReadError> {
-        if header.iter().eq(Layout::WithoutHypervisor.columns().map(str::as_bytes)) {
-            return Ok(Layout::WithoutHypervisor);
-        }
-        for index in 0..COLUMNS.len().max(header.len()) {
-            let expected = COLUMNS.get(index).copied().unwrap_or_default();
-            let found = header.get(index).unwrap_or_default();
-            if index >= COLUMNS.len() || found != expected.as_bytes() {
-                return Err(ReadError::Header {
-                    path: path.to_owned(),
-                    column: index + 1,
-                    expected: expected.to_owned(),
-                    found: excerpt(found),
-                });
-            }
-        }
-        Ok(Layout::Current)
-    }
-
-    fn columns(self) -> impl Iterator<Item = &'static str> {
-        COLUMNS.into_iter().filter(move |column| self == Layout::Current || *column != HYPERVISOR)
-    }
-
-    /// Where the column that is `index` in [`COLUMNS`] stands in this layout.
-    fn place(self, index: usize) -> Option<usize> {
-        match (self, index.cmp(&HYPERVISOR_AT)) {
-            (Layout::Current, _) | (_, Ordering::Less) => Some(index),
-            (_, Ordering::Equal) => None,
-            (_, Ordering::Greater) => Some(index - 1),
-        }
-    }
 }
 
 /// The start of a field, short enough for a message.

@@ -1,0 +1,55 @@
+//! Which columns a `records.csv` has: today's, or those of a file older than the column `hypervisor`.
+
+use std::cmp::Ordering;
+use std::path::Path;
+
+use csv::ByteRecord;
+
+use super::{ReadError, excerpt};
+use crate::record::COLUMNS;
+
+/// The column that older files lack: its index in [`COLUMNS`].
+pub(super) const HYPERVISOR_AT: usize = 13;
+/// Its name.
+pub(super) const HYPERVISOR: &str = COLUMNS[HYPERVISOR_AT];
+
+/// Which columns a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    Current,
+    WithoutHypervisor,
+}
+
+impl Layout {
+    pub fn of(header: &ByteRecord, path: &Path) -> Result<Layout, ReadError> {
+        if header.iter().eq(Layout::WithoutHypervisor.columns().map(str::as_bytes)) {
+            return Ok(Layout::WithoutHypervisor);
+        }
+        for index in 0..COLUMNS.len().max(header.len()) {
+            let expected = COLUMNS.get(index).copied().unwrap_or_default();
+            let found = header.get(index).unwrap_or_default();
+            if index >= COLUMNS.len() || found != expected.as_bytes() {
+                return Err(ReadError::Header {
+                    path: path.to_owned(),
+                    column: index + 1,
+                    expected: expected.to_owned(),
+                    found: excerpt(found),
+                });
+            }
+        }
+        Ok(Layout::Current)
+    }
+
+    pub fn columns(self) -> impl Iterator<Item = &'static str> {
+        COLUMNS.into_iter().filter(move |column| self == Layout::Current || *column != HYPERVISOR)
+    }
+
+    /// Where the column that is `index` in [`COLUMNS`] stands in this layout.
+    pub fn place(self, index: usize) -> Option<usize> {
+        match (self, index.cmp(&HYPERVISOR_AT)) {
+            (Layout::Current, _) | (_, Ordering::Less) => Some(index),
+            (_, Ordering::Equal) => None,
+            (_, Ordering::Greater) => Some(index - 1),
+        }
+    }
+}
