@@ -71,10 +71,14 @@ impl Requester {
     /// The next datagram. Does not wait.
     ///
     /// # Errors
-    /// `EAGAIN` if there is none, `ENOBUFS` if some were dropped as the receive buffer was full.
+    /// If there is none; `ENOBUFS` if some were dropped as the receive buffer was full.
     pub(crate) fn receive(&mut self) -> io::Result<&[u8]> {
         self.answer.clear();
-        let length = self.socket.recv(&mut &mut self.answer, MSG_DONTWAIT | MSG_TRUNC)?;
+        let received = self.socket.recv(&mut &mut self.answer, MSG_DONTWAIT | MSG_TRUNC);
+        let length = received.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => io::Error::new(error.kind(), "the kernel did not answer"),
+            _ => error,
+        })?;
         if length > self.answer.len() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -86,12 +90,15 @@ impl Requester {
 
     /// Drops answers that nobody waits for any more.
     pub(crate) fn drain(&mut self) {
-        // A report of lost answers does not end it.
-        while let Err(Errno::ENOBUFS) | Ok(_) = self
-            .receive()
-            .map(drop)
-            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))
-        {}
+        loop {
+            match self.receive() {
+                Ok(_) => {}
+                // A report of lost answers, or a cut one, is not the last.
+                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(_) => return,
+            }
+        }
     }
 
     /// Sends one message and reads its outcome.
@@ -126,5 +133,53 @@ impl Requester {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::NLM_F_DUMP;
+    use netlink_sys::protocols::NETLINK_GENERIC;
+
+    use super::*;
+
+    /// Asks the controller of generic netlink for all families, which takes more than one datagram.
+    fn list_families(requester: &mut Requester) {
+        let mut request = Vec::new();
+        let mut writer = Writer::start(&mut request, 0x10, NLM_F_REQUEST | NLM_F_DUMP, 1000);
+        writer.raw(&[3, 1, 0, 0]);
+        writer.finish();
+        requester.send(&request).unwrap();
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_dropped() {
+        let mut requester = Requester::open(NETLINK_GENERIC).unwrap();
+        list_families(&mut requester);
+        requester.drain();
+        let none = requester.receive().unwrap_err();
+        assert_eq!(
+            (none.kind(), none.to_string().as_str()),
+            (io::ErrorKind::WouldBlock, "the kernel did not answer")
+        );
+        list_families(&mut requester);
+        assert!(requester.receive().is_ok(), "no list stands in its way");
+    }
+
+    #[test]
+    fn answers_to_others_are_passed_over() {
+        let mut requester = Requester::open(NETLINK_GENERIC).unwrap();
+        list_families(&mut requester);
+        assert!(generic::family(&mut requester, "nlctrl").is_ok());
+    }
+
+    #[test]
+    fn buffers_are_as_the_socket_says() {
+        let requester = Requester::open(NETLINK_GENERIC).unwrap();
+        assert!(requester.largest_send().unwrap() > 4000);
+        let before = requester.receive_buffer().unwrap();
+        requester.widen_receive_buffer(2 * before).unwrap();
+        let after = requester.receive_buffer().unwrap();
+        assert!(after == 2 * before || after == before, "as wide as asked for, or no right to: {after}");
     }
 }

@@ -200,7 +200,8 @@ pub enum Request {
     NewDest(Key, RealServer),
     /// `-e`: weight and forwarding anew; `ESRCH` without the virtual server, `ENOENT` without the real server.
     SetDest(Key, RealServer),
-    /// `-d`: errors as `-e`.
+    /// `-d`: errors as `-e`. What it removes stays in the kernel's trash for a while, see
+    /// [`Ipvs::flush`](super::Ipvs::flush).
     DelDest(Key, SocketAddr),
     /// `-l`: the real servers of a virtual server; none if there is no such virtual server.
     ListDests(Key),

@@ -1,19 +1,18 @@
-//! IPVS as the kernel does it: codec and client against the real thing, and against `ipvsadm`.
+//! IPVS as the kernel does it: codec and client against the real thing.
 
-use std::cell::RefCell;
-use std::io::Write;
-use std::net::{SocketAddr, UdpSocket};
-use std::process::{Command, Stdio};
+mod ipvsadm;
+mod model;
 
+use std::net::UdpSocket;
+
+use netns_setup::Namespace;
 use netns_setup::ipvs::{
     Cause, Forwarding, Ipvs, Key, MH_PORT, ONE_PACKET, Protocol, RealServer, Reply, Request, SH_FALLBACK,
     SH_PORT, Scheduler, State, VirtualServer,
 };
-use netns_setup::{Namespace, find_program};
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::sample::select;
-use proptest::test_runner::{Config, TestRunner};
+
+pub use ipvsadm::{as_ipvsadm, foreign};
+pub use model::model;
 
 use crate::helpers::wait_until;
 
@@ -249,163 +248,6 @@ pub fn long_lists() {
     assert_eq!(ipvs.services().unwrap().len(), 1000);
     assert_eq!(ipvs.dests(&key("10.96.0.1:80")).unwrap().len(), 1000);
     assert_eq!(ipvs.state().unwrap(), state_of(&[&many[..], &crowded[1..]].concat()));
-}
-
-/// A few objects, so that requests often meet.
-fn meeting() -> impl Strategy<Value = Request> {
-    let address = select(vec!["10.96.0.1:80", "10.96.0.2:80", "[2001:db8::1]:80"]);
-    let key = (address, select(vec![Protocol::Tcp, Protocol::Udp]))
-        .prop_map(|(address, protocol)| Key { address: address.parse().unwrap(), protocol });
-    let scheduler =
-        select(vec![Scheduler::Rr, Scheduler::Wrr, Scheduler::Mh, Scheduler::Sh, Scheduler::Lblcr]);
-    let server = (key.clone(), scheduler, proptest::option::of(1..100_000u32), 0..8u32).prop_map(
-        |(key, scheduler, persistence, flags)| VirtualServer {
-            key,
-            scheduler,
-            persistence,
-            flags: flags << 3,
-        },
-    );
-    // Of the same IP version: others can be reached by tunnel only.
-    let place = (key.clone(), 1..4u8).prop_map(|(key, last)| {
-        let address = match key.address {
-            SocketAddr::V4(_) => format!("10.244.0.{last}:80"),
-            SocketAddr::V6(_) => format!("[2001:db8:1::{last}]:80"),
-        };
-        (key, address.parse::<SocketAddr>().unwrap())
-    });
-    let forwarding = select(vec![
-        Forwarding::Masquerade,
-        Forwarding::Local,
-        Forwarding::Tunnel,
-        Forwarding::DirectRouting,
-    ]);
-    let weight = prop_oneof![8 => 0..100u32, 1 => Just(u32::MAX)];
-    let dest = (place.clone(), weight, forwarding)
-        .prop_map(|((key, address), weight, forwarding)| (key, RealServer { address, weight, forwarding }));
-    prop_oneof![
-        4 => server.clone().prop_map(Request::NewService),
-        2 => server.prop_map(Request::SetService),
-        1 => key.prop_map(Request::DelService),
-        6 => dest.clone().prop_map(|(key, dest)| Request::NewDest(key, dest)),
-        3 => dest.prop_map(|(key, dest)| Request::SetDest(key, dest)),
-        2 => place.prop_map(|(key, address)| Request::DelDest(key, address)),
-    ]
-}
-
-/// [`State::apply`] is what the kernel does, and what a batch says became of its requests is true.
-pub fn model() {
-    const WINDOW: usize = 7;
-    let world = Namespace::create("ipvs").unwrap();
-    let connections = RefCell::new((open(&world), open(&world).with_window(WINDOW)));
-    let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
-    let outcome = runner.run(&vec(meeting(), 0..40), |requests| {
-        let (ipvs, small) = &mut *connections.borrow_mut();
-        ipvs.flush().unwrap();
-        let mut state = State::default();
-        for request in &requests {
-            let refused = ipvs.one(request).err().and_then(|failed| failed.raw_os_error());
-            prop_assert_eq!(refused, state.apply(request).err(), "{}", request);
-        }
-        prop_assert_eq!(&ipvs.state().unwrap(), &state);
-
-        ipvs.flush().unwrap();
-        let mut state = State::default();
-        let outcome = small.batch(&requests);
-        let sent = outcome.as_ref().err().map_or(requests.len(), |failed| failed.sent);
-        let refused = requests[..sent].iter().map(|request| state.apply(request).err());
-        let refused =
-            refused.enumerate().filter_map(|(place, errno)| Some((place, errno?))).collect::<Vec<_>>();
-        let reported = outcome.err().map(|failed| (failed.index, failed.raw_os_error(), failed.refused));
-        let expected = refused.first().map(|(place, errno)| (*place, Some(*errno), refused.len()));
-        prop_assert_eq!(reported, expected);
-        prop_assert!(
-            sent == requests.len() || refused.iter().all(|(place, _)| place / WINDOW == (sent - 1) / WINDOW)
-        );
-        prop_assert_eq!(&ipvs.state().unwrap(), &state);
-        Ok(())
-    });
-    outcome.unwrap();
-}
-
-fn ipvsadm(world: &Namespace, arguments: &[&str], input: &str) -> String {
-    let mut command = Command::new(find_program("ipvsadm").unwrap());
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = world.spawn(&mut command).unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && errors.is_empty(),
-        "ipvsadm {arguments:?}: {} {errors}",
-        output.status
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// `ipvsadm` makes the same state of our lines as we do, and prints that state as we do.
-pub fn as_ipvsadm() {
-    let (ours, theirs) = (Namespace::create("ours").unwrap(), Namespace::create("theirs").unwrap());
-    let (mut mine, mut yours) = (open(&ours), open(&theirs));
-    let requests = [
-        varied(&mut mine),
-        lines(
-            "-E -t 10.97.0.1:443 -s wrr -b flag-2\n\
-             -e -t 10.97.0.3:80 -r 10.244.0.12:80 -m -w 5\n\
-             -d -u 10.97.0.1:53 -r 10.244.0.11:5353\n\
-             -D -t 10.97.0.4:0\n\
-             -L -n -t 10.97.0.1:443\n\
-             -l -n -t 10.97.0.1:443",
-        ),
-    ]
-    .concat();
-    for request in &requests {
-        mine.one(request).unwrap();
-    }
-    let text = requests.iter().map(|request| format!("{request}\n")).collect::<String>();
-    ipvsadm(&theirs, &["-R"], &text);
-    let state = mine.state().unwrap();
-    assert_eq!(state, yours.state().unwrap());
-    assert!(state.len() > 15 && state.real_servers() > 25, "not an empty comparison");
-
-    let print = |world| {
-        let text = ipvsadm(world, &["-S", "-n"], "");
-        let mut lines = text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
-        lines.sort();
-        lines
-    };
-    let printed = print(&ours);
-    assert_eq!(printed, print(&theirs));
-    let mut expected = state.requests().map(|request| request.to_string()).collect::<Vec<_>>();
-    expected.sort();
-    assert_eq!(printed, expected, "the same text");
-    assert_eq!(state_of(&lines(&ipvsadm(&ours, &["-S", "-n"], ""))), state, "and it is read back");
-
-    mine.flush().unwrap();
-    ipvsadm(&theirs, &["-R"], &format!("{}\n", Request::Flush));
-    assert!(yours.state().unwrap().is_empty());
-}
-
-/// What other programs set up and this one does not know is an error that names it.
-pub fn foreign() {
-    let world = Namespace::create("ipvs").unwrap();
-    let mut ipvs = open(&world);
-    for (line, what) in [
-        ("-A -f 7 -s rr", "a virtual server by firewall mark 7"),
-        ("-A -t 10.0.0.1:80 -s rr -p 60 -M 255.255.255.0", "persistence netmask 255.255.255.0"),
-    ] {
-        ipvsadm(&world, &["-R"], &format!("{line}\n"));
-        let failed = ipvs.state().unwrap_err();
-        assert!(matches!(&failed.cause, Cause::Foreign(found) if found.contains(what)), "{failed}");
-        ipvs.flush().unwrap();
-        assert!(ipvs.state().unwrap().is_empty(), "the next list is not disturbed");
-    }
-    ipvsadm(&world, &["-R"], "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.0.0.2:80 -m -w 1 -x 9 -y 3\n");
-    let failed = ipvs.dests(&key("10.0.0.1:80")).unwrap_err();
-    assert!(
-        failed.to_string().contains("real server 10.0.0.2:80 with connection thresholds 9 and 3"),
-        "{failed}"
-    );
 }
 
 /// One datagram to the virtual server, one back.
