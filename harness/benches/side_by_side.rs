@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use harness::cores::Cores;
-use harness::dataplane::{Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync};
+use harness::dataplane::{Action, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync};
 use harness::run::{lab_obstacles, unable_modes};
 use harness::scale::{Position, Protocol, Scale, ServiceSet, TCP_PORTS};
 use harness::stop::Stop;
@@ -81,7 +81,7 @@ fn applying(services: u32, pairs: usize) -> anyhow::Result<()> {
     plan.steps.retain(|step| step.phase == Phase::Restore);
     let step = plan.steps.first().context("a full sync has a restore step")?;
     let mut file = tempfile::NamedTempFile::new()?;
-    file.write_all(step.input.as_deref().unwrap_or_default())?;
+    file.write_all(step.input().unwrap_or_default())?;
     let program = world.runner.tools().path(Program::IptablesRestore)?;
 
     let runner = || -> anyhow::Result<Duration> {
@@ -90,7 +90,7 @@ fn applying(services: u32, pairs: usize) -> anyhow::Result<()> {
     };
     let by_hand = || -> anyhow::Result<Duration> {
         empty(&world)?;
-        timed(|| world.lab.node.run(|| feed(&program, &step.args, file.path())))
+        timed(|| world.lab.node.run(|| feed(&program, step.args(), file.path())))
     };
     // Once each beforehand: the file and the programs are then in memory.
     runner()?;
@@ -115,9 +115,11 @@ fn empty(world: &World) -> anyhow::Result<()> {
     let flush = Plan {
         steps: vec![Step {
             phase: Phase::Restore,
-            program: Program::IptablesRestore,
-            args: Vec::new(),
-            input: Some(b"*nat\nCOMMIT\n*filter\nCOMMIT\n".to_vec()),
+            action: Action::Run {
+                program: Program::IptablesRestore,
+                args: Vec::new(),
+                input: Some(b"*nat\nCOMMIT\n*filter\nCOMMIT\n".to_vec()),
+            },
             expect: Expect::Success,
         }],
         ..Plan::default()

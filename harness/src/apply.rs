@@ -1,4 +1,6 @@
-//! The one place where a plan meets a kernel: each step is run and timed, and must end as planned.
+//! The one place where a plan meets a kernel: each step is carried out and timed, and must end as planned.
+
+mod netlink;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -6,11 +8,13 @@ use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use netns_setup::Leash;
+use netns_setup::ipvs::IpvsError;
+use netns_setup::{Leash, WorldError};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::dataplane::{Expect, Phase, Plan, Step};
+use self::netlink::Kernel;
+use crate::dataplane::{Action, Expect, Phase, Plan, Program, Step};
 use crate::stop::Stop;
 use crate::tools::{NotInstalled, Tools};
 
@@ -50,8 +54,30 @@ pub enum ApplyError {
         /// Process number it ran under.
         pid: u32,
     },
-    /// The time allowed was over; the program was killed.
-    #[error("`{command}` was killed when the limit of {limit:?} was over")]
+    /// IPVS refused a request: plan and kernel disagree.
+    #[error(transparent)]
+    Ipvs(#[from] Box<IpvsError>),
+    /// A virtual server that an earlier sync made is not there.
+    #[error("`ipvsadm {request}` found no such virtual server; somebody else has removed it, so sync anew")]
+    Absent {
+        /// The request, as `ipvsadm` takes it.
+        request: String,
+    },
+    /// The kernel refused a link or an address.
+    #[error(transparent)]
+    Kernel(#[from] WorldError),
+    /// A setting cannot be made.
+    #[error("cannot set sysctl {key}={value}: {source}; is this kernel's module for it loaded?")]
+    Sysctl {
+        /// The setting.
+        key: &'static str,
+        /// The value it should have.
+        value: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The time allowed was over; a program that still ran was killed.
+    #[error("`{command}` was ended when the limit of {limit:?} was over")]
     OutOfTime {
         /// The command line.
         command: String,
@@ -71,10 +97,11 @@ pub enum ApplyError {
 pub struct StepTime {
     /// Part of the sync.
     pub phase: Phase,
-    /// From before the program is started until it has ended, nanoseconds.
+    /// From before the program is started or the first request is sent, until it has ended or the last is answered;
+    /// nanoseconds.
     pub nanoseconds: u64,
-    /// Process number it ran under.
-    pub pid: u32,
+    /// Process number, if it was a program.
+    pub pid: Option<u32>,
 }
 
 /// A plan, carried out.
@@ -155,31 +182,64 @@ impl Runner {
     }
 
     fn steps(&self, steps: &[Step], limit: Option<Duration>) -> Result<Applied, ApplyError> {
+        // kube-proxy, too, opens its connection when it starts and not for every sync.
+        let mut kernel = Kernel::for_steps(steps)?;
         let begun = Instant::now();
         let mut applied = Applied::default();
         for step in steps {
             let left = limit.map(|limit| (limit, limit.saturating_sub(begun.elapsed())));
-            let finished = self.step(step, left)?;
-            applied.bytes += step.input.as_ref().map_or(0, |input| input.len() as u64);
-            applied.steps.push(StepTime {
-                phase: step.phase,
-                nanoseconds: finished.nanoseconds,
-                pid: finished.pid,
-            });
+            let (nanoseconds, pid) = match &step.action {
+                Action::Run { program, args, input } => {
+                    let finished = self.program(step, *program, args, input.as_deref(), left)?;
+                    (finished.nanoseconds, Some(finished.pid))
+                }
+                action => {
+                    let started = Instant::now();
+                    kernel.carry_out(action, &|| self.over(step, started, left))?;
+                    (workloads::clock::nanoseconds(started.elapsed()), None)
+                }
+            };
+            applied.bytes += step.input().map_or(0, |input| input.len() as u64);
+            applied.steps.push(StepTime { phase: step.phase, nanoseconds, pid });
         }
         Ok(applied)
     }
 
-    /// One step; its input is put into memory before the clock starts, so that neither a pipe nor a
-    /// writing thread is part of what is timed.
-    fn step(&self, step: &Step, left: Option<(Duration, Duration)>) -> Result<Finished, ApplyError> {
+    /// Whether to give up on a step.
+    fn over(
+        &self,
+        step: &Step,
+        begun: Instant,
+        left: Option<(Duration, Duration)>,
+    ) -> Result<(), ApplyError> {
+        if self.stop.is_requested() {
+            return Err(ApplyError::Interrupted { command: step.command_line() });
+        }
+        match left {
+            Some((limit, left)) if begun.elapsed() >= left => {
+                Err(ApplyError::OutOfTime { command: step.command_line(), limit })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One program; its input is put into memory before the clock starts, so that neither a pipe nor a writing thread is
+    /// part of what is timed.
+    fn program(
+        &self,
+        step: &Step,
+        program: Program,
+        args: &[String],
+        input: Option<&[u8]>,
+        left: Option<(Duration, Duration)>,
+    ) -> Result<Finished, ApplyError> {
         let run = |source| ApplyError::Run { command: step.command_line(), source };
-        let input = match &step.input {
+        let input = match input {
             Some(input) => Stdio::from(in_memory(input).map_err(run)?),
             None => Stdio::null(),
         };
-        let mut command = Command::new(self.tools.path(step.program)?);
-        command.args(&step.args).stdin(input);
+        let mut command = Command::new(self.tools.path(program)?);
+        command.args(args).stdin(input);
         let finished = self.run(&mut command, &step.command_line(), left)?;
         let code = finished.status.code();
         if code.is_some_and(|code| step.expect.accepts(code)) {

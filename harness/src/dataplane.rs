@@ -1,21 +1,26 @@
-//! What goes to the kernel, as data: a [`Plan`] is a list of program runs that can be printed,
-//! counted and compared without privilege. `apply.rs` is the one place that runs it.
+//! What goes to the kernel, as data: a [`Plan`] is a list of program runs and netlink requests that can be
+//! printed, counted and compared without privilege. `apply.rs` is the one place that carries it out.
 
+mod conntrack;
 pub mod direct;
 pub mod iptables;
 pub mod ipvs;
 mod names;
 pub mod nftables;
+mod plan;
+mod print;
 mod text;
 
 use std::fmt;
-use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ipnet::Ipv4Net;
 use netns_setup::Need;
+use netns_setup::ipvs::Scheduler;
 use serde::{Deserialize, Serialize};
 
+pub use self::plan::{Action, AddressRequest, Counts, Expect, Phase, Plan, Program, Step, Way};
+pub use self::print::Part;
 use crate::scale::{Service, ServiceSet, addresses};
 
 /// What carries a packet from a Service to an endpoint. The first three are controls.
@@ -36,13 +41,16 @@ pub enum Mode {
     IptablesNft,
     /// kube-proxy's nftables mode.
     Nftables,
-    /// kube-proxy's IPVS mode.
+    /// kube-proxy's IPVS mode, programmed as kube-proxy does it.
     Ipvs,
+    /// kube-proxy's IPVS mode, programmed in the best way that the kernel allows.
+    // The same state of the kernel, so that it has syncs of its own and no lookups.
+    IpvsBatched,
 }
 
 impl Mode {
     /// All modes: controls first, then kube-proxy's.
-    pub const ALL: [Mode; 7] = [
+    pub const ALL: [Mode; 8] = [
         Mode::Direct,
         Mode::Conntrack,
         Mode::Dnat,
@@ -50,6 +58,7 @@ impl Mode {
         Mode::IptablesNft,
         Mode::Nftables,
         Mode::Ipvs,
+        Mode::IpvsBatched,
     ];
 
     /// Name in sweeps, rows and plots.
@@ -62,12 +71,18 @@ impl Mode {
             Mode::IptablesNft => "iptables-nft",
             Mode::Nftables => "nftables",
             Mode::Ipvs => "ipvs",
+            Mode::IpvsBatched => "ipvs-batched",
         }
     }
 
     /// Whether this is a control: its kernel state does not grow with the number of Services.
     pub const fn is_control(self) -> bool {
         matches!(self, Mode::Direct | Mode::Conntrack | Mode::Dnat)
+    }
+
+    /// Whether it is IPVS, programmed in whichever way.
+    pub const fn is_ipvs(self) -> bool {
+        matches!(self, Mode::Ipvs | Mode::IpvsBatched)
     }
 
     /// What this machine must offer for the mode, beyond what every lab needs.
@@ -77,7 +92,9 @@ impl Mode {
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => &[Need::Conntrack, Need::Nft],
             Mode::IptablesLegacy => &[Need::Conntrack, Need::IptablesLegacy],
             Mode::IptablesNft => &[Need::Conntrack, Need::IptablesNft],
-            Mode::Ipvs => &[Need::Conntrack, Need::IpVs, Need::Dummy, Need::IpSet, Need::IptablesLegacy],
+            Mode::Ipvs | Mode::IpvsBatched => {
+                &[Need::Conntrack, Need::IpVs, Need::Dummy, Need::IpSet, Need::IptablesLegacy]
+            }
         }
     }
 }
@@ -123,177 +140,15 @@ pub struct Node {
     pub cluster_cidr: Option<Ipv4Net>,
     /// Whose output is reproduced.
     pub kube_proxy: KubeProxy,
+    /// Scheduler of every virtual server, in IPVS mode (`ipvs.scheduler`).
+    pub scheduler: Scheduler,
 }
 
 impl Node {
-    /// The node of a lab.
+    /// The node of a lab, with kube-proxy's default scheduler.
     pub const fn lab(kube_proxy: KubeProxy) -> Self {
-        Self { address: addresses::NODE, cluster_cidr: Some(addresses::PODS), kube_proxy }
-    }
-}
-
-/// A program that kube-proxy runs. Which variant of iptables answers to the name is the mode's matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Program {
-    /// `iptables`: one rule or chain a run.
-    Iptables,
-    /// `iptables-save`.
-    IptablesSave,
-    /// `iptables-restore`.
-    IptablesRestore,
-    /// `nft`.
-    Nft,
-    /// `conntrack`.
-    Conntrack,
-}
-
-impl Program {
-    /// The name under which kube-proxy runs it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Program::Iptables => "iptables",
-            Program::IptablesSave => "iptables-save",
-            Program::IptablesRestore => "iptables-restore",
-            Program::Nft => "nft",
-            Program::Conntrack => "conntrack",
-        }
-    }
-}
-
-/// Which part of a sync a step belongs to; each is timed apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Phase {
-    /// Creating the canary chains, whose absence later tells that somebody flushed the rules.
-    Canary,
-    /// Creating top-level chains and checking the jumps to them, one program at a time.
-    Jumps,
-    /// Reading the kernel's present state.
-    Listing,
-    /// The transaction itself.
-    Restore,
-    /// Deleting connection-tracking entries of UDP Services.
-    Conntrack,
-    /// Deleting what the sync left unreferenced; kube-proxy does it in a later sync.
-    Cleanup,
-}
-
-impl Phase {
-    /// All phases, in the order in which kube-proxy passes through them.
-    pub const ALL: [Phase; 6] =
-        [Phase::Canary, Phase::Jumps, Phase::Listing, Phase::Restore, Phase::Conntrack, Phase::Cleanup];
-
-    /// Lower-case name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Phase::Canary => "canary",
-            Phase::Jumps => "jumps",
-            Phase::Listing => "listing",
-            Phase::Restore => "restore",
-            Phase::Conntrack => "conntrack",
-            Phase::Cleanup => "cleanup",
-        }
-    }
-}
-
-/// How a run of a program must end. Anything else means that the plan and the kernel disagree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// Exit code 0.
-    Success,
-    /// Exit code 1, which here is an answer: "exists already" from `-N`, "no such rule" from `-C`.
-    One,
-    /// 0 or 1: `conntrack -D` says 1 when no entry matched.
-    ZeroOrOne,
-}
-
-impl Expect {
-    /// Whether an exit code satisfies the expectation.
-    pub const fn accepts(self, code: i32) -> bool {
-        matches!((self, code), (Expect::Success, 0) | (Expect::One, 1) | (Expect::ZeroOrOne, 0 | 1))
-    }
-}
-
-/// One run of one program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Part of the sync.
-    pub phase: Phase,
-    /// What is run.
-    pub program: Program,
-    /// Its arguments.
-    pub args: Vec<String>,
-    /// Its standard input; `None`: nothing is written to it.
-    pub input: Option<Vec<u8>>,
-    /// How it must end.
-    pub expect: Expect,
-}
-
-impl Step {
-    fn new(phase: Phase, program: Program, args: &[&str], expect: Expect) -> Self {
-        Self { phase, program, args: args.iter().map(|&arg| arg.to_owned()).collect(), input: None, expect }
-    }
-
-    fn with_input(mut self, input: Vec<u8>) -> Self {
-        self.input = Some(input);
-        self
-    }
-
-    /// The command as a shell would take it.
-    pub fn command_line(&self) -> String {
-        let mut line = self.program.name().to_owned();
-        for arg in &self.args {
-            line.push(' ');
-            if arg.is_empty()
-                || arg.contains(|c: char| c.is_whitespace() || "\"'\\$`;&|<>(){}*?!#".contains(c))
-            {
-                line.push_str(&format!("'{}'", arg.replace('\'', r"'\''")));
-            } else {
-                line.push_str(arg);
-            }
-        }
-        line
-    }
-}
-
-/// Kernel objects: what a ruleset amounts to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Rules in all tables.
-    pub rules: u64,
-    /// Chains in all tables, base and built-in ones included.
-    pub chains: u64,
-    /// Elements of named sets and maps.
-    pub elements: u64,
-}
-
-/// Everything that one sync does, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// What the sync runs.
-    pub steps: Vec<Step>,
-    /// What a later sync runs to remove what this one left unreferenced.
-    pub cleanup: Vec<Step>,
-    /// What the kernel holds after all of it.
-    pub expect: Counts,
-}
-
-impl Plan {
-    /// Bytes written to the standard input of programs during the sync.
-    pub fn bytes(&self) -> u64 {
-        self.steps.iter().filter_map(|step| step.input.as_ref()).map(|input| input.len() as u64).sum()
-    }
-
-    /// Writes the plan: each step's command as a comment line, then its input verbatim.
-    ///
-    /// Both `iptables-restore` and `nft -f` take lines that start with `#` as comments.
-    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        for step in self.steps.iter().chain(&self.cleanup) {
-            writeln!(out, "# {}", step.command_line())?;
-            if let Some(input) = &step.input {
-                out.write_all(input)?;
-            }
-        }
-        Ok(())
+        let scheduler = Scheduler::Rr;
+        Self { address: addresses::NODE, cluster_cidr: Some(addresses::PODS), kube_proxy, scheduler }
     }
 }
 
@@ -324,6 +179,15 @@ pub trait Dataplane: Send + std::marker::Sync {
     /// What the kernel holds once `to` is installed.
     fn counts(&self, to: &ServiceSet) -> Counts;
 
+    /// Whether the mode can hold these Services at all.
+    ///
+    /// # Errors
+    /// Which limit they would pass.
+    fn fits(&self, to: &ServiceSet) -> Result<(), ipvs::TooLarge> {
+        let _ = to;
+        Ok(())
+    }
+
     /// Where a client sends a packet that is meant for this Service.
     fn entry(&self, service: &Service) -> SocketAddrV4 {
         service.cluster
@@ -337,17 +201,15 @@ pub trait Dataplane: Send + std::marker::Sync {
 }
 
 /// The planner of a mode.
-///
-/// # Errors
-/// [`ipvs::NotPlanned`]: IPVS has its place in every list here, but this version cannot program it.
-pub fn planner(mode: Mode, node: Node) -> Result<Box<dyn Dataplane>, ipvs::NotPlanned> {
-    Ok(match mode {
+pub fn planner(mode: Mode, node: Node) -> Box<dyn Dataplane> {
+    match mode {
         Mode::Direct => Box::new(direct::Control::Direct),
         Mode::Conntrack => Box::new(direct::Control::Conntrack),
         Mode::Dnat => Box::new(direct::Control::Dnat),
         Mode::IptablesLegacy => Box::new(iptables::Iptables::legacy(node)),
         Mode::IptablesNft => Box::new(iptables::Iptables::nft(node)),
         Mode::Nftables => Box::new(nftables::Nftables::new(node)),
-        Mode::Ipvs => return Err(ipvs::NotPlanned),
-    })
+        Mode::Ipvs => Box::new(ipvs::Ipvs::new(node, Way::KubeProxy)),
+        Mode::IpvsBatched => Box::new(ipvs::Ipvs::new(node, Way::Batched)),
+    }
 }

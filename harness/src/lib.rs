@@ -18,6 +18,7 @@ pub mod dataplane;
 pub mod estimate;
 pub mod events;
 pub mod explain;
+pub mod flows;
 pub mod health;
 pub mod lock;
 pub mod lookup;

@@ -116,7 +116,8 @@ fn programs(modes: &[Mode]) -> BTreeMap<String, String> {
         let program = match mode {
             Mode::IptablesLegacy | Mode::IptablesNft => Program::Iptables,
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => Program::Nft,
-            Mode::Direct | Mode::Ipvs => continue,
+            Mode::Ipvs | Mode::IpvsBatched => Program::Ipset,
+            Mode::Direct => continue,
         };
         let Ok(path) = Tools::of(mode).path(program) else { continue };
         let versions = found.entry(program.name().to_owned()).or_default();

@@ -1,11 +1,16 @@
 //! What the kernel really holds: counted through the kernel's own interface, not the tool that wrote it.
 
+pub mod ipvs;
+mod netfilter;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::process::Command;
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use netns_setup::WorldError;
+use netns_setup::ipvs::IpvsError;
 
+use self::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
 use crate::dataplane::{Counts, Mode, Program};
 
@@ -26,12 +31,23 @@ pub enum ReadBackError {
     /// What it wrote.
     #[error("cannot read the output of iptables-legacy-save: {0}")]
     Output(io::Error),
-    /// iptables-legacy-save did not do its work.
-    #[error("iptables-legacy-save failed: {0}")]
-    Save(String),
+    /// A program did not do its work.
+    #[error("{program} failed: {stderr}")]
+    Save {
+        /// Its name.
+        program: &'static str,
+        /// What it printed on standard error.
+        stderr: String,
+    },
+    /// IPVS.
+    #[error(transparent)]
+    Ipvs(#[from] Box<IpvsError>),
+    /// Links and addresses, or no IPVS at all.
+    #[error(transparent)]
+    Kernel(#[from] WorldError),
 }
 
-/// Counts rules, chains and set elements in the namespace of the calling thread.
+/// Counts rules, chains, set elements, servers and addresses in the namespace of the calling thread.
 ///
 /// # Errors
 /// [`ReadBackError`].
@@ -44,7 +60,8 @@ pub fn counts(mode: Mode, runner: &Runner) -> Result<Counts, ReadBackError> {
             // shows the 12 of the three tables in use.
             Ok(Counts { chains: counts.chains - counts.on_hooks + 12, ..counts.into() })
         }
-        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables | Mode::Ipvs => Ok(nf_tables()?.into()),
+        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables => Ok(nf_tables()?.into()),
+        Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(legacy(runner)?),
     }
 }
 
@@ -56,7 +73,8 @@ fn legacy(runner: &Runner) -> Result<Counts, ReadBackError> {
     let copy = file.try_clone().map_err(ReadBackError::Output)?;
     let finished = runner.run_into(&mut Command::new(program), "iptables-legacy-save", copy)?;
     if !finished.status.success() {
-        return Err(ReadBackError::Save(last_lines(&finished.stderr)));
+        let stderr = last_lines(&finished.stderr);
+        return Err(ReadBackError::Save { program: "iptables-legacy-save", stderr });
     }
     count_lines(file).map_err(ReadBackError::Output)
 }
@@ -84,12 +102,12 @@ struct NfTables {
 
 impl From<NfTables> for Counts {
     fn from(counts: NfTables) -> Self {
-        Self { rules: counts.rules, chains: counts.chains, elements: counts.elements }
+        Self { rules: counts.rules, chains: counts.chains, elements: counts.elements, ..Counts::default() }
     }
 }
 
 // linux/netfilter/nfnetlink.h and nf_tables.h.
-const SUBSYSTEM: u16 = 10 << 8;
+const SUBSYSTEM: u8 = 10;
 const GET_CHAIN: u16 = 4;
 const GET_RULE: u16 = 7;
 const GET_SET: u16 = 10;
@@ -107,7 +125,7 @@ const ELEMENTS: u16 = 3;
 
 fn nf_tables() -> Result<NfTables, ReadBackError> {
     let failed = |what| move |source| ReadBackError::Netlink { what, source };
-    let mut netlink = Netfilter::open().map_err(failed("nf_tables"))?;
+    let mut netlink = Netfilter::open(SUBSYSTEM).map_err(failed("nf_tables"))?;
     let mut counts = NfTables::default();
     let mut chains = Vec::new();
     netlink
@@ -149,82 +167,4 @@ fn nf_tables() -> Result<NfTables, ReadBackError> {
             .map_err(failed("set elements"))?;
     }
     Ok(counts)
-}
-
-/// Attributes of a netlink message: (type without flags, value).
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let (&[l0, l1, t0, t1], _) = bytes.split_first_chunk::<4>()?;
-        let length = usize::from(u16::from_ne_bytes([l0, l1]));
-        let value = bytes.get(4..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16::from_ne_bytes([t0, t1]) & 0x3fff, value))
-    })
-}
-
-fn attribute(message: &[u8], kind: u16) -> Option<&[u8]> {
-    attributes(message).find(|(found, _)| *found == kind).map(|(_, value)| value)
-}
-
-/// A nfnetlink socket of the namespace in which it was opened.
-struct Netfilter {
-    socket: Socket,
-    buffer: Vec<u8>,
-}
-
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const DUMP_REQUEST: u16 = 0x301;
-const DUMP_INTERRUPTED: u16 = 0x10;
-
-impl Netfilter {
-    fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_NETFILTER)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        // The kernel fills at most 32 KiB at once (netlink_dump, net/netlink/af_netlink.c).
-        Ok(Self { socket, buffer: Vec::with_capacity(1 << 16) })
-    }
-
-    /// Calls `each` with the attributes of every object.
-    fn dump(&mut self, get: u16, which: &[(u16, &[u8])], mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let mut request = vec![0; 16];
-        request.extend([nix::libc::AF_INET as u8, 0, 0, 0]);
-        for (kind, value) in which {
-            request.extend((value.len() as u16 + 4).to_ne_bytes());
-            request.extend(kind.to_ne_bytes());
-            request.extend(*value);
-            request.resize(request.len().next_multiple_of(4), 0);
-        }
-        let length = request.len() as u32;
-        request[..4].copy_from_slice(&length.to_ne_bytes());
-        request[4..6].copy_from_slice(&(SUBSYSTEM | get).to_ne_bytes());
-        request[6..8].copy_from_slice(&DUMP_REQUEST.to_ne_bytes());
-        self.socket.send(&request, 0)?;
-
-        loop {
-            self.buffer.clear();
-            self.socket.recv(&mut self.buffer, 0)?;
-            let mut rest = self.buffer.as_slice();
-            while let Some((header, _)) = rest.split_first_chunk::<16>() {
-                let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
-                let kind = u16::from_ne_bytes([header[4], header[5]]);
-                if u16::from_ne_bytes([header[6], header[7]]) & DUMP_INTERRUPTED != 0 {
-                    return Err(io::Error::other("the rules changed while they were read"));
-                }
-                let Some(body) = rest.get(16..length) else {
-                    return Err(io::Error::other("a message was cut off"));
-                };
-                match kind {
-                    NLMSG_DONE => return Ok(()),
-                    NLMSG_ERROR => {
-                        let code = body.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
-                        return Err(io::Error::from_raw_os_error(-code));
-                    }
-                    _ => each(body.get(4..).unwrap_or_default()),
-                }
-                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-            }
-        }
-    }
 }

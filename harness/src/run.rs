@@ -23,7 +23,7 @@ use self::rows::Rows;
 use crate::cells::{self, Cell, Workload};
 use crate::connect;
 use crate::cores::Cores;
-use crate::dataplane::{Mode, Node, ipvs};
+use crate::dataplane::{Mode, Node};
 use crate::estimate;
 use crate::events::{Event, Outcome, Sink};
 use crate::explain::explain;
@@ -89,8 +89,7 @@ pub fn unable_modes(modes: &[Mode]) -> BTreeMap<Mode, String> {
                 })
                 .clone()
         });
-        let planned = (mode == Mode::Ipvs).then(|| ipvs::NotPlanned.to_string());
-        if let Some(reason) = missing.or(planned) {
+        if let Some(reason) = missing {
             reasons.insert(mode, reason);
         }
     }

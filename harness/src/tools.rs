@@ -32,7 +32,7 @@ impl Tools {
     /// between two of our modes. Modes without iptables get the variant that distributions now install.
     pub const fn of(mode: Mode) -> Self {
         let variant = match mode {
-            Mode::IptablesLegacy | Mode::Ipvs => Variant::Legacy,
+            Mode::IptablesLegacy | Mode::Ipvs | Mode::IpvsBatched => Variant::Legacy,
             _ => Variant::Nft,
         };
         Self { variant }
@@ -56,7 +56,7 @@ impl Tools {
             Program::Iptables => format!("iptables{infix}"),
             Program::IptablesSave => format!("iptables{infix}-save"),
             Program::IptablesRestore => format!("iptables{infix}-restore"),
-            Program::Nft | Program::Conntrack => program.name().to_owned(),
+            Program::Nft | Program::Conntrack | Program::Ipset => program.name().to_owned(),
         };
         netns_setup::find_program(&name).ok_or(NotInstalled { name })
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netns_setup::{Conntrack, Egress, Lab, Topology};
+use netns_setup::{Egress, Lab, Topology};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -16,6 +16,7 @@ use workloads::target::{Shares, Target};
 
 use crate::apply::{Applied, Runner};
 use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, planner};
+use crate::flows::Flows;
 use crate::readback;
 use crate::scale::{Position, Protocol, Scale, ServiceSet, addresses, spare_address};
 use crate::stop::Stop;
@@ -66,7 +67,7 @@ pub struct World {
     pub runner: Runner,
     mode: Mode,
     probe: Probe,
-    conntrack: Conntrack,
+    flows: Flows,
     random: ChaCha8Rng,
 }
 
@@ -74,9 +75,9 @@ impl World {
     /// An empty lab for a mode.
     ///
     /// # Errors
-    /// If the kernel refuses, or the mode cannot be planned.
+    /// If the kernel refuses.
     pub fn build(mode: Mode, scale: Scale, node: Node, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
-        let dataplane = planner(mode, node)?;
+        let dataplane = planner(mode, node);
         let lab = Lab::build(&Topology {
             label: format!("{mode}-{}", scale.services),
             probe_prefix: addresses::PROBES,
@@ -89,10 +90,10 @@ impl World {
             Sources::new(addresses::PROBES.network(), addresses::PROBES.prefix_len(), 1024..=65535, seed)?;
         let fd = |tun: &netns_setup::Tun| tun.as_fd().try_clone_to_owned();
         let probe = Probe::new(fd(lab.ingress())?, fd(lab.egress())?, sources)?;
-        let conntrack = lab.node.run(Conntrack::open)?;
+        let flows = lab.node.run(|| Flows::open(mode))?;
         let runner = Runner::new(Tools::of(mode), lab.node.leash(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
-        Ok(Self { set: ServiceSet::default(), dataplane, lab, runner, mode, probe, conntrack, random })
+        Ok(Self { set: ServiceSet::default(), dataplane, lab, runner, mode, probe, flows, random })
     }
 
     /// The mode.
@@ -141,6 +142,7 @@ impl World {
     /// # Errors
     /// As [`Runner::apply`].
     pub fn load(&mut self, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<()> {
+        self.dataplane.fits(to)?;
         let plan = self.dataplane.load(to);
         self.carry_out(&plan, to, limit)?;
         Ok(())
@@ -155,15 +157,9 @@ impl World {
         let model = self.dataplane.counts(&self.set);
         anyhow::ensure!(
             held == model,
-            "the kernel holds {} rules, {} chains and {} set elements, but {} with {} Services should have {}, {} and {}",
-            held.rules,
-            held.chains,
-            held.elements,
+            "the kernel holds {held}, but {} with {} Services should have {model}",
             self.mode,
             self.set.len(),
-            model.rules,
-            model.chains,
-            model.elements
         );
         Ok(held)
     }
@@ -260,12 +256,12 @@ impl World {
         Ok(())
     }
 
-    /// Empties the connection-tracking table of the node.
+    /// Empties the tables of the node that know flows: that of IPVS, and that of connection tracking.
     ///
     /// # Errors
-    /// If the kernel refuses.
+    /// If the kernel refuses, or keeps some.
     pub fn forget_flows(&mut self) -> anyhow::Result<()> {
-        Ok(self.conntrack.flush()?)
+        Ok(self.flows.forget(&self.lab.node)?)
     }
 
     /// Where packets for a Service go, and who may get them.

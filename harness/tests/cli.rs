@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 const SVCBENCH: &str = env!("CARGO_BIN_EXE_svcbench");
 const EXAMPLE: &str = include_str!("golden/example.json");
-const MODES: [&str; 6] = ["direct", "conntrack", "dnat", "iptables-legacy", "iptables-nft", "nftables"];
+const MODES: [&str; 8] =
+    ["direct", "conntrack", "dnat", "iptables-legacy", "iptables-nft", "nftables", "ipvs", "ipvs-batched"];
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(SVCBENCH);
@@ -79,6 +80,20 @@ fn plan_counts_instead() {
     insta::assert_snapshot!("plan_stats", shown(&args));
     insta::assert_snapshot!("plan_json", shown(&[&args[..], &["--json"]].concat()));
     insta::assert_snapshot!("plan_stats_direct", shown(&["plan", "-m", "direct", "-s", "1", "--stats"]));
+    for mode in ["ipvs", "ipvs-batched"] {
+        let args = ["plan", "-m", mode, "-s", "1000", "--stats"];
+        insta::assert_snapshot!(format!("plan_stats_{mode}"), shown(&args));
+    }
+    let args = ["plan", "-m", "ipvs", "-s", "1000", "--json"];
+    insta::assert_snapshot!("plan_json_ipvs", shown(&args));
+}
+
+#[test]
+fn plan_prints_what_one_tool_reads() {
+    for part in ["ipvs", "ipset", "iptables"] {
+        let args = ["plan", "-m", "ipvs", "-s", "2", "-e", "1", "--scheduler", "mh", "--part", part];
+        insta::assert_snapshot!(format!("plan_part_{part}"), shown(&args));
+    }
 }
 
 #[test]
@@ -91,6 +106,7 @@ fn plan_of_the_golden_cluster_has_the_golden_input() {
             "nftables",
             include_str!("golden/nft-transactions.txt").split("# ---- stdin of: nft -f -\n").nth(1).unwrap(),
         ),
+        ("ipvs", include_str!("golden/ipvs/iptables-restore.txt")),
     ] {
         let args = ["plan", "-m", mode, "--from", file, "--node", "node1", "--node-ip", "10.10.0.1"];
         let printed = shown(&[&args[..], &["--cluster-cidr", "10.244.0.0/16"]].concat());
@@ -100,11 +116,13 @@ fn plan_of_the_golden_cluster_has_the_golden_input() {
 
 #[test]
 fn wrong_flags_are_bad_input() {
-    let wrong: [&[&str]; 12] = [
+    let wrong: [&[&str]; 14] = [
         &[],
         &["measure"],
         &["plan"],
-        &["plan", "-m", "ipvs", "-s", "1"],
+        &["plan", "-m", "ipvs", "-s", "70000", "-e", "1"],
+        &["plan", "-m", "ipvs", "-s", "1", "--scheduler", "lifo"],
+        &["plan", "-m", "nftables", "-s", "1", "--part", "ipset"],
         &["plan", "-m", "bpf", "-s", "1"],
         &["plan", "-m", "direct", "-s", "0"],
         &["plan", "-m", "direct", "-s", "1000000", "-e", "1000"],
@@ -279,13 +297,14 @@ fn read_and_plan(bytes: &[u8]) -> Result<(), String> {
         Err(error) if error.to_string().contains(&path) => return Ok(()),
         Err(error) => return Err(format!("the file is not named: {error}")),
     };
-    for mode in [Mode::Direct, Mode::Dnat, Mode::IptablesLegacy, Mode::Nftables] {
-        let dataplane = planner(mode, Node::lab(KubeProxy::Current)).unwrap();
+    for mode in [Mode::Direct, Mode::Dnat, Mode::IptablesLegacy, Mode::Nftables, Mode::IpvsBatched] {
+        let dataplane = planner(mode, Node::lab(KubeProxy::Current));
         let plan = dataplane.plan(&ServiceSet::default(), &set, Sync::Full);
-        for input in plan.steps.iter().filter_map(|step| step.input.as_deref()) {
+        for input in plan.steps.iter().filter_map(|step| step.input()) {
             let text = std::str::from_utf8(input).map_err(|error| error.to_string())?;
             let whole = |line: &str| {
-                let starts = ["*", ":", "-A ", "-X ", "COMMIT", "add ", "flush ", "delete "];
+                let starts =
+                    ["*", ":", "-A ", "-I ", "-X ", "COMMIT", "add ", "create ", "flush ", "delete "];
                 starts.iter().any(|start| line.starts_with(start))
                     && line.matches('"').count().is_multiple_of(2)
             };

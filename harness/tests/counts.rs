@@ -8,23 +8,25 @@ mod paper;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Sync, planner};
+use harness::dataplane::ipvs::State;
+use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Part, Plan, Sync, planner};
 use harness::scale::{Endpoint, Protocol, Scale, Service, ServiceSet};
+use netns_setup::ipvs::Scheduler;
 use proptest::prelude::*;
 
 use paper::Paper;
 
-const MODES: [Mode; 6] =
-    [Mode::Direct, Mode::Conntrack, Mode::Dnat, Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables];
+const MODES: [Mode; 8] = Mode::ALL;
 const VERSIONS: [KubeProxy; 2] = [KubeProxy::V1_30, KubeProxy::Current];
 
 fn lab(mode: Mode, kube_proxy: KubeProxy) -> Box<dyn Dataplane> {
-    planner(mode, Node::lab(kube_proxy)).unwrap()
+    planner(mode, Node::lab(kube_proxy))
 }
 
 fn kernel(mode: Mode) -> Paper {
     match mode {
         Mode::IptablesLegacy | Mode::IptablesNft => Paper::with_iptables(),
+        Mode::Ipvs | Mode::IpvsBatched => Paper::with_ipvs(),
         _ => Paper::default(),
     }
 }
@@ -50,7 +52,7 @@ fn counts_are_those_of_the_real_kube_proxy() {
     for (mode, services, endpoints, (rules, chains, elements)) in table {
         let set = ServiceSet::synthetic(Scale { services, endpoints }, 1);
         for version in VERSIONS {
-            let expected = Counts { rules, chains, elements };
+            let expected = Counts { rules, chains, elements, ..Counts::default() };
             assert_eq!(
                 lab(mode, version).counts(&set),
                 expected,
@@ -59,9 +61,64 @@ fn counts_are_those_of_the_real_kube_proxy() {
         }
         if mode == Mode::IptablesLegacy {
             let nft = lab(Mode::IptablesNft, KubeProxy::V1_30).counts(&set);
-            assert_eq!(nft, Counts { rules, chains, elements }, "iptables-nft holds the same");
+            assert_eq!(
+                nft,
+                Counts { rules, chains, elements, ..Counts::default() },
+                "iptables-nft holds the same"
+            );
         }
     }
+}
+
+/// By KUBE_PROXY_FACTS.md, section 3: rules and chains do not grow.
+#[test]
+fn ipvs_counts_by_the_facts() {
+    for (services, endpoints) in [(1, 1), (100, 3), (1_000, 10), (10_000, 10)] {
+        let set = ServiceSet::synthetic(Scale { services, endpoints }, 1);
+        for (mode, version) in [Mode::Ipvs, Mode::IpvsBatched].into_iter().zip(VERSIONS) {
+            let services = u64::from(services);
+            let expected = Counts {
+                rules: 28,
+                chains: 18,
+                elements: 2 * services,
+                virtual_servers: services,
+                real_servers: services * u64::from(endpoints),
+                addresses: services,
+            };
+            assert_eq!(lab(mode, version).counts(&set), expected, "{mode} {version:?}");
+        }
+    }
+    // The same set, and the rules that are there without any Service.
+    let empty = lab(Mode::Ipvs, KubeProxy::V1_30).counts(&ServiceSet::default());
+    assert_eq!(empty, Counts { rules: 26, chains: 18, ..Counts::default() });
+}
+
+/// kube-proxy makes its sets with maxelem 65536.
+#[test]
+fn what_does_not_fit_the_ipsets_is_refused() {
+    let set = |services| ServiceSet::synthetic(Scale { services, endpoints: 1 }, 1);
+    let fits = |mode, services| lab(mode, KubeProxy::V1_30).fits(&set(services));
+    for mode in [Mode::Ipvs, Mode::IpvsBatched] {
+        fits(mode, 65_536).unwrap();
+        let error = fits(mode, 65_537).unwrap_err().to_string();
+        assert!(error.starts_with("ipset KUBE-CLUSTER-IP would need 65537 entries"), "{error}");
+    }
+    fits(Mode::Nftables, 65_537).unwrap();
+    // Local endpoints have a set of their own.
+    let local = |count: u32| {
+        let endpoint =
+            |number| Endpoint { address: SocketAddrV4::new(Ipv4Addr::from(number), 80), local: true };
+        let mut service = service(&Spec {
+            number: 1,
+            protocol: Protocol::Tcp,
+            node_port: None,
+            endpoints: BTreeSet::new(),
+        });
+        service.set_endpoints((0..count).map(endpoint).collect());
+        lab(Mode::Ipvs, KubeProxy::V1_30).fits(&ServiceSet::from_iter([service]))
+    };
+    local(65_536).unwrap();
+    assert!(local(65_537).unwrap_err().to_string().starts_with("ipset KUBE-LOOP-BACK would need 65537"));
 }
 
 #[test]
@@ -81,7 +138,8 @@ fn a_node_port_and_a_service_without_endpoints_count_as_written() {
         (with.rules - base.rules, with.chains - base.chains, with.elements - base.elements)
     };
     for (mode, expected) in [
-        // Plain; with a node port; without endpoints; both.
+        // Plain; with a node port; without endpoints; both. In IPVS mode one of the two endpoints is local.
+        (Mode::Ipvs, [(3, 0, 3), (4, 0, 4), (2, 0, 2), (3, 0, 3)]),
         (Mode::IptablesLegacy, [(8, 3, 0), (11, 4, 0), (1, 0, 0), (2, 0, 0)]),
         (Mode::Nftables, [(6, 3, 2), (8, 4, 3), (0, 0, 2), (0, 0, 3)]),
     ] {
@@ -155,7 +213,7 @@ proptest! {
             if without_cidr {
                 node.cluster_cidr = None;
             }
-            let dataplane = planner(mode, node).unwrap();
+            let dataplane = planner(mode, node);
             // The DNAT control has nothing to translate to without a Service.
             if mode == Mode::Dnat && set.is_empty() {
                 continue;
@@ -214,10 +272,52 @@ proptest! {
             let before = cold(&*dataplane, mode, &set);
             let mut after = before.clone();
             after.carry_out(&Plan { cleanup: Vec::new(), ..plan.clone() });
-            let sum = |counts: Counts| counts.rules + counts.elements;
+            let sum = |counts: Counts| counts.rules + counts.elements + counts.virtual_servers;
             prop_assert_eq!(sum(after.counts()), sum(before.counts()) + 1);
             after.carry_out(&Plan { steps: plan.cleanup, ..Plan::default() });
             prop_assert_eq!(after, before);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whole, not only in number: servers, real servers, entries, addresses.
+    #[test]
+    fn both_ways_of_ipvs_leave_the_state_of_the_model(set in sets(), scheduler in 0..Scheduler::ALL.len()) {
+        let node = Node { scheduler: Scheduler::ALL[scheduler], ..Node::lab(KubeProxy::V1_30) };
+        let kernels = [Mode::Ipvs, Mode::IpvsBatched].map(|mode| cold(&*planner(mode, node), mode, &set));
+        prop_assert_eq!(&kernels[0], &kernels[1]);
+        prop_assert_eq!(kernels[0].ipvs.state(), State::of(&node, &set));
+    }
+
+    /// A part of a plan, read by the tool that it is for, does what the plan does.
+    #[test]
+    fn printed_parts_do_what_the_plan_does(from in sets(), to in sets()) {
+        for mode in [Mode::Ipvs, Mode::IpvsBatched, Mode::IptablesLegacy] {
+            let dataplane = lab(mode, KubeProxy::V1_30);
+            let mut kernel = cold(&*dataplane, mode, &from);
+            let sync = if from.is_empty() { Sync::Full } else { Sync::Partial };
+            if from.is_empty() {
+                kernel = self::kernel(mode);
+            }
+            let plan = dataplane.plan(&from, &to, sync);
+            let part = |part| {
+                let mut out = Vec::new();
+                plan.write_part(part, &mut out).unwrap();
+                String::from_utf8(out).unwrap()
+            };
+            let mut printed = kernel.clone();
+            for line in part(Part::Ipvs).lines() {
+                printed.ipvs.servers.apply(&line.parse().unwrap()).unwrap();
+            }
+            part(Part::Ipset).lines().for_each(|line| assert_eq!(printed.ipvs.ipset_line(line), 0, "{line}"));
+            printed.restore(&part(Part::Iptables));
+            kernel.carry_out(&plan);
+            prop_assert_eq!(&printed.ipvs.servers, &kernel.ipvs.servers);
+            prop_assert_eq!(&printed.ipvs.sets, &kernel.ipvs.sets);
+            prop_assert_eq!(printed.chains, kernel.chains);
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use harness::cluster;
-use harness::dataplane::{KubeProxy, Mode, Node, Phase, Plan, Sync, planner};
+use harness::dataplane::{KubeProxy, Mode, Node, Phase, Plan, Step, Sync, planner};
 use harness::scale::ServiceSet;
 
 const RESTORE: &str = include_str!("golden/iptables-restore.txt");
@@ -18,23 +18,27 @@ fn example() -> ServiceSet {
     cluster::read(&path, "node1").unwrap()
 }
 
-fn plan(mode: Mode) -> Plan {
-    let node = Node {
+fn node() -> Node {
+    Node {
         address: "10.10.0.1".parse().unwrap(),
         cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
-        kube_proxy: KubeProxy::V1_30,
-    };
-    planner(mode, node).unwrap().plan(&ServiceSet::default(), &example(), Sync::Full)
+        ..Node::lab(KubeProxy::V1_30)
+    }
+}
+
+fn plan(mode: Mode) -> Plan {
+    planner(mode, node()).plan(&ServiceSet::default(), &example(), Sync::Full)
 }
 
 fn transaction(plan: &Plan) -> String {
     let step = plan.steps.iter().find(|step| step.phase == Phase::Restore).unwrap();
-    String::from_utf8(step.input.clone().unwrap()).unwrap()
+    String::from_utf8(step.input().unwrap().to_vec()).unwrap()
 }
 
 /// The log joins arguments with spaces and quotes nothing.
 fn argv(plan: &Plan) -> Vec<String> {
-    plan.steps.iter().map(|step| format!("{} {}", step.program.name(), step.args.join(" "))).collect()
+    let line = |step: &Step| Some(format!("{} {}", step.program()?.name(), step.args().join(" ")));
+    plan.steps.iter().filter_map(line).collect()
 }
 
 #[test]

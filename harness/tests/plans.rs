@@ -4,16 +4,20 @@
 
 mod paper;
 
-use harness::dataplane::{Dataplane, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Sync, planner};
+use harness::dataplane::ipvs::State;
+use harness::dataplane::{
+    Action, AddressRequest, Dataplane, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync,
+    planner,
+};
 use harness::scale::{Protocol, Scale, ServiceSet, spare_address, synthetic_service};
+use netns_setup::ipvs::Scheduler;
 
 use paper::Paper;
 
-const MODES: [Mode; 6] =
-    [Mode::Direct, Mode::Conntrack, Mode::Dnat, Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables];
+const MODES: [Mode; 8] = Mode::ALL;
 
 fn lab(mode: Mode, kube_proxy: KubeProxy) -> Box<dyn Dataplane> {
-    planner(mode, Node::lab(kube_proxy)).unwrap()
+    planner(mode, Node::lab(kube_proxy))
 }
 
 fn cold(dataplane: &dyn Dataplane, to: &ServiceSet) -> Plan {
@@ -33,8 +37,13 @@ fn show(plan: &Plan) -> String {
         if index == plan.steps.len() {
             out.push_str("## later\n");
         }
+        if step.program().is_none() {
+            let alone = Plan { steps: vec![step.clone()], ..Plan::default() };
+            out.push_str(&format!("## {}\n{}", step.phase.name(), text(&alone)));
+            continue;
+        }
         out.push_str(&format!("# {} -> {:?}\n", step.command_line(), step.expect));
-        out.push_str(&String::from_utf8(step.input.clone().unwrap_or_default()).unwrap());
+        out.push_str(std::str::from_utf8(step.input().unwrap_or_default()).unwrap());
     }
     out
 }
@@ -141,7 +150,7 @@ fn a_partial_sync_of_nftables_1_30_rewrites_everything() {
     let dataplane = lab(Mode::Nftables, KubeProxy::V1_30);
     let transaction = |plan: &Plan| {
         let step = plan.steps.iter().find(|step| step.phase == Phase::Restore).unwrap();
-        String::from_utf8(step.input.clone().unwrap()).unwrap()
+        String::from_utf8(step.input().unwrap().to_vec()).unwrap()
     };
     for (name, to) in changes(&tiny()) {
         let partial = transaction(&dataplane.plan(&tiny(), &to, Sync::Partial));
@@ -165,10 +174,10 @@ fn a_cold_sync_inserts_jumps_and_a_warm_one_finds_them() {
         let dataplane = lab(mode, KubeProxy::V1_30);
         let ends = |from: &ServiceSet| -> Vec<(String, Expect, usize)> {
             let plan = dataplane.plan(from, &tiny(), Sync::Full);
-            let steps = plan.steps.iter().filter(|step| step.program == Program::Iptables);
+            let steps = plan.steps.iter().filter(|step| step.program() == Some(Program::Iptables));
             let mut counts: Vec<(String, Expect, usize)> = Vec::new();
             for step in steps {
-                let operation = step.args[4].clone();
+                let operation = step.args()[4].clone();
                 match counts.iter_mut().find(|(seen, expect, _)| (seen, *expect) == (&operation, step.expect))
                 {
                     Some((_, _, count)) => *count += 1,
@@ -230,4 +239,94 @@ fn a_command_line_can_be_pasted_into_a_shell() {
     let wanted = "iptables -w 5 -W 100000 -C FORWARD -t filter -m comment --comment 'kubernetes forwarding rules' \
                   -j KUBE-FORWARD";
     assert!(lines.iter().any(|line| line == wanted), "{lines:#?}");
+}
+
+#[test]
+fn ipvs_reconciles_everything_or_sends_what_changed() {
+    // The first Service gets a node port, and one endpoint runs here.
+    let mut service = (*tiny().services()[0]).clone();
+    service.node_port = Some(30_053);
+    let mut endpoints = service.endpoints().to_vec();
+    endpoints[0].local = true;
+    service.set_endpoints(endpoints);
+    let set = tiny().with_replaced(0, service);
+    for (way, mode) in [("kube_proxy", Mode::Ipvs), ("batched", Mode::IpvsBatched)] {
+        let dataplane = lab(mode, KubeProxy::V1_30);
+        insta::assert_snapshot!(format!("ipvs_{way}_cold"), show(&cold(&*dataplane, &set)));
+        for (name, to) in changes(&set) {
+            let plan = dataplane.plan(&set, &to, Sync::Partial);
+            insta::assert_snapshot!(format!("ipvs_{way}_{name}"), show(&plan));
+        }
+        // A kube-proxy that starts anew over what the last one has left.
+        let restart = dataplane.plan(&set, &set, Sync::Full);
+        insta::assert_snapshot!(format!("ipvs_{way}_restart"), show(&restart));
+        insta::assert_snapshot!(format!("ipvs_{way}_append"), show(&dataplane.append(&set).unwrap()));
+    }
+}
+
+#[test]
+fn ipvs_reads_addresses_as_often_as_its_version_does() {
+    let once = |kube_proxy| -> Vec<bool> {
+        let plan = cold(&*lab(Mode::Ipvs, kube_proxy), &tiny());
+        let once = |step: &Step| match step.action {
+            Action::Addresses { request: AddressRequest::ListOthers { once }, .. } => Some(once),
+            _ => None,
+        };
+        plan.steps.iter().filter_map(once).collect()
+    };
+    assert_eq!((once(KubeProxy::V1_30), once(KubeProxy::Current)), (vec![false], vec![true]));
+}
+
+#[test]
+fn the_scheduler_is_the_nodes_and_mh_hashes_ports() {
+    for scheduler in Scheduler::ALL {
+        let node = Node { scheduler, ..Node::lab(KubeProxy::V1_30) };
+        for mode in [Mode::Ipvs, Mode::IpvsBatched] {
+            let dataplane = planner(mode, node);
+            let text = text(&cold(&*dataplane, &tiny())) + &text(&dataplane.append(&tiny()).unwrap());
+            let flag = if scheduler == Scheduler::Mh { " -b mh-port" } else { "" };
+            let made = |line: &&str| {
+                line.starts_with("-A ") && line.contains(" -s ") && !line.contains("198.51.100.0")
+            };
+            let servers: Vec<&str> = text
+                .lines()
+                .filter(made)
+                .filter(|line| line.contains("-t ") || line.contains("-u "))
+                .collect();
+            assert_eq!(servers.len(), 3, "{text}");
+            assert!(
+                servers.iter().all(|line| line.ends_with(&format!("-s {scheduler}{flag}"))),
+                "{servers:?}"
+            );
+        }
+    }
+}
+
+/// It grows with what changes and not with what is there.
+#[test]
+fn a_batched_sync_of_nothing_does_nothing() {
+    let dataplane = lab(Mode::IpvsBatched, KubeProxy::V1_30);
+    let large = ServiceSet::synthetic(Scale { services: 500, endpoints: 3 }, 1);
+    assert!(dataplane.plan(&large, &large, Sync::Partial).steps.is_empty());
+    let added =
+        dataplane.plan(&large, &large.with_added(synthetic_service(900, Protocol::Udp, 3)), Sync::Partial);
+    let messages: usize = added.steps.iter().map(Step::messages).sum();
+    // A virtual server, three real servers, an address; one program for two entries.
+    assert_eq!((messages, added.steps.len()), (5, 3));
+}
+
+#[test]
+fn ipvs_changes_and_their_reverses_leave_the_state_of_the_model() {
+    let node = Node::lab(KubeProxy::Current);
+    for mode in [Mode::Ipvs, Mode::IpvsBatched] {
+        let dataplane = planner(mode, node);
+        for (name, to) in changes(&tiny()) {
+            let mut kernel = Paper::with_ipvs();
+            kernel.carry_out(&cold(&*dataplane, &tiny()));
+            for (from, to) in [(tiny(), to.clone()), (to, tiny())] {
+                kernel.carry_out(&dataplane.plan(&from, &to, Sync::Partial));
+                assert_eq!(kernel.ipvs.state(), State::of(&node, &to), "{mode} {name}");
+            }
+        }
+    }
 }

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod address;
 mod conntrack;
 mod error;
 mod host;
@@ -34,6 +35,7 @@ mod netlink;
 mod tun;
 mod worker;
 
+pub use address::Addresses;
 pub use conntrack::{Conntrack, flush, flush_here};
 pub use error::{TopologyError, WorldError};
 pub use host::Fingerprint;

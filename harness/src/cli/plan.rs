@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use clap::Args;
 use harness::cluster;
-use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Sync, planner};
+use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
 use harness::scale::{MAX_ENDPOINTS, MAX_SERVICES, Scale, ServiceSet, addresses};
+use netns_setup::ipvs::Scheduler;
 use serde::Serialize;
 
 use super::{Cli, Exit, NodeArgs};
@@ -45,6 +46,12 @@ pub struct PlanArgs {
     /// Whose output to reproduce
     #[arg(long, value_enum, value_name = "VERSION", default_value_t = KubeProxy::V1_30)]
     kube_proxy: KubeProxy,
+    /// Scheduler of IPVS: rr wrr lc wlc lblc lblcr sh dh mh sed nq fo ovf
+    #[arg(long, value_name = "NAME", default_value_t = Scheduler::Rr)]
+    scheduler: Scheduler,
+    /// Print only what one tool reads
+    #[arg(long, value_enum, value_name = "PART", default_value_t = Part::All, conflicts_with = "stats")]
+    part: Part,
     /// Seed of the order of synthetic Services
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -58,22 +65,25 @@ pub struct PlanArgs {
 /// # Errors
 /// Bad input, or a closed standard output.
 pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
+    let needs_ipvs = matches!(args.part, Part::Ipvs | Part::Ipset);
+    ensure!(args.mode.is_ipvs() || !needs_ipvs, "the plan of mode {} has no such part", args.mode);
     let (from, to, node) = services(args)?;
-    let dataplane = planner(args.mode, node)?;
+    let dataplane = planner(args.mode, node);
+    dataplane.fits(&to)?;
     let sync = if args.from_services.is_some_and(|n| n > 0) { Sync::Partial } else { Sync::Full };
     let plan = dataplane.plan(&from, &to, sync);
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     if args.stats || cli.json {
         stats(cli, &plan, &to, &*dataplane, args, &mut out)?;
     } else {
-        plan.write_to(&mut out)?;
+        plan.write_part(args.part, &mut out)?;
     }
     out.flush()?;
     Ok(Exit::Ok)
 }
 
 fn services(args: &PlanArgs) -> anyhow::Result<(ServiceSet, ServiceSet, Node)> {
-    let lab = Node::lab(args.kube_proxy);
+    let lab = Node { scheduler: args.scheduler, ..Node::lab(args.kube_proxy) };
     if let Some(path) = &args.from {
         let name = args.node.node.as_deref().unwrap_or_default();
         let node = Node {
@@ -118,6 +128,9 @@ struct Stats {
     endpoints: usize,
     /// Programs run during the sync, by phase.
     runs: BTreeMap<&'static str, usize>,
+    /// Netlink messages sent during the sync, by phase.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    messages: BTreeMap<&'static str, usize>,
     /// Bytes given to them.
     bytes: u64,
     /// What the kernel holds afterwards.
@@ -132,16 +145,20 @@ fn stats(
     args: &PlanArgs,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let mut runs = BTreeMap::new();
-    for step in plan.steps.iter().chain(&plan.cleanup) {
-        *runs.entry(step.phase.name()).or_default() += 1;
-    }
+    let by_phase = |of: fn(&Step) -> usize| {
+        let mut sums = BTreeMap::new();
+        for step in plan.steps.iter().chain(&plan.cleanup).filter(|step| of(step) > 0) {
+            *sums.entry(step.phase.name()).or_default() += of(step);
+        }
+        sums
+    };
     let stats = Stats {
         mode: args.mode.name(),
         kube_proxy: args.kube_proxy.name(),
         services: to.len(),
         endpoints: to.total_endpoints(),
-        runs,
+        runs: by_phase(|step| usize::from(step.program().is_some())),
+        messages: by_phase(Step::messages),
         bytes: plan.bytes(),
         kernel: dataplane.counts(to),
     };
@@ -154,11 +171,22 @@ fn stats(
     writeln!(out, "kube-proxy   {}", stats.kube_proxy)?;
     writeln!(out, "services     {}", stats.services)?;
     writeln!(out, "endpoints    {}", stats.endpoints)?;
-    let runs: Vec<String> = stats.runs.iter().map(|(phase, count)| format!("{phase} {count}")).collect();
-    writeln!(out, "programs     {}", if runs.is_empty() { "none".into() } else { runs.join(", ") })?;
+    let sums = |by_phase: &BTreeMap<&str, usize>| -> String {
+        let sums: Vec<String> = by_phase.iter().map(|(phase, count)| format!("{phase} {count}")).collect();
+        if sums.is_empty() { "none".into() } else { sums.join(", ") }
+    };
+    writeln!(out, "programs     {}", sums(&stats.runs))?;
+    if args.mode.is_ipvs() {
+        writeln!(out, "messages     {}", sums(&stats.messages))?;
+    }
     writeln!(out, "bytes        {}", stats.bytes)?;
     writeln!(out, "rules        {}", stats.kernel.rules)?;
     writeln!(out, "chains       {}", stats.kernel.chains)?;
     writeln!(out, "elements     {}", stats.kernel.elements)?;
+    if args.mode.is_ipvs() {
+        let Counts { virtual_servers, real_servers, .. } = stats.kernel;
+        writeln!(out, "servers      {virtual_servers} virtual, {real_servers} real")?;
+        writeln!(out, "addresses    {}", stats.kernel.addresses)?;
+    }
     Ok(())
 }

@@ -82,7 +82,9 @@ impl Dataplane for Control {
     fn counts(&self, _: &ServiceSet) -> Counts {
         match self {
             Control::Direct => Counts::default(),
-            Control::Conntrack | Control::Dnat => Counts { rules: 1, chains: 1, elements: 0 },
+            Control::Conntrack | Control::Dnat => {
+                Counts { rules: 1, chains: 1, elements: 0, ..Counts::default() }
+            }
         }
     }
 

@@ -8,10 +8,11 @@ mod jumps;
 
 use std::sync::Arc;
 
+use super::conntrack;
 use super::names::hash;
 use super::text::{AddressText, put};
 use super::{Counts, Dataplane, Expect, KubeProxy, Node, Phase, Plan, Program, Step, Sync};
-use crate::scale::{Diff, Endpoint, Protocol, Service, ServiceSet};
+use crate::scale::{Diff, Endpoint, Service, ServiceSet};
 
 /// Above this many endpoints kube-proxy leaves the comments out of the rules that there are most of,
 /// and no longer looks for stale chains at every sync (`largeClusterEndpointsThreshold`).
@@ -19,7 +20,7 @@ const LARGE_CLUSTER: usize = 1000;
 /// `-w` and `-W` of every run; iptables 1.8.9 takes `-W` and ignores it.
 const WAIT: [&str; 4] = ["-w", "5", "-W", "100000"];
 /// The bit that marks packets to be masqueraded (masqueradeBit 14).
-const MARK: &str = "0x00004000";
+pub(super) const MARK: &str = "0x00004000";
 
 type HashName = [u8; 16];
 
@@ -70,7 +71,7 @@ impl Dataplane for Iptables {
         };
         steps.push(restore(Phase::Restore, self.input(to, &scope, removed_now)));
         if self.node.kube_proxy == KubeProxy::V1_30 {
-            steps.extend(conntrack_cleanup(from, to, &diff));
+            steps.extend(conntrack::cleanup_of(from, to, &diff));
         }
         let cleanup = if collects || stale.is_empty() {
             Vec::new()
@@ -126,7 +127,8 @@ impl Dataplane for Iptables {
 
     fn counts(&self, to: &ServiceSet) -> Counts {
         // Chains: 12 built in (filter 3, mangle 5, nat 4), 3 canaries, 6 in filter, 4 in nat.
-        let mut counts = Counts { rules: jumps::COUNT + 9, chains: 12 + 3 + 6 + 4, elements: 0 };
+        let mut counts =
+            Counts { rules: jumps::COUNT + 9, chains: 12 + 3 + 6 + 4, elements: 0, ..Counts::default() };
         for service in to.services() {
             let endpoints = service.endpoints().len() as u64;
             let external = u64::from(service.node_port.is_some());
@@ -144,35 +146,25 @@ impl Dataplane for Iptables {
 }
 
 /// One `iptables-restore` as kube-proxy runs it.
-fn restore(phase: Phase, input: Vec<u8>) -> Step {
+pub(super) fn restore(phase: Phase, input: Vec<u8>) -> Step {
     let mut args = WAIT.to_vec();
     args.extend(["--noflush", "--counters"]);
     Step::new(phase, Program::IptablesRestore, &args, Expect::Success).with_input(input)
 }
 
 /// One `iptables` as kube-proxy runs it: operation and chain, then the table, then the rule.
-fn iptables(phase: Phase, operation: &str, chain: &str, table: &str, rule: &[&str], expect: Expect) -> Step {
+pub(super) fn iptables(
+    phase: Phase,
+    operation: &str,
+    chain: &str,
+    table: &str,
+    rule: &[&str],
+    expect: Expect,
+) -> Step {
     let mut args = WAIT.to_vec();
     args.extend([operation, chain, "-t", table]);
     args.extend(rule);
     Step::new(phase, Program::Iptables, &args, expect)
-}
-
-/// 1.30 runs one `conntrack -D` for each UDP Service that has come to life or gone.
-fn conntrack_cleanup(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<Step> {
-    let born = diff.changed.iter().map(|&index| &to.services()[index]);
-    let gone = diff.removed.iter().map(|&index| &from.services()[index]);
-    let known: std::collections::HashSet<_> =
-        from.services().iter().filter(|service| !service.endpoints().is_empty()).map(|s| s.key()).collect();
-    born.filter(|service| !known.contains(&service.key()) && !service.endpoints().is_empty())
-        .chain(gone)
-        .filter(|service| service.protocol == Protocol::Udp)
-        .map(|service| {
-            let ip = service.cluster.ip().to_string();
-            let args = ["-D", "--orig-dst", &ip, "-p", "udp"];
-            Step::new(Phase::Conntrack, Program::Conntrack, &args, Expect::ZeroOrOne)
-        })
-        .collect()
 }
 
 /// Chains of `from` that no Service of `to` uses.

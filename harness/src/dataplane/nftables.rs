@@ -115,7 +115,8 @@ impl Dataplane for Nftables {
 
     fn counts(&self, to: &ServiceSet) -> Counts {
         // The node's own address is the one element of nodeport-ips.
-        let mut counts = Counts { rules: base::RULES, chains: base::CHAINS, elements: 1 };
+        let mut counts =
+            Counts { rules: base::RULES, chains: base::CHAINS, elements: 1, ..Counts::default() };
         let mut cluster_ips = HashSet::new();
         for service in to.services() {
             let endpoints = service.endpoints().len() as u64;

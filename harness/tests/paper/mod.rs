@@ -1,9 +1,13 @@
-//! A kernel on paper: what iptables, iptables-restore and nft would make of a plan, as far as plans go.
+//! A kernel on paper: what iptables, nft, ipset and the kernel itself would make of a plan, as far as plans go.
 //! It shares no code with the planners, and knows Services only from what they write.
+
+mod ipvs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use harness::dataplane::{Counts, Expect, Plan, Program, Step};
+use harness::dataplane::{Action, Counts, Expect, Plan, Program, Step};
+
+pub use ipvs::IpvsPaper;
 
 /// (table, chain)
 type Chain = (String, String);
@@ -14,17 +18,30 @@ pub struct Paper {
     pub chains: BTreeMap<Chain, Vec<String>>,
     /// Named set or map -> key -> value.
     pub sets: BTreeMap<String, BTreeMap<String, String>>,
+    /// What only IPVS mode has.
+    pub ipvs: IpvsPaper,
     tables: BTreeSet<String>,
 }
 
 impl Paper {
     /// The three tables of iptables that are in use, with their built-in chains.
     pub fn with_iptables() -> Self {
-        let built_in = [
+        Self::with_tables(&[
             ("filter", "INPUT FORWARD OUTPUT"),
             ("nat", "PREROUTING INPUT OUTPUT POSTROUTING"),
             ("mangle", "PREROUTING INPUT FORWARD OUTPUT POSTROUTING"),
-        ];
+        ])
+    }
+
+    /// The two tables that IPVS mode uses.
+    pub fn with_ipvs() -> Self {
+        Self::with_tables(&[
+            ("filter", "INPUT FORWARD OUTPUT"),
+            ("nat", "PREROUTING INPUT OUTPUT POSTROUTING"),
+        ])
+    }
+
+    fn with_tables(built_in: &[(&str, &str)]) -> Self {
         let chains =
             built_in.iter().flat_map(|(table, chains)| chains.split(' ').map(|chain| key(table, chain)));
         Self { chains: chains.map(|chain| (chain, Vec::new())).collect(), ..Self::default() }
@@ -34,7 +51,10 @@ impl Paper {
         Counts {
             rules: self.chains.values().map(|rules| rules.len() as u64).sum(),
             chains: self.chains.len() as u64,
-            elements: self.sets.values().map(|set| set.len() as u64).sum(),
+            elements: self.sets.values().map(|set| set.len() as u64).sum::<u64>() + self.ipvs.entries(),
+            virtual_servers: self.ipvs.servers.len() as u64,
+            real_servers: self.ipvs.servers.real_servers() as u64,
+            addresses: self.ipvs.addresses.len() as u64,
         }
     }
 
@@ -53,9 +73,15 @@ impl Paper {
     }
 
     fn run(&mut self, step: &Step) -> i32 {
-        let args: Vec<&str> = step.args.iter().map(String::as_str).collect();
-        let input = step.input.as_deref().map(|input| std::str::from_utf8(input).unwrap());
-        match (step.program, input) {
+        let Action::Run { program, args, input } = &step.action else {
+            assert_eq!(step.expect, Expect::Success, "nothing else is planned for requests");
+            self.ipvs.ask(&step.action);
+            return 0;
+        };
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let input = input.as_deref().map(|input| std::str::from_utf8(input).unwrap());
+        match (program, input) {
+            (Program::Ipset, input) => self.ipvs.ipset(&args, input),
             (Program::Iptables, None) => {
                 let ["-w", "5", "-W", "100000", operation, chain, "-t", table, rule @ ..] = &args[..] else {
                     panic!("{args:?}")
@@ -112,7 +138,8 @@ impl Paper {
         }
     }
 
-    fn restore(&mut self, input: &str) {
+    /// One `iptables-restore --noflush`.
+    pub fn restore(&mut self, input: &str) {
         let mut table = None;
         for line in input.lines() {
             let chain = |name: &str| key(table.expect("inside a table"), name);
@@ -130,6 +157,12 @@ impl Paper {
                 let rules =
                     self.chains.get_mut(&chain(name)).unwrap_or_else(|| panic!("no such chain: {line}"));
                 rules.push(rule.to_owned());
+            } else if let Some((name, rule)) = line.strip_prefix("-I ").and_then(|rest| rest.split_once(' '))
+            {
+                let rules =
+                    self.chains.get_mut(&chain(name)).unwrap_or_else(|| panic!("no such chain: {line}"));
+                // As a single run of iptables gets it from its arguments.
+                rules.insert(0, rule.replace('"', ""));
             } else if let Some(name) = line.strip_prefix("-X ") {
                 let removed = self.chains.remove(&chain(name));
                 assert_eq!(removed, Some(Vec::new()), "{line}: must be there and empty");
@@ -148,6 +181,10 @@ impl Paper {
                 self.chains.contains_key(&key(table, target)),
                 "no chain {target} in {table} for: {rule}"
             );
+        }
+        let words: Vec<&str> = rule.split(' ').collect();
+        for pair in words.windows(2).filter(|pair| pair[0] == "--match-set") {
+            assert!(self.ipvs.sets.contains_key(pair[1]), "no ipset {} for: {rule}", pair[1]);
         }
     }
 

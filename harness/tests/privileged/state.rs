@@ -16,7 +16,7 @@ fn golden(mode: Mode) -> [String; 2] {
     let node = Node {
         address: "10.10.0.1".parse().unwrap(),
         cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
-        kube_proxy: KubeProxy::V1_30,
+        ..Node::lab(KubeProxy::V1_30)
     };
     let mut world: World = empty(mode, node);
     [(); 2].map(|()| {

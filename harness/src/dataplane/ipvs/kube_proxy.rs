@@ -1,0 +1,135 @@
+//! A sync as kube-proxy does it: a complete reconciliation every time, one object after another.
+//!
+//! Order of everything: `syncProxyRules` in pkg/proxy/ipvs/proxier.go; the trial at the start: `CanUseIPVSProxier` in
+//! supported.go; a removed endpoint: `GracefulDeleteRS` in graceful_termination.go.
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use netns_setup::ipvs::{Key, Request};
+
+use super::super::conntrack;
+use super::super::{Action, AddressRequest, Expect, KubeProxy, Node, Phase, Program, Step, Sync, Way};
+use super::servers::{self, Server};
+use super::sets::{self, Entries, Entry, Filled, Set};
+use super::{DUMMY, SYSCTLS, rules};
+use crate::scale::{Protocol, Service, ServiceSet};
+
+/// Where kube-proxy tries out whether IPVS works (TEST-NET-2).
+const TRIAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 0), 20_000);
+
+/// Every step of a sync.
+pub fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec<Step> {
+    let present = !from.is_empty();
+    let (before, after) = (servers::of(node, services(from)), servers::of(node, services(to)));
+    let mut steps = Vec::new();
+    if sync == Sync::Full {
+        steps.push(trial(node, present));
+        steps.extend(SYSCTLS.map(|(key, value)| Step::asks(Phase::Setup, Action::Sysctl { key, value })));
+    }
+    steps.extend(rules::steps(present));
+    steps.push(Step::asks(Phase::Setup, Action::Link { name: DUMMY, way: Way::KubeProxy }));
+    steps.extend(Set::ALL.map(|set| ipset(&set.create())));
+    // The newest kube-proxy reads the addresses of all other links in one dump.
+    let once = node.kube_proxy == KubeProxy::Current;
+    steps.extend([AddressRequest::List, AddressRequest::ListOthers { once }].map(addresses));
+
+    let bound: HashSet<Ipv4Addr> = before.iter().filter_map(|server| server.binds).collect();
+    put_servers(&before, &after, &bound, &mut steps);
+    put_entries(&sets::of(services(from)), &sets::of(services(to)), &mut steps);
+    steps.push(rules::restored(node, Filled::by(to)));
+
+    let wanted: HashSet<Ipv4Addr> = after.iter().filter_map(|server| server.binds).collect();
+    let mut superfluous: Vec<Ipv4Addr> = bound.difference(&wanted).copied().collect();
+    if !superfluous.is_empty() {
+        superfluous.sort_unstable();
+        steps.push(addresses(AddressRequest::Remove(superfluous)));
+    }
+    steps.push(leftovers(&before, &after));
+    if node.kube_proxy == KubeProxy::V1_30 {
+        steps.extend(conntrack::cleanup(from, to));
+    }
+    steps
+}
+
+fn services(set: &ServiceSet) -> impl Iterator<Item = &Service> {
+    set.services().iter().map(AsRef::as_ref)
+}
+
+fn ask(phase: Phase, requests: Vec<Request>) -> Step {
+    Step::asks(phase, Action::Ipvs { way: Way::KubeProxy, requests })
+}
+
+fn addresses(request: AddressRequest) -> Step {
+    Step::asks(Phase::Addresses, Action::Addresses { device: DUMMY, way: Way::KubeProxy, request })
+}
+
+fn ipset(args: &[&str]) -> Step {
+    Step::new(Phase::Sets, Program::Ipset, args, Expect::Success)
+}
+
+/// A virtual server that comes and goes; skipped where some with the same scheduler are there already.
+fn trial(node: &Node, present: bool) -> Step {
+    if present {
+        return ask(Phase::Setup, vec![Request::ListServices]);
+    }
+    let mut server = servers::virtual_server(node.scheduler, TRIAL, Protocol::Tcp, None);
+    server.flags = 0;
+    let list = Request::ListServices;
+    ask(Phase::Setup, vec![list, Request::NewService(server), list, Request::DelService(server.key)])
+}
+
+/// Service after Service; what follows without an address in between is one step.
+fn put_servers(before: &[Server], after: &[Server], bound: &HashSet<Ipv4Addr>, steps: &mut Vec<Step>) {
+    let present = servers::by_key(before);
+    let mut requests = Vec::new();
+    for server in after {
+        let key = server.server.key;
+        let before = present.get(&key);
+        requests.push(Request::GetService(key));
+        match before {
+            None => requests.push(Request::NewService(server.server)),
+            Some(before) if before.server != server.server => {
+                requests.push(Request::SetService(server.server))
+            }
+            Some(_) => {}
+        }
+        // What this sync itself has bound it does not remember: a second port of an address binds it again.
+        if let Some(address) = server.binds.filter(|address| !bound.contains(address)) {
+            steps.push(ask(Phase::Servers, std::mem::take(&mut requests)));
+            steps.push(addresses(AddressRequest::Add(vec![address])));
+        }
+        requests.extend([Request::GetService(key), Request::ListDests(key)]);
+        let (added, removed) =
+            servers::difference(before.map_or(&[], |before| &before.endpoints), &server.endpoints);
+        requests.extend(added.into_iter().map(|endpoint| Request::NewDest(key, endpoint)));
+        for endpoint in removed {
+            // Listed once more, for its connections.
+            requests.extend([Request::ListDests(key), Request::DelDest(key, endpoint)]);
+        }
+    }
+    if !requests.is_empty() {
+        steps.push(ask(Phase::Servers, requests));
+    }
+}
+
+/// Lists every set; one program for each entry that is too many, then for each that is missing.
+fn put_entries(before: &Entries, after: &Entries, steps: &mut Vec<Step>) {
+    for set in Set::ALL {
+        let name = set.name();
+        steps.push(ipset(&["list", name]));
+        let of = |entry: &&(Set, Entry)| entry.0 == set;
+        let removed = before.difference(after).filter(of);
+        steps.extend(removed.map(|(_, entry)| ipset(&["del", name, &entry.to_string()])));
+        let added = after.difference(before).filter(of);
+        steps.extend(added.map(|(_, entry)| ipset(&["add", name, &entry.to_string(), "-exist"])));
+    }
+}
+
+/// Lists all virtual servers, and removes those that no Service has.
+fn leftovers(before: &[Server], after: &[Server]) -> Step {
+    let kept: HashSet<Key> = after.iter().map(|server| server.server.key).collect();
+    let gone = before.iter().map(|server| server.server.key).filter(|key| !kept.contains(key));
+    let requests = std::iter::once(Request::ListServices).chain(gone.map(Request::DelService));
+    ask(Phase::Servers, requests.collect())
+}

@@ -1,0 +1,40 @@
+//! What the kernel holds of IPVS mode besides rules, whole: to compare a model with what is read back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use netns_setup::ipvs;
+
+use super::super::Node;
+use super::servers;
+use super::sets::{self, Set};
+use crate::scale::ServiceSet;
+
+/// Servers, entries and addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Virtual servers with their real servers.
+    pub servers: ipvs::State,
+    /// Entries of every set, as `ipset` prints them.
+    pub sets: BTreeMap<String, BTreeSet<String>>,
+    /// Addresses of the dummy link.
+    pub addresses: BTreeSet<Ipv4Addr>,
+}
+
+impl State {
+    /// What it is once these Services are installed, in either way.
+    pub fn of(node: &Node, to: &ServiceSet) -> Self {
+        let services = || to.services().iter().map(AsRef::as_ref);
+        let servers = servers::of(node, services());
+        let mut sets: BTreeMap<String, BTreeSet<String>> =
+            Set::ALL.iter().map(|set| (set.name().to_owned(), BTreeSet::new())).collect();
+        for (set, entry) in sets::of(services()) {
+            sets.entry(set.name().to_owned()).or_default().insert(entry.to_string());
+        }
+        Self {
+            addresses: servers.iter().filter_map(|server| server.binds).collect(),
+            servers: servers.into_iter().map(|server| (server.server, server.endpoints)).collect(),
+            sets,
+        }
+    }
+}

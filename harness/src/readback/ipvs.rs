@@ -1,0 +1,95 @@
+//! What the kernel holds of IPVS mode besides rules: servers and addresses over netlink, entries of sets.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Seek};
+use std::process::Command;
+
+use netns_setup::Addresses;
+use netns_setup::ipvs::Ipvs;
+
+use super::ReadBackError;
+use super::netfilter::{Netfilter, attribute, attributes};
+use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
+use crate::dataplane::ipvs::{DUMMY, State};
+use crate::dataplane::{Counts, Program};
+
+// include/uapi/linux/netfilter/nfnetlink.h and ipset/ip_set.h.
+const SUBSYSTEM: u8 = 6;
+const LIST: u16 = 7;
+const PROTOCOL: u16 = 1;
+const DATA: u16 = 7;
+const ENTRIES: u16 = 8;
+/// The oldest protocol that kernels since 3.3 understand.
+const PROTOCOL_VERSION: u8 = 6;
+
+/// Adds to `rules` what else there is.
+pub fn counts(rules: Counts) -> Result<Counts, ReadBackError> {
+    let servers = Ipvs::open()?.state().map_err(Box::new)?;
+    Ok(Counts {
+        elements: entries()?,
+        virtual_servers: servers.len() as u64,
+        real_servers: servers.real_servers() as u64,
+        addresses: bound()?.len() as u64,
+        ..rules
+    })
+}
+
+/// Everything, in the namespace of the calling thread, for comparison with [`State::of`].
+///
+/// # Errors
+/// [`ReadBackError`].
+pub fn state(runner: &Runner) -> Result<State, ReadBackError> {
+    Ok(State {
+        servers: Ipvs::open()?.state().map_err(Box::new)?,
+        sets: sets(runner)?,
+        addresses: bound()?.into_iter().collect(),
+    })
+}
+
+/// Entries of all sets together. A set that is dumped comes in several messages if it is large.
+fn entries() -> Result<u64, ReadBackError> {
+    let failed = |source| ReadBackError::Netlink { what: "ipsets", source };
+    let mut count = 0;
+    Netfilter::open(SUBSYSTEM)
+        .map_err(failed)?
+        .dump(LIST, &[(PROTOCOL, &[PROTOCOL_VERSION])], |message| {
+            let entries = attribute(message, ENTRIES).unwrap_or_default();
+            count += attributes(entries).filter(|(kind, _)| *kind == DATA).count() as u64;
+        })
+        .map_err(failed)?;
+    Ok(count)
+}
+
+/// As `ipset save` prints them: how the kernel encodes an entry depends on the type of its set.
+fn sets(runner: &Runner) -> Result<BTreeMap<String, std::collections::BTreeSet<String>>, ReadBackError> {
+    const NAME: &str = "ipset save";
+    let program = runner.tools().path(Program::Ipset).map_err(ApplyError::from)?;
+    let mut file = empty_in_memory().map_err(ReadBackError::Output)?;
+    let copy = file.try_clone().map_err(ReadBackError::Output)?;
+    let finished = runner.run_into(Command::new(program).arg("save"), NAME, copy)?;
+    if !finished.status.success() {
+        return Err(ReadBackError::Save { program: NAME, stderr: last_lines(&finished.stderr) });
+    }
+    file.rewind().map_err(ReadBackError::Output)?;
+    let mut sets: BTreeMap<String, std::collections::BTreeSet<String>> = BTreeMap::new();
+    for line in BufReader::new(file).lines() {
+        let line = line.map_err(ReadBackError::Output)?;
+        let mut words = line.split(' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("create"), Some(name), _) => drop(sets.entry(name.to_owned()).or_default()),
+            (Some("add"), Some(name), Some(entry)) => {
+                sets.entry(name.to_owned()).or_default().insert(entry.to_owned());
+            }
+            _ => {}
+        }
+    }
+    Ok(sets)
+}
+
+/// Addresses of the dummy link; none without it.
+fn bound() -> Result<Vec<std::net::Ipv4Addr>, ReadBackError> {
+    let mut addresses = Addresses::open()?;
+    let Some(link) = addresses.index(DUMMY)? else { return Ok(Vec::new()) };
+    let all = addresses.list()?.into_iter();
+    Ok(all.filter(|(of, _)| *of == link).map(|(_, address)| address).collect())
+}
