@@ -59,7 +59,7 @@ pub enum Cause {
     #[error("{0}")]
     Malformed(String),
     /// There is an object of a kind that this module neither makes nor understands.
-    #[error("there is {0}, which svcbench does not know; remove what other programs set up")]
+    #[error("there is {0}, which this program does not know; remove what other programs set up")]
     Foreign(String),
     /// The tables changed while they were listed (`NLM_F_DUMP_INTR`).
     #[error("the tables changed meanwhile; try again when nobody changes them")]

@@ -152,7 +152,7 @@ fn error(message: &[u8]) -> String {
 fn what_this_module_does_not_know_is_named() {
     let service = |change: fn(&mut Writer<'_>)| error(&service_message(&plain_service(), true, change));
     let there_is = |what: &str| {
-        format!("there is {what}, which svcbench does not know; remove what other programs set up")
+        format!("there is {what}, which this program does not know; remove what other programs set up")
     };
     let with = |what: &str| there_is(&format!("virtual server -t 10.96.0.10:80 with {what}"));
     assert_eq!(
