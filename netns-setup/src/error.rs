@@ -66,7 +66,8 @@ impl WorldError {
     }
 }
 
-/// Addresses that cannot share one lab. The text names the fields of [`Topology`](crate::Topology).
+/// Addresses that cannot share one lab. The text names the fields of [`Topology`](crate::Topology) or
+/// [`director::Topology`](crate::director::Topology).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopologyError {
@@ -93,6 +94,24 @@ pub enum TopologyError {
         reserved: Ipv4Net,
         /// What the block is for.
         why: &'static str,
+    },
+    /// A prefix without room for all that are to be in it.
+    #[error("{field} {prefix} has no room for {least} hosts: choose a shorter prefix")]
+    TooSmall {
+        /// Field concerned.
+        field: &'static str,
+        /// Its prefix.
+        prefix: Ipv4Net,
+        /// Hosts to be in it.
+        least: usize,
+    },
+    /// No real servers, or too many.
+    #[error("{servers} real servers: 1 to {most} are possible")]
+    Servers {
+        /// How many were asked for.
+        servers: u8,
+        /// Most that there can be.
+        most: u8,
     },
 }
 

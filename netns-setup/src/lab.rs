@@ -52,25 +52,30 @@ impl Topology {
             ("service_prefix", self.service_prefix),
             ("endpoint_prefix", self.endpoint_prefix),
             ("node_address", Ipv4Net::from(self.node_address)),
-        ]
-        .map(|(field, prefix)| (field, prefix.trunc()));
-        for (index, &(field, prefix)) in fields.iter().enumerate() {
-            if let Some(&(reserved, why)) = RESERVED.iter().find(|(block, _)| overlap(*block, prefix)) {
-                return Err(TopologyError::Reserved { field, prefix, reserved, why });
-            }
-            if let Some(&(first, first_prefix)) =
-                fields[..index].iter().find(|(_, other)| overlap(*other, prefix))
-            {
-                return Err(TopologyError::Overlap {
-                    first,
-                    first_prefix,
-                    second: field,
-                    second_prefix: prefix,
-                });
-            }
-        }
-        Ok(())
+        ];
+        check_prefixes(&fields)
     }
+}
+
+/// That every address has one meaning, and can be forwarded.
+pub(crate) fn check_prefixes(fields: &[(&'static str, Ipv4Net)]) -> Result<(), TopologyError> {
+    for (index, &(field, prefix)) in fields.iter().enumerate() {
+        let prefix = prefix.trunc();
+        if let Some(&(reserved, why)) = RESERVED.iter().find(|(block, _)| overlap(*block, prefix)) {
+            return Err(TopologyError::Reserved { field, prefix, reserved, why });
+        }
+        if let Some(&(first, first_prefix)) =
+            fields[..index].iter().find(|(_, other)| overlap(*other, prefix))
+        {
+            return Err(TopologyError::Overlap {
+                first,
+                first_prefix: first_prefix.trunc(),
+                second: field,
+                second_prefix: prefix,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
@@ -101,14 +106,14 @@ pub struct Lab {
     to_server: Route,
 }
 
-const INGRESS: &str = "probe-in";
+pub(crate) const INGRESS: &str = "probe-in";
 const EGRESS: &str = "probe-out";
 const TO_CLIENT: &str = "to-client";
 const TO_SERVER: &str = "to-server";
 const TO_NODE: &str = "to-node";
 
 /// Locally administered (IEEE 802), and the same in every lab: links of different labs never meet.
-const fn mac(last: u8) -> Mac {
+pub(crate) const fn mac(last: u8) -> Mac {
     [0x02, 0, 0, 0, 0, last]
 }
 const NODE_TO_CLIENT: VethEnd<'_> = VethEnd { name: TO_CLIENT, mac: mac(1) };
@@ -201,23 +206,26 @@ fn first_host(prefix: Ipv4Net) -> Ipv4Addr {
     prefix.hosts().next().unwrap_or(prefix.network())
 }
 
+/// A namespace with these sysctls, and quiet.
+pub(crate) fn quiet_namespace(label: &str, settings: &[(&str, &str)]) -> Result<Namespace, WorldError> {
+    let namespace = Namespace::create(label)?;
+    settings.iter().chain(&QUIET).try_for_each(|(key, value)| {
+        match namespace.set_sysctl(key, value) {
+            // A kernel without IPv6 has none to switch off.
+            Err(error) if key.starts_with("net.ipv6") && error.raw_os_error() == Some(ENOENT) => Ok(()),
+            result => result,
+        }
+    })?;
+    Ok(namespace)
+}
+
 /// Client, node and server, side by side: creating a network namespace mostly waits for the kernel.
 fn namespaces(label: &str) -> Result<[Namespace; 3], WorldError> {
-    let make = |role: &str, settings: &[(&str, &str)]| -> Result<Namespace, WorldError> {
-        let namespace = Namespace::create(&format!("{label}/{role}"))?;
-        settings.iter().chain(&QUIET).try_for_each(|(key, value)| {
-            match namespace.set_sysctl(key, value) {
-                // A kernel without IPv6 has none to switch off.
-                Err(error) if key.starts_with("net.ipv6") && error.raw_os_error() == Some(ENOENT) => Ok(()),
-                result => result,
-            }
-        })?;
-        Ok(namespace)
-    };
+    let make = |role: &str, settings| quiet_namespace(&format!("{label}/{role}"), settings);
     thread::scope(|scope| {
         let client = scope.spawn(|| make("client", &CLIENT));
         let server = scope.spawn(|| make("server", &[]));
-        let node = make("node", &NODE);
+        let node = make("node", &ROUTER);
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
@@ -235,13 +243,13 @@ const QUIET: [(&str, &str); 4] = [
     ("net.ipv6.conf.all.disable_ipv6", "1"),
     ("net.ipv6.conf.default.disable_ipv6", "1"),
 ];
-const NODE: [(&str, &str); 3] = [
+pub(crate) const ROUTER: [(&str, &str); 3] = [
     ("net.ipv4.ip_forward", "1"),
     ("net.ipv4.conf.all.send_redirects", "0"),
     ("net.ipv4.conf.default.send_redirects", "0"),
 ];
 /// Ports for outgoing connections: as many as there are beyond the privileged ones.
-const CLIENT: [(&str, &str); 1] = [("net.ipv4.ip_local_port_range", "1024 65535")];
+pub(crate) const CLIENT: [(&str, &str); 1] = [("net.ipv4.ip_local_port_range", "1024 65535")];
 
 #[cfg(test)]
 mod tests {

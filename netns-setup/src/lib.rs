@@ -23,6 +23,7 @@
 
 mod address;
 mod conntrack;
+pub mod director;
 mod error;
 mod host;
 pub mod ipvs;
@@ -41,7 +42,7 @@ pub use error::{TopologyError, WorldError};
 pub use host::Fingerprint;
 pub use lab::{Egress, Lab, Topology};
 pub use leash::Leash;
-pub use link::{Link, Links, Mac, Route, VethEnd};
+pub use link::{Counters, Link, Links, Mac, Route, VethEnd, Volume};
 pub use namespace::{Identity, Namespace};
 pub use needs::{Found, Missing, Need, check, find_program};
 pub use tun::{Tun, TunOptions};

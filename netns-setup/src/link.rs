@@ -1,5 +1,8 @@
 //! Links, addresses, routes and neighbours over rtnetlink(7); no `ip` process.
 
+mod counters;
+mod kinds;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -15,6 +18,8 @@ use rtnetlink::{Handle, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, Rou
 use tokio::runtime::Runtime;
 
 use crate::WorldError;
+
+pub use counters::{Counters, Volume};
 
 /// include/uapi/linux/rtnetlink.h
 const RT_TABLE_LOCAL: u8 = 255;

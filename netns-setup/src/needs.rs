@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -45,6 +46,10 @@ pub enum Need {
     Dummy,
     /// IP sets.
     IpSet,
+    /// Ethernet bridges.
+    Bridge,
+    /// IPIP tunnels.
+    Ipip,
     /// `ipvsadm`, and IPVS for it.
     Ipvsadm,
 }
@@ -83,6 +88,8 @@ impl Need {
         Need::IpVs,
         Need::Dummy,
         Need::IpSet,
+        Need::Bridge,
+        Need::Ipip,
         Need::Ipvsadm,
     ];
 
@@ -101,6 +108,8 @@ impl Need {
             Need::IpVs => "IPVS",
             Need::Dummy => "dummy links",
             Need::IpSet => "IP sets",
+            Need::Bridge => "bridges",
+            Need::Ipip => "IPIP tunnels",
             Need::Ipvsadm => "ipvsadm",
         }
     }
@@ -138,6 +147,8 @@ impl Need {
                 "apt install ipset, and modprobe ip_set_hash_ipport, or use a kernel with CONFIG_IP_SET and \
                  CONFIG_IP_SET_HASH_IPPORT"
             }
+            Need::Bridge => "modprobe bridge, or use a kernel with CONFIG_BRIDGE",
+            Need::Ipip => "modprobe ipip, or use a kernel with CONFIG_NET_IPIP",
             Need::Ipvsadm => "apt install ipvsadm, and modprobe ip_vs, or use a kernel with CONFIG_IP_VS",
         }
     }
@@ -200,6 +211,14 @@ fn attempt(need: Need) -> Result<String, String> {
             let ipset = Tool::find(world, "ipset", "ipset")?;
             ipset.run(&["create", "try", "hash:ip,port"], "")?;
             ipset.version()
+        }),
+        Need::Bridge => trial(|world| {
+            world.links(|links| links.add_bridge("try")).map_err(text)?;
+            Ok("a link of kind bridge".into())
+        }),
+        Need::Ipip => trial(|world| {
+            world.links(|links| links.add_ipip("try", Ipv4Addr::LOCALHOST)).map_err(text)?;
+            Ok("a link of kind ipip".into())
         }),
         Need::Ipvsadm => trial(|world| {
             let ipvsadm = Tool::find(world, "ipvsadm", "ipvsadm")?;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod director;
 mod helpers;
 mod ipvs;
 mod lab;
@@ -23,6 +24,11 @@ const TRACKED: &[Need] =
     &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::Conntrack, Need::Nft];
 const IPVS: &[Need] = &[Need::Root, Need::MountNamespace, Need::IpVs];
 const IPVSADM: &[Need] = &[Need::Root, Need::MountNamespace, Need::IpVs, Need::Ipvsadm];
+const DIRECTOR: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth];
+const SWITCHED: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::Bridge];
+const NAT: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs];
+const DR: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs, Need::Bridge];
+const TUN: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs, Need::Ipip];
 const WORLD: &[Need] = &[Need::Root, Need::MountNamespace];
 
 const TESTS: &[Test] = &[
@@ -52,6 +58,12 @@ const TESTS: &[Test] = &[
     ("ipvsadm_and_netlink_make_and_print_the_same", IPVSADM, ipvs::as_ipvsadm),
     ("foreign_ipvs_objects_are_named", IPVSADM, ipvs::foreign),
     ("ipvs_counters_count_packets_and_bytes", IPVS, ipvs::counters),
+    ("a_director_that_is_a_router_is_counted_packet_by_packet", DIRECTOR, director::counted),
+    ("a_director_is_steered_to_tuns_and_back", DIRECTOR, director::steered),
+    ("only_the_director_answers_arp_for_the_virtual_address", SWITCHED, director::arp),
+    ("tcp_works_behind_a_director_by_nat", NAT, director::nat),
+    ("tcp_works_behind_a_director_by_direct_routing", DR, director::direct_routing),
+    ("tcp_works_behind_a_director_by_tunnel", TUN, director::tunnel),
     ("dropping_a_lab_leaves_nothing", LAB, life::drop_leaves_nothing),
     ("dropping_a_namespace_destroys_its_links", LAB, life::drop_destroys_links),
     ("a_lab_of_a_killed_process_leaves_nothing", LAB, life::killed),
