@@ -25,6 +25,7 @@ mod address;
 mod conntrack;
 pub mod director;
 mod error;
+pub mod guest;
 mod host;
 pub mod ipvs;
 mod lab;

@@ -1,0 +1,42 @@
+//! Whether this machine can run guests, told like a [`Need`](crate::Need).
+
+use super::error::GuestError;
+use super::kernel::Kernel;
+use super::machine::{EMULATOR, available_mib, emulator, version};
+use crate::{Found, Missing, find_program};
+
+/// Memory that a small guest and its emulator take.
+const LEAST_MIB: u64 = 1024;
+
+/// Looks for the emulator, a kernel (in the cache, or apt to fetch one) and memory. Fetches nothing and boots nothing.
+///
+/// # Errors
+/// What is missing, why, and how to get it.
+pub fn check() -> Result<Found, Missing> {
+    let missing = |why: String, how: &str| Missing { what: "guests".into(), why, how: how.into() };
+    let (_, package) = EMULATOR;
+    let emulator = emulator().and_then(|program| version(&program)).map_err(|error| match error {
+        GuestError::NoEmulator { program, .. } => {
+            missing(format!("no program {program}"), &format!("apt install {package}"))
+        }
+        other => missing(other.to_string(), &format!("apt install {package}, on x86-64")),
+    })?;
+    let kernel = match Kernel::cached() {
+        Some(kernel) => format!("kernel {}", kernel.release),
+        None if ["apt-get", "apt-cache", "dpkg"].iter().all(|name| find_program(name).is_some()) => {
+            "a kernel would be fetched with apt-get".into()
+        }
+        None => {
+            return Err(missing(
+                "no kernel, and no apt-get to fetch one".into(),
+                "give one: --guest-kernel /boot/vmlinuz-RELEASE --guest-modules /lib/modules/RELEASE",
+            ));
+        }
+    };
+    if let Some(available) = available_mib().filter(|&available| available < LEAST_MIB) {
+        return Err(missing(format!("{available} MiB of memory are available"), "free 1 GiB of memory"));
+    }
+    let kvm = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok();
+    let accelerator = if kvm { "KVM if it boots a guest, else emulation" } else { "emulation" };
+    Ok(Found { detail: format!("{emulator}; {kernel}; {accelerator}") })
+}
