@@ -7,12 +7,15 @@
 //! * [`sources`]: a client address and port for every new flow
 //! * [`packet`]: the probe's packets, their checksums and their parser
 //! * [`probe`]: one packet through a pair of TUN devices, timed and verified
+//! * [`connection`]: all packets of a TCP connection through a load balancer, timed and verified
 //! * [`tcp`]: connect, request, response, close
 //!
 //! Nothing here opens a namespace or a device: everything runs on the calling thread, and therefore in
 //! whichever network namespace that thread is in.
 
 pub mod clock;
+pub mod connection;
+mod device;
 pub mod packet;
 pub mod probe;
 pub mod recorder;

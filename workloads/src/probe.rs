@@ -13,15 +13,14 @@
 mod verdict;
 
 use std::net::SocketAddrV4;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 
 use crate::clock::nanoseconds;
+use crate::device::Device;
 use crate::packet::{Form, Frame, Stamp};
 use crate::recorder::Times;
 use crate::sources::Sources;
@@ -330,7 +329,7 @@ fn check(targets: &[Target], picks: &[u32]) -> Result<(), ProbeError> {
 const BUFFER: usize = 2048;
 
 /// What an end of file is reported as. A TUN has none; a socket in its place has, when its peer has closed.
-const GONE: Errno = Errno::EPIPE;
+pub(crate) const GONE: Errno = Errno::EPIPE;
 
 #[derive(Debug)]
 struct Devices {
@@ -419,36 +418,6 @@ impl Devices {
             }
         }
         Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Device {
-    name: &'static str,
-    fd: OwnedFd,
-}
-
-impl Device {
-    fn unblock(&self) -> Result<(), ProbeError> {
-        let flags = fcntl(&self.fd, FcntlArg::F_GETFL).map_err(|why| self.error("read the flags of", why))?;
-        let flags = OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK;
-        fcntl(&self.fd, FcntlArg::F_SETFL(flags)).map_err(|why| self.error("unblock", why))?;
-        Ok(())
-    }
-
-    /// Sleeps until there is something to read, for at most this long, rounded up to milliseconds.
-    fn wait(&self, at_most: Duration) -> Result<(), ProbeError> {
-        let milliseconds = at_most.as_nanos().div_ceil(1_000_000);
-        let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
-        let fd: BorrowedFd = self.fd.as_fd();
-        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(why) => Err(self.error("poll", why)),
-        }
-    }
-
-    fn error(&self, call: &'static str, why: Errno) -> ProbeError {
-        ProbeError::Device { device: self.name, call, why }
     }
 }
 
