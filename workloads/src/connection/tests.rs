@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::packet::{IP_HEADER, checksum, put, transport_checksum};
+use crate::recorder::Times;
 use crate::target::tests::at;
 
 const VIRTUAL: &str = "203.0.113.80:80";
@@ -67,11 +68,14 @@ fn treated(treatment: Treatment, side: Side, server: SocketAddrV4, sent: &[u8]) 
     }
 }
 
+/// Where a packet comes out, and what it is then; or that it does not.
+type Output = Option<(usize, Vec<u8>)>;
+
 /// A probe through a machine that gives each new client the next server, and does `also` with what comes out: the number
 /// of the packet, the exit or none for the ingress, and the packet. `also` may return nothing.
 fn probe(
     treatment: Treatment,
-    mut also: impl FnMut(usize, usize, Vec<u8>) -> Option<(usize, Vec<u8>)> + Send + 'static,
+    mut also: impl FnMut(usize, usize, Vec<u8>) -> Output + Send + 'static,
 ) -> ConnectionProbe {
     let pair = || socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
     let ((ingress, near), (exit, far)) =
@@ -137,7 +141,7 @@ fn sound_connections_are_timed_packet_by_packet() {
 
 #[test]
 fn what_is_lost_strays_or_is_flawed_is_a_fault_and_is_not_timed() {
-    let outcome = |treatment, also: fn(usize, usize, Vec<u8>) -> Option<(usize, Vec<u8>)>| {
+    let outcome = |treatment, also: fn(usize, usize, Vec<u8>) -> Output| {
         let mut probe = probe(treatment, also);
         probe.set_patience(Duration::from_millis(300));
         let mut costs = Costs::default();
