@@ -3,13 +3,14 @@
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
 
 use crate::dataplane::Mode;
 use crate::scale::{Position, Scale};
 use crate::sweep::Sweep;
 
 /// One thing to measure once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cell {
     /// Index in the run; rows carry it, and a resumed run knows by it what is done.
     pub order: u32,
@@ -24,7 +25,7 @@ pub struct Cell {
 }
 
 /// What is done in a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Workload {
     /// Packet probes.
     Lookup(Position),
@@ -58,7 +59,8 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
     let connect_blocks = sweep.connect.as_ref().map_or(0, |connect| connect.blocks);
     for block in 1..=lookup_blocks.max(connect_blocks) {
         let mut visits = Vec::new();
-        for &(mode, scale) in &grid {
+        // What batches leave in the kernel is what `ipvs` has: only its syncs differ.
+        for &(mode, scale) in grid.iter().filter(|(mode, _)| *mode != Mode::IpvsBatched) {
             if let Some(lookup) = sweep.lookup.as_ref().filter(|lookup| block <= lookup.blocks) {
                 visits.extend(lookup.positions.iter().map(|&at| (mode, scale, Workload::Lookup(at))));
             }
@@ -84,9 +86,8 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
             if block <= sync_blocks {
                 add(block, mode, scale, Workload::Sync);
             }
-            for &contenders in
-                sweep.lock.iter().filter(|_| block <= lock_blocks).flat_map(|lock| &lock.contenders)
-            {
+            let lock = sweep.lock.iter().filter(|_| block <= lock_blocks && mode != Mode::IpvsBatched);
+            for &contenders in lock.flat_map(|lock| &lock.contenders) {
                 add(block, mode, scale, Workload::Lock(contenders));
             }
         }
@@ -132,6 +133,15 @@ mod tests {
         };
         assert_ne!(sequence(1), sequence(2));
         assert_ne!(cells, order(&Sweep { seed: sweep.seed + 1, ..sweep.clone() }));
+    }
+
+    #[test]
+    fn ipvs_in_batches_is_only_synced() {
+        let cells = order(&Sweep { modes: vec![Mode::Ipvs, Mode::IpvsBatched], ..default_sweep() });
+        let of = |mode| cells.iter().filter(move |cell| cell.mode == mode);
+        assert!(of(Mode::IpvsBatched).count() > 0);
+        assert!(of(Mode::IpvsBatched).all(|cell| cell.workload == Workload::Sync));
+        assert!(of(Mode::Ipvs).any(|cell| matches!(cell.workload, Workload::Lock(_))));
     }
 
     #[test]

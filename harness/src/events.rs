@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::cells::Cell;
 use crate::dataplane::Mode;
 
 /// How a cell ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Measured.
     Done,
@@ -19,9 +21,11 @@ pub enum Outcome {
 }
 
 /// Something worth telling.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
-    /// The run begins.
+    /// A lane begins: the host, or a guest.
+    Lane(String),
+    /// The cells of a lane begin.
     Started {
         /// Cells in all.
         cells: usize,

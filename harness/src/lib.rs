@@ -19,6 +19,7 @@ pub mod estimate;
 pub mod events;
 pub mod explain;
 pub mod flows;
+pub mod guest;
 pub mod health;
 pub mod lock;
 pub mod lookup;

@@ -10,8 +10,11 @@ use crate::dataplane::{KubeProxy, Mode};
 use crate::scale::{MAX_ENDPOINTS, MAX_SERVICES, Position};
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 2] =
-    [("smoke", include_str!("../sweeps/smoke.toml")), ("default", include_str!("../sweeps/default.toml"))];
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("smoke", include_str!("../sweeps/smoke.toml")),
+    ("default", include_str!("../sweeps/default.toml")),
+    ("guest", include_str!("../sweeps/guest.toml")),
+];
 
 /// What to measure. Unknown keys and impossible values are errors.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -44,6 +47,33 @@ pub struct Sweep {
     /// Rule syncs; absent: none.
     pub sync: Option<SyncCells>,
     /// Contention for the xtables lock; absent: none.
+    pub lock: Option<Lock>,
+    /// What is measured in a guest instead; absent: the same.
+    pub guest: Option<InGuest>,
+}
+
+/// What a guest measures instead of the rest of the sweep: under emulation a second of the instruction clock, a
+/// thousand million instructions, takes several seconds. A list or limit that is absent is the sweep's own; a
+/// section that is absent is not measured.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InGuest {
+    /// As [`Sweep::modes`].
+    #[serde(default, deserialize_with = "some_distinct")]
+    pub modes: Option<Vec<Mode>>,
+    /// As [`Sweep::services`].
+    #[serde(default, deserialize_with = "some_service_counts")]
+    pub services: Option<Vec<u32>>,
+    /// As [`Sweep::limit_seconds`], in seconds of the guest's clock.
+    #[serde(default, deserialize_with = "some_seconds")]
+    pub limit_seconds: Option<f64>,
+    /// As [`Sweep::lookup`].
+    pub lookup: Option<Lookup>,
+    /// As [`Sweep::connect`].
+    pub connect: Option<Connect>,
+    /// As [`Sweep::sync`]; its budget in seconds of the guest's clock.
+    pub sync: Option<SyncCells>,
+    /// As [`Sweep::lock`], in seconds of the guest's clock.
     pub lock: Option<Lock>,
 }
 
@@ -170,16 +200,47 @@ impl Sweep {
         let mut sweep: Sweep =
             toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end().into()))?;
         sweep.services.sort_unstable();
-        let largest = u64::from(sweep.services.last().copied().unwrap_or(0)) * u64::from(sweep.endpoints);
-        if largest > MAX_ENDPOINTS {
-            return Err(invalid(format!(
-                "services x endpoints = {largest}, but at most {MAX_ENDPOINTS} endpoints have addresses in a lab"
-            )));
+        if let Some(services) = sweep.guest.as_mut().and_then(|guest| guest.services.as_mut()) {
+            services.sort_unstable();
         }
-        if sweep.lookup.is_none() && sweep.connect.is_none() && sweep.sync.is_none() && sweep.lock.is_none() {
-            return Err(invalid("nothing to measure: give [lookup], [connect], [sync] or [lock]".into()));
+        for (sweep, section) in [(&sweep, ""), (&sweep.in_guest(), "guest.")] {
+            let largest = u64::from(sweep.services.last().copied().unwrap_or(0)) * u64::from(sweep.endpoints);
+            if largest > MAX_ENDPOINTS {
+                return Err(invalid(format!(
+                    "{section}services x endpoints = {largest}, but at most {MAX_ENDPOINTS} endpoints have addresses \
+                     in a lab"
+                )));
+            }
+            if sweep.lookup.is_none()
+                && sweep.connect.is_none()
+                && sweep.sync.is_none()
+                && sweep.lock.is_none()
+            {
+                return Err(invalid(format!(
+                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}sync] or [{section}lock]"
+                )));
+            }
         }
         Ok(sweep)
+    }
+
+    /// What a guest measures: the sweep with what its `[guest]` says instead.
+    pub fn in_guest(&self) -> Sweep {
+        let Some(guest) = self.guest.clone() else { return self.clone() };
+        Sweep {
+            question: self.question.clone(),
+            seed: self.seed,
+            kube_proxy: self.kube_proxy,
+            modes: guest.modes.unwrap_or_else(|| self.modes.clone()),
+            services: guest.services.unwrap_or_else(|| self.services.clone()),
+            endpoints: self.endpoints,
+            limit_seconds: guest.limit_seconds.unwrap_or(self.limit_seconds),
+            lookup: guest.lookup,
+            connect: guest.connect,
+            sync: guest.sync,
+            lock: guest.lock,
+            guest: None,
+        }
     }
 }
 
@@ -223,6 +284,20 @@ fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
         return Ok(number);
     }
     Err(D::Error::custom(format!("{number} is out of range; allowed: above 0 to 1,000,000 seconds")))
+}
+
+fn some_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
+    seconds(input).map(Some)
+}
+
+fn some_distinct<'de, D: Deserializer<'de>, T: Deserialize<'de> + PartialEq + fmt::Debug>(
+    input: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    distinct(input).map(Some)
+}
+
+fn some_service_counts<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Vec<u32>>, D::Error> {
+    service_counts(input).map(Some)
 }
 
 fn distinct<'de, D: Deserializer<'de>, T: Deserialize<'de> + PartialEq + fmt::Debug>(
@@ -300,6 +375,23 @@ mod tests {
             smoke_with("endpoints = 3", "endpoints = 3\nendpoints = 4"),
         ];
         insta::assert_snapshot!(errors.join("\n----\n"));
+    }
+
+    #[test]
+    fn a_guest_measures_what_its_table_says_and_else_the_same() {
+        let plain = Sweep::parse("plain", BUILT_IN[0].1.split("[guest").next().unwrap()).unwrap();
+        assert_eq!(plain.in_guest(), plain);
+        let text = format!(
+            "{}\n[guest]\nservices = [7, 3]\n[guest.lookup]\nblocks = 1\npositions = [\"last\"]\nprobes = 10\n",
+            BUILT_IN[0].1.split("[guest").next().unwrap()
+        );
+        let guest = Sweep::parse("guest", &text).unwrap().in_guest();
+        assert_eq!((guest.services, &guest.modes), (vec![3, 7], &plain.modes));
+        assert_eq!(guest.lookup.map(|lookup| lookup.probes), Some(10));
+        assert!(guest.sync.is_none() && guest.lock.is_none() && guest.connect.is_none());
+        let without = text.split("[guest.lookup]").next().unwrap();
+        let error = Sweep::parse("guest", without).unwrap_err().to_string();
+        assert!(error.contains("nothing to measure: give [guest.lookup]"), "{error}");
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{
     IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, LogIteratorError, Tag,
 };
-use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 /// Why a histogram log could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,12 @@ pub enum HistogramError {
         /// What the serialiser said.
         reason: String,
     },
+    /// A text is no packed histogram.
+    #[error("no packed histogram: {reason}; it was cut off or garbled on its way")]
+    Packed {
+        /// What is wrong.
+        reason: String,
+    },
     /// A line is no interval of a histogram log.
     #[error("{}:{line}: {reason}; delete the line, or read the log with the tool that wrote it", path.display())]
     Malformed {
@@ -48,6 +54,33 @@ pub enum HistogramError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// A histogram as text: V2, deflated, base64, as in a log. For sending it from one process to another.
+///
+/// # Errors
+///
+/// [`HistogramError::Serialise`].
+pub fn pack(histogram: &Histogram<u64>) -> Result<String, HistogramError> {
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new()
+        .serialize(histogram, &mut bytes)
+        .map_err(|error| HistogramError::Serialise { tag: String::new(), reason: error.to_string() })?;
+    Ok(BASE64.encode(&bytes))
+}
+
+/// Reads what [`pack`] made.
+///
+/// # Errors
+///
+/// [`HistogramError::Packed`].
+pub fn unpack(text: &str) -> Result<Histogram<u64>, HistogramError> {
+    let bytes = BASE64
+        .decode(text.as_bytes())
+        .map_err(|error| HistogramError::Packed { reason: format!("no base64: {error}") })?;
+    Deserializer::new()
+        .deserialize(&mut bytes.as_slice())
+        .map_err(|error| HistogramError::Packed { reason: error.to_string() })
 }
 
 /// Appends tagged histograms to a log.
@@ -185,6 +218,15 @@ mod tests {
         assert_eq!(read.iter().map(|h| h.tag.as_str()).collect::<Vec<_>>(), ["a-0", "b-1"]);
         assert_eq!(read[1].histogram, histogram(&[1_000_000, 7]));
         assert_eq!((read[0].start.as_secs(), read[0].length.as_secs()), (1_795_248_000, 2));
+    }
+
+    #[test]
+    fn packed_is_unpacked_and_garbage_is_an_error() {
+        let packed = pack(&histogram(&[5, 5, 70_000])).unwrap();
+        assert_eq!(unpack(&packed).unwrap(), histogram(&[5, 5, 70_000]));
+        for garbage in ["", "!", "AAAA", &packed[..packed.len() / 2]] {
+            assert!(matches!(unpack(garbage), Err(HistogramError::Packed { .. })), "{garbage}");
+        }
     }
 
     #[test]

@@ -15,7 +15,6 @@ const EVERY: Duration = Duration::from_secs(5);
 pub struct Progress {
     bar: Option<ProgressBar>,
     quiet: bool,
-    question: String,
     unable: Vec<Mode>,
     last: Instant,
     begun: Instant,
@@ -24,14 +23,10 @@ pub struct Progress {
 impl Progress {
     /// Nothing is shown yet.
     pub fn new(quiet: bool, question: &str) -> Self {
-        Self {
-            bar: None,
-            quiet,
-            question: question.to_owned(),
-            unable: Vec::new(),
-            last: Instant::now(),
-            begun: Instant::now(),
+        if !quiet {
+            eprintln!("{question}");
         }
+        Self { bar: None, quiet, unable: Vec::new(), last: Instant::now(), begun: Instant::now() }
     }
 
     /// Shows one event.
@@ -49,6 +44,7 @@ impl Progress {
                 eprintln!("failed: {}: {reason}", describe(&cell));
             }
             _ if self.quiet => {}
+            Event::Lane(name) => self.lane(&name),
             Event::Started { cells, finished, expected } => self.start(cells, finished, expected),
             Event::Loading { what, ready, of } => {
                 self.step(&format!("filling labs ({ready} of {of}): {what} ready"), None);
@@ -79,8 +75,15 @@ impl Progress {
         }
     }
 
+    /// A lane begins: what is said from now on belongs to it.
+    fn lane(&mut self, name: &str) {
+        self.finish();
+        self.bar = None;
+        self.unable.clear();
+        eprintln!("{name}");
+    }
+
     fn start(&mut self, cells: usize, finished: usize, expected: Duration) {
-        eprintln!("{}", self.question);
         let resumed =
             if finished > 0 { format!(", {finished} of them finished before") } else { String::new() };
         eprintln!("{cells} cells{resumed}; this takes about {}", span(expected));

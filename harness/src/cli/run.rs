@@ -7,9 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use harness::cells;
 use harness::estimate;
-use harness::run::{self, Options, default_out, unable_modes};
+use harness::guest::{Guests, KernelPaths};
+use harness::run::{self, KernelChoice, Options, default_out, unable_modes};
 use harness::stop::Stop;
 use harness::sweep::{BUILT_IN, Sweep};
+use results::record::Clock;
 
 use super::progress::{Progress, span};
 use super::{Cli, Exit};
@@ -17,7 +19,7 @@ use super::{Cli, Exit};
 /// Flags of `svcbench run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A built-in sweep (smoke, default) or a TOML file
+    /// A built-in sweep (smoke, default, guest) or a TOML file
     #[arg(default_value = "default")]
     sweep: String,
     /// Folder for rows, plots and report [default: svcbench-results/SWEEP-TIME]
@@ -32,6 +34,55 @@ pub struct RunArgs {
     /// Measure also what is predicted to take longer than the sweep's limit
     #[arg(long)]
     no_limit: bool,
+    /// Whose kernel is measured
+    #[arg(long, value_enum, default_value_t, help_heading = "Kernels")]
+    kernel: KernelChoice,
+    /// Kernel image of a guest [default: Debian's stock kernel, fetched into a cache folder]; several
+    /// times: one lane each
+    #[arg(long, value_name = "FILE", help_heading = "Kernels")]
+    guest_kernel: Vec<PathBuf>,
+    /// lib/modules/RELEASE of each guest kernel, in the same order
+    #[arg(long, value_name = "DIR", requires = "guest_kernel", help_heading = "Kernels")]
+    guest_modules: Vec<PathBuf>,
+    /// What a guest's clock counts [default: wall if KVM boots a guest, else instructions]
+    #[arg(long, value_name = "CLOCK", value_parser = clock, help_heading = "Kernels")]
+    clock: Option<Clock>,
+    /// Give up a guest that has said nothing for so many seconds
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "600",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000),
+        help_heading = "Kernels"
+    )]
+    guest_patience: u64,
+    /// Measure the guest lanes' lookups twice, each from scratch, and fail if they differ
+    #[arg(long, conflicts_with_all = ["resume", "dry_run"], help_heading = "Kernels")]
+    repeat_check: bool,
+}
+
+fn clock(text: &str) -> Result<Clock, String> {
+    let found = Clock::ALL.into_iter().find(|clock| clock.name() == text);
+    found.ok_or_else(|| format!("clocks are: {}", Clock::ALL.map(Clock::name).join(", ")))
+}
+
+impl RunArgs {
+    fn guests(&self) -> anyhow::Result<Guests> {
+        let (images, modules) = (self.guest_kernel.len(), self.guest_modules.len());
+        anyhow::ensure!(
+            modules == 0 || modules == images,
+            "{images} times --guest-kernel but {modules} times --guest-modules: give each kernel its own, or none"
+        );
+        let kernels = self.guest_kernel.iter().enumerate().map(|(index, image)| KernelPaths {
+            image: image.clone(),
+            modules: self.guest_modules.get(index).cloned(),
+        });
+        Ok(Guests {
+            kernels: kernels.collect(),
+            clock: self.clock,
+            patience: Duration::from_secs(self.guest_patience),
+        })
+    }
 }
 
 /// Measures.
@@ -46,7 +97,13 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
     let name =
         if BUILT_IN.iter().any(|(name, _)| *name == args.sweep) { args.sweep.as_str() } else { &args.sweep };
     let out = args.out.clone().unwrap_or_else(|| default_out(name));
-    let options = Options { out: out.clone(), resume: args.resume, no_limit: args.no_limit };
+    let options = Options {
+        out: out.clone(),
+        resume: args.resume,
+        no_limit: args.no_limit,
+        kernel: args.kernel,
+        guests: args.guests()?,
+    };
     let stop = Stop::on_signals()?;
     let mut progress = Progress::new(cli.quiet, &sweep.question);
     let tally = run::run(&sweep, &text, &options, &stop, &mut |event| progress.tell(event));

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use results::names::{metric, workload};
 use results::record::{Record, Status};
 
-use super::{Cost, Tally};
+use super::Tally;
+use super::lane::{Cost, Mark};
 use crate::dataplane::Mode;
 use crate::predict::Predictor;
 
@@ -17,13 +18,21 @@ pub struct Before {
     /// How they ended.
     pub tally: Tally,
     /// What their times let expect.
-    pub predictor: Predictor<Cost>,
+    pub(super) predictor: Predictor<Cost>,
     /// Seconds that syncs took, without the making of their labs.
     pub sync_spent: f64,
 }
 
 impl Before {
-    /// From all rows of a run.
+    /// From those rows of a run that belong to a lane.
+    pub fn of_lane(records: &[Record], mark: &Mark) -> Self {
+        let of_lane = |record: &&Record| {
+            record.clock == mark.clock && record.kernel == mark.kernel && record.hypervisor == mark.hypervisor
+        };
+        Self::read(&records.iter().filter(of_lane).cloned().collect::<Vec<_>>())
+    }
+
+    /// From all rows of a lane.
     pub fn read(records: &[Record]) -> Self {
         let mut before = Self::default();
         let mut statuses: BTreeMap<u32, Vec<Status>> = BTreeMap::new();

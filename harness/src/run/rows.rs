@@ -1,13 +1,12 @@
 //! From what a cell found to its rows.
 
-use std::time::{Duration, SystemTime};
-
-use results::histogram::HistogramWriter;
+use hdrhistogram::Histogram;
 use results::names::{metric, workload};
-use results::record::{CellKey, Clock, Record, Status, Unit};
+use results::record::{CellKey, Record, Status, Unit};
 use workloads::recorder::Times;
 
 use super::labs::NoLab;
+use super::lane::{Found, Mark};
 use crate::apply::ApplyError;
 use crate::cells::{Cell, Workload};
 use crate::connect::Connect;
@@ -22,12 +21,14 @@ use crate::sync_cell::{self, Sample};
 pub struct Rows {
     cell: Cell,
     key: CellKey,
+    lane: String,
     records: Vec<Record>,
+    histograms: Vec<(String, Histogram<u64>)>,
 }
 
 impl Rows {
     /// No rows yet.
-    pub fn new(cell: &Cell, run: &str, kernel: &str) -> Self {
+    pub fn new(cell: &Cell, mark: &Mark) -> Self {
         let (workload, position, contenders) = match cell.workload {
             Workload::Lookup(position) => (workload::PACKET_PROBE, position.name(), 0),
             Workload::Connect(position) => (workload::TCP_CRR, position.name(), 0),
@@ -35,7 +36,7 @@ impl Rows {
             Workload::Lock(contenders) => (workload::XTABLES_LOCK, "", contenders),
         };
         let key = CellKey {
-            run: run.to_owned(),
+            run: mark.run.clone(),
             block: cell.block,
             order: cell.order,
             mode: cell.mode.name().to_owned(),
@@ -44,16 +45,17 @@ impl Rows {
             position: position.to_owned(),
             workload: workload.to_owned(),
             contenders,
-            clock: Clock::Wall,
-            kernel: kernel.to_owned(),
-            hypervisor: crate::passport::hypervisor(),
+            clock: mark.clock,
+            kernel: mark.kernel.clone(),
+            hypervisor: mark.hypervisor.clone(),
         };
-        Self { cell: *cell, key, records: Vec::new() }
+        let lane = mark.lane.clone();
+        Self { cell: *cell, key, lane, records: Vec::new(), histograms: Vec::new() }
     }
 
-    /// The rows, for the file.
-    pub fn into_records(self) -> Vec<Record> {
-        self.records
+    /// The rows and their distributions, for the files.
+    pub fn into_found(self) -> Found {
+        Found { records: self.records, histograms: self.histograms }
     }
 
     /// Failed if any row failed; skipped if all were skipped.
@@ -96,6 +98,7 @@ impl Rows {
 
     /// Figures taken while the kernel was ill, or held something other than the model, are no figures.
     pub fn invalidate(&mut self, reason: &str) {
+        self.histograms.clear();
         for record in &mut self.records {
             if record.status == Status::Ok {
                 let key = CellKey { workload: record.workload.clone(), ..self.key.clone() };
@@ -114,17 +117,16 @@ impl Rows {
     }
 
     /// Packet probes.
-    pub fn lookup(&mut self, found: &Lookup, log: &mut HistogramWriter) -> anyhow::Result<()> {
-        self.times(metric::LOOKUP_FIRST_PACKET, &found.first, log)?;
-        self.times(metric::LOOKUP_ESTABLISHED, &found.established, log)
+    pub fn lookup(&mut self, found: Lookup) {
+        self.times(metric::LOOKUP_FIRST_PACKET, &found.first);
+        self.times(metric::LOOKUP_ESTABLISHED, &found.established);
     }
 
     /// Connections.
-    pub fn connect(&mut self, found: &Connect, log: &mut HistogramWriter) -> anyhow::Result<()> {
-        self.times(metric::RESPONSE_TIME, &found.times.response, log)?;
+    pub fn connect(&mut self, found: Connect) {
+        self.times(metric::RESPONSE_TIME, &found.times.response);
         let rate = found.summary.per_second().round() as u64;
         self.records.push(self.key.scalar(metric::TRANSACTIONS_PER_SECOND, Unit::PerSecond, rate));
-        Ok(())
     }
 
     /// One sync operation.
@@ -138,9 +140,13 @@ impl Rows {
         push(metric::GENERATE, samples.iter().filter_map(|sample| sample.generate).collect());
         push(metric::APPLY, samples.iter().map(|sample| sample.applied.nanoseconds()).collect());
         for (phase, metric) in [
+            (Phase::Setup, metric::APPLY_SETUP),
             (Phase::Canary, metric::APPLY_CANARY),
             (Phase::Jumps, metric::APPLY_JUMPS),
             (Phase::Listing, metric::APPLY_LISTING),
+            (Phase::Servers, metric::APPLY_SERVERS),
+            (Phase::Addresses, metric::APPLY_ADDRESSES),
+            (Phase::Sets, metric::APPLY_SETS),
             (Phase::Restore, metric::APPLY_RESTORE),
             (Phase::Conntrack, metric::APPLY_CONNTRACK),
         ] {
@@ -157,6 +163,15 @@ impl Rows {
                 (metric::ELEMENTS, counts.elements),
             ] {
                 self.records.push(key.scalar(metric, Unit::Count, count));
+            }
+            for (metric, count) in [
+                (metric::VIRTUAL_SERVERS, counts.virtual_servers),
+                (metric::REAL_SERVERS, counts.real_servers),
+                (metric::BOUND_ADDRESSES, counts.addresses),
+            ] {
+                if count > 0 {
+                    self.records.push(key.scalar(metric, Unit::Count, count));
+                }
             }
         }
     }
@@ -184,8 +199,8 @@ impl Rows {
     }
 
     /// The lock. Where there is none, its rows are absent.
-    pub fn lock(&mut self, found: &Contention, log: &mut HistogramWriter) -> anyhow::Result<()> {
-        self.times(metric::CONTENDER_OPERATION, &found.contender_operations, log)?;
+    pub fn lock(&mut self, found: &Contention) {
+        self.times(metric::CONTENDER_OPERATION, &found.contender_operations);
         if let Some(record) = self.records.last_mut() {
             record.note.clone_from(&found.complaints);
         }
@@ -199,7 +214,7 @@ impl Rows {
             });
         }
         if !found.has_lock {
-            return Ok(());
+            return;
         }
         for (metric, times) in [
             (metric::LOCK_WAIT, &found.contender_waits),
@@ -207,22 +222,19 @@ impl Rows {
             (metric::HOLDER_LOCK_WAIT, &found.holder_waits),
             (metric::HOLDER_LOCK_HOLD, &found.holder_holds),
         ] {
-            self.times(metric, times, log)?;
+            self.times(metric, times);
         }
         self.records.push(self.key.scalar(metric::LOCK_TIMEOUTS, Unit::Count, found.timeouts));
-        Ok(())
     }
 
     /// A distribution, kept whole.
-    fn times(&mut self, metric: &str, times: &Times, log: &mut HistogramWriter) -> anyhow::Result<()> {
-        let tag = format!("o{}.{}.{metric}", self.cell.order, self.key.mode);
+    fn times(&mut self, metric: &str, times: &Times) {
+        let tag = format!("{}o{}.{}.{metric}", self.lane, self.cell.order, self.key.mode);
         let record = self.key.distribution(metric, Unit::Ns, times.histogram(), &tag);
         if record.status == Status::Ok {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            log.append(&tag, now, Duration::ZERO, times.histogram())?;
+            self.histograms.push((tag, times.histogram().clone()));
         }
         self.records.push(record);
-        Ok(())
     }
 }
 

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::labs;
+use super::lane::{Cost, Lane};
 use super::rows::{self, Rows};
-use super::{Cost, Run, labs};
 use crate::cells::Cell;
 use crate::contention;
 use crate::explain::explain;
@@ -14,7 +15,7 @@ use crate::sweep::Operation;
 use crate::sync_cell;
 use crate::world::World;
 
-impl Run<'_> {
+impl Lane<'_> {
     /// Why something is not to be tried: its prediction, if over the limit.
     fn over_limit(&self, cost: &Cost, services: u32) -> Option<String> {
         let limit = self.limit()?.as_secs_f64();
@@ -141,7 +142,7 @@ impl Run<'_> {
         let services = cell.scale.services;
         let cost = Cost::LockRound(cell.mode);
         let predicted = self.predictor.predict(&cost, services).unwrap_or(0.0);
-        if predicted > sweep.limit_seconds && !self.options.no_limit {
+        if predicted > sweep.limit_seconds && self.limit().is_some() {
             rows.skip_all(
                 self.sweep,
                 &format!(
@@ -163,7 +164,7 @@ impl Run<'_> {
         let patience = self.limit().map(|limit| limit.max(Duration::from_secs_f64(predicted * 1.5)));
         let found = contention::measure(&mut world, contenders, sweep.seconds, patience)?;
         self.predictor.note(cost, services, found.round_seconds);
-        rows.lock(&found, &mut self.histograms)?;
+        rows.lock(&found);
         self.labs.keep(cell.mode, cell.scale, world);
         Ok(())
     }

@@ -1,0 +1,169 @@
+//! What goes into a guest and what comes out: one job, then one line of JSON for each message.
+
+use std::time::Duration;
+
+use results::environment::Environment;
+use results::histogram::{pack, unpack};
+use results::record::{Clock, Record};
+use serde::{Deserialize, Serialize};
+
+use crate::cells::{Cell, Workload};
+use crate::events::Event;
+use crate::run::{Found, Tally};
+
+/// What a guest is to measure. It runs the same binary, so the two need no version between them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// Text of the sweep.
+    pub sweep: String,
+    /// Which of its cells.
+    pub part: Part,
+    /// Identifier of the run.
+    pub run: String,
+    /// When the run started, RFC 3339: a guest's own calendar is not the host's.
+    pub started: String,
+    /// How tags of this lane's histograms begin.
+    pub lane: String,
+    /// What the guest's clock counts.
+    pub clock: Clock,
+    /// As `--no-limit`.
+    pub no_limit: bool,
+    /// Rows that this lane has already.
+    pub before: Vec<Record>,
+}
+
+/// A share of a lane's cells. In the instruction clock two guests of the same kernel do not disturb each other's
+/// figures, so each takes a part; what one part measures does not depend on the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// All cells.
+    All,
+    /// Lookups and connections.
+    Lookups,
+    /// Syncs and the lock.
+    Syncs,
+}
+
+impl Part {
+    /// Whether a cell belongs to this part.
+    pub const fn has(self, cell: &Cell) -> bool {
+        let lookups = matches!(cell.workload, Workload::Lookup(_) | Workload::Connect(_));
+        match self {
+            Part::All => true,
+            Part::Lookups => lookups,
+            Part::Syncs => !lookups,
+        }
+    }
+}
+
+/// One line from the guest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Since the guest booted, by its own clock.
+    pub uptime: Duration,
+    /// What it says.
+    pub message: Message,
+}
+
+/// What a guest says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Message {
+    /// Its passport.
+    Environment(Box<Environment>),
+    /// What a person may want to know.
+    Event(Event),
+    /// A finished cell: rows, and packed histograms by tag.
+    Cell(Vec<Record>, Vec<(String, String)>),
+    /// It cannot go on.
+    Failed(String),
+    /// All is measured.
+    Done(Tally),
+}
+
+impl Message {
+    /// What a cell found, for the way out.
+    ///
+    /// # Errors
+    /// If a histogram cannot be packed.
+    pub fn cell(found: &Found) -> anyhow::Result<Self> {
+        let packed = found.histograms.iter().map(|(tag, histogram)| Ok((tag.clone(), pack(histogram)?)));
+        Ok(Message::Cell(found.records.clone(), packed.collect::<anyhow::Result<_>>()?))
+    }
+
+    /// The other way: what a cell found.
+    ///
+    /// # Errors
+    /// If a histogram cannot be unpacked.
+    pub fn found(records: Vec<Record>, packed: &[(String, String)]) -> anyhow::Result<Found> {
+        let histograms = packed.iter().map(|(tag, text)| Ok((tag.clone(), unpack(text)?)));
+        Ok(Found { records, histograms: histograms.collect::<anyhow::Result<_>>()? })
+    }
+}
+
+/// A message as a line, without its end.
+///
+/// # Errors
+/// If a passport holds a number that JSON has no form for.
+pub fn line(uptime: Duration, message: Message) -> std::io::Result<Vec<u8>> {
+    Ok(serde_json::to_vec(&Envelope { uptime, message })?)
+}
+
+/// Reads one line.
+///
+/// # Errors
+/// If it is no message; its beginning is in the error.
+pub fn read(line: &str) -> anyhow::Result<Envelope> {
+    serde_json::from_str(line).map_err(|error| {
+        let start: String = line.chars().take(80).collect();
+        anyhow::anyhow!("the guest sent a line that is no message ({error}): {start:?}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use hdrhistogram::Histogram;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dataplane::Mode;
+    use crate::events::Outcome;
+    use crate::scale::{Position, Scale};
+
+    #[test]
+    fn what_a_cell_found_survives_the_way_out() {
+        let mut histogram = Histogram::new_with_bounds(1, 1_000_000, 3).unwrap();
+        histogram.record(4711).unwrap();
+        let found = Found { records: Vec::new(), histograms: vec![("g1.o0".into(), histogram)] };
+        let wire = line(Duration::from_nanos(7), Message::cell(&found).unwrap()).unwrap();
+        let envelope = read(std::str::from_utf8(&wire).unwrap()).unwrap();
+        assert_eq!(envelope.uptime, Duration::from_nanos(7));
+        let Message::Cell(records, packed) = envelope.message else { panic!("{envelope:?}") };
+        assert_eq!(Message::found(records, &packed).unwrap().histograms, found.histograms);
+    }
+
+    #[test]
+    fn events_survive_the_way_out() {
+        let cell = Cell {
+            order: 3,
+            block: 1,
+            mode: Mode::Ipvs,
+            scale: Scale { services: 10, endpoints: 2 },
+            workload: Workload::Lookup(Position::Last),
+        };
+        let outcome = Outcome::Failed("a \"quoted\"\nreason".into());
+        let left = Duration::from_millis(1500);
+        let event = Event::Ended { cell, outcome, finished: 1, of: 2, left };
+        let wire = line(Duration::ZERO, Message::Event(event.clone())).unwrap();
+        assert!(!wire.contains(&b'\n'), "one line");
+        let envelope = read(std::str::from_utf8(&wire).unwrap()).unwrap();
+        let Message::Event(read) = envelope.message else { panic!("{envelope:?}") };
+        assert_eq!(format!("{read:?}"), format!("{event:?}"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_a_message_or_an_error(line in "\\PC{0,200}") {
+            let _ = read(&line);
+        }
+    }
+}

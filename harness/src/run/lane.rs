@@ -1,0 +1,262 @@
+//! One lane: the cells of a sweep on one kernel with one clock, in order, each to rows; what can't be measured
+//! becomes a row that says why. The same loop runs on the host and inside a guest; only where the rows go differs.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use results::record::{Clock, Record};
+
+use super::Tally;
+use super::before::Before;
+use super::labs::Labs;
+use super::rows::Rows;
+use crate::cells::{Cell, Workload};
+use crate::connect;
+use crate::cores::Cores;
+use crate::dataplane::{Mode, Node};
+use crate::estimate;
+use crate::events::{Event, Outcome, Sink};
+use crate::explain::explain;
+use crate::health::Health;
+use crate::lookup;
+use crate::predict::Predictor;
+use crate::scale::Scale;
+use crate::stop::Stop;
+use crate::sweep::Sweep;
+
+/// Where the rows of a lane go.
+pub trait Outlet {
+    /// The next cell belongs to this block of lookups; `None`: to none.
+    ///
+    /// # Errors
+    /// If that cannot be noted.
+    fn enter(&mut self, block: Option<u32>) -> anyhow::Result<()>;
+
+    /// Takes what a cell found. When this returns, the rows survive whatever happens next.
+    ///
+    /// # Errors
+    /// If they cannot be kept.
+    fn cell(&mut self, found: Found) -> anyhow::Result<()>;
+}
+
+/// What a cell found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Its rows.
+    pub records: Vec<Record>,
+    /// Distributions, by the tag that their rows carry.
+    pub histograms: Vec<(String, Histogram<u64>)>,
+}
+
+/// What the rows of a lane have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Identifier of the run.
+    pub run: String,
+    /// Which lane, as histogram tags begin; empty for the host's.
+    pub lane: String,
+    /// What the clock counts.
+    pub clock: Clock,
+    /// `uname -r`.
+    pub kernel: String,
+    /// What the kernel runs on.
+    pub hypervisor: String,
+}
+
+/// Kinds of time that are predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Cost {
+    /// A cold full sync.
+    Cold(Mode),
+    /// Any small sync: they list the same and differ little in what they write.
+    Small(Mode),
+    /// One rule or element.
+    Append(Mode),
+    SyncCell(Mode),
+    LockRound(Mode),
+}
+
+/// How a lane is to be measured.
+pub struct Settings<'a> {
+    /// What to measure.
+    pub sweep: &'a Sweep,
+    /// What its rows have in common.
+    pub mark: Mark,
+    /// Modes that cannot run here, with the reason.
+    pub unable: BTreeMap<Mode, String>,
+    /// Whether to measure whatever is predicted to take longer than the sweep's limit, too.
+    pub no_limit: bool,
+    /// What is done already.
+    pub before: Before,
+}
+
+/// The loop over a lane's cells.
+pub struct Lane<'a> {
+    pub(super) sweep: &'a Sweep,
+    pub(super) stop: &'a Stop,
+    pub(super) node: Node,
+    pub(super) predictor: Predictor<Cost>,
+    pub(super) labs: Labs,
+    pub(super) sync_spent: f64,
+    /// Numbers for Services and endpoints that a sync adds.
+    pub(super) number: u32,
+    no_limit: bool,
+    cores: Cores,
+    unable: BTreeMap<Mode, String>,
+    mark: Mark,
+    finished: HashSet<u32>,
+    tally: Tally,
+    health: Health,
+}
+
+impl<'a> Lane<'a> {
+    /// Nothing is measured yet.
+    pub fn new(settings: Settings<'a>, cores: Cores, stop: &'a Stop) -> Self {
+        let Settings { sweep, mark, unable, no_limit, before } = settings;
+        Self {
+            sweep,
+            stop,
+            node: Node::lab(sweep.kube_proxy),
+            predictor: before.predictor,
+            labs: Labs::default(),
+            sync_spent: before.sync_spent,
+            number: 0,
+            no_limit,
+            cores,
+            unable,
+            mark,
+            finished: before.finished,
+            tally: before.tally,
+            health: Health::watch(),
+        }
+    }
+
+    /// Measures what is left of `cells`.
+    ///
+    /// # Errors
+    /// What keeps rows from being kept. A cell that fails is a row, not an error.
+    pub fn measure(
+        mut self,
+        cells: &[Cell],
+        outlet: &mut dyn Outlet,
+        sink: Sink<'_>,
+    ) -> anyhow::Result<Tally> {
+        let left = |run: &Self, from: usize| -> Vec<Cell> {
+            cells[from..].iter().filter(|cell| !run.finished.contains(&cell.order)).copied().collect()
+        };
+        let pending = left(&self, 0);
+        let expected = estimate::remaining(self.sweep, &pending, false, 0.0);
+        let mut finished = cells.len() - pending.len();
+        sink(Event::Started { cells: cells.len(), finished, expected });
+        for (mode, reason) in &self.unable {
+            sink(Event::Unable(*mode, reason.clone()));
+        }
+        if !self.health.sees() {
+            sink(Event::Warning(
+                "the kernel log is not readable: lockups during a cell would go unseen".into(),
+            ));
+        }
+        let of_lookups = |cell: &&Cell| matches!(cell.workload, Workload::Lookup(_) | Workload::Connect(_));
+        let mut wanted: Vec<(Mode, Scale)> = pending
+            .iter()
+            .filter(of_lookups)
+            .filter(|cell| !self.unable.contains_key(&cell.mode))
+            .map(|cell| (cell.mode, cell.scale))
+            .collect();
+        wanted.sort_by_key(|&(mode, scale)| (scale, mode));
+        wanted.dedup();
+        self.labs.load_all(&wanted, self.sweep, self.node, self.limit(), self.stop, sink);
+
+        for (index, cell) in cells.iter().enumerate() {
+            if self.finished.contains(&cell.order) {
+                continue;
+            }
+            if self.stop.is_requested() {
+                self.tally.interrupted = true;
+                break;
+            }
+            if !of_lookups(&cell) {
+                // The labs of controls have served; the others wait for their syncs.
+                self.labs.drop_living(|mode| mode.is_control());
+            }
+            outlet.enter(of_lookups(&cell).then_some(cell.block))?;
+            sink(Event::Cell(*cell));
+            let rows = self.cell(cell);
+            if self.stop.is_requested() {
+                // What was cut short is no figure; a resumed run measures it again.
+                self.tally.interrupted = true;
+                break;
+            }
+            let outcome = rows.outcome();
+            let found = rows.into_found();
+            if !found.records.is_empty() {
+                outlet.cell(found)?;
+            }
+            self.finished.insert(cell.order);
+            finished += 1;
+            match &outcome {
+                Outcome::NotNeeded => {}
+                Outcome::Done => self.tally.done += 1,
+                Outcome::Skipped(_) => self.tally.skipped += 1,
+                Outcome::Failed(_) => self.tally.failed += 1,
+            }
+            let left = estimate::remaining(self.sweep, &left(&self, index + 1), true, self.sync_spent);
+            sink(Event::Ended { cell: *cell, outcome, finished, of: cells.len(), left });
+        }
+        outlet.enter(None)?;
+        Ok(self.tally)
+    }
+
+    pub(super) fn limit(&self) -> Option<Duration> {
+        (!self.no_limit).then(|| Duration::from_secs_f64(self.sweep.limit_seconds))
+    }
+
+    /// Measures one cell, or says why not.
+    fn cell(&mut self, cell: &Cell) -> Rows {
+        let mut rows = Rows::new(cell, &self.mark);
+        if let Some(reason) = self.unable.get(&cell.mode) {
+            // Once is enough; the cell keeps its place in every block, so that a resumed run finds its own.
+            if cell.block == 1 {
+                rows.skip_all(self.sweep, reason);
+            }
+            return rows;
+        }
+        self.health.ill();
+        let begun = Instant::now();
+        if let Err(error) = self.workload(cell, &mut rows) {
+            rows.fail(&explain(&error));
+        }
+        if matches!(cell.workload, Workload::Sync) {
+            self.sync_spent += begun.elapsed().as_secs_f64();
+        }
+        if let Some(ill) = self.health.ill() {
+            rows.invalidate(&format!("the kernel was not well during this cell: {ill}"));
+        }
+        rows
+    }
+
+    fn workload(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<()> {
+        match cell.workload {
+            Workload::Lookup(position) => {
+                let Some(sweep) = &self.sweep.lookup else { return Ok(()) };
+                match self.labs.living(cell.mode, cell.scale) {
+                    Err(reason) => rows.missing_lab(&reason),
+                    Ok(world) => rows.lookup(lookup::measure(world, position, sweep.probes, &self.cores)?),
+                }
+            }
+            Workload::Connect(position) => {
+                let Some(sweep) = &self.sweep.connect else { return Ok(()) };
+                match self.labs.living(cell.mode, cell.scale) {
+                    Err(reason) => rows.missing_lab(&reason),
+                    Ok(world) => {
+                        rows.connect(connect::measure(world, position, sweep.transactions, &self.cores)?);
+                    }
+                }
+            }
+            Workload::Sync => self.sync(cell, rows)?,
+            Workload::Lock(contenders) => self.lock(cell, contenders, rows)?,
+        }
+        Ok(())
+    }
+}
