@@ -39,12 +39,14 @@
 //! # }
 //! ```
 
+mod boot;
 mod check;
 mod command;
 mod console;
 mod cpio;
 mod elf;
 mod error;
+mod host;
 mod image;
 mod inside;
 mod kernel;
@@ -53,11 +55,14 @@ mod machine;
 mod modules;
 mod process;
 mod protocol;
+mod spec;
 mod stock;
 
 pub use check::check;
 pub use error::GuestError;
+pub use host::available_mib;
 pub use image::Image;
 pub use inside::{Port, inside};
 pub use kernel::Kernel;
-pub use machine::{Accelerator, Clock, Facts, Guest, Spec, available_mib};
+pub use machine::Guest;
+pub use spec::{Accelerator, Clock, Facts, Spec};

@@ -1,8 +1,8 @@
 //! Whether this machine can run guests, told like a [`Need`](crate::Need).
 
 use super::error::GuestError;
+use super::host::{EMULATOR, available_mib, emulator, version};
 use super::kernel::Kernel;
-use super::machine::{EMULATOR, available_mib, emulator, version};
 use crate::{Found, Missing, find_program};
 
 /// Memory that a small guest and its emulator take.

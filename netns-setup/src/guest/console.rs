@@ -7,6 +7,9 @@ const KEPT: usize = 200;
 /// Bytes of a line that are kept.
 const WIDTH: usize = 1000;
 
+/// What every guest prints, and what says nothing: the machine has no PCI bus, and it ends by a reset.
+const NOISE: [&str; 2] = ["PCI: Fatal: No config space access function found", "reboot: Restarting system"];
+
 /// What the guest's modprobe prints before the module's name.
 pub(crate) const ASKED: &str = "guest: the kernel asks for module ";
 
@@ -71,7 +74,7 @@ impl Console {
         if let Some((_, name)) = line.split_once(ASKED) {
             self.asked.insert(name.to_owned());
         }
-        if line.is_empty() {
+        if line.is_empty() || NOISE.iter().any(|noise| line.ends_with(noise)) {
             return;
         }
         if self.lines.len() == KEPT {
@@ -104,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_kept_as_text() {
-        let console = console("\x1b[2Jone\r\n\r\n\ttwo\r\nthr");
+        let console = console("\x1b[2Jone\r\n\r\n[    1.086807] reboot: Restarting system\r\n\ttwo\r\nthr");
         assert_eq!(console.lines(), ["[2Jone", "two", "thr"]);
         assert_eq!(console.cause(), None);
         let many: String = (0..500).map(|n| format!("{n}\n")).collect();
