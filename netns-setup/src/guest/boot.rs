@@ -88,6 +88,7 @@ fn with_kvm(
             format!("the guest gave no sign of life within {} s", after.as_secs())
         }
         Err(GuestError::Refused { said, .. }) => said,
+        Err(GuestError::Reset { .. }) => "the guest reset itself at once".into(),
         Err(other) => return Err(other),
     };
     Ok(Err(KVM_REFUSED.get_or_init(|| why).clone()))
@@ -139,9 +140,12 @@ fn wait_for_start(
             Next::Closed => {
                 let status = process.end(GRACE);
                 let said = process.said();
-                let ended = |console: Vec<String>| match hello.is_none() && console.is_empty() {
-                    true => GuestError::Refused { status, said },
-                    false => GuestError::Ended { status, said, console },
+                let unheard = hello.is_none();
+                let ended = |console: Vec<String>| match (unheard && console.is_empty(), said.is_empty()) {
+                    (false, _) => GuestError::Ended { status: status.to_string(), said, console },
+                    // A reset is a good end, for QEMU.
+                    (true, true) if status.success() => GuestError::Reset { memory_mib: spec.memory_mib },
+                    (true, _) => GuestError::Refused { status: status.to_string(), said },
                 };
                 return Err(diagnosis(&process, spec.memory_mib, ended));
             }

@@ -10,6 +10,9 @@ const WIDTH: usize = 1000;
 /// What every guest prints, and what says nothing: the machine has no PCI bus, and it ends by a reset.
 const NOISE: [&str; 2] = ["PCI: Fatal: No config space access function found", "reboot: Restarting system"];
 
+/// What a panic begins with (kernel/panic.c).
+pub(crate) const PANIC: &str = "Kernel panic - not syncing: ";
+
 /// What the guest's modprobe prints before the module's name.
 pub(crate) const ASKED: &str = "guest: the kernel asks for module ";
 
@@ -53,7 +56,6 @@ impl Console {
 
     /// Why the guest ended, if its kernel has said so.
     pub(crate) fn cause(&self) -> Option<Cause> {
-        const PANIC: &str = "Kernel panic - not syncing: ";
         let lines = self.lines();
         let panic = lines.iter().find_map(|line| line.split_once(PANIC).map(|(_, what)| what.to_owned()));
         // mm/oom_kill.c; init/initramfs.c where the archive does not fit.

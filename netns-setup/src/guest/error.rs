@@ -4,6 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::console::PANIC;
+use crate::error::answer;
+
 /// A guest that could not be made, or that ended badly.
 ///
 /// Variants with a `console` carry the guest's last console lines, oldest first, and show them.
@@ -18,7 +21,7 @@ pub enum GuestError {
     Architecture,
 
     /// A file or folder of the host could not be read.
-    #[error("{}: {cause}", path.display())]
+    #[error("{}: {}", path.display(), answer(cause))]
     File {
         /// The file.
         path: PathBuf,
@@ -178,6 +181,15 @@ pub enum GuestError {
         said: String,
     },
 
+    /// The guest's kernel reset the machine without a word.
+    #[error(
+        "the guest's kernel gave up before it could say why: {memory_mib} MiB of memory may be too little for it and its \
+         file system, or its file is damaged"
+    )]
+    Reset {
+        /// What it had.
+        memory_mib: u32,
+    },
     /// The guest did not get as far as its first program.
     #[error("the guest did not boot within {} s{}", after.as_secs(), last_words(console))]
     BootTimeout {
@@ -240,7 +252,7 @@ pub enum GuestError {
     #[error("stopped on request")]
     Stopped,
     /// A step on the host failed.
-    #[error("{action}: {cause}")]
+    #[error("{action}: {}", answer(cause))]
     Host {
         /// What was tried.
         action: String,
@@ -259,16 +271,18 @@ impl GuestError {
     }
 }
 
-/// Lines of a console that a message shows.
+/// Lines of a console that a message shows; of a panic, as many before it, where an oops tells of its cause.
 const SHOWN: usize = 12;
 
 fn last_words(console: &[String]) -> String {
     if console.is_empty() {
         return "; its console is empty".into();
     }
-    let from = console.len().saturating_sub(SHOWN);
+    let panic = console.iter().position(|line| line.contains(PANIC));
+    let end = panic.map_or(console.len(), |at| console.len().min(at + SHOWN));
+    let from = panic.unwrap_or(end).saturating_sub(SHOWN);
     let mut text = "; its console's last lines:".to_owned();
-    for line in &console[from..] {
+    for line in &console[from..end] {
         text.push_str("\n    ");
         text.push_str(line);
     }
@@ -293,6 +307,13 @@ mod tests {
         assert!(
             text.ends_with("\n    line 19") && text.contains("line 8\n") && !text.contains("line 7\n"),
             "{text}"
+        );
+        let console =
+            (0..50).map(|n| if n == 30 { format!("x {PANIC}y") } else { format!("line {n}") }).collect();
+        let text = GuestError::Panic { what: "y".into(), console }.to_string();
+        assert!(
+            text.contains("\n    line 18\n") && text.ends_with("\n    line 41"),
+            "the panic in the middle: {text}"
         );
         let silent = GuestError::BootTimeout { after: Duration::from_secs(8), console: vec![] };
         assert_eq!(silent.to_string(), "the guest did not boot within 8 s; its console is empty");

@@ -21,6 +21,7 @@ use nix::unistd::{getpid, getppid, sethostname};
 
 use super::console::ASKED;
 use super::protocol::{Control, MARK};
+use crate::error::answer;
 
 /// The caller's job. Its being there marks a guest.
 pub(crate) const JOB: &str = "/guest/job";
@@ -208,8 +209,8 @@ fn load_modules() -> Result<(), String> {
         match loaded {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(Errno::EEXIST as i32) => {}
-            Err(error) if required => return Err(format!("load module {name}: {error}")),
-            Err(error) => eprintln!("guest: module {name}: {error}"),
+            Err(error) if required => return Err(format!("load module {name}: {}", answer(&error))),
+            Err(error) => eprintln!("guest: module {name}: {}", answer(&error)),
         }
         // It lies in memory.
         let _ = fs::remove_file(&path);

@@ -1,5 +1,6 @@
 //! A running guest, as seen from the host.
 
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use super::boot::{self, GRACE, LOOK, diagnosis};
@@ -65,7 +66,7 @@ impl Guest {
                     return Err(diagnosis(&self.process, self.memory_mib, silence));
                 }
                 Next::Closed => {
-                    let status = self.end(GRACE);
+                    let status = self.end(GRACE).to_string();
                     let said = self.process.said();
                     let ended = |console| GuestError::Ended { status, said, console };
                     return Err(diagnosis(&self.process, self.memory_mib, ended));
@@ -80,7 +81,7 @@ impl Guest {
         Facts { console, modules_asked, ..self.facts.clone() }
     }
 
-    fn end(&mut self, grace: Duration) -> String {
+    fn end(&mut self, grace: Duration) -> ExitStatus {
         self.ended = true;
         self.process.end(grace)
     }

@@ -106,22 +106,23 @@ impl Process {
     }
 
     /// Waits until it ends by itself, at most `grace`, then kills it. Afterwards the console is complete.
-    pub(crate) fn end(&mut self, grace: Duration) -> String {
+    pub(crate) fn end(&mut self, grace: Duration) -> ExitStatus {
         let deadline = Instant::now() + grace;
         let status = loop {
             match self.child.try_wait() {
-                Ok(Some(status)) => break Some(status),
+                Ok(Some(status)) => break status,
                 Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
                 _ => {
                     let _ = self.child.kill();
-                    break self.child.wait().ok();
+                    // It fails only for a child that was reaped elsewhere.
+                    break self.child.wait().unwrap_or_default();
                 }
             }
         };
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
-        status.map_or_else(|| "unknown status".into(), |status: ExitStatus| status.to_string())
+        status
     }
 }
 
