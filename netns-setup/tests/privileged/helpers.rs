@@ -1,11 +1,12 @@
 //! Packets, waits, and looking for what is left of a namespace.
 
 use std::fs;
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,8 +64,19 @@ fn checksum(bytes: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-fn pseudo_header(source: Ipv4Addr, target: Ipv4Addr, length: u16) -> Vec<u8> {
-    [&source.octets()[..], &target.octets(), &[0, 17], &length.to_be_bytes()].concat()
+fn pseudo_header(source: Ipv4Addr, target: Ipv4Addr, protocol: u8, length: u16) -> Vec<u8> {
+    [&source.octets()[..], &target.octets(), &[0, protocol], &length.to_be_bytes()].concat()
+}
+
+/// Prepends an IPv4 header.
+fn ip(source: Ipv4Addr, target: Ipv4Addr, protocol: u8, body: &[u8]) -> Vec<u8> {
+    let mut header = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0];
+    header[2..4].copy_from_slice(&(20 + body.len() as u16).to_be_bytes());
+    header.extend(source.octets());
+    header.extend(target.octets());
+    let sum = checksum(&header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    [&header, body].concat()
 }
 
 /// An IPv4 UDP packet with both checksums.
@@ -73,15 +85,26 @@ pub fn udp(source: (Ipv4Addr, u16), target: (Ipv4Addr, u16), payload: &[u8]) -> 
     let mut datagram =
         [&source.1.to_be_bytes()[..], &target.1.to_be_bytes(), &length.to_be_bytes(), &[0, 0], payload]
             .concat();
-    let sum = checksum(&[pseudo_header(source.0, target.0, length), datagram.clone()].concat());
+    let sum = checksum(&[pseudo_header(source.0, target.0, 17, length), datagram.clone()].concat());
     datagram[6..8].copy_from_slice(&sum.to_be_bytes());
-    let mut header = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
-    header[2..4].copy_from_slice(&(20 + length).to_be_bytes());
-    header.extend(source.0.octets());
-    header.extend(target.0.octets());
-    let sum = checksum(&header);
-    header[10..12].copy_from_slice(&sum.to_be_bytes());
-    [header, datagram].concat()
+    ip(source.0, target.0, 17, &datagram)
+}
+
+/// An IPv4 TCP segment without options and payload.
+pub fn tcp(source: (Ipv4Addr, u16), target: (Ipv4Addr, u16), flags: u8) -> Vec<u8> {
+    let mut segment = [&source.1.to_be_bytes()[..], &target.1.to_be_bytes()].concat();
+    segment.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    let sum = checksum(&[pseudo_header(source.0, target.0, 6, 20), segment.clone()].concat());
+    segment[16..18].copy_from_slice(&sum.to_be_bytes());
+    ip(source.0, target.0, 6, &segment)
+}
+
+/// Carries out commands of nftables in the node.
+pub fn nft(lab: &Lab, commands: &str) {
+    let mut command = Command::new(netns_setup::find_program("nft").unwrap());
+    let mut child = lab.node.spawn(command.args(["-f", "-"]).stdin(Stdio::piped())).unwrap();
+    child.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -100,7 +123,7 @@ pub fn parse(packet: &[u8]) -> Udp {
     let port = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
     let (source, target, datagram) = (address(12), address(16), &packet[20..]);
     assert_eq!(checksum(&packet[..20]), 0, "IP checksum");
-    let pseudo = pseudo_header(source, target, datagram.len() as u16);
+    let pseudo = pseudo_header(source, target, 17, datagram.len() as u16);
     assert_eq!(checksum(&[&pseudo, datagram].concat()), 0, "UDP checksum");
     Udp {
         ttl: packet[8],

@@ -3,12 +3,11 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use netns_setup::{Conntrack, Egress, Lab, Tun, TunOptions};
 
-use crate::helpers::{ENDPOINT, PATIENCE, PROBE, Udp, lab, next_packet, parse, topology, udp};
+use crate::helpers::{ENDPOINT, PATIENCE, PROBE, Udp, lab, next_packet, nft, parse, topology, udp};
 
 /// Long enough for a packet on its way to arrive: here that takes microseconds.
 const QUIET: Duration = Duration::from_millis(50);
@@ -120,13 +119,6 @@ pub fn two_labs() {
 
 fn one_rule(base: &str, rule: &str) -> String {
     format!("add table ip t\nadd chain ip t c {{ type {base}; }}\nadd rule ip t c {rule}\n")
-}
-
-fn nft(lab: &Lab, rules: &str) {
-    let mut command = Command::new(netns_setup::find_program("nft").unwrap());
-    let mut child = lab.node.spawn(command.args(["-f", "-"]).stdin(Stdio::piped())).unwrap();
-    child.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
 }
 
 pub fn masquerade() {

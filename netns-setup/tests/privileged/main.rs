@@ -8,6 +8,7 @@ mod helpers;
 mod ipvs;
 mod lab;
 mod life;
+mod schedulers;
 mod world;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,9 @@ use std::env;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
+use netns_setup::ipvs::Scheduler;
 use netns_setup::{Missing, Need, check};
+use schedulers::{hashed, least, local};
 
 type Test = (&'static str, &'static [Need], fn());
 
@@ -26,9 +29,11 @@ const IPVS: &[Need] = &[Need::Root, Need::MountNamespace, Need::IpVs];
 const IPVSADM: &[Need] = &[Need::Root, Need::MountNamespace, Need::IpVs, Need::Ipvsadm];
 const DIRECTOR: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth];
 const SWITCHED: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::Bridge];
-const NAT: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs];
+const LVS: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs];
 const DR: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs, Need::Bridge];
 const TUN: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs, Need::Ipip];
+const MARKED: &[Need] =
+    &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs, Need::Ipvsadm, Need::Nft];
 const WORLD: &[Need] = &[Need::Root, Need::MountNamespace];
 
 const TESTS: &[Test] = &[
@@ -61,9 +66,28 @@ const TESTS: &[Test] = &[
     ("a_director_that_is_a_router_is_counted_packet_by_packet", DIRECTOR, director::counted),
     ("a_director_is_steered_to_tuns_and_back", DIRECTOR, director::steered),
     ("only_the_director_answers_arp_for_the_virtual_address", SWITCHED, director::arp),
-    ("tcp_works_behind_a_director_by_nat", NAT, director::nat),
+    ("tcp_works_behind_a_director_by_nat", LVS, director::nat),
     ("tcp_works_behind_a_director_by_direct_routing", DR, director::direct_routing),
     ("tcp_works_behind_a_director_by_tunnel", TUN, director::tunnel),
+    ("rr_takes_turns", LVS, schedulers::rr),
+    ("wrr_takes_turns_by_weight", LVS, schedulers::wrr),
+    ("a_persistent_client_keeps_its_server", LVS, schedulers::persistence),
+    ("lc_follows_its_formula", LVS, || least::by_formula(Scheduler::Lc)),
+    ("wlc_follows_its_formula", LVS, || least::by_formula(Scheduler::Wlc)),
+    ("sed_follows_its_formula", LVS, || least::by_formula(Scheduler::Sed)),
+    ("nq_follows_its_formula", LVS, || least::by_formula(Scheduler::Nq)),
+    ("fo_follows_its_formula", LVS, || least::by_formula(Scheduler::Fo)),
+    ("ovf_follows_its_formula", LVS, || least::by_formula(Scheduler::Ovf)),
+    ("lc_fills_the_server_with_the_fewest_connections", LVS, least::lc_fills_the_emptiest),
+    ("wlc_sed_and_nq_differ_where_they_should", LVS, least::wlc_sed_and_nq_differ),
+    ("fo_fails_over_and_back", LVS, least::fo_fails_over),
+    ("ovf_overflows_beyond_the_weight", LVS, least::ovf_overflows),
+    ("sh_gives_a_source_one_server", LVS, hashed::sh),
+    ("dh_gives_a_destination_one_server", LVS, hashed::dh),
+    ("mh_moves_only_the_clients_of_a_server_that_goes", LVS, hashed::mh),
+    ("lblc_keeps_a_destination_until_its_server_is_overloaded", LVS, local::lblc),
+    ("lblcr_gives_a_busy_destination_more_servers", LVS, local::lblcr),
+    ("many_destinations_have_a_server_each", MARKED, local::many_destinations),
     ("dropping_a_lab_leaves_nothing", LAB, life::drop_leaves_nothing),
     ("dropping_a_namespace_destroys_its_links", LAB, life::drop_destroys_links),
     ("a_lab_of_a_killed_process_leaves_nothing", LAB, life::killed),
