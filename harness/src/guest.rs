@@ -44,6 +44,8 @@ pub struct Guests {
     pub clock: Option<Clock>,
     /// A guest that has said nothing for so long is given up.
     pub patience: Duration,
+    /// Whether syncs and the lock are left out.
+    pub lookups_only: bool,
 }
 
 /// Why there can be no guest.
@@ -111,7 +113,10 @@ impl Guests {
             let timing = self.timing(kernel, stop, sink)?;
             sink(Event::Lane(format!("Linux {} {}", kernel.release, timing.words())));
             let image = machine::image(kernel, &sweep.modes, Vec::new())?;
-            let (parts, memory_mib) = parts(&cells::order(&sweep), timing, image.size());
+            let (mut parts, memory_mib) = parts(&cells::order(&sweep), timing, image.size());
+            if self.lookups_only {
+                parts = vec![Part::Lookups];
+            }
             let run = &folder.environment;
             let mark = Mark {
                 run: run.run.clone(),

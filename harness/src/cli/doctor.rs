@@ -38,16 +38,20 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
             }
         }
     }
-    let needs: Vec<Diagnosis> = needs.into_iter().map(diagnose).collect();
+    let mut needs: Vec<Diagnosis> = needs.into_iter().map(diagnose).collect();
     let labs = LAB_NEEDS.len();
     let unable = unable_modes(&Mode::ALL);
     let no_lab = needs[..labs].iter().find(|need| !need.present).map(|need| need.need.clone());
+    let guests = diagnose_guests();
+    let elsewhere = if guests.present { "in a guest only" } else { "cannot run" };
     let verdict = |mode: Mode| match (&no_lab, unable.get(&mode)) {
-        (Some(need), _) => format!("cannot run: no lab without {need}"),
-        (None, Some(reason)) => format!("cannot run: {reason}"),
+        (Some(need), _) => format!("{elsewhere}: no lab on this kernel without {need}"),
+        (None, Some(reason)) => format!("{elsewhere}: {reason}"),
         (None, None) => "ready".to_owned(),
     };
     let modes = Mode::ALL.map(|mode| (mode.name().to_owned(), verdict(mode))).into();
+    let none = !guests.present && (no_lab.is_some() || unable.len() == Mode::ALL.len());
+    needs.push(guests);
     let mut out = std::io::stdout().lock();
     if cli.json {
         serde_json::to_writer_pretty(&mut out, &Output { needs, modes })?;
@@ -55,7 +59,17 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     } else {
         print(&needs, &modes, &mut out)?;
     }
-    Ok(if no_lab.is_some() || unable.len() == Mode::ALL.len() { Exit::Unavailable } else { Exit::Ok })
+    Ok(if none { Exit::Unavailable } else { Exit::Ok })
+}
+
+/// Whether modes that this kernel lacks can be measured in a guest's.
+fn diagnose_guests() -> Diagnosis {
+    let (present, detail, why, how) = match netns_setup::guest::check() {
+        Ok(found) => (true, found.detail, String::new(), String::new()),
+        Err(missing) => (false, missing.what, missing.why, missing.how),
+    };
+    let for_modes = vec!["those that this kernel lacks".to_owned()];
+    Diagnosis { need: "guests".to_owned(), for_modes, present, detail, why, how }
 }
 
 fn diagnose(need: Need) -> Diagnosis {
@@ -102,7 +116,7 @@ fn print(
     writeln!(out, "\nModes")?;
     for mode in Mode::ALL {
         let verdict = modes.get(mode.name()).map_or("", String::as_str);
-        writeln!(out, "  {:15}  {}", mode.name(), paint(verdict == "ready", verdict))?;
+        writeln!(out, "  {:15}  {}", mode.name(), paint(!verdict.starts_with("cannot"), verdict))?;
     }
     Ok(())
 }

@@ -8,13 +8,17 @@ use clap::Args;
 use harness::cells;
 use harness::estimate;
 use harness::guest::{Guests, KernelPaths};
-use harness::run::{self, KernelChoice, Options, default_out, unable_modes};
+use harness::run::{self, KernelChoice, Options, Tally, default_out, unable_modes};
 use harness::stop::Stop;
 use harness::sweep::{BUILT_IN, Sweep};
 use results::record::Clock;
+use results::repeat::{Sample, compare};
 
 use super::progress::{Progress, span};
 use super::{Cli, Exit};
+
+/// Folder of the second pass, in the run's folder.
+const REPEAT: &str = "repeat";
 
 /// Flags of `svcbench run`.
 #[derive(Debug, Args)]
@@ -81,6 +85,7 @@ impl RunArgs {
             kernels: kernels.collect(),
             clock: self.clock,
             patience: Duration::from_secs(self.guest_patience),
+            lookups_only: false,
         })
     }
 }
@@ -97,18 +102,31 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
     let name =
         if BUILT_IN.iter().any(|(name, _)| *name == args.sweep) { args.sweep.as_str() } else { &args.sweep };
     let out = args.out.clone().unwrap_or_else(|| default_out(name));
-    let options = Options {
+    let mut options = Options {
         out: out.clone(),
         resume: args.resume,
         no_limit: args.no_limit,
         kernel: args.kernel,
         guests: args.guests()?,
     };
+    if args.repeat_check {
+        anyhow::ensure!(
+            args.kernel != KernelChoice::Host && args.clock != Some(Clock::Wall),
+            "--repeat-check is for guests in the instruction clock, where figures repeat: leave out --kernel host and \
+             --clock wall"
+        );
+        options.kernel = KernelChoice::Guest;
+        options.guests.clock = Some(Clock::Instructions);
+    }
     let stop = Stop::on_signals()?;
     let mut progress = Progress::new(cli.quiet, &sweep.question);
     let tally = run::run(&sweep, &text, &options, &stop, &mut |event| progress.tell(event));
+    let mut tally = tally?;
+    let repeat = match args.repeat_check && !tally.interrupted {
+        true => Some(repeat(&sweep, &text, &options, &stop, &mut progress, &mut tally)?),
+        false => None,
+    };
     progress.finish();
-    let tally = tally?;
     let report = results::report::write_report(&out)?;
     if cli.json {
         let data = serde_json::json!({
@@ -116,6 +134,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
             "report": out.join("report.html"),
             "cells": { "done": tally.done, "skipped": tally.skipped, "failed": tally.failed },
             "interrupted": tally.interrupted,
+            "repeats": repeat,
             "rows": { "ok": report.measured, "failed": report.failed, "skipped": report.skipped },
         });
         println!("{data:#}");
@@ -134,9 +153,36 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
     }
     Ok(match tally {
         _ if tally.interrupted => Exit::Interrupted,
-        _ if tally.failed > 0 => Exit::Failed,
+        _ if tally.failed > 0 || repeat == Some(false) => Exit::Failed,
         _ => Exit::Ok,
     })
+}
+
+/// Measures the guest lanes' lookups a second time, in guests booted anew, and says whether they are the same.
+fn repeat(
+    sweep: &Sweep,
+    text: &str,
+    options: &Options,
+    stop: &Stop,
+    progress: &mut Progress,
+    tally: &mut Tally,
+) -> anyhow::Result<bool> {
+    let again = Options {
+        out: options.out.join(REPEAT),
+        kernel: KernelChoice::Guest,
+        guests: Guests { lookups_only: true, ..options.guests.clone() },
+        ..options.clone()
+    };
+    tally.add(run::run(sweep, text, &again, stop, &mut |event| progress.tell(event))?);
+    if tally.interrupted {
+        return Ok(false);
+    }
+    let verdict = compare(&Sample::read(&options.out)?, &Sample::read(&again.out)?)?;
+    let table = verdict.to_string();
+    std::fs::write(options.out.join("repeat.txt"), format!("{table}\n"))?;
+    progress.finish();
+    eprintln!("{table}");
+    Ok(verdict.passes())
 }
 
 fn dry_run(cli: &Cli, sweep: &Sweep) -> anyhow::Result<Exit> {

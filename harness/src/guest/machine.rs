@@ -74,9 +74,7 @@ impl Boot<'_> {
             memory_mib: self.memory_mib,
             clock: self.clock,
             accelerator: self.accelerator,
-            append: std::env::var("SVCBENCH_GUEST_APPEND")
-                .map(|text| text.split(' ').map(str::to_owned).collect())
-                .unwrap_or_default(),
+            append: Vec::new(),
             boot_timeout: BOOT_PATIENCE,
             silence_timeout: self.patience,
         };
