@@ -7,8 +7,12 @@ const KEPT: usize = 200;
 /// Bytes of a line that are kept.
 const WIDTH: usize = 1000;
 
-/// What every guest prints, and what says nothing: the machine has no PCI bus, and it ends by a reset.
-const NOISE: [&str; 2] = ["PCI: Fatal: No config space access function found", "reboot: Restarting system"];
+/// What guests print that says nothing: the machine has no PCI bus and no ACPI, and ends by a reset.
+const NOISE: [&str; 3] = [
+    "PCI: Fatal: No config space access function found",
+    "ACPI BIOS Error (bug): A valid RSDP was not found",
+    "reboot: Restarting system",
+];
 
 /// What a panic begins with (kernel/panic.c).
 pub(crate) const PANIC: &str = "Kernel panic - not syncing: ";
@@ -76,7 +80,7 @@ impl Console {
         if let Some((_, name)) = line.split_once(ASKED) {
             self.asked.insert(name.to_owned());
         }
-        if line.is_empty() || NOISE.iter().any(|noise| line.ends_with(noise)) {
+        if line.is_empty() || NOISE.iter().any(|noise| line.contains(noise)) {
             return;
         }
         if self.lines.len() == KEPT {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use netns_setup::guest::{Accelerator, Clock, Guest, GuestError, Image, Kernel, Port, Spec};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -27,6 +29,9 @@ pub fn tell(port: &mut Port) -> u8 {
     }
     let after = now();
     say("work ns", &(after - before).to_string());
+    // A timer has to wake it.
+    thread::sleep(Duration::from_millis(50));
+    say("slept ns", &(now() - after).to_string());
     say("monotonic", &after.to_string());
     say("realtime", &clock_gettime(ClockId::CLOCK_REALTIME).unwrap().tv_sec().to_string());
     say("random", &read("/proc/sys/kernel/random/boot_id"));
@@ -93,6 +98,8 @@ pub fn same_twice() {
     // Five instructions a round or so; a clock of the host would say anything.
     let work: u64 = world["work ns"].parse().unwrap();
     assert!((2_000_000..100_000_000).contains(&work), "{work}");
+    let slept: u64 = world["slept ns"].parse().unwrap();
+    assert!((50_000_000..55_000_000).contains(&slept), "{slept}");
     assert_eq!(world["realtime"].parse::<u64>().unwrap() / 1000, 1_767_225, "2026-01-01");
     assert_eq!(world["name"], "guest");
     assert!(world["path"].contains("/usr/sbin:/usr/bin"));
