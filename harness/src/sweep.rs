@@ -132,7 +132,8 @@ pub struct Lock {
     /// How long a cell lasts at least; it always has one partial and one full sync.
     #[serde(deserialize_with = "seconds")]
     pub seconds: f64,
-    /// As [`Sweep::limit_seconds`], for a full and a partial sync under contention.
+    /// As [`Sweep::limit_seconds`], for a full and a partial sync under contention. One that turns out to take longer than
+    /// both limits is not waited for.
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
 }

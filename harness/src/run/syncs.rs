@@ -161,7 +161,8 @@ impl Lane<'_> {
         };
         labs::settle(cell.scale.services);
         // A sync that takes much longer than predicted is not waited for; the contenders' figures stand.
-        let patience = self.limit().map(|limit| limit.max(Duration::from_secs_f64(predicted * 1.5)));
+        let limit = self.limit().map(|limit| limit.min(Duration::from_secs_f64(sweep.limit_seconds)));
+        let patience = limit.map(|limit| limit.max(Duration::from_secs_f64(predicted * 1.5)));
         let found = contention::measure(&mut world, contenders, sweep.seconds, patience)?;
         self.predictor.note(cost, services, found.round_seconds);
         rows.lock(&found);
