@@ -256,7 +256,8 @@ mod tests {
 
         #[test]
         fn a_damaged_program_never_panics(damage in proptest::collection::vec((0usize..4096, any::<u8>()), 1..20)) {
-            let mut file = own();
+            // Small, and on every system.
+            let mut file = std::fs::read("/bin/sh").unwrap();
             for (at, byte) in damage {
                 file[at] = byte;
             }

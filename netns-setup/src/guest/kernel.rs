@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use super::error::GuestError;
 use super::modules::Modules;
@@ -26,6 +26,8 @@ impl Kernel {
     /// # Errors
     /// The image cannot be read or is no kernel, or the modules are missing or of another version.
     pub fn open(image: &Path, modules: Option<&Path>) -> Result<Kernel, GuestError> {
+        // The emulator is started in another folder.
+        let image = &path::absolute(image).map_err(|cause| GuestError::file(image, cause))?;
         let release = release_of(image)?;
         let modules = match modules {
             None => None,

@@ -3,6 +3,9 @@
 //! What a module says of itself (`.modinfo`: `depends`, `softdep`, `vermagic`) is read from the module, so that folders
 //! without `modules.dep` do: a package that was only unpacked has none.
 
+mod aliases;
+
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -12,6 +15,7 @@ use std::process::{Command, Stdio};
 
 use super::elf::Elf;
 use super::error::GuestError;
+use super::kernel::Kernel;
 
 /// A folder of modules, `lib/modules/RELEASE`.
 #[derive(Debug)]
@@ -19,6 +23,7 @@ pub(crate) struct Modules {
     folder: PathBuf,
     files: BTreeMap<String, PathBuf>,
     builtin: BTreeSet<String>,
+    aliases: OnceCell<BTreeMap<String, Vec<String>>>,
 }
 
 /// A module, unpacked.
@@ -55,12 +60,25 @@ impl Modules {
                 collect(&extra, &mut files)?;
             }
         }
-        let builtin = match fs::read_to_string(folder.join("modules.builtin")) {
+        let mut builtin: BTreeSet<String> = match fs::read_to_string(folder.join("modules.builtin")) {
             Ok(text) => text.lines().filter_map(|line| module_name(Path::new(line))).collect(),
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => BTreeSet::new(),
             Err(cause) => return Err(GuestError::file(folder.join("modules.builtin"), cause)),
         };
-        Ok(Modules { folder: folder.to_owned(), files, builtin })
+        builtin.extend(aliases::of_builtin(folder));
+        Ok(Modules { folder: folder.to_owned(), files, builtin, aliases: OnceCell::new() })
+    }
+
+    /// The modules that answer to a name which is none of a module.
+    fn called(&self, alias: &str) -> Result<&[String], GuestError> {
+        let aliases = match self.aliases.get() {
+            Some(aliases) => aliases,
+            None => {
+                let aliases = aliases::of_files(&self.folder, &self.files)?;
+                self.aliases.get_or_init(|| aliases)
+            }
+        };
+        Ok(aliases.get(alias).map(Vec::as_slice).unwrap_or_default())
     }
 
     /// The release that the first module was built for; none in an empty folder.
@@ -75,15 +93,15 @@ impl Modules {
     /// there or whose dependencies are not.
     ///
     /// # Errors
-    /// A required module, or one that it depends on, is missing, unreadable, or for another kernel than `release`.
+    /// A required module, or one that it depends on, is missing, unreadable, or for another kernel.
     pub(crate) fn in_order(
         &self,
-        release: &str,
+        kernel: &Kernel,
         required: &[&str],
         optional: &[&str],
     ) -> Result<Vec<Module>, GuestError> {
         let mut walk =
-            Walk { modules: self, release, required: true, seen: BTreeSet::new(), order: Vec::new() };
+            Walk { modules: self, kernel, required: true, seen: BTreeSet::new(), order: Vec::new() };
         for name in required {
             walk.add(&normal(name), None)?;
         }
@@ -97,7 +115,7 @@ impl Modules {
 
 struct Walk<'m> {
     modules: &'m Modules,
-    release: &'m str,
+    kernel: &'m Kernel,
     required: bool,
     seen: BTreeSet<String>,
     order: Vec<Module>,
@@ -113,23 +131,32 @@ impl Walk<'_> {
             return Err(GuestError::ModuleMissing {
                 name: name.to_owned(),
                 needed_by: needed_by.map(str::to_owned),
-                release: self.release.to_owned(),
+                release: self.kernel.release.clone(),
                 folder: self.modules.folder.clone(),
             });
         };
         let contents = read(path)?;
         let info = info(path, &contents)?;
-        if let Some(found) = info.release.filter(|found| found != self.release) {
+        if let Some(found) = info.release.filter(|found| *found != self.kernel.release) {
             return Err(GuestError::ModulesVersion {
-                image: PathBuf::from("given"),
-                release: self.release.to_owned(),
+                image: self.kernel.image.clone(),
+                release: self.kernel.release.clone(),
                 modules: path.clone(),
                 found,
             });
         }
+        // None of them has to work for this one to work.
+        let required = std::mem::replace(&mut self.required, false);
         for other in &info.soft {
-            self.try_add(other)?;
+            if self.modules.builtin.contains(other) || self.modules.files.contains_key(other) {
+                self.try_add(other)?;
+                continue;
+            }
+            for module in self.modules.called(other)? {
+                self.try_add(module)?;
+            }
         }
+        self.required = required;
         for other in &info.depends {
             self.add(other, Some(name))?;
         }
@@ -216,17 +243,23 @@ fn unpack(program: &str, contents: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 fn info(path: &Path, module: &[u8]) -> Result<Info, GuestError> {
+    modinfo_section(path, module).map(modinfo)
+}
+
+fn modinfo_section<'m>(path: &Path, module: &'m [u8]) -> Result<&'m [u8], GuestError> {
     let bad = |why| GuestError::Elf { path: path.to_owned(), why };
     let section = Elf::parse(module).and_then(|elf| elf.section(".modinfo")).map_err(bad)?;
-    Ok(modinfo(section.ok_or_else(|| bad("it is no kernel module (no .modinfo)"))?))
+    section.ok_or_else(|| bad("it is no kernel module (no .modinfo)"))
 }
 
 /// `.modinfo` is a row of `key=value`, each ended by one NUL or more.
+fn fields(section: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    section.split(|&byte| byte == 0).filter_map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
+}
+
 fn modinfo(section: &[u8]) -> Info {
     let mut info = Info::default();
-    for entry in section.split(|&byte| byte == 0) {
-        let Ok(entry) = std::str::from_utf8(entry) else { continue };
-        let Some((key, value)) = entry.split_once('=') else { continue };
+    for (key, value) in fields(section) {
         match key {
             "depends" => info.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(normal)),
             "softdep" => info.soft.extend(soft_before(value)),

@@ -44,6 +44,10 @@ fn folder(modules: &[(&str, &str)], builtin: &str) -> tempfile::TempDir {
     folder
 }
 
+fn kernel(release: &str) -> Kernel {
+    Kernel { image: "/boot/vmlinuz".into(), modules: None, release: release.into() }
+}
+
 fn names(order: Vec<Module>) -> Vec<String> {
     order.into_iter().map(|module| module.name).collect()
 }
@@ -63,31 +67,63 @@ fn a_module_comes_after_all_that_it_depends_on() {
     );
     let modules = Modules::open(folder.path()).unwrap();
     assert_eq!(modules.release().unwrap().as_deref(), Some("6.1.0-x"));
-    let order = modules.in_order("6.1.0-x", &["a", "b-one", "tun"], &["nowhere"]).unwrap();
+    let order = modules.in_order(&kernel("6.1.0-x"), &["a", "b-one", "tun"], &["nowhere"]).unwrap();
     assert_eq!(names(order), ["soft", "d", "b_one", "c", "a"]);
+}
+
+/// libcrc32c asks for an algorithm, softly; in some kernels it is built in.
+#[test]
+fn soft_dependencies_may_name_what_modules_offer() {
+    let folder = folder(&[("libcrc32c.ko", "depends=|softdep=pre: crc32c"), ("x.ko", "alias=crc32c")], "");
+    let crypto = folder.path().join("kernel/crypto");
+    fs::create_dir(&crypto).unwrap();
+    for name in ["crc32c-intel", "crc32c_generic"] {
+        let contents = module("alias=crc32c|alias=crypto-crc32c|vermagic=6.1.0-x SMP |");
+        fs::write(crypto.join(format!("{name}.ko")), contents).unwrap();
+    }
+    let order = || {
+        let order =
+            Modules::open(folder.path()).unwrap().in_order(&kernel("6.1.0-x"), &["libcrc32c"], &[]).unwrap();
+        order.into_iter().map(|module| (module.name, module.required)).collect::<Vec<_>>()
+    };
+    let modules =
+        |names: &[(&str, bool)]| names.iter().map(|(a, b)| ((*a).to_owned(), *b)).collect::<Vec<_>>();
+    assert_eq!(order(), modules(&[("crc32c_generic", false), ("crc32c_intel", false), ("libcrc32c", true)]));
+    fs::write(folder.path().join("modules.alias"), "# aliases\nalias crc32c crc32c-intel\n").unwrap();
+    assert_eq!(order(), modules(&[("crc32c_intel", false), ("libcrc32c", true)]));
+    let builtin = "libx.alias=x\0crc32c_generic.alias=crc32c\0";
+    fs::write(folder.path().join("modules.builtin.modinfo"), builtin).unwrap();
+    assert_eq!(order(), modules(&[("libcrc32c", true)]));
 }
 
 #[test]
 fn a_missing_module_is_named_with_the_one_that_needs_it() {
     let folder = folder(&[("a.ko", "depends=b"), ("b.ko", "depends=gone"), ("c.ko", "depends=")], "");
     let modules = Modules::open(folder.path()).unwrap();
-    let error = modules.in_order("6.1.0-x", &["a"], &[]).unwrap_err().to_string();
+    let error = modules.in_order(&kernel("6.1.0-x"), &["a"], &[]).unwrap_err().to_string();
     assert!(
         error.starts_with("module gone is missing for kernel 6.1.0-x (needed by b): neither in "),
         "{error}"
     );
-    let error = modules.in_order("6.1.0-x", &["xt_comment"], &[]).unwrap_err().to_string();
+    let error = modules.in_order(&kernel("6.1.0-x"), &["xt_comment"], &[]).unwrap_err().to_string();
     assert!(error.starts_with("module xt_comment is missing for kernel 6.1.0-x: neither in "), "{error}");
     // Optional: all or nothing.
-    assert_eq!(names(modules.in_order("6.1.0-x", &[], &["a", "c"]).unwrap()), ["c"]);
+    assert_eq!(names(modules.in_order(&kernel("6.1.0-x"), &[], &["a", "c"]).unwrap()), ["c"]);
 }
 
 #[test]
 fn modules_of_another_kernel_are_refused_and_both_are_named() {
     let folder = folder(&[("a.ko", "depends=")], "");
-    let error =
-        Modules::open(folder.path()).unwrap().in_order("6.2.0-y", &["a"], &[]).unwrap_err().to_string();
-    assert!(error.contains("6.2.0-y") && error.contains("kernel/net/a.ko is for 6.1.0-x"), "{error}");
+    let error = Modules::open(folder.path())
+        .unwrap()
+        .in_order(&kernel("6.2.0-y"), &["a"], &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("kernel /boot/vmlinuz is 6.2.0-y, but ")
+            && error.contains("kernel/net/a.ko is for 6.1.0-x"),
+        "{error}"
+    );
 
     let image = folder.path().join("vmlinuz");
     fs::write(&image, crate::guest::kernel::tests::bzimage("6.2.0-y #1")).unwrap();
@@ -98,23 +134,25 @@ fn modules_of_another_kernel_are_refused_and_both_are_named() {
 #[test]
 fn packed_modules_are_unpacked() {
     let folder = folder(&[("plain.ko", "depends=")], "");
-    let kernel = folder.path().join("kernel/net");
+    let inner = folder.path().join("kernel/net");
     let contents = module("depends=plain|vermagic=6.1.0-x SMP|");
     for (ending, program, _) in PACKED {
         if crate::find_program(program).is_none() {
             continue;
         }
-        let file = kernel.join(format!("packed-{ending}.ko"));
+        let file = inner.join(format!("packed-{ending}.ko"));
         fs::write(&file, &contents).unwrap();
         let packed = Command::new(program).arg("-c").arg(&file).output().unwrap().stdout;
         fs::remove_file(&file).unwrap();
-        fs::write(kernel.join(format!("packed-{ending}.ko.{ending}")), packed).unwrap();
+        fs::write(inner.join(format!("packed-{ending}.ko.{ending}")), packed).unwrap();
         let name = format!("packed_{ending}");
-        let order = Modules::open(folder.path()).unwrap().in_order("6.1.0-x", &[&name], &[]).unwrap();
+        let order =
+            Modules::open(folder.path()).unwrap().in_order(&kernel("6.1.0-x"), &[&name], &[]).unwrap();
         assert_eq!(order[1], Module { name, required: true, contents: contents.clone() });
     }
-    fs::write(kernel.join("broken.ko.xz"), "no archive").unwrap();
-    let error = Modules::open(folder.path()).unwrap().in_order("6.1.0-x", &["broken"], &[]).unwrap_err();
+    fs::write(inner.join("broken.ko.xz"), "no archive").unwrap();
+    let error =
+        Modules::open(folder.path()).unwrap().in_order(&kernel("6.1.0-x"), &["broken"], &[]).unwrap_err();
     assert!(matches!(error, GuestError::Unpack { program: "xz", .. }), "{error}");
 }
 
@@ -122,8 +160,11 @@ fn packed_modules_are_unpacked() {
 fn what_is_no_module_is_told() {
     let folder = folder(&[], "");
     fs::write(folder.path().join("kernel/bad.ko"), "text").unwrap();
-    let error =
-        Modules::open(folder.path()).unwrap().in_order("6.1.0-x", &["bad"], &[]).unwrap_err().to_string();
+    let error = Modules::open(folder.path())
+        .unwrap()
+        .in_order(&kernel("6.1.0-x"), &["bad"], &[])
+        .unwrap_err()
+        .to_string();
     assert!(error.ends_with("bad.ko is not usable in a guest: it is no ELF file"), "{error}");
 }
 
@@ -143,7 +184,7 @@ proptest! {
         let files: Vec<_> = (0..12).map(|n| (format!("m{n}.ko"), format!("depends={}", depends(n)))).collect();
         let files: Vec<_> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let folder = folder(&files, "");
-        let order = names(Modules::open(folder.path()).unwrap().in_order("6.1.0-x", &["m11"], &["m5"]).unwrap());
+        let order = names(Modules::open(folder.path()).unwrap().in_order(&kernel("6.1.0-x"), &["m11"], &["m5"]).unwrap());
         let place = |name: &str| order.iter().position(|other| other == name);
         for (a, b) in edges.iter().filter(|(a, b)| a != b) {
             let (low, high) = (format!("m{}", a.min(b)), format!("m{}", a.max(b)));
