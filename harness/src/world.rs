@@ -66,6 +66,7 @@ pub struct World {
     /// Runs programs in the node's namespace.
     pub runner: Runner,
     mode: Mode,
+    node: Node,
     probe: Probe,
     flows: Flows,
     random: ChaCha8Rng,
@@ -93,12 +94,17 @@ impl World {
         let flows = lab.node.run(|| Flows::open(mode))?;
         let runner = Runner::new(Tools::of(mode), lab.node.leash(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
-        Ok(Self { set: ServiceSet::default(), dataplane, lab, runner, mode, probe, flows, random })
+        Ok(Self { set: ServiceSet::default(), dataplane, lab, runner, mode, node, probe, flows, random })
     }
 
     /// The mode.
     pub const fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What kube-proxy would know besides Services.
+    pub const fn node(&self) -> Node {
+        self.node
     }
 
     /// Runs a plan in the node and, if it succeeds, what would clean up after it. The cleanup is not timed.

@@ -1,9 +1,10 @@
 //! Tests in real kernels. Each is shown as ignored, with the reason, where this machine lacks something; with
 //! `SVCBENCH_REQUIRE_PRIVILEGE=1` that is a failure.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod children;
+mod ipvs;
 mod lock;
 mod paths;
 mod runs;
@@ -34,8 +35,10 @@ fn test(name: &str, modes: &[Mode], body: impl FnOnce() + Send + 'static) -> Tes
 }
 
 const LEGACY: &[Mode] = &[Mode::IptablesLegacy];
-/// kube-proxy's modes that this version programs.
+/// kube-proxy's modes that hosts have.
 const PROXY: &[Mode] = &[Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables];
+/// Those that many hosts lack.
+const IPVS: [Mode; 2] = [Mode::Ipvs, Mode::IpvsBatched];
 const VERSIONS: [KubeProxy; 2] = [KubeProxy::V1_30, KubeProxy::Current];
 
 fn tests() -> Vec<Test> {
@@ -52,9 +55,13 @@ fn tests() -> Vec<Test> {
         test("the_lock_watch_measures_a_known_wait", LEGACY, lock::known_wait),
         test("the_golden_cluster_gives_the_golden_iptables", PROXY, state::golden_iptables),
         test("the_golden_cluster_gives_the_golden_nftables", PROXY, state::golden_nftables),
+        test("the_golden_cluster_gives_the_golden_ipvs", &IPVS, ipvs::golden),
+        test("what_tools_read_of_an_ipvs_plan_does_what_the_plan_does", &IPVS, ipvs::printed),
+        test("ipvs_forgets_connections_and_keeps_its_servers", &IPVS, ipvs::forgotten),
+        test("every_scheduler_answers_for_every_service", &IPVS, ipvs::schedulers),
         test("a_lab_shares_nothing_with_the_host", &[], paths::isolated),
     ];
-    for &mode in PROXY {
+    for mode in PROXY.iter().copied().chain(IPVS) {
         for version in VERSIONS {
             let of = |what: &str| format!("{what}::{mode}::{}", version.name());
             tests.push(test(&of("syncs_leave_what_the_model_says"), &[mode], move || {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 use harness::dataplane::{KubeProxy, Mode, Node};
-use harness::scale::{Protocol, ServiceSet, addresses};
+use harness::scale::{Endpoint, Protocol, Service, ServiceSet, addresses};
 use harness::world::World;
 use ipnet::Ipv4Net;
 use netns_setup::{Identity, Route};
@@ -27,9 +27,23 @@ fn probe_from(world: &World, prefix: Ipv4Net) -> Probe {
     Probe::new(fd(world.lab.ingress()), fd(world.lab.egress()), sources).unwrap()
 }
 
+/// The Service with its endpoints on this node.
+fn local(service: &Service) -> Service {
+    let mut service = service.clone();
+    let endpoints =
+        service.endpoints().iter().map(|&endpoint| Endpoint { local: true, ..endpoint }).collect();
+    service.set_endpoints(endpoints);
+    service
+}
+
 pub fn masquerade(mode: Mode) {
     for version in crate::VERSIONS {
-        let mut world = cold(mode, version, &ServiceSet::synthetic(scale(4, 1), 1));
+        let mut set = ServiceSet::synthetic(scale(4, 1), 1);
+        if mode.is_ipvs() {
+            // There, only what asks from this node can be its own answer.
+            set = set.services().iter().map(|service| local(service)).collect();
+        }
+        let mut world = cold(mode, version, &set);
         world.lab.node.links(|links| links.add_route(&Route::device(STRANGERS, INGRESS))).unwrap();
         let mut strangers = probe_from(&world, STRANGERS);
         for protocol in [Protocol::Udp, Protocol::Tcp] {

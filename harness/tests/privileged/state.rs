@@ -10,7 +10,7 @@ use harness::world::World;
 use crate::worlds::{cold, empty, held, ordered_iptables, ordered_nft, scale, sync};
 
 /// After a first full sync of the golden cluster and, over it, after that of a restarted kube-proxy.
-fn golden(mode: Mode) -> [String; 2] {
+pub fn golden(mode: Mode) -> [String; 2] {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/example.json");
     let set = cluster::read(&path, "node1").unwrap();
     let node = Node {

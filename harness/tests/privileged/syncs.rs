@@ -126,7 +126,7 @@ fn append(world: &mut World) {
     let (runner, mode) = (world.runner.clone(), world.mode());
     world.lab.node.run(|| runner.apply(&plan, None)).unwrap();
     let held = world.lab.node.run(|| readback::counts(mode, &runner)).unwrap();
-    let sum = |counts: harness::dataplane::Counts| counts.rules + counts.elements;
+    let sum = |counts: harness::dataplane::Counts| counts.rules + counts.elements + counts.virtual_servers;
     assert_eq!((sum(held), held.chains), (sum(before) + 1, before.chains));
     world.lab.node.run(|| runner.clean_up(&plan, None)).unwrap();
     assert_eq!(world.verify_counts().unwrap(), before);

@@ -42,6 +42,9 @@ pub fn sync(world: &mut World, to: &ServiceSet, kind: Sync) {
     let plan = world.dataplane.plan(&world.set, to, kind);
     world.carry_out(&plan, to, None).unwrap();
     world.verify_counts().unwrap();
+    if world.mode().is_ipvs() {
+        crate::ipvs::is_the_model(world);
+    }
 }
 
 /// Standard output of a program in a namespace.
@@ -59,6 +62,10 @@ pub fn held(world: &World) -> String {
         Mode::IptablesLegacy | Mode::IptablesNft => {
             let mut save = Command::new(tools.path(Program::IptablesSave).unwrap());
             ordered_iptables(&output(&world.lab.node, &mut save))
+        }
+        Mode::Ipvs | Mode::IpvsBatched => {
+            let mut save = Command::new(tools.path(Program::IptablesSave).unwrap());
+            ordered_iptables(&output(&world.lab.node, &mut save)) + &crate::ipvs::listed(world)
         }
         _ => {
             let mut list = Command::new(tools.path(Program::Nft).unwrap());

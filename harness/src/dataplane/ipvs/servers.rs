@@ -83,6 +83,9 @@ pub fn by_key(servers: &[Server]) -> HashMap<Key, &Server> {
 
 /// Real servers of `to` that `from` lacks, and addresses of those of `from` that `to` lacks.
 pub fn difference(from: &[RealServer], to: &[RealServer]) -> (Vec<RealServer>, Vec<SocketAddr>) {
+    if from == to {
+        return (Vec::new(), Vec::new());
+    }
     let addresses = |servers: &[RealServer]| -> HashSet<SocketAddr> {
         servers.iter().map(|server| server.address).collect()
     };

@@ -1,0 +1,145 @@
+//! IPVS mode in a kernel: all that it has besides rules.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use harness::dataplane::ipvs::State;
+use harness::dataplane::{KubeProxy, Mode, Node, Part, Plan, Program, Sync, planner};
+use harness::readback;
+use harness::scale::{Position, Protocol, ServiceSet};
+use harness::world::World;
+use netns_setup::ipvs::Scheduler;
+use workloads::recorder::Times;
+
+use crate::state::pretty;
+use crate::worlds::{cold, empty, held, ordered_iptables, scale, sync};
+
+/// Of a world.
+fn state(world: &World) -> State {
+    world.lab.node.run(|| readback::ipvs::state(&world.runner)).unwrap()
+}
+
+/// Not only as many as the model says: the same servers, weights, schedulers, entries and addresses.
+pub fn is_the_model(world: &World) {
+    assert_eq!(state(world), State::of(&world.node(), &world.set));
+}
+
+/// One line for each thing.
+pub fn listed(world: &World) -> String {
+    let State { servers, sets, addresses } = state(world);
+    let mut lines: Vec<String> = servers.requests().map(|request| request.to_string()).collect();
+    lines.extend(sets.iter().flat_map(|(set, entries)| {
+        std::iter::once(format!("create {set}"))
+            .chain(entries.iter().map(move |entry| format!("add {set} {entry}")))
+    }));
+    lines.extend(addresses.iter().map(|address| format!("address {address}")));
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+pub fn golden() {
+    let real = ordered_iptables(include_str!("../golden/ipvs/iptables-save.txt"));
+    for mode in crate::IPVS {
+        // That servers, sets and addresses are those of the model, and the model's the real ones, is checked elsewhere.
+        for (after, held) in ["first sync", "restart"].into_iter().zip(crate::state::golden(mode)) {
+            let rules: String =
+                held.lines().filter(|line| !is_listed(line)).map(|line| format!("{line}\n")).collect();
+            pretty(&rules, &real, &format!("{mode}, {after}"));
+        }
+    }
+}
+
+/// Whether a line is one of [`listed`].
+fn is_listed(line: &str) -> bool {
+    ["-A ", "-a ", "create ", "add ", "address "].iter().any(|start| line.starts_with(start))
+}
+
+/// Standard input of a program in a world's node.
+fn feed(world: &World, program: &Path, args: &[&str], input: &[u8]) {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = world.lab.node.spawn(&mut command).unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}
+
+pub fn printed() {
+    let ipvsadm = netns_setup::find_program("ipvsadm").expect("apt install ipvsadm");
+    let mut set = ServiceSet::synthetic(scale(20, 3), 1);
+    let mut service = (*set.services()[3]).clone();
+    service.node_port = Some(30_003);
+    set = set.with_replaced(3, service);
+    for mode in crate::IPVS {
+        for scheduler in [Scheduler::Rr, Scheduler::Mh] {
+            let node = Node { scheduler, ..Node::lab(KubeProxy::Current) };
+            let mut applied = empty(mode, node);
+            sync(&mut applied, &set, Sync::Full);
+
+            let plan = planner(mode, node).plan(&ServiceSet::default(), &set, Sync::Full);
+            let piped = empty(mode, node);
+            let part = |part| {
+                let mut out = Vec::new();
+                plan.write_part(part, &mut out).unwrap();
+                out
+            };
+            let tools = piped.runner.tools();
+            feed(&piped, &ipvsadm, &["-R"], &part(Part::Ipvs));
+            feed(&piped, &tools.path(Program::Ipset).unwrap(), &["restore"], &part(Part::Ipset));
+            feed(
+                &piped,
+                &tools.path(Program::IptablesRestore).unwrap(),
+                &["--noflush"],
+                &part(Part::Iptables),
+            );
+            // Addresses have no tool that reads them: what is left of the plan does them.
+            let mut rest = Plan { steps: plan.steps.clone(), ..Plan::default() };
+            rest.steps.retain(|step| {
+                step.program().is_none() && !matches!(step.action, harness::dataplane::Action::Ipvs { .. })
+            });
+            piped.lab.node.run(|| piped.runner.apply(&rest, None)).unwrap();
+            pretty(&held(&piped), &held(&applied), &format!("{mode} {scheduler}"));
+        }
+    }
+}
+
+/// Connections of a world's node.
+fn connections(world: &World) -> usize {
+    let text = world.lab.node.run(|| std::fs::read_to_string("/proc/thread-self/net/ip_vs_conn")).unwrap();
+    text.lines().count() - 1
+}
+
+pub fn forgotten() {
+    let mut world = cold(Mode::IpvsBatched, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 3), 1));
+    world.forget_flows().unwrap();
+    let before = held(&world);
+    for position in [Position::First, Position::Uniform] {
+        for protocol in [Protocol::Udp, Protocol::Tcp] {
+            let (aims, picks) = world.aims(position, protocol, 500);
+            let targets: Vec<_> = aims.iter().map(|aim| aim.target().unwrap()).collect();
+            // More often than there are flows to go round, were one kept.
+            for round in 0..3 {
+                let sent = world.probe().first_packets(&targets, &picks, &mut Times::new(), None).unwrap();
+                sent.all_verified().unwrap();
+                assert_eq!(connections(&world), 500, "{position:?} {protocol:?} {round}");
+                world.forget_flows().unwrap();
+                assert_eq!(connections(&world), 0, "{position:?} {protocol:?} {round}");
+                let conntrack = world.lab.node.run(netns_setup::Conntrack::count).unwrap();
+                assert_eq!(conntrack, 0, "{position:?} {protocol:?} {round}");
+            }
+        }
+    }
+    pretty(&held(&world), &before, "servers, after their connections were forgotten");
+}
+
+pub fn schedulers() {
+    let set = ServiceSet::synthetic(scale(4, 3), 1);
+    for scheduler in Scheduler::ALL {
+        let mut world = empty(Mode::IpvsBatched, Node { scheduler, ..Node::lab(KubeProxy::Current) });
+        sync(&mut world, &set, Sync::Full);
+        for index in 0..set.len() {
+            // With weight 1, ovf gives each real server no more than two connections that are being opened.
+            world.verify_service(index, 2 * 3).unwrap();
+        }
+    }
+}
