@@ -12,6 +12,7 @@ use super::host;
 use super::process::{Next, Process};
 use super::protocol::Control;
 use super::spec::{Accelerator, Clock, Facts, Spec};
+use crate::error::answer;
 
 /// A guest under KVM is up in a second or two. One that KVM cannot run may sit in its firmware for ever.
 const KVM_PATIENCE: Duration = Duration::from_secs(8);
@@ -80,7 +81,7 @@ fn with_kvm(
         return Ok(Err(why.clone()));
     }
     if let Err(cause) = fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        return Ok(Err(format!("/dev/kvm: {cause}")));
+        return Ok(Err(format!("/dev/kvm: {}", answer(&cause))));
     }
     let why = match attempt() {
         Ok(booted) => return Ok(Ok(booted)),

@@ -13,13 +13,13 @@ const LEAST_MIB: u64 = 1024;
 /// # Errors
 /// What is missing, why, and how to get it.
 pub fn check() -> Result<Found, Missing> {
-    let missing = |why: String, how: &str| Missing { what: "guests".into(), why, how: how.into() };
+    let missing = |what: &str, why: String, how: &str| Missing { what: what.into(), why, how: how.into() };
     let (_, package) = EMULATOR;
     let emulator = emulator().and_then(|program| version(&program)).map_err(|error| match error {
         GuestError::NoEmulator { program, .. } => {
-            missing(format!("no program {program}"), &format!("apt install {package}"))
+            missing("QEMU", format!("no program {program}"), &format!("apt install {package}"))
         }
-        other => missing(other.to_string(), &format!("apt install {package}, on x86-64")),
+        other => missing("QEMU", other.to_string(), &format!("apt install {package}, on x86-64")),
     })?;
     let kernel = match Kernel::cached() {
         Some(kernel) => format!("kernel {}", kernel.release),
@@ -28,13 +28,18 @@ pub fn check() -> Result<Found, Missing> {
         }
         None => {
             return Err(missing(
-                "no kernel, and no apt-get to fetch one".into(),
+                "a kernel for guests",
+                "none in the cache, and no apt-get to fetch one".into(),
                 "give one: --guest-kernel /boot/vmlinuz-RELEASE --guest-modules /lib/modules/RELEASE",
             ));
         }
     };
     if let Some(available) = available_mib().filter(|&available| available < LEAST_MIB) {
-        return Err(missing(format!("{available} MiB of memory are available"), "free 1 GiB of memory"));
+        return Err(missing(
+            "memory for guests",
+            format!("{available} MiB are available"),
+            "free 1 GiB of memory",
+        ));
     }
     let kvm = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok();
     let accelerator = if kvm { "KVM if it boots a guest, else emulation" } else { "emulation" };

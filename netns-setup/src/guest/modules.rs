@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 use super::elf::Elf;
 use super::error::GuestError;
 use super::kernel::Kernel;
+use crate::error::answer;
 
 /// A folder of modules, `lib/modules/RELEASE`.
 #[derive(Debug)]
@@ -228,14 +229,14 @@ fn unpack(program: &str, contents: &[u8]) -> Result<Vec<u8>, String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| answer(&error))?;
     let input = child.stdin.take();
     let output = std::thread::scope(|scope| {
         // Its answer, or its complaint, says more than a broken pipe.
         scope.spawn(move || input.map(|mut pipe| pipe.write_all(contents)));
         child.wait_with_output()
     });
-    let output = output.map_err(|error| error.to_string())?;
+    let output = output.map_err(|error| answer(&error))?;
     if output.status.success() {
         return Ok(output.stdout);
     }

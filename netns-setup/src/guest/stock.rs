@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use super::error::GuestError;
 use super::kernel::Kernel;
+use crate::error::answer;
 use crate::find_program;
 
 /// Packages that depend on the current kernel for virtual machines: Debian's, then Ubuntu's.
@@ -153,10 +154,11 @@ fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 fn fetch(stock: &Stock, folder: &Path, say: &mut dyn FnMut(&str)) -> Result<(), GuestError> {
     let cache_problem = |path: &Path, cause: io::Error| GuestError::Fetch {
         step: format!("write {}", path.display()),
-        why: cause.to_string(),
+        why: answer(&cause),
         how: NO_CACHE,
     };
     let cache = folder.parent().unwrap_or(Path::new("/"));
+    remove_abandoned(cache);
     let work = cache.join(format!(".{}-{}", stock.package, std::process::id()));
     let tree = work.join("tree");
     let made = fs::create_dir_all(&tree).map_err(|cause| cache_problem(&tree, cause));
@@ -183,6 +185,18 @@ fn fetch(stock: &Stock, folder: &Path, say: &mut dyn FnMut(&str)) -> Result<(), 
     });
     let _ = fs::remove_dir_all(&work);
     fetched
+}
+
+/// Half-done folders of processes that were killed. Their names end with the process's id.
+fn remove_abandoned(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner =
+            name.to_str().filter(|name| name.starts_with('.')).and_then(|name| name.rsplit('-').next());
+        if owner.is_some_and(|id| id.parse::<u32>().is_ok() && !Path::new("/proc").join(id).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn download(package: &str, into: &Path) -> Result<(), GuestError> {
@@ -279,5 +293,13 @@ mod tests {
         }
         assert_eq!(newest(cache.path()), None);
         assert_eq!(newest(Path::new("/no/such")), None);
+
+        let (own, killed) = (format!(".x-amd64-{}", std::process::id()), ".x-amd64-4294967295");
+        for name in [&own, killed] {
+            fs::create_dir(cache.path().join(name)).unwrap();
+        }
+        remove_abandoned(cache.path());
+        let left = |name: &str| cache.path().join(name).exists();
+        assert!(left(&own) && !left(killed) && left("linux-image-1_1"));
     }
 }
