@@ -4,7 +4,7 @@
 //! * [`dataplane`]: what a kube-proxy mode sends to the kernel for them, as data
 //! * [`apply`], [`readback`], [`tools`]: plans meet a kernel; what it holds then
 //! * [`world`]: a lab with Services in it, checked
-//! * [`lookup`], [`connect`], [`sync_cell`], [`contention`], [`lock`]: what is measured
+//! * [`lookup`], [`connect`], [`forwarding`], [`sync_cell`], [`contention`], [`lock`]: what is measured
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`run`]: which cells, in which order, how long
 //! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`passport`]: what surrounds a run
 
@@ -19,6 +19,7 @@ pub mod estimate;
 pub mod events;
 pub mod explain;
 pub mod flows;
+pub mod forwarding;
 pub mod guest;
 pub mod health;
 pub mod lock;

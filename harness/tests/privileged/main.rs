@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod children;
+mod forwarding;
 mod ipvs;
 mod lock;
 mod paths;
@@ -18,6 +19,7 @@ use std::env;
 use std::process::ExitCode;
 
 use harness::dataplane::{KubeProxy, Mode};
+use harness::forwarding::Method;
 use harness::run::LAB_NEEDS;
 use libtest_mimic::{Arguments, Trial};
 use netns_setup::{Missing, Need, check};
@@ -77,6 +79,17 @@ fn tests() -> Vec<Test> {
         }));
         tests.push(test(&of("two_labs_do_not_disturb_each_other"), &[mode], move || paths::two_labs(mode)));
     }
+    for method in Method::ALL {
+        let name = format!("what_passes_a_director_is_counted_and_timed::{}", method.mode());
+        let needs = [&LAB_NEEDS[..], method.needs()].concat();
+        tests.push(Test { name, needs, body: Box::new(move || forwarding::one(method)) });
+    }
+    let needs = Method::ALL.iter().flat_map(|method| method.needs());
+    tests.push(Test {
+        name: "direct_routing_and_tunnels_spare_the_director_the_way_back".into(),
+        needs: LAB_NEEDS.iter().chain(needs).copied().collect(),
+        body: Box::new(forwarding::claim),
+    });
     for mode in [Mode::Direct, Mode::Conntrack, Mode::Dnat] {
         tests
             .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));

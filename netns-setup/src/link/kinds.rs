@@ -2,21 +2,24 @@
 
 use std::net::Ipv4Addr;
 
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute};
+use rtnetlink::packet_route::link::{InfoBridge, InfoData, InfoKind, LinkAttribute};
 use rtnetlink::{LinkBridge, LinkIpIp, LinkMessageBuilder};
 
 use super::Links;
 use crate::WorldError;
 
 impl Links {
-    /// Creates a bridge, down. It learns addresses and does not speak the spanning tree protocol.
+    /// Creates a bridge, down. It learns addresses, does not speak the spanning tree protocol, and does not snoop on
+    /// multicast: else it would announce itself to all ports (`br_multicast_join_snoopers` in net/bridge/br_multicast.c).
     ///
     /// # Errors
     /// `EEXIST` if the name is taken, `EOPNOTSUPP` without `CONFIG_BRIDGE`.
     pub fn add_bridge(&self, name: &str) -> Result<(), WorldError> {
         self.check_name(name)?;
-        let bridge =
-            LinkMessageBuilder::<LinkBridge>::new_with_info_kind(InfoKind::Bridge).name(name).build();
+        let bridge = LinkMessageBuilder::<LinkBridge>::new_with_info_kind(InfoKind::Bridge)
+            .name(name)
+            .set_info_data(InfoData::Bridge(vec![InfoBridge::MulticastSnooping(false)]))
+            .build();
         self.carry_out(|| format!("add bridge {name}"), self.handle.link().add(bridge).execute())
     }
 

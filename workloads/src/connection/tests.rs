@@ -114,7 +114,7 @@ fn probe(
 }
 
 fn script() -> Vec<Segment> {
-    Exchange::counted(52, 5_000, 6, 7).script()
+    Exchange { request: 52, response: 7_000 }.script()
 }
 
 #[test]
@@ -124,9 +124,9 @@ fn sound_connections_are_timed_packet_by_packet() {
         let mut costs = Costs::default();
         let tally = probe.run(at(VIRTUAL), &script(), 10, &mut costs).unwrap();
         assert_eq!(tally.all_sound(), Ok(()));
-        let packets = if treatment.both_ways() { 6 + 7 } else { 6 };
+        let packets = if treatment.both_ways() { 6 + 8 } else { 6 };
         let bytes =
-            if treatment.both_ways() { (6 * 52 + 8 + 52) + (7 * 52 + 8 + 5_000) } else { 6 * 52 + 8 + 52 };
+            if treatment.both_ways() { (6 * 52 + 8 + 52) + (8 * 52 + 8 + 7_000) } else { 6 * 52 + 8 + 52 };
         assert_eq!(
             (tally.begun, tally.sound, tally.packets, tally.bytes),
             (10, 10, 10 * packets, 10 * bytes)

@@ -1,0 +1,92 @@
+//! Forwarding methods: what passes the director, and what it costs.
+
+use harness::cores::Cores;
+use harness::forwarding::{Config, Forwarding, Method, measure};
+use netns_setup::Volume;
+
+const CONNECTIONS: u32 = 60;
+const LARGE: u32 = 65_536;
+/// In front of each IP packet (Ethernet).
+const ETHERNET: u64 = 14;
+
+fn measured(method: Method, response_bytes: u32) -> Forwarding {
+    let config = Config { connections: CONNECTIONS, response_bytes, seed: 1 };
+    let found = measure(method, &config, &Cores::choose().unwrap()).unwrap();
+    let costs = &found.costs;
+    let p50 = |times: &workloads::recorder::Times| times.histogram().value_at_quantile(0.5);
+    println!(
+        "{:<19} {response_bytes:>6} B: in {} out {}; {} packets, {} bytes; {:?}; connection {} ns, first {} ns, later {} ns; \
+         response {} ns",
+        method.mode(),
+        text(&found.received),
+        text(&found.sent),
+        found.packets,
+        found.bytes,
+        found.exchange.packets(),
+        p50(&costs.connection),
+        p50(&costs.first),
+        p50(&costs.later),
+        p50(&found.response),
+    );
+    found
+}
+
+/// The least and the most.
+fn span(volumes: &[Volume]) -> [Volume; 2] {
+    let by_packets = |volume: &&Volume| (volume.packets, volume.bytes);
+    [*volumes.iter().min_by_key(by_packets).unwrap(), *volumes.iter().max_by_key(by_packets).unwrap()]
+}
+
+fn text(volumes: &[Volume]) -> String {
+    let [least, most] = span(volumes);
+    format!("{}-{} packets, {}-{} bytes", least.packets, most.packets, least.bytes, most.bytes)
+}
+
+pub fn one(method: Method) {
+    for response_bytes in [0, LARGE] {
+        let found = measured(method, response_bytes);
+        let (received, sent) = (span(&found.received), span(&found.sent));
+        assert_eq!(found.received.len(), CONNECTIONS as usize);
+        if response_bytes == 0 {
+            // Nothing is left to chance but, in a long response, the number of acknowledgements.
+            assert_eq!((received[0], sent[0]), (received[1], sent[1]));
+        }
+        for (received, sent) in found.received.iter().zip(&found.sent) {
+            let outer = if method == Method::Tun { 20 * received.packets } else { 0 };
+            assert_eq!(*sent, Volume { bytes: received.bytes + outer, ..*received });
+        }
+        // What is written packet by packet is what was counted, to the byte; long responses are acknowledged as the
+        // scheduler has it.
+        if response_bytes == 0 {
+            let bytes = found.bytes + ETHERNET * found.packets;
+            assert_eq!(received[0], Volume { packets: found.packets, bytes });
+        } else {
+            let [least, most] = received.map(|volume| volume.packets);
+            assert!((least * 3 / 4..=most * 5 / 4).contains(&found.packets), "{least} to {most}");
+        }
+        let counts = [&found.costs.connection, &found.costs.first].map(|times| times.count());
+        assert_eq!(counts, [u64::from(CONNECTIONS); 2]);
+        let [from_client, _] = found.exchange.packets();
+        assert_eq!(found.costs.later.count(), u64::from((from_client - 1) * CONNECTIONS));
+        assert!(found.costs.first.histogram().min() > 0);
+
+        let way_back = found.packets > u64::from(from_client);
+        assert_eq!(way_back, !method.wiring().spares_the_way_back());
+        assert_eq!(received[0].bytes > u64::from(response_bytes).max(600), way_back, "{received:?}");
+    }
+}
+
+/// Direct routing and tunnels spare the director the way back, the more the longer the responses are.
+pub fn claim() {
+    let cost = |found: &Forwarding| found.costs.connection.histogram().value_at_quantile(0.5);
+    for (response_bytes, least) in [(0, 1.3), (LARGE, 3.0)] {
+        let nat = measured(Method::NatUntracked, response_bytes);
+        for method in [Method::Dr, Method::Tun] {
+            let found = measured(method, response_bytes);
+            let [from_client, from_servers] = found.exchange.packets().map(u64::from);
+            assert_eq!((found.packets, nat.packets), (from_client, from_client + from_servers));
+            let ratio = cost(&nat) as f64 / cost(&found) as f64;
+            assert!(ratio > least, "{}: {ratio}", method.mode());
+        }
+    }
+}
