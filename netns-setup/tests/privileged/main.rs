@@ -1,5 +1,4 @@
-//! Tests that need root. Each is shown as ignored, with the reason, where this machine lacks something; with
-//! `SVCBENCH_REQUIRE_PRIVILEGE=1` that is a failure.
+//! Tests that need root. Those whose needs this kernel lacks run in a guest, by this same program (see `trials`).
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -11,16 +10,14 @@ mod life;
 mod schedulers;
 mod world;
 
-use std::collections::BTreeMap;
-use std::env;
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use netns_setup::guest::{GuestError, Image, Kernel};
 use netns_setup::ipvs::Scheduler;
-use netns_setup::{Missing, Need, check};
+use netns_setup::{Need, find_program};
 use schedulers::{hashed, least, local};
 
-type Test = (&'static str, &'static [Need], fn());
+type Named = (&'static str, &'static [Need], fn());
 
 const LAB: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth];
 const TRACKED: &[Need] =
@@ -36,7 +33,7 @@ const MARKED: &[Need] =
     &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs, Need::Ipvsadm, Need::Nft];
 const WORLD: &[Need] = &[Need::Root, Need::MountNamespace];
 
-const TESTS: &[Test] = &[
+const TESTS: &[Named] = &[
     ("a_namespace_shares_nothing_with_the_host", WORLD, world::shares_nothing),
     ("the_xtables_lock_is_private", WORLD, world::lock_is_private),
     ("only_lo_exists_and_is_up", WORLD, world::only_lo),
@@ -99,31 +96,24 @@ fn main() -> ExitCode {
     if life::play_role() {
         return ExitCode::SUCCESS;
     }
-    let arguments = Arguments::from_args();
-    let required = env::var("SVCBENCH_REQUIRE_PRIVILEGE").is_ok_and(|value| value == "1");
-    let mut known = BTreeMap::<Need, Option<Missing>>::new();
-    let mut lacking = Vec::new();
-    let mut trials = Vec::new();
-    for &(name, needs, test) in TESTS {
-        let missing =
-            needs.iter().find_map(|&need| known.entry(need).or_insert_with(|| check(need).err()).clone());
-        if let Some(missing) = &missing {
-            lacking.push(format!("{name}: {missing}"));
-        }
-        let ignored = missing.is_some() && !required;
-        let body = move || match missing {
-            Some(missing) => Err(missing.to_string().into()),
-            None => {
-                test();
-                Ok(())
-            }
-        };
-        trials.push(Trial::test(name, body).with_ignored_flag(ignored));
+    let test = |&(name, needs, body): &Named| trials::Test {
+        name: name.to_owned(),
+        needs: needs.to_vec(),
+        body: Box::new(body),
+    };
+    trials::run(TESTS.iter().map(test).collect(), image)
+}
+
+/// What these tests run, and what they need of a guest's kernel.
+fn image(kernel: &Kernel, job: Vec<u8>) -> Result<Image, GuestError> {
+    let mut image = Image::of_this_program(job)?;
+    for program in ["sh", "sleep", "nft", "ipvsadm"].iter().filter_map(|name| find_program(name)) {
+        image.program(&program)?;
     }
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    if !arguments.list && !lacking.is_empty() {
-        println!("{} of {} tests lack something:", lacking.len(), TESTS.len());
-        lacking.iter().for_each(|line| println!("  {line}"));
-    }
-    conclusion.exit_code()
+    let required =
+        ["tun", "veth", "bridge", "ipip", "ip_vs", "nf_conntrack_netlink", "nf_tables", "nft_chain_nat"];
+    let optional: Vec<&str> = Scheduler::ALL.iter().map(|scheduler| scheduler.module()).collect();
+    let more = ["nft_nat", "nft_masq", "nft_numgen", "nft_ct", "nft_meta_bridge", "dummy"];
+    image.modules(kernel, &required, &[&optional[..], &more].concat())?;
+    Ok(image)
 }

@@ -1,0 +1,131 @@
+//! The frame of tests in real kernels, for the test programs of other crates.
+//!
+//! Each [`Test`] says what it needs. It runs here where this machine has all of it; in a guest, by this same program,
+//! where only the kernel lacks something that guests have (IPVS, dummy links, bridges, IPIP); else it is shown as ignored,
+//! with the reason. With `SVCBENCH_REQUIRE_PRIVILEGE=1` it fails instead: a suite that skips in silence shows nothing.
+
+mod in_guest;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use netns_setup::guest::{GuestError, Image, Kernel};
+use netns_setup::{Missing, Need, check};
+
+use self::in_guest::Relay;
+
+/// Fails instead of ignoring tests whose needs are not met.
+pub const REQUIRE: &str = "SVCBENCH_REQUIRE_PRIVILEGE";
+
+/// A test and what it needs.
+pub struct Test {
+    /// Its name, unique.
+    pub name: String,
+    /// What it needs of kernel and programs.
+    pub needs: Vec<Need>,
+    /// Panics if it fails.
+    pub body: Box<dyn FnOnce() + Send>,
+}
+
+/// Makes the file system of a guest for a job.
+pub type MakeImage = fn(&Kernel, Vec<u8>) -> Result<Image, GuestError>;
+
+/// What the stock kernel of guests has and a host's may lack.
+const OF_KERNELS: [Need; 4] = [Need::IpVs, Need::Dummy, Need::Bridge, Need::Ipip];
+
+enum Place {
+    Here,
+    InGuest,
+    Nowhere(Missing),
+}
+
+/// Runs the tests as the command line says. Call it first in `main`: in a guest it does not return.
+pub fn run(tests: Vec<Test>, image: MakeImage) -> ExitCode {
+    let mut tests = tests;
+    in_guest::serve(&mut tests);
+    let arguments = Arguments::from_args();
+    let required = env::var(REQUIRE).is_ok_and(|value| value == "1");
+    let mut known = BTreeMap::new();
+    let no_guest = netns_setup::guest::check().err();
+    let placed: Vec<(Test, Place)> =
+        tests.into_iter().map(|test| place(test, &mut known, no_guest.as_ref())).collect();
+
+    let wanted = placed
+        .iter()
+        .filter(|(test, place)| matches!(place, Place::InGuest) && selected(&test.name, &arguments))
+        .map(|(test, _)| test.name.clone());
+    let relay = Arc::new(Relay::new(wanted.collect(), image));
+    let mut lacking = Vec::new();
+    let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+    let count = placed.len();
+    for (test, place) in placed {
+        match place {
+            Place::Here => here.push(Trial::test(test.name, move || {
+                (test.body)();
+                Ok(())
+            })),
+            Place::InGuest => {
+                let (relay, name) = (Arc::clone(&relay), test.name.clone());
+                let body = move || relay.result(&name).map_err(Into::into);
+                elsewhere.push(Trial::test(test.name, body).with_kind("in a guest"));
+            }
+            Place::Nowhere(missing) => {
+                lacking.push(format!("{}: {missing}", test.name));
+                let body = move || Err(missing.to_string().into());
+                here.push(Trial::test(test.name, body).with_ignored_flag(!required));
+            }
+        }
+    }
+    if !arguments.list {
+        relay.start();
+    }
+    // Those in the guest last: by then it has run most of them.
+    here.append(&mut elsewhere);
+    let conclusion = libtest_mimic::run(&arguments, here);
+    if !arguments.list && !lacking.is_empty() {
+        println!("{} of {count} tests lack something:", lacking.len());
+        lacking.iter().for_each(|line| println!("  {line}"));
+    }
+    conclusion.exit_code()
+}
+
+/// Where a test can run.
+fn place(
+    test: Test,
+    known: &mut BTreeMap<Need, Option<Missing>>,
+    no_guest: Option<&Missing>,
+) -> (Test, Place) {
+    let missing: Vec<(Need, Missing)> = test
+        .needs
+        .iter()
+        .filter_map(|&need| {
+            let missing = known.entry(need).or_insert_with(|| check(need).err()).clone();
+            Some((need, missing?))
+        })
+        .collect();
+    let place = match missing.first() {
+        None => Place::Here,
+        // Programs and privilege: a guest has this machine's programs, and every test there is root.
+        Some((_, first)) if !missing.iter().any(|(need, _)| OF_KERNELS.contains(need)) => {
+            Place::Nowhere(first.clone())
+        }
+        Some((_, first)) => match no_guest {
+            None => Place::InGuest,
+            Some(no_guest) => {
+                let why = format!("{}; nor in a guest: {no_guest}", first.why);
+                Place::Nowhere(Missing { why, ..first.clone() })
+            }
+        },
+    };
+    (test, place)
+}
+
+/// Whether the command line's filters let a name pass, as libtest has it.
+fn selected(name: &str, arguments: &Arguments) -> bool {
+    let fits =
+        |pattern: &String| if arguments.exact { name == pattern } else { name.contains(pattern.as_str()) };
+    arguments.filter.as_ref().is_none_or(fits) && !arguments.skip.iter().any(fits) && !arguments.ignored
+}
