@@ -4,7 +4,8 @@
 //! under test, each from where it would come: the client's into the ingress, the server's, if its way leads through that
 //! machine at all, into that server's exit. The sum of the `write(2)`s is what the machine's kernel spends on the
 //! connection: no client, no server and no other machine is in it, even if all share one processor. It contains the copy
-//! of each packet from user space, which a network card would spare, and not the card's driver.
+//! of each packet from user space, which a network card would spare, and a reading of the clock
+//! ([`timer_overhead_ns`](crate::clock::timer_overhead_ns)), and not the card's driver.
 //!
 //! One TUN for each real server tells where a packet went, also when it came out as it went in.
 

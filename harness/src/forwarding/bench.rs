@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ipnet::Ipv4Net;
 use netns_setup::director::{Director, Topology};
 use netns_setup::ipvs::{Ipvs, Key, Protocol, RealServer, Request, Scheduler, VirtualServer};
-use netns_setup::{Counters, Egress};
+use netns_setup::{Conntrack, Counters, Egress};
 use workloads::connection::{ConnectionProbe, Costs, Exchange, Exit};
 use workloads::recorder::{Recorder, Times};
 use workloads::sources::Sources;
@@ -151,6 +151,12 @@ impl Bench {
             anyhow::ensure!(found.is_err() || served.broken == 0, "{} requests were cut off", served.broken);
         }
         let (found, times) = found?;
+        let tracked = director.director.run(Conntrack::count)?;
+        anyhow::ensure!(
+            (tracked > 0) == (self.method == Method::Nat),
+            "{tracked} connections are tracked by the director of {}",
+            self.method.mode()
+        );
         self.flows.forget(&self.director.director)?;
         Ok((found, times, length))
     }
