@@ -6,6 +6,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use crate::dataplane::Mode;
+use crate::forwarding::{Method, REAL_SERVERS};
 use crate::scale::{Position, Scale};
 use crate::sweep::Sweep;
 
@@ -35,6 +36,27 @@ pub enum Workload {
     Sync,
     /// So many contenders for the xtables lock while syncs run.
     Lock(u32),
+    /// Connections through an LVS director.
+    Forwarding(Method, Response),
+}
+
+/// How much a server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Response {
+    /// One segment.
+    Segment,
+    /// 64 KiB.
+    Large,
+}
+
+impl Response {
+    /// Bytes of the response beyond the server's name.
+    pub const fn bytes(self) -> u32 {
+        match self {
+            Response::Segment => 0,
+            Response::Large => 65_536,
+        }
+    }
 }
 
 /// All cells of a sweep in the order in which they run.
@@ -42,7 +64,7 @@ pub enum Workload {
 /// Lookups and connections come first, in blocks; each block visits the same labs in a fresh random
 /// order. Syncs follow. Their first block goes from the smallest scale to the largest, modes shuffled
 /// within a scale, because each rung's time is predicted from the smaller ones; later blocks are shuffled
-/// wholly. A lock cell follows the sync cell whose lab it takes over.
+/// wholly. A lock cell follows the sync cell whose lab it takes over. Forwarding methods come last: their labs are others.
 pub fn order(sweep: &Sweep) -> Vec<Cell> {
     let mut random = ChaCha8Rng::seed_from_u64(sweep.seed ^ 0x5eed_0f0d_e7ab_1e00);
     let mut cells: Vec<Cell> = Vec::new();
@@ -89,6 +111,21 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
             let lock = sweep.lock.iter().filter(|_| block <= lock_blocks && mode != Mode::IpvsBatched);
             for &contenders in lock.flat_map(|lock| &lock.contenders) {
                 add(block, mode, scale, Workload::Lock(contenders));
+            }
+        }
+    }
+
+    if let Some(forwarding) = &sweep.forwarding {
+        let mut visits: Vec<(Method, Response)> = forwarding
+            .methods
+            .iter()
+            .flat_map(|&method| [(method, Response::Segment), (method, Response::Large)])
+            .collect();
+        for block in 1..=forwarding.blocks {
+            visits.shuffle(&mut random);
+            for &(method, response) in &visits {
+                let scale = Scale { services: 1, endpoints: REAL_SERVERS.into() };
+                add(block, Mode::Ipvs, scale, Workload::Forwarding(method, response));
             }
         }
     }

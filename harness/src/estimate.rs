@@ -51,6 +51,10 @@ pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
             // Later blocks run within a budget, which `remaining` knows.
             0.3 + capped(at(full, cell)) + 4.0 * capped(at(partial, cell)).max(0.08)
         }
+        Workload::Forwarding(_, response) => {
+            let connections = sweep.forwarding.as_ref().map_or(0, |forwarding| forwarding.connections);
+            0.2 + f64::from(connections) * (150e-6 + f64::from(response.bytes()) * 5e-9)
+        }
         Workload::Lock(_) => {
             let round = capped(at(full, cell) + at(partial, cell));
             if round == 0.0 {

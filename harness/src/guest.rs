@@ -19,6 +19,7 @@ use results::record::Clock;
 pub use self::inside::work;
 use self::lane::Lane;
 use self::machine::Boot;
+pub use self::machine::image;
 use self::protocol::{Job, Part};
 use crate::cells::{self, Cell};
 use crate::events::{Event, Sink};
@@ -112,7 +113,7 @@ impl Guests {
             }
             let timing = self.timing(kernel, stop, sink)?;
             sink(Event::Lane(format!("Linux {} {}", kernel.release, timing.words())));
-            let image = machine::image(kernel, &sweep.modes, Vec::new())?;
+            let image = machine::image(kernel, &sweep.modes, sweep.forwarding.is_some(), Vec::new())?;
             let (mut parts, memory_mib) = parts(&cells::order(&sweep), timing, image.size());
             if self.lookups_only {
                 parts = vec![Part::Lookups];
@@ -138,6 +139,7 @@ impl Guests {
             let boot = Boot {
                 kernel,
                 modes: &sweep.modes,
+                forwarding: sweep.forwarding.is_some(),
                 memory_mib,
                 clock: match timing.clock {
                     Clock::Wall => guest::Clock::Wall,
@@ -170,6 +172,7 @@ impl Guests {
         let trial = Boot {
             kernel,
             modes: &[],
+            forwarding: false,
             memory_mib: 512,
             clock: guest::Clock::Wall,
             accelerator: Accelerator::Kvm,

@@ -7,6 +7,7 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use crate::dataplane::{KubeProxy, Mode};
+use crate::forwarding::Method;
 use crate::scale::{MAX_ENDPOINTS, MAX_SERVICES, Position};
 
 /// Sweeps that are built in, by name.
@@ -48,6 +49,8 @@ pub struct Sweep {
     pub sync: Option<SyncCells>,
     /// Contention for the xtables lock; absent: none.
     pub lock: Option<Lock>,
+    /// Forwarding methods of IPVS; absent: none.
+    pub forwarding: Option<Forwarding>,
     /// What is measured in a guest instead; absent: the same.
     pub guest: Option<InGuest>,
 }
@@ -75,6 +78,8 @@ pub struct InGuest {
     pub sync: Option<SyncCells>,
     /// As [`Sweep::lock`], in seconds of the guest's clock.
     pub lock: Option<Lock>,
+    /// As [`Sweep::forwarding`].
+    pub forwarding: Option<Forwarding>,
 }
 
 /// What the packet probe measures.
@@ -136,6 +141,21 @@ pub struct Lock {
     /// both limits is not waited for.
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
+}
+
+/// Connections through an LVS director, with a response of one segment and with one of 64 KiB.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarding {
+    /// What the director does with packets.
+    #[serde(deserialize_with = "distinct")]
+    pub methods: Vec<Method>,
+    /// As in [`Lookup::blocks`].
+    #[serde(deserialize_with = "within::<_, 1, 1000>")]
+    pub blocks: u32,
+    /// Connections per visit: real ones, and those written packet by packet. 10 to 100,000.
+    #[serde(deserialize_with = "within::<_, 10, 100_000>")]
+    pub connections: u32,
 }
 
 /// What changes in a sync.
@@ -216,9 +236,11 @@ impl Sweep {
                 && sweep.connect.is_none()
                 && sweep.sync.is_none()
                 && sweep.lock.is_none()
+                && sweep.forwarding.is_none()
             {
                 return Err(invalid(format!(
-                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}sync] or [{section}lock]"
+                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}sync], [{section}lock] or \
+                     [{section}forwarding]"
                 )));
             }
         }
@@ -240,6 +262,7 @@ impl Sweep {
             connect: guest.connect,
             sync: guest.sync,
             lock: guest.lock,
+            forwarding: guest.forwarding,
             guest: None,
         }
     }

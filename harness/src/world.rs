@@ -110,13 +110,14 @@ impl World {
     /// Runs a plan in the node and, if it succeeds, what would clean up after it. The cleanup is not timed.
     ///
     /// # Errors
-    /// As [`Runner::apply`].
+    /// If the mode cannot hold these Services, and as [`Runner::apply`].
     pub fn carry_out(
         &mut self,
         plan: &Plan,
         to: &ServiceSet,
         limit: Option<Duration>,
     ) -> anyhow::Result<Applied> {
+        self.dataplane.fits(to)?;
         let runner = self.runner.clone();
         let applied = self.lab.node.run(|| runner.apply(plan, limit))?;
         anyhow::ensure!(
@@ -148,7 +149,6 @@ impl World {
     /// # Errors
     /// As [`Runner::apply`].
     pub fn load(&mut self, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<()> {
-        self.dataplane.fits(to)?;
         let plan = self.dataplane.load(to);
         self.carry_out(&plan, to, limit)?;
         Ok(())

@@ -22,7 +22,11 @@ pub mod workload {
     /// One rule, element or virtual server added at size N, by one command.
     pub const APPEND: &str = "append";
     /// New connections through an LVS director, by forwarding method ([`super::FORWARDING_MODES`]).
+    ///
+    /// The response is one segment.
     pub const FORWARDING: &str = "forwarding";
+    /// The same with a response of 64 KiB.
+    pub const FORWARDING_64K: &str = "forwarding_64k";
     /// Contenders for the xtables lock while the holder syncs.
     pub const XTABLES_LOCK: &str = "xtables_lock";
 }
@@ -127,8 +131,9 @@ pub const CONTROLS: [&str; 3] = ["direct", "conntrack", "dnat"];
 pub const PROXY_MODES: [&str; 5] = ["iptables-legacy", "iptables-nft", "nftables", "ipvs", IPVS_BATCHED];
 /// See [`PROXY_MODES`].
 pub const IPVS_BATCHED: &str = "ipvs-batched";
-/// LVS forwarding methods, as modes of [`workload::FORWARDING`]: masquerade (NAT), direct routing, tunnel (IPIP).
-pub const FORWARDING_MODES: [&str; 3] = ["ipvs-nat", "ipvs-dr", "ipvs-tun"];
+/// LVS forwarding methods, as modes of [`workload::FORWARDING`]: masquerade (NAT) with connection tracking, as
+/// kube-proxy has it, and without; direct routing, tunnel (IPIP). Its control is `direct`: the director only routes.
+pub const FORWARDING_MODES: [&str; 4] = ["ipvs-nat", "ipvs-nat-untracked", "ipvs-dr", "ipvs-tun"];
 
 /// Sorting rank of a mode: controls, proxy modes, forwarding methods, then anything else.
 pub(crate) fn mode_rank(mode: &str) -> usize {

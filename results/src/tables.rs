@@ -218,10 +218,13 @@ const FORWARDING_COLUMNS: [(&str, Field, &str); 8] = [
 ];
 
 fn forwarding(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
-    let remark = "Per connection, counted at the director's own interfaces. Masquerade (ipvs-nat) takes both directions \
-                  through the director; direct routing (ipvs-dr) and tunnel (ipvs-tun) let the real server answer the \
-                  client itself, and the tunnel adds an IP header to each packet out.";
-    wide(groups, bootstrap, "What the director carries", remark, &[workload::FORWARDING], &FORWARDING_COLUMNS)
+    let remark = "Per connection, counted at the director's own interfaces; forwarding_64k has a response of 64 KiB instead of \
+                  one segment. Masquerade (ipvs-nat) takes both directions through the director, and its untracked form \
+                  does without connection tracking; direct routing (ipvs-dr) and tunnel (ipvs-tun) let the real server \
+                  answer the client itself, and the tunnel adds an IP header to each packet out. direct: the director \
+                  only routes.";
+    let workloads = [workload::FORWARDING, workload::FORWARDING_64K];
+    wide(groups, bootstrap, "What the director carries", remark, &workloads, &FORWARDING_COLUMNS)
 }
 
 type Field = fn(&Record) -> Option<u64>;
@@ -321,7 +324,9 @@ fn shown(key: &GroupKey<'_>) -> bool {
         workload::PACKET_PROBE => lookups.contains(&key.metric),
         workload::TCP_CRR => connects.contains(&key.metric),
         workload::XTABLES_LOCK => LOCK_COLUMNS.iter().any(|(name, ..)| *name == key.metric),
-        workload::FORWARDING => FORWARDING_COLUMNS.iter().any(|(name, ..)| *name == key.metric),
+        workload::FORWARDING | workload::FORWARDING_64K => {
+            FORWARDING_COLUMNS.iter().any(|(name, ..)| *name == key.metric)
+        }
         other => SYNCS.contains(&other) && SYNC_METRICS.contains(&key.metric),
     }
 }

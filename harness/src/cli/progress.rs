@@ -131,6 +131,10 @@ fn describe(cell: &Cell) -> String {
         Workload::Connect(position) => format!("connect at {}", position.name()),
         Workload::Sync => "rule sync".to_owned(),
         Workload::Lock(contenders) => format!("xtables lock, {contenders} contenders"),
+        Workload::Forwarding(method, response) => {
+            let answer = if response.bytes() == 0 { "one segment" } else { "64 KiB" };
+            return format!("forwarding by {}, {answer}, block {}", method.mode(), cell.block);
+        }
     };
     format!("{} {} x {}, {what}, block {}", cell.mode, cell.scale.services, cell.scale.endpoints, cell.block)
 }

@@ -88,6 +88,10 @@ const IPVS: [&str; 14] = [
     "ip_vs_ovf",
 ];
 
+/// What the labs of forwarding methods need. Loading `ipip` puts a device into every new namespace, so it is loaded for
+/// them only.
+pub const FORWARDING: [&str; 2] = ["bridge", "ipip"];
+
 /// Modules for these modes: those without which no lab can be made, and those without which a mode cannot run, which its
 /// rows then say. Whatever the kernel has built in is not looked for.
 pub fn modules(modes: &[Mode]) -> (Vec<&'static str>, Vec<&'static str>) {

@@ -21,6 +21,8 @@ pub struct Boot<'a> {
     pub kernel: &'a Kernel,
     /// Modes that it is to run.
     pub modes: &'a [Mode],
+    /// Whether it also measures forwarding methods.
+    pub forwarding: bool,
     /// Memory of each guest.
     pub memory_mib: u32,
     /// What its clock counts.
@@ -47,7 +49,7 @@ impl Boot<'_> {
             action: "write the guest's job".into(),
             cause: error.into(),
         })?;
-        let image = image(self.kernel, self.modes, job)?;
+        let image = image(self.kernel, self.modes, self.forwarding, job)?;
         let mut guest = self.start(&image, stop)?;
         let mut heard = facts(guest.report());
         while heard {
@@ -87,7 +89,7 @@ impl Boot<'_> {
 ///
 /// # Errors
 /// What cannot be read here, or is missing for the kernel.
-pub fn image(kernel: &Kernel, modes: &[Mode], job: Vec<u8>) -> Result<Image, GuestError> {
+pub fn image(kernel: &Kernel, modes: &[Mode], forwarding: bool, job: Vec<u8>) -> Result<Image, GuestError> {
     let mut image = Image::of_this_program(job)?;
     for program in contents::PROGRAMS.iter().filter_map(|name| find_program(name)) {
         image.program(&program)?;
@@ -98,7 +100,10 @@ pub fn image(kernel: &Kernel, modes: &[Mode], job: Vec<u8>) -> Result<Image, Gue
     for file in contents::DATA.iter().map(Path::new).filter(|file| file.is_file()) {
         image.copy(file)?;
     }
-    let (required, optional) = contents::modules(modes);
+    let (required, mut optional) = contents::modules(modes);
+    if forwarding {
+        optional.extend(contents::FORWARDING);
+    }
     image.modules(kernel, &required, &optional)?;
     Ok(image)
 }

@@ -18,6 +18,7 @@ use crate::dataplane::{Mode, Node};
 use crate::estimate;
 use crate::events::{Event, Outcome, Sink};
 use crate::explain::explain;
+use crate::forwarding;
 use crate::health::Health;
 use crate::lookup;
 use crate::predict::Predictor;
@@ -256,6 +257,20 @@ impl<'a> Lane<'a> {
             }
             Workload::Sync => self.sync(cell, rows)?,
             Workload::Lock(contenders) => self.lock(cell, contenders, rows)?,
+            Workload::Forwarding(method, response) => {
+                let Some(sweep) = &self.sweep.forwarding else { return Ok(()) };
+                if let Some(missing) = method.needs().iter().find_map(|&need| netns_setup::check(need).err())
+                {
+                    rows.skip_all(self.sweep, &missing.to_string());
+                    return Ok(());
+                }
+                let config = forwarding::Config {
+                    connections: sweep.connections,
+                    response_bytes: response.bytes(),
+                    seed: self.sweep.seed,
+                };
+                rows.forwarding(&forwarding::measure(method, &config, &self.cores)?);
+            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! From what a cell found to its rows.
 
 use hdrhistogram::Histogram;
+use netns_setup::Volume;
 use results::names::{metric, workload};
 use results::record::{CellKey, Record, Status, Unit};
 use workloads::recorder::Times;
@@ -8,11 +9,12 @@ use workloads::recorder::Times;
 use super::labs::NoLab;
 use super::lane::{Found, Mark};
 use crate::apply::ApplyError;
-use crate::cells::{Cell, Workload};
+use crate::cells::{Cell, Response, Workload};
 use crate::connect::Connect;
 use crate::contention::Contention;
 use crate::dataplane::{Counts, Phase};
 use crate::events::Outcome;
+use crate::forwarding::Forwarding;
 use crate::lookup::Lookup;
 use crate::sweep::{Operation, Sweep};
 use crate::sync_cell::{self, Sample};
@@ -34,12 +36,18 @@ impl Rows {
             Workload::Connect(position) => (workload::TCP_CRR, position.name(), 0),
             Workload::Sync => (workload::FULL_SYNC_COLD, "", 0),
             Workload::Lock(contenders) => (workload::XTABLES_LOCK, "", contenders),
+            Workload::Forwarding(_, Response::Segment) => (workload::FORWARDING, "", 0),
+            Workload::Forwarding(_, Response::Large) => (workload::FORWARDING_64K, "", 0),
+        };
+        let mode = match cell.workload {
+            Workload::Forwarding(method, _) => method.mode(),
+            _ => cell.mode.name(),
         };
         let key = CellKey {
             run: mark.run.clone(),
             block: cell.block,
             order: cell.order,
-            mode: cell.mode.name().to_owned(),
+            mode: mode.to_owned(),
             services: cell.scale.services,
             endpoints: cell.scale.endpoints,
             position: position.to_owned(),
@@ -113,6 +121,7 @@ impl Rows {
             Workload::Connect(_) => metric::RESPONSE_TIME,
             Workload::Sync => metric::APPLY,
             Workload::Lock(_) => metric::CONTENDER_OPERATION,
+            Workload::Forwarding(..) => metric::DIRECTOR_CPU,
         }
     }
 
@@ -127,6 +136,22 @@ impl Rows {
         self.times(metric::RESPONSE_TIME, &found.times.response);
         let rate = found.summary.per_second().round() as u64;
         self.records.push(self.key.scalar(metric::TRANSACTIONS_PER_SECOND, Unit::PerSecond, rate));
+    }
+
+    /// Connections through a director.
+    pub fn forwarding(&mut self, found: &Forwarding) {
+        for (volumes, packets, bytes) in [
+            (&found.received, metric::DIRECTOR_PACKETS_IN, metric::DIRECTOR_BYTES_IN),
+            (&found.sent, metric::DIRECTOR_PACKETS_OUT, metric::DIRECTOR_BYTES_OUT),
+        ] {
+            let of = |part: fn(&Volume) -> u64| volumes.iter().map(part).collect::<Vec<u64>>();
+            self.records.push(self.key.samples(packets, Unit::Count, &of(|volume| volume.packets)));
+            self.records.push(self.key.samples(bytes, Unit::Bytes, &of(|volume| volume.bytes)));
+        }
+        self.times(metric::DIRECTOR_CPU, &found.costs.connection);
+        self.times(metric::LOOKUP_FIRST_PACKET, &found.costs.first);
+        self.times(metric::LOOKUP_ESTABLISHED, &found.costs.later);
+        self.times(metric::RESPONSE_TIME, &found.response);
     }
 
     /// One sync operation.

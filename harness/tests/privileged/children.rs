@@ -48,7 +48,13 @@ impl Place {
         };
         let words = before.iter().copied().chain([SVCBENCH, "run"]).collect::<Vec<_>>();
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg(sweep).arg("--out").arg(self.out()).args(flags);
+        command
+            .args(&words[1..])
+            .arg(sweep)
+            .arg("--out")
+            .arg(self.out())
+            .args(["--kernel", "host"])
+            .args(flags);
         let (name, value) = self.mark.split_once('=').unwrap();
         command.env(name, value).env("TMPDIR", self.path()).env("HOME", self.path()).current_dir(self.path());
         command.stdin(Stdio::null());

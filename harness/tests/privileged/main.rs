@@ -1,5 +1,4 @@
-//! Tests in real kernels. Each is shown as ignored, with the reason, where this machine lacks something; with
-//! `SVCBENCH_REQUIRE_PRIVILEGE=1` that is a failure.
+//! Tests in real kernels. Those whose needs this kernel lacks run in a guest, by this same program (see `trials`).
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -14,21 +13,13 @@ mod stops;
 mod syncs;
 mod worlds;
 
-use std::collections::BTreeMap;
-use std::env;
 use std::process::ExitCode;
 
 use harness::dataplane::{KubeProxy, Mode};
 use harness::forwarding::Method;
 use harness::run::LAB_NEEDS;
-use libtest_mimic::{Arguments, Trial};
-use netns_setup::{Missing, Need, check};
-
-struct Test {
-    name: String,
-    needs: Vec<Need>,
-    body: Box<dyn FnOnce() + Send>,
-}
+use netns_setup::guest::{GuestError, Image, Kernel};
+use trials::Test;
 
 fn test(name: &str, modes: &[Mode], body: impl FnOnce() + Send + 'static) -> Test {
     let mut needs = LAB_NEEDS.to_vec();
@@ -97,33 +88,11 @@ fn tests() -> Vec<Test> {
     tests
 }
 
+/// A guest that measures has all that these tests need.
+fn image(kernel: &Kernel, job: Vec<u8>) -> Result<Image, GuestError> {
+    harness::guest::image(kernel, &Mode::ALL, true, job)
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let required = env::var("SVCBENCH_REQUIRE_PRIVILEGE").is_ok_and(|value| value == "1");
-    let mut known = BTreeMap::<Need, Option<Missing>>::new();
-    let mut lacking = Vec::new();
-    let mut trials = Vec::new();
-    for Test { name, needs, body } in tests() {
-        let missing =
-            needs.iter().find_map(|&need| known.entry(need).or_insert_with(|| check(need).err()).clone());
-        if let Some(missing) = &missing {
-            lacking.push(format!("{name}: {missing}"));
-        }
-        let ignored = missing.is_some() && !required;
-        let run = move || match missing {
-            Some(missing) => Err(missing.to_string().into()),
-            None => {
-                body();
-                Ok(())
-            }
-        };
-        trials.push(Trial::test(name, run).with_ignored_flag(ignored));
-    }
-    let count = trials.len();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    if !arguments.list && !lacking.is_empty() {
-        println!("{} of {count} tests lack something:", lacking.len());
-        lacking.iter().for_each(|line| println!("  {line}"));
-    }
-    conclusion.exit_code()
+    trials::run(tests(), image)
 }
