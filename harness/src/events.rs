@@ -45,6 +45,8 @@ pub enum Event {
     },
     /// A cell begins.
     Cell(Cell),
+    /// A part of the present cell that may take long begins.
+    Step(String),
     /// A cell has ended; its rows are on disk.
     Ended {
         /// Which.

@@ -176,6 +176,20 @@ pub enum Operation {
     Append,
 }
 
+impl Operation {
+    /// In words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Operation::Cold => "cold sync",
+            Operation::AddService => "one Service added",
+            Operation::RemoveService => "one Service removed",
+            Operation::ReplaceEndpoint => "one endpoint replaced",
+            Operation::Noop => "nothing changed",
+            Operation::Append => "one rule appended",
+        }
+    }
+}
+
 /// Why a sweep cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {

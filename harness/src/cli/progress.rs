@@ -54,6 +54,11 @@ impl Progress {
                     bar.set_message(describe(&cell));
                 }
             }
+            Event::Step(what) => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message(what);
+                }
+            }
             Event::Ended { cell, outcome, finished, of, left } => {
                 match outcome {
                     Outcome::Failed(reason) => self.line(&format!("failed: {}: {reason}", describe(&cell))),

@@ -79,7 +79,9 @@ impl Parts {
                 let of = self.parts.iter().filter_map(|part| part.cells).sum();
                 vec![Event::Ended { cell, outcome, finished, of, left: self.left() }]
             }
-            other @ (Event::Lane(_) | Event::Loading { .. } | Event::Warning(_)) => vec![other],
+            other @ (Event::Lane(_) | Event::Loading { .. } | Event::Step(_) | Event::Warning(_)) => {
+                vec![other]
+            }
         }
     }
 

@@ -183,7 +183,7 @@ impl<'a> Lane<'a> {
             }
             outlet.enter(of_lookups(&cell).then_some(cell.block))?;
             sink(Event::Cell(*cell));
-            let rows = self.cell(cell);
+            let rows = self.cell(cell, sink);
             if self.stop.is_requested() {
                 // What was cut short is no figure; a resumed run measures it again.
                 self.tally.interrupted = true;
@@ -214,7 +214,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Measures one cell, or says why not.
-    fn cell(&mut self, cell: &Cell) -> Rows {
+    fn cell(&mut self, cell: &Cell, sink: Sink<'_>) -> Rows {
         let mut rows = Rows::new(cell, &self.mark);
         if let Some(reason) = self.unable.get(&cell.mode) {
             // Once is enough; the cell keeps its place in every block, so that a resumed run finds its own.
@@ -225,7 +225,7 @@ impl<'a> Lane<'a> {
         }
         self.health.ill();
         let begun = Instant::now();
-        if let Err(error) = self.workload(cell, &mut rows) {
+        if let Err(error) = self.workload(cell, &mut rows, sink) {
             rows.fail(&explain(&error));
         }
         if matches!(cell.workload, Workload::Sync) {
@@ -237,7 +237,7 @@ impl<'a> Lane<'a> {
         rows
     }
 
-    fn workload(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<()> {
+    fn workload(&mut self, cell: &Cell, rows: &mut Rows, sink: Sink<'_>) -> anyhow::Result<()> {
         match cell.workload {
             Workload::Lookup(position) => {
                 let Some(sweep) = &self.sweep.lookup else { return Ok(()) };
@@ -255,7 +255,7 @@ impl<'a> Lane<'a> {
                     }
                 }
             }
-            Workload::Sync => self.sync(cell, rows)?,
+            Workload::Sync => self.sync(cell, rows, sink)?,
             Workload::Lock(contenders) => self.lock(cell, contenders, rows)?,
             Workload::Forwarding(method, response) => {
                 let Some(sweep) = &self.sweep.forwarding else { return Ok(()) };

@@ -9,6 +9,7 @@ use super::lane::{Cost, Lane};
 use super::rows::{self, Rows};
 use crate::cells::Cell;
 use crate::contention;
+use crate::events::{Event, Sink};
 use crate::explain::explain;
 use crate::scale::ServiceSet;
 use crate::sweep::Operation;
@@ -29,7 +30,7 @@ impl Lane<'_> {
     }
 
     /// All sync operations of one mode and scale, in a lab of their own.
-    pub(super) fn sync(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<()> {
+    pub(super) fn sync(&mut self, cell: &Cell, rows: &mut Rows, sink: Sink<'_>) -> anyhow::Result<()> {
         let Some(sweep) = &self.sweep.sync else { return Ok(()) };
         let services = cell.scale.services;
         if cell.block > 1 {
@@ -51,6 +52,7 @@ impl Lane<'_> {
                 filled
             }
             None if cold => {
+                step(cell, Operation::Cold, sink);
                 drop(filled);
                 self.cold(cell, &to, rows)?
             }
@@ -71,6 +73,7 @@ impl Lane<'_> {
                 rows.skip(operation, &reason);
                 continue;
             }
+            step(cell, operation, sink);
             match sync_cell::change(&mut world, operation, &mut self.number, limit) {
                 Ok(samples) => {
                     if let Some(sample) = samples.last() {
@@ -169,4 +172,16 @@ impl Lane<'_> {
         self.labs.keep(cell.mode, cell.scale, world);
         Ok(())
     }
+}
+
+/// Says what comes next; for a guest it is also the sign that it is alive.
+fn step(cell: &Cell, operation: Operation, sink: Sink<'_>) {
+    let scale = cell.scale;
+    sink(Event::Step(format!(
+        "{} {} x {}, {}",
+        cell.mode,
+        scale.services,
+        scale.endpoints,
+        operation.name()
+    )));
 }

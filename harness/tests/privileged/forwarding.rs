@@ -11,35 +11,13 @@ const ETHERNET: u64 = 14;
 
 fn measured(method: Method, response_bytes: u32) -> Forwarding {
     let config = Config { connections: CONNECTIONS, response_bytes, seed: 1 };
-    let found = measure(method, &config, &Cores::choose().unwrap()).unwrap();
-    let costs = &found.costs;
-    let p50 = |times: &workloads::recorder::Times| times.histogram().value_at_quantile(0.5);
-    println!(
-        "{:<19} {response_bytes:>6} B: in {} out {}; {} packets, {} bytes; {:?}; connection {} ns, first {} ns, later {} ns; \
-         response {} ns",
-        method.mode(),
-        text(&found.received),
-        text(&found.sent),
-        found.packets,
-        found.bytes,
-        found.exchange.packets(),
-        p50(&costs.connection),
-        p50(&costs.first),
-        p50(&costs.later),
-        p50(&found.response),
-    );
-    found
+    measure(method, &config, &Cores::choose().unwrap()).unwrap()
 }
 
 /// The least and the most.
 fn span(volumes: &[Volume]) -> [Volume; 2] {
     let by_packets = |volume: &&Volume| (volume.packets, volume.bytes);
     [*volumes.iter().min_by_key(by_packets).unwrap(), *volumes.iter().max_by_key(by_packets).unwrap()]
-}
-
-fn text(volumes: &[Volume]) -> String {
-    let [least, most] = span(volumes);
-    format!("{}-{} packets, {}-{} bytes", least.packets, most.packets, least.bytes, most.bytes)
 }
 
 pub fn one(method: Method) {

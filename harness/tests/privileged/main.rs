@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use harness::dataplane::{KubeProxy, Mode};
 use harness::forwarding::Method;
 use harness::run::LAB_NEEDS;
+use netns_setup::Need;
 use netns_setup::guest::{GuestError, Image, Kernel};
 use trials::Test;
 
@@ -25,6 +26,11 @@ fn test(name: &str, modes: &[Mode], body: impl FnOnce() + Send + 'static) -> Tes
     let mut needs = LAB_NEEDS.to_vec();
     needs.extend(modes.iter().flat_map(|mode| mode.needs()));
     Test { name: name.to_owned(), needs, body: Box::new(body) }
+}
+
+fn with_ipvsadm(mut test: Test) -> Test {
+    test.needs.push(Need::Ipvsadm);
+    test
 }
 
 const LEGACY: &[Mode] = &[Mode::IptablesLegacy];
@@ -49,7 +55,7 @@ fn tests() -> Vec<Test> {
         test("the_golden_cluster_gives_the_golden_iptables", PROXY, state::golden_iptables),
         test("the_golden_cluster_gives_the_golden_nftables", PROXY, state::golden_nftables),
         test("the_golden_cluster_gives_the_golden_ipvs", &IPVS, ipvs::golden),
-        test("what_tools_read_of_an_ipvs_plan_does_what_the_plan_does", &IPVS, ipvs::printed),
+        with_ipvsadm(test("what_tools_read_of_an_ipvs_plan_does_what_the_plan_does", &IPVS, ipvs::printed)),
         test("ipvs_forgets_connections_and_keeps_its_servers", &IPVS, ipvs::forgotten),
         test("every_scheduler_answers_for_every_service", &IPVS, ipvs::schedulers),
         test("a_lab_shares_nothing_with_the_host", &[], paths::isolated),
@@ -90,7 +96,9 @@ fn tests() -> Vec<Test> {
 
 /// A guest that measures has all that these tests need.
 fn image(kernel: &Kernel, job: Vec<u8>) -> Result<Image, GuestError> {
-    harness::guest::image(kernel, &Mode::ALL, true, job)
+    let mut image = harness::guest::image(kernel, &Mode::ALL, true, job)?;
+    image.copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden").as_ref())?;
+    Ok(image)
 }
 
 fn main() -> ExitCode {
