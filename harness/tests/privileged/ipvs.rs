@@ -65,7 +65,7 @@ fn feed(world: &World, program: &Path, args: &[&str], input: &[u8]) {
 }
 
 pub fn printed() {
-    let ipvsadm = netns_setup::find_program("ipvsadm").expect("apt install ipvsadm");
+    let ipvsadm = netns_setup::find_program("ipvsadm").expect("a need of this test");
     let mut set = ServiceSet::synthetic(scale(20, 3), 1);
     let mut service = (*set.services()[3]).clone();
     service.node_port = Some(30_003);

@@ -1,6 +1,6 @@
 //! What the kernel holds is what the real kube-proxy put into one, and the same however it came there.
 
-use std::path::Path;
+use std::io::Write;
 
 use harness::cluster;
 use harness::dataplane::{KubeProxy, Mode, Node, Sync};
@@ -11,8 +11,10 @@ use crate::worlds::{cold, empty, held, ordered_iptables, ordered_nft, scale, syn
 
 /// After a first full sync of the golden cluster and, over it, after that of a restarted kube-proxy.
 pub fn golden(mode: Mode) -> [String; 2] {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/example.json");
-    let set = cluster::read(&path, "node1").unwrap();
+    // In a guest there are no files of this repository.
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(include_bytes!("../golden/example.json")).unwrap();
+    let set = cluster::read(file.path(), "node1").unwrap();
     let node = Node {
         address: "10.10.0.1".parse().unwrap(),
         cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod addresses;
 mod director;
 mod helpers;
 mod ipvs;
@@ -31,6 +32,8 @@ const DR: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, N
 const TUN: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs, Need::Ipip];
 const MARKED: &[Need] =
     &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs, Need::Ipvsadm, Need::Nft];
+const LINKS: &[Need] = &[Need::Root, Need::MountNamespace, Need::Veth];
+const DUMMY: &[Need] = &[Need::Root, Need::MountNamespace, Need::Dummy];
 const WORLD: &[Need] = &[Need::Root, Need::MountNamespace];
 
 const TESTS: &[Named] = &[
@@ -42,6 +45,9 @@ const TESTS: &[Named] = &[
     ("programs_start_side_by_side", WORLD, world::side_by_side),
     ("a_refusal_names_the_object", WORLD, world::refusals),
     ("routes_come_and_go", WORLD, world::routes),
+    ("addresses_come_and_go_in_batches", LINKS, addresses::come_and_go),
+    ("an_address_that_is_refused_is_named", LINKS, addresses::refusals),
+    ("a_dummy_link_is_made_once", DUMMY, addresses::dummy),
     ("sockets_reach_any_endpoint_through_the_node", LAB, lab::sockets),
     ("a_packet_passes_from_tun_to_tun", LAB, lab::tun_to_tun),
     ("nothing_stray_reaches_the_tuns", LAB, lab::silence),

@@ -152,7 +152,8 @@ impl Change {
         let mut added: Entries = after.difference(&before).copied().collect();
         let mut removed: Entries = before.difference(&after).copied().collect();
         // A Service that stays may share an address, or an endpoint, with one that comes or goes.
-        for service in untouched {
+        let nothing = added.is_empty() && removed.is_empty();
+        for service in untouched.iter().filter(|_| !nothing) {
             sets::each_of(service, |set, entry| {
                 added.remove(&(set, entry));
                 removed.remove(&(set, entry));
