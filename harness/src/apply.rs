@@ -1,5 +1,6 @@
 //! The one place where a plan meets a kernel: each step is carried out and timed, and must end as planned.
 
+mod error;
 mod netlink;
 
 use std::fs::File;
@@ -8,89 +9,21 @@ use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use netns_setup::ipvs::IpvsError;
-use netns_setup::{Leash, WorldError};
+use netns_setup::Leash;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+pub use self::error::ApplyError;
 use self::netlink::Kernel;
 use crate::dataplane::{Action, Expect, Phase, Plan, Program, Step};
 use crate::stop::Stop;
-use crate::tools::{NotInstalled, Tools};
+use crate::tools::Tools;
 
 /// How often a waiting thread looks whether it should give up.
 const GLANCE: Duration = Duration::from_millis(50);
 /// Standard output that is kept; listings of large rulesets are read and thrown away, as they must be
 /// read for the program to finish.
 const KEPT_OUTPUT: usize = 64 * 1024;
-
-/// Why a plan could not be carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// A program is missing.
-    #[error(transparent)]
-    NotInstalled(#[from] NotInstalled),
-    /// The system could not start or feed a program.
-    #[error("cannot run `{command}`: {source}")]
-    Run {
-        /// The command line.
-        command: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A program ended otherwise than planned: plan and kernel disagree.
-    #[error("`{command}` ended with {how}, but {expected} was planned: {stderr}")]
-    Unexpected {
-        /// The command line.
-        command: String,
-        /// Exit code, or the signal that ended it.
-        how: String,
-        /// Exit code, if it had one.
-        code: Option<i32>,
-        /// What was planned.
-        expected: &'static str,
-        /// What it printed on standard error.
-        stderr: String,
-        /// Process number it ran under.
-        pid: u32,
-    },
-    /// IPVS refused a request: plan and kernel disagree.
-    #[error(transparent)]
-    Ipvs(#[from] Box<IpvsError>),
-    /// A virtual server that an earlier sync made is not there.
-    #[error("`ipvsadm {request}` found no such virtual server; somebody else has removed it, so sync anew")]
-    Absent {
-        /// The request, as `ipvsadm` takes it.
-        request: String,
-    },
-    /// The kernel refused a link or an address.
-    #[error(transparent)]
-    Kernel(#[from] WorldError),
-    /// A setting cannot be made.
-    #[error("cannot set sysctl {key}={value}: {source}; is this kernel's module for it loaded?")]
-    Sysctl {
-        /// The setting.
-        key: &'static str,
-        /// The value it should have.
-        value: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The time allowed was over; a program that still ran was killed.
-    #[error("`{command}` was ended when the limit of {limit:?} was over")]
-    OutOfTime {
-        /// The command line.
-        command: String,
-        /// The limit of the whole plan.
-        limit: Duration,
-    },
-    /// Somebody asked to stop.
-    #[error("interrupted during `{command}`")]
-    Interrupted {
-        /// The command line.
-        command: String,
-    },
-}
 
 /// One step, carried out.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 //! printed, counted and compared without privilege. `apply.rs` is the one place that carries it out.
 
 mod conntrack;
+mod counts;
 pub mod direct;
 pub mod iptables;
 pub mod ipvs;
@@ -19,7 +20,8 @@ use netns_setup::Need;
 use netns_setup::ipvs::Scheduler;
 use serde::{Deserialize, Serialize};
 
-pub use self::plan::{Action, AddressRequest, Counts, Expect, Phase, Plan, Program, Step, Way};
+pub use self::counts::Counts;
+pub use self::plan::{Action, AddressRequest, Expect, Phase, Plan, Program, Step, Way};
 pub use self::print::Part;
 use crate::scale::{Service, ServiceSet, addresses};
 

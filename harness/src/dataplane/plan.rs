@@ -1,10 +1,11 @@
 //! A plan: what goes to the kernel, step by step, as data that can be printed, counted and compared.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use netns_setup::ipvs;
-use serde::{Deserialize, Serialize};
+
+use super::Counts;
 
 /// A program that kube-proxy runs. Which variant of iptables answers to the name is the mode's matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -297,48 +298,6 @@ fn put_word(line: &mut String, word: &str) {
         let _ = write!(line, "'{}'", word.replace('\'', r"'\''"));
     } else {
         line.push_str(word);
-    }
-}
-
-/// Kernel objects: what a ruleset amounts to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Rules in all tables.
-    pub rules: u64,
-    /// Chains in all tables, base and built-in ones included.
-    pub chains: u64,
-    /// Elements of named sets and maps, entries of ipsets included.
-    pub elements: u64,
-    /// IPVS virtual servers.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub virtual_servers: u64,
-    /// IPVS real servers, over all virtual servers.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub real_servers: u64,
-    /// Service addresses on the dummy link.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub addresses: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-impl fmt::Display for Counts {
-    /// `3 rules, 2 chains, 1 elements`; what IPVS alone has, where there is any.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rules, {} chains, {} set elements", self.rules, self.chains, self.elements)?;
-        for (count, what) in [
-            (self.virtual_servers, "virtual servers"),
-            (self.real_servers, "real servers"),
-            (self.addresses, "addresses"),
-        ] {
-            if count > 0 {
-                write!(f, ", {count} {what}")?;
-            }
-        }
-        Ok(())
     }
 }
 
