@@ -59,6 +59,7 @@ pub(super) fn style(mode: &str) -> Style {
         Some(5) => (IPVS, Marker::Circle),
         Some(6) => (IPVS, Marker::Square),
         Some(7) => (IPVS, Marker::Triangle),
+        Some(8) => (IPVS, Marker::DownTriangle),
         _ if mode.len().is_multiple_of(2) => (RGBColor(204, 121, 167), Marker::DownTriangle),
         _ => (RGBColor(86, 180, 233), Marker::DownTriangle),
     };
