@@ -184,8 +184,10 @@ pub fn run(
     }
     if lanes.guests && !tally.interrupted {
         let guests = options.guests.measure(sweep, sweep_text, options.no_limit, &mut folder, stop, sink);
-        close(&mut folder, begun, steal)?;
+        let closed = close(&mut folder, begun, steal);
+        // What ended the lane comes first: a full disk fails both.
         tally.add(guests?);
+        closed?;
     } else {
         close(&mut folder, begun, steal)?;
     }

@@ -1,7 +1,7 @@
 //! `svcbench run`: measure a sweep and write its report.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -142,12 +142,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
         let mut err = std::io::stderr().lock();
         writeln!(err, "{} cells measured, {} skipped, {} failed", tally.done, tally.skipped, tally.failed)?;
         if tally.interrupted {
-            writeln!(
-                err,
-                "interrupted; go on with: svcbench run {} --out {} --resume",
-                args.sweep,
-                out.display()
-            )?;
+            writeln!(err, "interrupted; go on with: {}", resume(&out))?;
         }
         println!("{}", out.join("report.html").display());
     }
@@ -156,6 +151,21 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
         _ if tally.failed > 0 || repeat == Some(false) => Exit::Failed,
         _ => Exit::Ok,
     })
+}
+
+/// The command that goes on with what this one has begun.
+fn resume(out: &Path) -> String {
+    let mut words: Vec<String> = std::env::args().collect();
+    if let Some(program) = words.first_mut() {
+        *program = "svcbench".into();
+    }
+    if !words.iter().any(|word| word == "-o" || word.starts_with("--out")) {
+        words.extend(["--out".into(), out.display().to_string()]);
+    }
+    if !words.iter().any(|word| word == "--resume") {
+        words.push("--resume".into());
+    }
+    words.join(" ")
 }
 
 /// Measures the guest lanes' lookups a second time, in guests booted anew, and says whether they are the same.
