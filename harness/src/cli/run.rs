@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use harness::cells;
 use harness::estimate;
-use harness::guest::{Guests, KernelPaths};
+use harness::guest::{Guests, KernelPaths, Pass};
 use harness::run::{self, KernelChoice, Options, Tally, default_out, unable_modes};
 use harness::stop::Stop;
 use harness::sweep::{BUILT_IN, Sweep};
@@ -85,7 +85,7 @@ impl RunArgs {
             kernels: kernels.collect(),
             clock: self.clock,
             patience: Duration::from_secs(self.guest_patience),
-            lookups_only: false,
+            pass: if self.repeat_check { Pass::First } else { Pass::Only },
         })
     }
 }
@@ -180,7 +180,7 @@ fn repeat(
     let again = Options {
         out: options.out.join(REPEAT),
         kernel: KernelChoice::Guest,
-        guests: Guests { lookups_only: true, ..options.guests.clone() },
+        guests: Guests { pass: Pass::Again, ..options.guests.clone() },
         ..options.clone()
     };
     tally.add(run::run(sweep, text, &again, stop, &mut |event| progress.tell(event))?);
