@@ -18,7 +18,8 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use harness::cores::Cores;
 use harness::dataplane::{KubeProxy, Mode, Node};
 use harness::run::{lab_obstacles, unable_modes};
-use harness::scale::{Position, Protocol, Scale, ServiceSet};
+use harness::scale::{Position, Scale, ServiceSet};
+use harness::service::Protocol;
 use harness::stop::Stop;
 use harness::world::{Aim, BATCH, World};
 use workloads::recorder::Times;
@@ -106,7 +107,7 @@ struct Series<'w> {
 
 impl<'w> Series<'w> {
     fn new(world: &'w mut World, position: Position) -> anyhow::Result<Self> {
-        let (aims, _) = world.aims(position, Protocol::Udp, 1);
+        let (aims, _) = world.aims(position, Protocol::Udp, 1)?;
         let aim = aims.into_iter().next().context("there is no UDP Service at this position")?;
         Ok(Self { world, aim, times: Times::new() })
     }

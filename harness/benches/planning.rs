@@ -8,7 +8,8 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use harness::dataplane::{KubeProxy, Mode, Node, Sync, planner};
-use harness::scale::{Scale, ServiceSet, synthetic_endpoint};
+use harness::scale::{Scale, ServiceSet};
+use harness::synthetic::synthetic_endpoint;
 
 const SERVICES: [u32; 3] = [100, 1_000, 10_000];
 const ENDPOINTS: u32 = 10;

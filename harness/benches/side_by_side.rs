@@ -22,8 +22,10 @@ use anyhow::{Context, ensure};
 use harness::cores::Cores;
 use harness::dataplane::{Action, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync};
 use harness::run::{lab_obstacles, unable_modes};
-use harness::scale::{Position, Protocol, Scale, ServiceSet, TCP_PORTS};
+use harness::scale::{Position, Scale, ServiceSet};
+use harness::service::Protocol;
 use harness::stop::Stop;
+use harness::synthetic::TCP_PORTS;
 use harness::world::{Aim, BATCH, World};
 use netns_setup::Egress;
 use workloads::recorder::{Recorder, Times};
@@ -156,7 +158,7 @@ fn connecting(wrk: &Path, cores: &Cores) -> anyhow::Result<()> {
     let mut world = world(Mode::Direct, scale.services)?;
     world.load(&ServiceSet::synthetic(scale, SEED), None)?;
     world.steer(Egress::Server)?;
-    let (aims, _) = world.aims(Position::First, Protocol::Tcp, 1);
+    let (aims, _) = world.aims(Position::First, Protocol::Tcp, 1)?;
     let aim = aims.first().context("there is a TCP Service")?;
     let world = &world;
 
@@ -247,7 +249,7 @@ fn probing(cores: &Cores) -> anyhow::Result<()> {
     let scale = Scale { services: 10, endpoints: ENDPOINTS };
     let mut world = world(Mode::Direct, scale.services)?;
     world.load(&ServiceSet::synthetic(scale, SEED), None)?;
-    let (aims, picks) = world.aims(Position::First, Protocol::Udp, LOOKUPS);
+    let (aims, picks) = world.aims(Position::First, Protocol::Udp, LOOKUPS)?;
     let targets = [aims.first().context("there is a UDP Service")?.target()?];
     let _pinned = cores.pinned()?;
     let mut rates = Vec::new();

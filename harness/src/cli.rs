@@ -69,7 +69,7 @@ pub struct NodeArgs {
         conflicts_with = "services",
         help_heading = "Services of a cluster"
     )]
-    pub node_ip: Option<std::net::Ipv4Addr>,
+    pub node_ip: Option<std::net::IpAddr>,
     /// All pods; traffic to cluster IPs from elsewhere is masqueraded
     #[arg(
         long,
@@ -78,7 +78,7 @@ pub struct NodeArgs {
         conflicts_with = "services",
         help_heading = "Services of a cluster"
     )]
-    pub cluster_cidr: Option<ipnet::Ipv4Net>,
+    pub cluster_cidr: Option<ipnet::IpNet>,
 }
 
 /// How the process ends.

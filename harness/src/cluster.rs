@@ -1,14 +1,15 @@
 //! Services of a real cluster, from what `kubectl get services,endpointslices -A -o json` prints.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use serde_json::Value;
 
-use crate::scale::{Endpoint, Protocol, Service, ServiceSet};
+use crate::scale::ServiceSet;
+use crate::service::{Endpoint, Protocol, Service};
 
 /// Why a file could not be read as a cluster.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +159,7 @@ fn collect(slice: discovery::EndpointSlice, node: &str, endpoints: &mut Endpoint
                 .parse()
                 .map_err(|_| format!("endpoint address {address:?} is not an IPv4 address"))?;
             let endpoint_is_local = endpoint.node_name.as_deref() == Some(node);
-            let found = Endpoint { address: SocketAddrV4::new(address, number), local: endpoint_is_local };
+            let found = Endpoint::ready(SocketAddr::new(address.into(), number), endpoint_is_local);
             let conditions = endpoint.conditions.clone().unwrap_or_default();
             if conditions.ready.unwrap_or(true) {
                 ready.push(found);
@@ -201,10 +202,12 @@ fn service_ports(service: &core::Service, endpoints: &mut Endpoints) -> Result<V
         };
         let key = (namespace.clone(), name.clone(), port_name.clone(), protocol);
         let (ready, terminating) = endpoints.remove(&key).unwrap_or_default();
-        let cluster = SocketAddrV4::new(ip, port_number(port.port, "port")?);
+        let cluster = SocketAddr::new(ip.into(), port_number(port.port, "port")?);
         let (namespace, name, port_name, _) = key;
         let usable = if ready.is_empty() { terminating } else { ready };
-        ports.push(Service::new(namespace, name, port_name, protocol, cluster, node_port, usable));
+        let mut service = Service::new(namespace, name, port_name, protocol, cluster, usable);
+        service.node_port = node_port;
+        ports.push(service);
     }
     Ok(ports)
 }

@@ -8,7 +8,9 @@ use workloads::target::Target;
 use workloads::tcp::{CrrLoad, CrrSummary, Server, TcpCrr};
 
 use crate::cores::Cores;
-use crate::scale::{Position, Protocol, TCP_PORTS, addresses};
+use crate::scale::Position;
+use crate::service::Protocol;
+use crate::synthetic::{TCP_PORTS, addresses};
 use crate::world::World;
 
 /// Client addresses, used in turn: with them ports do not run out.
@@ -35,7 +37,7 @@ pub fn measure(
     cores: &Cores,
 ) -> anyhow::Result<Connect> {
     let Cores { measuring, serving, .. } = *cores;
-    let (aims, picks) = world.aims(position, Protocol::Tcp, WARM_UP + transactions as usize);
+    let (aims, picks) = world.aims(position, Protocol::Tcp, WARM_UP + transactions as usize)?;
     anyhow::ensure!(!aims.is_empty(), "there is no TCP Service at position {}", position.name());
     world.steer(Egress::Server)?;
     let (server, stopper) =

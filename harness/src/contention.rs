@@ -8,7 +8,8 @@ use workloads::recorder::Times;
 use crate::apply::ApplyError;
 use crate::dataplane::{Plan, Sync};
 use crate::lock::{Contenders, Watch, acquisitions};
-use crate::scale::{ServiceSet, spare_address};
+use crate::scale::ServiceSet;
+use crate::synthetic::spare_address;
 use crate::tools::Variant;
 use crate::world::World;
 

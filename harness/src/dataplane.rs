@@ -11,11 +11,12 @@ pub mod nftables;
 mod plan;
 mod print;
 mod text;
+mod unfit;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use netns_setup::Need;
 use netns_setup::ipvs::Scheduler;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,10 @@ use serde::{Deserialize, Serialize};
 pub use self::counts::Counts;
 pub use self::plan::{Action, AddressRequest, Expect, Phase, Plan, Program, Step, Way};
 pub use self::print::Part;
-use crate::scale::{Service, ServiceSet, addresses};
+pub use self::unfit::Unfit;
+use crate::scale::ServiceSet;
+use crate::service::{Family, Service};
+use crate::synthetic::addresses;
 
 /// What carries a packet from a Service to an endpoint. The first three are controls.
 #[derive(
@@ -110,23 +114,32 @@ impl fmt::Display for Mode {
 /// The kube-proxy whose output a plan reproduces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum KubeProxy {
+    /// 1.20: the form of many write-ups. Two rules for each cluster IP in the list that packets walk, KUBE-XLB-*,
+    /// KUBE-FW-* and KUBE-MARK-DROP; every sync is a full one. iptables mode only.
+    #[serde(rename = "1.20")]
+    #[value(name = "1.20")]
+    V1_20,
     /// 1.30: checked line by line against rulesets that the real 1.30.5 installed. In nftables mode it
     /// rewrites the whole table at every sync.
-    #[default]
     #[serde(rename = "1.30")]
     #[value(name = "1.30")]
     V1_30,
     /// The newest form, since 1.32: nftables mode sends only what changed, and its filter chains run
     /// after DNAT. The iptables rules are those of 1.30 (on a node without nfnetlink_acct).
+    #[default]
     #[serde(rename = "current")]
     #[value(name = "current")]
     Current,
 }
 
 impl KubeProxy {
+    /// All, the oldest first.
+    pub const ALL: [KubeProxy; 3] = [KubeProxy::V1_20, KubeProxy::V1_30, KubeProxy::Current];
+
     /// Name on the command line and in sweep files.
     pub const fn name(self) -> &'static str {
         match self {
+            KubeProxy::V1_20 => "1.20",
             KubeProxy::V1_30 => "1.30",
             KubeProxy::Current => "current",
         }
@@ -136,12 +149,14 @@ impl KubeProxy {
 /// What kube-proxy knows besides Services: its own node and its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// The node's address: where node ports are served.
-    pub address: Ipv4Addr,
+    /// The node's address: where node ports are served. It tells the IP family of the proxier.
+    pub address: IpAddr,
     /// All pods (`clusterCIDR`). Cluster-IP traffic from elsewhere is masqueraded; none: never.
-    pub cluster_cidr: Option<Ipv4Net>,
+    pub cluster_cidr: Option<IpNet>,
     /// Whose output is reproduced.
     pub kube_proxy: KubeProxy,
+    /// Whether node ports are served on 127.0.0.1, too (`iptables.localhostNodePorts`; IPv4 in iptables mode only).
+    pub localhost_node_ports: bool,
     /// Scheduler of every virtual server, in IPVS mode (`ipvs.scheduler`).
     pub scheduler: Scheduler,
 }
@@ -149,8 +164,18 @@ pub struct Node {
 impl Node {
     /// The node of a lab, with kube-proxy's default scheduler.
     pub const fn lab(kube_proxy: KubeProxy) -> Self {
-        let scheduler = Scheduler::Rr;
-        Self { address: addresses::NODE, cluster_cidr: Some(addresses::PODS), kube_proxy, scheduler }
+        Self {
+            address: IpAddr::V4(addresses::NODE),
+            cluster_cidr: Some(IpNet::V4(addresses::PODS)),
+            kube_proxy,
+            localhost_node_ports: true,
+            scheduler: Scheduler::Rr,
+        }
+    }
+
+    /// IP family of the proxier.
+    pub const fn family(&self) -> Family {
+        Family::of(self.address)
     }
 }
 
@@ -184,21 +209,21 @@ pub trait Dataplane: Send + std::marker::Sync {
     /// Whether the mode can hold these Services at all.
     ///
     /// # Errors
-    /// Which limit they would pass.
-    fn fits(&self, to: &ServiceSet) -> Result<(), ipvs::TooLarge> {
+    /// What stands against it.
+    fn fits(&self, to: &ServiceSet) -> Result<(), Unfit> {
         let _ = to;
         Ok(())
     }
 
     /// Where a client sends a packet that is meant for this Service.
-    fn entry(&self, service: &Service) -> SocketAddrV4 {
+    fn entry(&self, service: &Service) -> SocketAddr {
         service.cluster
     }
 
-    /// Which addresses may answer for this Service; more than one: in equal shares.
-    fn answers(&self, to: &ServiceSet, service: &Service) -> Vec<SocketAddrV4> {
+    /// Which addresses may answer for its cluster IP; more than one: in equal shares.
+    fn answers(&self, to: &ServiceSet, service: &Service) -> Vec<SocketAddr> {
         let _ = to;
-        service.endpoints().iter().map(|endpoint| endpoint.address).collect()
+        service.routes().internal(service).iter().map(|endpoint| endpoint.address).collect()
     }
 }
 

@@ -5,7 +5,8 @@ use workloads::recorder::Times;
 use workloads::target::Target;
 
 use crate::cores::Cores;
-use crate::scale::{Position, Protocol};
+use crate::scale::Position;
+use crate::service::Protocol;
 use crate::world::{BATCH, World};
 
 /// Packets sent before the first that is timed, so that the caches hold this lab's rules and not those of
@@ -29,7 +30,7 @@ pub struct Lookup {
 pub fn measure(world: &mut World, position: Position, probes: u32, cores: &Cores) -> anyhow::Result<Lookup> {
     let probes = probes as usize;
     world.steer(Egress::Tun)?;
-    let (aims, picks) = world.aims(position, Protocol::Udp, WARM_UP + probes);
+    let (aims, picks) = world.aims(position, Protocol::Udp, WARM_UP + probes)?;
     anyhow::ensure!(!aims.is_empty(), "there is no UDP Service at position {}", position.name());
     let targets = aims.iter().map(|aim| aim.target()).collect::<Result<Vec<Target>, _>>()?;
     let (warm_up, picks) = picks.split_at(WARM_UP);

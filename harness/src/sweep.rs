@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::dataplane::{KubeProxy, Mode};
 use crate::forwarding::Method;
-use crate::scale::{MAX_ENDPOINTS, MAX_SERVICES, Position};
+use crate::scale::Position;
+use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
 pub const BUILT_IN: [(&str, &str); 3] = [

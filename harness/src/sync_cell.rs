@@ -6,8 +6,10 @@ use workloads::clock::nanoseconds;
 
 use crate::apply::Applied;
 use crate::dataplane::{Counts, Phase, Plan, Sync};
-use crate::scale::{Protocol, ServiceSet, spare_address, synthetic_service};
+use crate::scale::ServiceSet;
+use crate::service::Protocol;
 use crate::sweep::Operation;
+use crate::synthetic::{spare_address, synthetic_service};
 use crate::world::World;
 
 /// Small operations are repeated in one visit until they have taken this long together, or five times.
@@ -79,7 +81,7 @@ fn once(
         }
         Operation::RemoveService => {
             anyhow::ensure!(last > 0, "the last Service cannot be removed");
-            let aim = world.aim(last);
+            let aim = world.aim(last)?;
             let sample = partial(world, &set.without(last), limit)?;
             world.verify_gone(&aim)?;
             Ok(sample)

@@ -56,6 +56,9 @@ impl Tools {
             Program::Iptables => format!("iptables{infix}"),
             Program::IptablesSave => format!("iptables{infix}-save"),
             Program::IptablesRestore => format!("iptables{infix}-restore"),
+            Program::Ip6tables => format!("ip6tables{infix}"),
+            Program::Ip6tablesSave => format!("ip6tables{infix}-save"),
+            Program::Ip6tablesRestore => format!("ip6tables{infix}-restore"),
             Program::Nft | Program::Conntrack | Program::Ipset => program.name().to_owned(),
         };
         netns_setup::find_program(&name).ok_or(NotInstalled { name })

@@ -1,6 +1,6 @@
 //! A lab with one mode's Services in it, and the probe that checks and measures them.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +18,10 @@ use crate::apply::{Applied, Runner};
 use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, planner};
 use crate::flows::Flows;
 use crate::readback;
-use crate::scale::{Position, Protocol, Scale, ServiceSet, addresses, spare_address};
+use crate::scale::{Position, Scale, ServiceSet};
+use crate::service::Protocol;
 use crate::stop::Stop;
+use crate::synthetic::{addresses, spare_address};
 use crate::tools::Tools;
 
 /// Flows between two flushes of the connection-tracking table: few enough that the table stays small
@@ -50,6 +52,7 @@ impl Aim {
         let protocol = match self.protocol {
             Protocol::Tcp => workloads::target::Protocol::Tcp,
             Protocol::Udp => workloads::target::Protocol::Udp,
+            Protocol::Sctp => anyhow::bail!("the packet probe sends no SCTP, which {} asks for", self.entry),
         };
         Ok(Target::new(self.entry, protocol, &self.answers)?)
     }
@@ -79,13 +82,16 @@ impl World {
     /// If the kernel refuses.
     pub fn build(mode: Mode, scale: Scale, node: Node, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
         let dataplane = planner(mode, node);
+        let IpAddr::V4(node_address) = node.address else {
+            anyhow::bail!("the packet probe sends IPv4, but the node's address is {}", node.address);
+        };
         let lab = Lab::build(&Topology {
             label: format!("{mode}-{}", scale.services),
             probe_prefix: addresses::PROBES,
             client_prefix: addresses::CLIENTS,
             service_prefix: addresses::SERVICES,
             endpoint_prefix: addresses::ENDPOINTS,
-            node_address: node.address,
+            node_address,
         })?;
         let sources =
             Sources::new(addresses::PROBES.network(), addresses::PROBES.prefix_len(), 1024..=65535, seed)?;
@@ -207,7 +213,7 @@ impl World {
     /// # Errors
     /// The first that did not.
     pub fn verify_service(&mut self, index: usize, packets: usize) -> anyhow::Result<()> {
-        let aim = self.aim(index);
+        let aim = self.aim(index)?;
         self.send(&aim, packets, None)?;
         Ok(())
     }
@@ -231,7 +237,7 @@ impl World {
         index: usize,
         per_endpoint: usize,
     ) -> anyhow::Result<Option<(f64, Vec<u64>)>> {
-        let aim = self.aim(index);
+        let aim = self.aim(index)?;
         if aim.answers.len() < 2 {
             return Ok(None);
         }
@@ -271,29 +277,42 @@ impl World {
     }
 
     /// Where packets for a Service go, and who may get them.
-    pub fn aim(&self, index: usize) -> Aim {
+    ///
+    /// # Errors
+    /// If it is a Service of IPv6.
+    pub fn aim(&self, index: usize) -> anyhow::Result<Aim> {
         let service = &self.set.services()[index];
-        let mut answers = self.dataplane.answers(&self.set, service);
+        let answers = self.dataplane.answers(&self.set, service).into_iter();
+        let mut answers = answers.map(ipv4).collect::<anyhow::Result<Vec<_>>>()?;
         answers.sort_unstable();
-        Aim { entry: self.dataplane.entry(service), protocol: service.protocol, answers }
+        Ok(Aim { entry: ipv4(self.dataplane.entry(service))?, protocol: service.protocol, answers })
     }
 
     /// What a load at a position is aimed at, and which of them each of `count` packets takes.
-    pub fn aims(&mut self, position: Position, protocol: Protocol, count: usize) -> (Vec<Aim>, Vec<u32>) {
-        match position {
+    ///
+    /// # Errors
+    /// As [`World::aim`].
+    pub fn aims(
+        &mut self,
+        position: Position,
+        protocol: Protocol,
+        count: usize,
+    ) -> anyhow::Result<(Vec<Aim>, Vec<u32>)> {
+        Ok(match position {
             Position::Miss => {
                 let port = match protocol {
-                    Protocol::Tcp => crate::scale::TCP_PORTS.1,
-                    Protocol::Udp => crate::scale::UDP_PORTS.1,
+                    Protocol::Tcp => crate::synthetic::TCP_PORTS.1,
+                    Protocol::Udp => crate::synthetic::UDP_PORTS.1,
+                    Protocol::Sctp => crate::synthetic::SCTP_PORTS.1,
                 };
-                let entry = SocketAddrV4::new(spare_address(77), port);
+                let entry = ipv4(SocketAddr::new(spare_address(77), port))?;
                 (vec![Aim { entry, protocol, answers: vec![entry] }], vec![0; count])
             }
             Position::Uniform => {
                 let of_protocol: Vec<usize> =
                     (0..self.set.len()).filter(|&i| self.set.services()[i].protocol == protocol).collect();
                 if of_protocol.is_empty() {
-                    return (Vec::new(), Vec::new());
+                    return Ok((Vec::new(), Vec::new()));
                 }
                 let mut chosen: Vec<usize> =
                     (0..count).map(|_| of_protocol[self.random.random_range(0..of_protocol.len())]).collect();
@@ -304,17 +323,17 @@ impl World {
                     *index = distinct.partition_point(|other| other < index);
                 }
                 (
-                    distinct.iter().map(|&i| self.aim(i)).collect(),
+                    distinct.iter().map(|&i| self.aim(i)).collect::<anyhow::Result<_>>()?,
                     chosen.into_iter().map(|i| i as u32).collect(),
                 )
             }
             Position::First | Position::Middle | Position::Last => {
                 match self.set.index_at(position, protocol) {
-                    Some(index) => (vec![self.aim(index)], vec![0; count]),
+                    Some(index) => (vec![self.aim(index)?], vec![0; count]),
                     None => (Vec::new(), Vec::new()),
                 }
             }
-        }
+        })
     }
 
     /// Sends the endpoint prefix to the probe or to the server.
@@ -328,6 +347,14 @@ impl World {
     /// The probe, for timing.
     pub fn probe(&mut self) -> &mut Probe {
         &mut self.probe
+    }
+}
+
+/// What the packet probe can send to.
+fn ipv4(address: SocketAddr) -> anyhow::Result<SocketAddrV4> {
+    match address {
+        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V6(address) => anyhow::bail!("the packet probe sends IPv4, not to {address}"),
     }
 }
 

@@ -109,7 +109,8 @@ fn plan_of_the_golden_cluster_has_the_golden_input() {
         ("ipvs", include_str!("golden/ipvs/iptables-restore.txt")),
     ] {
         let args = ["plan", "-m", mode, "--from", file, "--node", "node1", "--node-ip", "10.10.0.1"];
-        let printed = shown(&[&args[..], &["--cluster-cidr", "10.244.0.0/16"]].concat());
+        let printed =
+            shown(&[&args[..], &["--cluster-cidr", "10.244.0.0/16", "--kube-proxy", "1.30"]].concat());
         assert!(printed.contains(golden), "{mode}:\n{printed}");
     }
 }

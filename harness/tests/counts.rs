@@ -6,11 +6,12 @@
 mod paper;
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use harness::dataplane::ipvs::State;
 use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Part, Plan, Sync, planner};
-use harness::scale::{Endpoint, Protocol, Scale, Service, ServiceSet};
+use harness::scale::{Scale, ServiceSet};
+use harness::service::{Endpoint, Protocol, Service};
 use netns_setup::ipvs::Scheduler;
 use proptest::prelude::*;
 
@@ -107,7 +108,7 @@ fn what_does_not_fit_the_ipsets_is_refused() {
     // Local endpoints have a set of their own.
     let local = |count: u32| {
         let endpoint =
-            |number| Endpoint { address: SocketAddrV4::new(Ipv4Addr::from(number), 80), local: true };
+            |number| Endpoint::ready(SocketAddr::new(Ipv4Addr::from_bits(number).into(), 80), true);
         let mut service = service(&Spec {
             number: 1,
             protocol: Protocol::Tcp,
@@ -161,21 +162,14 @@ struct Spec {
 
 fn service(spec: &Spec) -> Service {
     // Two Services share an address, and every third has an unnamed port.
-    let cluster = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, spec.number / 2), 80 + u16::from(spec.number));
+    let cluster = SocketAddr::from(([10, 96, 0, spec.number / 2], 80 + u16::from(spec.number)));
     let port_name = if spec.number.is_multiple_of(3) { "" } else { "main" };
-    let endpoint = |&last| {
-        let address = SocketAddrV4::new(Ipv4Addr::new(10, 200, 0, last), 8080);
-        Endpoint { address, local: last % 2 == 0 }
-    };
-    Service::new(
-        "test".into(),
-        format!("service-{}", spec.number),
-        port_name.into(),
-        spec.protocol,
-        cluster,
-        spec.node_port.map(|port| 30_000 + u16::from(port)),
-        spec.endpoints.iter().map(endpoint).collect(),
-    )
+    let endpoint = |&last: &u8| Endpoint::ready(([10, 200, 0, last], 8080).into(), last % 2 == 0);
+    let endpoints = spec.endpoints.iter().map(endpoint).collect();
+    let name = format!("service-{}", spec.number);
+    let mut service = Service::new("test", name, port_name, spec.protocol, cluster, endpoints);
+    service.node_port = spec.node_port.map(|port| 30_000 + u16::from(port));
+    service
 }
 
 /// Up to eight Services in any order; no two with the same identity or node port.

@@ -9,7 +9,9 @@ use harness::dataplane::{
     Action, AddressRequest, Dataplane, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync,
     planner,
 };
-use harness::scale::{Protocol, Scale, ServiceSet, spare_address, synthetic_service};
+use harness::scale::{Scale, ServiceSet};
+use harness::service::Protocol;
+use harness::synthetic::{spare_address, synthetic_service};
 use netns_setup::ipvs::Scheduler;
 
 use paper::Paper;
@@ -82,7 +84,7 @@ fn another_seed_gives_the_same_services_in_another_order() {
     let scale = Scale { services: 50, endpoints: 3 };
     let order = |seed| -> Vec<_> {
         let set = ServiceSet::synthetic(scale, seed);
-        set.services().iter().map(|service| *service.cluster.ip()).collect()
+        set.services().iter().map(|service| service.cluster.ip()).collect()
     };
     let (mut one, mut other) = (order(7), order(8));
     assert_ne!(one, other);

@@ -4,12 +4,12 @@
 //! of the time when one address after another is added to a link.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::libc::{
-    AF_INET, AF_UNSPEC, ENODEV, IFA_ADDRESS, IFA_LOCAL, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINKINFO,
+    AF_INET, AF_INET6, AF_UNSPEC, ENODEV, IFA_ADDRESS, IFA_LOCAL, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINKINFO,
     RTM_DELADDR, RTM_GETADDR, RTM_GETLINK, RTM_NEWADDR, RTM_NEWLINK,
 };
 
@@ -21,7 +21,8 @@ use crate::netlink::message::{Content, Malformed, Writer, add_flags, attributes,
 /// Requests in one system call: should the kernel refuse every one, its answers - about 1 KiB of its memory each - still
 /// fit the default receive buffer of 208 KiB (`net.core.rmem_default`).
 const WINDOW: usize = 128;
-/// Bytes of a request that adds or removes an address: `nlmsghdr`, `ifaddrmsg` and two attributes.
+/// Bytes of a request that adds or removes an IPv4 address: `nlmsghdr`, `ifaddrmsg` and two attributes. One of IPv6, which
+/// has one attribute, is four bytes shorter.
 const CHANGE: usize = 16 + 8 + 2 * 8;
 /// `struct ifinfomsg`, all zero: any family, any link.
 const ANY_LINK: [u8; 16] = [0; 16];
@@ -38,27 +39,41 @@ enum Change {
 }
 
 impl Change {
-    fn describe(self, link: u32, address: Ipv4Addr) -> String {
+    fn describe(self, link: u32, address: IpAddr) -> String {
         let verb = match self {
             Change::Add => "add",
             Change::Remove => "remove",
         };
-        format!("{verb} address {address}/32 of link {link}")
+        format!("{verb} address {address}/{} of link {link}", bits(address))
     }
 
     /// Not acknowledged, unless a flag is added. No broadcast address: a /32 has none.
-    fn write(self, buffer: &mut Vec<u8>, sequence: u32, link: u32, address: Ipv4Addr) {
+    fn write(self, buffer: &mut Vec<u8>, sequence: u32, link: u32, address: IpAddr) {
         let (kind, flags) = match self {
             Change::Add => (RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL),
             Change::Remove => (RTM_DELADDR, NLM_F_REQUEST),
         };
         let mut writer = Writer::start(buffer, kind, flags, sequence);
         // struct ifaddrmsg: family, prefix length, flags, scope (0: RT_SCOPE_UNIVERSE), index.
-        writer.raw(&[AF_INET as u8, 32, 0, 0]);
+        let family = if address.is_ipv4() { AF_INET } else { AF_INET6 };
+        writer.raw(&[family as u8, bits(address), 0, 0]);
         writer.raw(&link.to_ne_bytes());
-        writer.attribute(IFA_LOCAL, &address.octets());
-        writer.attribute(IFA_ADDRESS, &address.octets());
+        match address {
+            IpAddr::V4(address) => {
+                writer.attribute(IFA_LOCAL, &address.octets());
+                writer.attribute(IFA_ADDRESS, &address.octets());
+            }
+            IpAddr::V6(address) => writer.attribute(IFA_ADDRESS, &address.octets()),
+        }
         writer.finish();
+    }
+}
+
+/// Prefix length of an address by itself.
+const fn bits(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
     }
 }
 
@@ -122,14 +137,14 @@ impl Addresses {
             .map_err(|cause| WorldError::kernel(format!("add dummy {name}"), cause))
     }
 
-    /// Every IPv4 address of the namespace with the index of its link, in the kernel's order.
+    /// Every address of the namespace, of both families, with the index of its link, in the kernel's order.
     ///
     /// # Errors
     /// If the kernel refuses, or the addresses change meanwhile.
-    pub fn list(&mut self) -> Result<Vec<(u32, Ipv4Addr)>, WorldError> {
+    pub fn list(&mut self) -> Result<Vec<(u32, IpAddr)>, WorldError> {
         let mut addresses = Vec::new();
         self.ask(RTM_GETADDR, NLM_F_DUMP, &[AF_UNSPEC as u8, 0, 0, 0, 0, 0, 0, 0], |kind, body| {
-            if kind == RTM_NEWADDR && body.first() == Some(&(AF_INET as u8)) {
+            if kind == RTM_NEWADDR {
                 addresses.extend(local_address(body)?);
             }
             Ok(())
@@ -138,11 +153,11 @@ impl Addresses {
         Ok(addresses)
     }
 
-    /// Adds an address as /32 to the link with this index, and reads the kernel's answer.
+    /// Adds an address as /32 or /128 to the link with this index, and reads the kernel's answer.
     ///
     /// # Errors
     /// `EEXIST` if it is there, `ENODEV` if there is no such link.
-    pub fn add(&mut self, link: u32, address: Ipv4Addr) -> Result<(), WorldError> {
+    pub fn add(&mut self, link: u32, address: IpAddr) -> Result<(), WorldError> {
         self.window(Change::Add, link, &[address])
     }
 
@@ -150,7 +165,7 @@ impl Addresses {
     ///
     /// # Errors
     /// `EADDRNOTAVAIL` if it is not there, `ENODEV` if there is no such link.
-    pub fn remove(&mut self, link: u32, address: Ipv4Addr) -> Result<(), WorldError> {
+    pub fn remove(&mut self, link: u32, address: IpAddr) -> Result<(), WorldError> {
         self.window(Change::Remove, link, &[address])
     }
 
@@ -158,7 +173,7 @@ impl Addresses {
     ///
     /// # Errors
     /// The first that the kernel refused, as for [`add`](Addresses::add). Others around it may have been added.
-    pub fn add_all(&mut self, link: u32, addresses: &[Ipv4Addr]) -> Result<(), WorldError> {
+    pub fn add_all(&mut self, link: u32, addresses: &[IpAddr]) -> Result<(), WorldError> {
         addresses.chunks(WINDOW).try_for_each(|window| self.window(Change::Add, link, window))
     }
 
@@ -166,12 +181,12 @@ impl Addresses {
     ///
     /// # Errors
     /// The first that the kernel refused, as for [`remove`](Addresses::remove). Others around it may have been removed.
-    pub fn remove_all(&mut self, link: u32, addresses: &[Ipv4Addr]) -> Result<(), WorldError> {
+    pub fn remove_all(&mut self, link: u32, addresses: &[IpAddr]) -> Result<(), WorldError> {
         addresses.chunks(WINDOW).try_for_each(|window| self.window(Change::Remove, link, window))
     }
 
     /// Only the last request is acknowledged: the kernel takes them in order, so what it refused comes before.
-    fn window(&mut self, change: Change, link: u32, addresses: &[Ipv4Addr]) -> Result<(), WorldError> {
+    fn window(&mut self, change: Change, link: u32, addresses: &[IpAddr]) -> Result<(), WorldError> {
         let mut requests = Vec::with_capacity(addresses.len() * CHANGE);
         let (mut first, mut last, mut start) = (None, 0, 0);
         for &address in addresses {
@@ -188,7 +203,7 @@ impl Addresses {
             Err(cause) => (first, cause),
         };
         let index = sequence.wrapping_sub(first) as usize;
-        let address = addresses.get(index).copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let address = addresses.get(index).copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         Err(WorldError::kernel(change.describe(link, address), cause))
     }
 
@@ -273,15 +288,25 @@ fn u32_at(body: &[u8], at: usize) -> Result<u32, Malformed> {
 }
 
 /// Link and address of an `RTM_NEWADDR`, if it has one.
-fn local_address(body: &[u8]) -> Result<Option<(u32, Ipv4Addr)>, Malformed> {
+fn local_address(body: &[u8]) -> Result<Option<(u32, IpAddr)>, Malformed> {
     let link = u32_at(body, 4)?;
+    // In IPv4 IFA_ADDRESS is the far end of a point-to-point link (include/uapi/linux/if_addr.h).
+    let wanted = match body.first().copied().map(i32::from) {
+        Some(AF_INET) => IFA_LOCAL,
+        Some(AF_INET6) => IFA_ADDRESS,
+        _ => return Ok(None),
+    };
     for attribute in attributes(body.get(8..).unwrap_or_default()) {
-        if let (IFA_LOCAL, value) = attribute? {
-            let octets: [u8; 4] = value
-                .try_into()
-                .map_err(|_| Malformed(format!("an IPv4 address has {} bytes", value.len())))?;
-            return Ok(Some((link, octets.into())));
+        let (kind, value) = attribute?;
+        if kind != wanted {
+            continue;
         }
+        let length = |_| Malformed(format!("an address has {} bytes", value.len()));
+        let address = match wanted {
+            IFA_LOCAL => <[u8; 4]>::try_from(value).map(IpAddr::from).map_err(length)?,
+            _ => <[u8; 16]>::try_from(value).map(IpAddr::from).map_err(length)?,
+        };
+        return Ok(Some((link, address)));
     }
     Ok(None)
 }
@@ -295,7 +320,7 @@ mod tests {
     fn a_change_is_laid_out_as_the_kernel_expects() {
         // The structures of rtnetlink(7), little-endian, as for `ip address add 10.96.0.10/32` on link 7.
         let mut buffer = Vec::new();
-        Change::Add.write(&mut buffer, 9, 7, Ipv4Addr::new(10, 96, 0, 10));
+        Change::Add.write(&mut buffer, 9, 7, IpAddr::from([10, 96, 0, 10]));
         let expected: [u8; CHANGE] = [
             40, 0, 0, 0, 20, 0, 0x01, 0x06, 9, 0, 0, 0, 0, 0, 0,
             0, // nlmsghdr: RTM_NEWADDR, REQUEST|CREATE|EXCL
@@ -312,18 +337,18 @@ mod tests {
         let mut addresses = Addresses::open().unwrap();
         let lo = addresses.index("lo").unwrap().unwrap();
         assert!(addresses.links().unwrap().contains(&lo));
-        assert!(addresses.list().unwrap().contains(&(lo, Ipv4Addr::LOCALHOST)));
+        assert!(addresses.list().unwrap().contains(&(lo, Ipv4Addr::LOCALHOST.into())));
         assert_eq!(addresses.index("svcbench-none").unwrap(), None);
         assert_eq!(addresses.index("lo").unwrap(), Some(lo), "and again after a refusal");
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(link: u32, bits: u32) {
+        fn what_is_written_is_read_back(link: u32, address: IpAddr) {
             let mut buffer = Vec::new();
-            Change::Remove.write(&mut buffer, 1, link, bits.into());
+            Change::Remove.write(&mut buffer, 1, link, address);
             let message = messages(&buffer).next().unwrap().unwrap();
-            prop_assert_eq!(local_address(message.body).unwrap(), Some((link, Ipv4Addr::from(bits))));
+            prop_assert_eq!(local_address(message.body).unwrap(), Some((link, address)));
         }
 
         #[test]

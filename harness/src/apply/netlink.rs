@@ -1,7 +1,7 @@
 //! What steps ask of the kernel itself, without a program in between.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::Path;
 
 use netns_setup::ipvs::{Ipvs, Reply, Request};
@@ -111,8 +111,7 @@ fn addresses(
     request: &AddressRequest,
     over: &dyn Fn() -> Result<(), ApplyError>,
 ) -> Result<(), ApplyError> {
-    let change = |addresses: &[Ipv4Addr],
-                  change: fn(&mut Addresses, u32, Ipv4Addr) -> Result<(), WorldError>| {
+    let change = |addresses: &[IpAddr], change: fn(&mut Addresses, u32, IpAddr) -> Result<(), WorldError>| {
         for &address in addresses {
             over()?;
             let link = index_of(&mut Addresses::open()?, device)?;

@@ -8,7 +8,8 @@ use anyhow::ensure;
 use clap::Args;
 use harness::cluster;
 use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
-use harness::scale::{MAX_ENDPOINTS, MAX_SERVICES, Scale, ServiceSet, addresses};
+use harness::scale::{Scale, ServiceSet};
+use harness::synthetic::{MAX_ENDPOINTS, MAX_SERVICES, addresses};
 use netns_setup::ipvs::Scheduler;
 use serde::Serialize;
 
@@ -44,7 +45,7 @@ pub struct PlanArgs {
     #[command(flatten)]
     node: NodeArgs,
     /// Whose output to reproduce
-    #[arg(long, value_enum, value_name = "VERSION", default_value_t = KubeProxy::V1_30)]
+    #[arg(long, value_enum, value_name = "VERSION", default_value_t = KubeProxy::Current)]
     kube_proxy: KubeProxy,
     /// Scheduler of IPVS: rr wrr lc wlc lblc lblcr sh dh mh sed nq fo ovf
     #[arg(long, value_name = "NAME", default_value_t = Scheduler::Rr)]
@@ -87,7 +88,7 @@ fn services(args: &PlanArgs) -> anyhow::Result<(ServiceSet, ServiceSet, Node)> {
     if let Some(path) = &args.from {
         let name = args.node.node.as_deref().unwrap_or_default();
         let node = Node {
-            address: args.node.node_ip.unwrap_or(addresses::NODE),
+            address: args.node.node_ip.unwrap_or(addresses::NODE.into()),
             cluster_cidr: args.node.cluster_cidr,
             ..lab
         };

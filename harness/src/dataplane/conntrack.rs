@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::{Expect, Phase, Program, Step};
-use crate::scale::{Diff, Protocol, ServiceSet};
+use crate::scale::{Diff, ServiceSet};
+use crate::service::Protocol;
 
 /// 1.30 runs one `conntrack -D` for each UDP Service that has come to life or gone. Later versions do it in-process,
 /// through netlink, and only when needed.

@@ -1,9 +1,11 @@
 //! The controls: what a packet costs without kube-proxy. Their kernel state is the same at every scale.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Counts, Dataplane, Expect, Phase, Plan, Program, Step, Sync};
-use crate::scale::{Service, ServiceSet, addresses};
+use crate::scale::ServiceSet;
+use crate::service::Service;
+use crate::synthetic::addresses;
 
 /// A control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,18 +20,18 @@ pub enum Control {
 }
 
 /// The address that the DNAT control translates: the network's second, which no Service has.
-fn dnat_address() -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(addresses::SERVICES.network()) + 1)
+fn dnat_address() -> IpAddr {
+    Ipv4Addr::from(u32::from(addresses::SERVICES.network()) + 1).into()
 }
 
 /// The endpoint that stands for a Service.
-fn endpoint(service: &Service) -> SocketAddrV4 {
+fn endpoint(service: &Service) -> SocketAddr {
     service.endpoints().first().map_or(service.cluster, |endpoint| endpoint.address)
 }
 
 /// The endpoint that everything to [`dnat_address`] goes to.
-fn translated(to: &ServiceSet) -> Ipv4Addr {
-    to.services().first().map_or(Ipv4Addr::UNSPECIFIED, |first| *endpoint(first).ip())
+fn translated(to: &ServiceSet) -> IpAddr {
+    to.services().first().map_or(Ipv4Addr::UNSPECIFIED.into(), |first| endpoint(first).ip())
 }
 
 impl Control {
@@ -88,18 +90,18 @@ impl Dataplane for Control {
         }
     }
 
-    fn entry(&self, service: &Service) -> SocketAddrV4 {
+    fn entry(&self, service: &Service) -> SocketAddr {
         match self {
             Control::Direct | Control::Conntrack => endpoint(service),
             // The rule translates the address and keeps the port.
-            Control::Dnat => SocketAddrV4::new(dnat_address(), endpoint(service).port()),
+            Control::Dnat => SocketAddr::new(dnat_address(), endpoint(service).port()),
         }
     }
 
-    fn answers(&self, to: &ServiceSet, service: &Service) -> Vec<SocketAddrV4> {
+    fn answers(&self, to: &ServiceSet, service: &Service) -> Vec<SocketAddr> {
         vec![match self {
             Control::Direct | Control::Conntrack => endpoint(service),
-            Control::Dnat => SocketAddrV4::new(translated(to), endpoint(service).port()),
+            Control::Dnat => SocketAddr::new(translated(to), endpoint(service).port()),
         }]
     }
 }

@@ -12,7 +12,8 @@ use super::conntrack;
 use super::names::hash;
 use super::text::{AddressText, put};
 use super::{Counts, Dataplane, Expect, KubeProxy, Node, Phase, Plan, Program, Step, Sync};
-use crate::scale::{Diff, Endpoint, Service, ServiceSet};
+use crate::scale::{Diff, ServiceSet};
+use crate::service::{Endpoint, Service};
 
 /// Above this many endpoints kube-proxy leaves the comments out of the rules that there are most of,
 /// and no longer looks for stale chains at every sync (`largeClusterEndpointsThreshold`).
@@ -101,8 +102,11 @@ impl Dataplane for Iptables {
     fn append(&self, to: &ServiceSet) -> Option<Plan> {
         let service = to.services().iter().find(|service| !service.endpoints().is_empty())?;
         let cluster = service.cluster;
-        let (ip, port, protocol) =
-            (crate::scale::spare_address(0).to_string(), cluster.port().to_string(), service.protocol.name());
+        let (ip, port, protocol) = (
+            crate::synthetic::spare_address(0).to_string(),
+            cluster.port().to_string(),
+            service.protocol.name(),
+        );
         let chain = chains_of(service).into_iter().find(|chain| chain.starts_with("KUBE-SVC-"))?;
         let mut args = WAIT.to_vec();
         args.extend(["-A", "KUBE-SERVICES", "-t", "nat"]);

@@ -18,14 +18,16 @@ mod sets;
 mod state;
 
 use std::collections::HashSet;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use netns_setup::ipvs::Request;
 
-pub use self::sets::{Set, TooLarge};
+pub use self::sets::Set;
 pub use self::state::State;
-use super::{Action, Counts, Dataplane, Node, Phase, Plan, Step, Sync, Way};
-use crate::scale::{Protocol, ServiceSet, spare_address};
+use super::{Action, Counts, Dataplane, KubeProxy, Mode, Node, Phase, Plan, Step, Sync, Unfit, Way};
+use crate::scale::ServiceSet;
+use crate::service::Protocol;
+use crate::synthetic::spare_address;
 
 /// The dummy link that Service addresses are bound to. It is never brought up.
 pub const DUMMY: &str = "kube-ipvs0";
@@ -67,7 +69,7 @@ impl Dataplane for Ipvs {
 
     fn append(&self, to: &ServiceSet) -> Option<Plan> {
         let protocol = to.services().first().map_or(Protocol::Tcp, |service| service.protocol);
-        let address = SocketAddrV4::new(spare_address(0), 80);
+        let address = SocketAddr::new(spare_address(0), 80);
         let server = servers::virtual_server(self.node.scheduler, address, protocol, None);
         let send =
             |phase, request| Step::asks(phase, Action::Ipvs { way: Way::KubeProxy, requests: vec![request] });
@@ -96,7 +98,18 @@ impl Dataplane for Ipvs {
         counts
     }
 
-    fn fits(&self, to: &ServiceSet) -> Result<(), TooLarge> {
+    fn fits(&self, to: &ServiceSet) -> Result<(), Unfit> {
+        let (version, mode) = (
+            self.node.kube_proxy,
+            match self.way {
+                Way::KubeProxy => Mode::Ipvs,
+                Way::Batched => Mode::IpvsBatched,
+            },
+        );
+        if version == KubeProxy::V1_20 {
+            let why = "no recording of it exists; use 1.30 or current, or an iptables mode";
+            return Err(Unfit::Version { version, mode, why });
+        }
         sets::fit(to)
     }
 }

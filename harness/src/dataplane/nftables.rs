@@ -14,8 +14,9 @@ use std::sync::Arc;
 use self::elements::{Element, elements_of};
 use super::names::hash;
 use super::text::{AddressText, put};
-use super::{Counts, Dataplane, Expect, KubeProxy, Node, Phase, Plan, Program, Step, Sync};
-use crate::scale::{Diff, Endpoint, Service, ServiceSet};
+use super::{Counts, Dataplane, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync, Unfit};
+use crate::scale::{Diff, ServiceSet};
+use crate::service::{Endpoint, Service};
 
 /// Chain names are cut to this length (knftables.NameLengthMax less the longest prefix).
 const NAME_LENGTH: usize = 240;
@@ -91,11 +92,21 @@ impl Dataplane for Nftables {
         Plan { steps, cleanup: Vec::new(), expect: self.counts(to) }
     }
 
+    fn fits(&self, _: &ServiceSet) -> Result<(), Unfit> {
+        match self.node.kube_proxy {
+            version @ KubeProxy::V1_20 => {
+                let why = "there was no such mode before 1.29; use iptables-legacy or iptables-nft, or a newer version";
+                Err(Unfit::Version { version, mode: Mode::Nftables, why })
+            }
+            KubeProxy::V1_30 | KubeProxy::Current => Ok(()),
+        }
+    }
+
     fn append(&self, to: &ServiceSet) -> Option<Plan> {
         let service = to.services().iter().find(|service| !service.endpoints().is_empty())?;
         let key = format!(
             "{} . {} . {}",
-            crate::scale::spare_address(0),
+            crate::synthetic::spare_address(0),
             service.protocol.name(),
             service.cluster.port()
         );

@@ -1,11 +1,12 @@
 //! A plan: what goes to the kernel, step by step, as data that can be printed, counted and compared.
 
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netns_setup::ipvs;
 
 use super::Counts;
+use crate::service::Family;
 
 /// A program that kube-proxy runs. Which variant of iptables answers to the name is the mode's matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +17,12 @@ pub enum Program {
     IptablesSave,
     /// `iptables-restore`.
     IptablesRestore,
+    /// `ip6tables`: the same for IPv6.
+    Ip6tables,
+    /// `ip6tables-save`.
+    Ip6tablesSave,
+    /// `ip6tables-restore`.
+    Ip6tablesRestore,
     /// `nft`.
     Nft,
     /// `conntrack`.
@@ -25,12 +32,39 @@ pub enum Program {
 }
 
 impl Program {
+    /// `iptables` or `ip6tables`.
+    pub const fn iptables(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Program::Iptables,
+            Family::Ipv6 => Program::Ip6tables,
+        }
+    }
+
+    /// `iptables-save` or `ip6tables-save`.
+    pub const fn iptables_save(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Program::IptablesSave,
+            Family::Ipv6 => Program::Ip6tablesSave,
+        }
+    }
+
+    /// `iptables-restore` or `ip6tables-restore`.
+    pub const fn iptables_restore(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Program::IptablesRestore,
+            Family::Ipv6 => Program::Ip6tablesRestore,
+        }
+    }
+
     /// The name under which kube-proxy runs it.
     pub const fn name(self) -> &'static str {
         match self {
             Program::Iptables => "iptables",
             Program::IptablesSave => "iptables-save",
             Program::IptablesRestore => "iptables-restore",
+            Program::Ip6tables => "ip6tables",
+            Program::Ip6tablesSave => "ip6tables-save",
+            Program::Ip6tablesRestore => "ip6tables-restore",
             Program::Nft => "nft",
             Program::Conntrack => "conntrack",
             Program::Ipset => "ipset",
@@ -134,10 +168,10 @@ pub enum AddressRequest {
         /// brings the addresses of all.
         once: bool,
     },
-    /// Adds some, as /32. With [`Way::KubeProxy`] one that is there already is fine.
-    Add(Vec<Ipv4Addr>),
+    /// Adds some, each as a prefix of its own (/32, /128). With [`Way::KubeProxy`] one that is there already is fine.
+    Add(Vec<IpAddr>),
     /// Removes some.
-    Remove(Vec<Ipv4Addr>),
+    Remove(Vec<IpAddr>),
 }
 
 /// What one step does.
@@ -275,8 +309,11 @@ impl Action {
             }
             Action::Link { name, .. } => vec![format!("ip link add {name} type dummy")],
             Action::Addresses { device, request, .. } => {
-                let each = |verb: &str, addresses: &[Ipv4Addr]| {
-                    let line = |address| format!("ip address {verb} {address}/32 dev {device}");
+                let each = |verb: &str, addresses: &[IpAddr]| {
+                    let line = |&address: &IpAddr| {
+                        let bits = Family::of(address).bits();
+                        format!("ip address {verb} {address}/{bits} dev {device}")
+                    };
                     addresses.iter().map(line).collect()
                 };
                 match request {

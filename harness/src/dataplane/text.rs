@@ -1,6 +1,7 @@
 //! Fast text for rules: appending bytes, no formatting machinery on the hot path.
 
-use std::net::SocketAddrV4;
+use std::io::{Cursor, Write as _};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// Appends pieces (string slices or byte slices) to a `Vec<u8>`.
 macro_rules! put {
@@ -10,11 +11,19 @@ macro_rules! put {
 }
 pub(super) use put;
 
-/// `ip:port` as text, made once per endpoint and used for its address, its hash and its rules.
+/// `[`, the longest IPv6 address without a zone, `]:` and a port.
+const LONGEST: usize = 1 + 39 + 2 + 5;
+
+/// `ip:port` (`[ip]:port` in IPv6) as text, made once per endpoint and used for its address, its hash and its rules.
 #[derive(Clone, Copy)]
 pub struct AddressText {
-    bytes: [u8; 21],
-    ip: u8,
+    bytes: [u8; LONGEST],
+    /// Where the IP starts: behind the bracket of IPv6.
+    start: u8,
+    /// Where it ends.
+    end: u8,
+    /// Where the port starts.
+    port: u8,
     len: u8,
 }
 
@@ -37,33 +46,52 @@ const OCTETS: [([u8; 3], u8); 256] = {
 
 impl AddressText {
     /// The text of an address.
-    pub fn new(address: SocketAddrV4) -> Self {
-        let mut text = Self { bytes: [0; 21], ip: 0, len: 0 };
+    pub fn new(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(address) => Self::v4(address),
+            SocketAddr::V6(address) => Self::v6(address),
+        }
+    }
+
+    fn v4(address: SocketAddrV4) -> Self {
+        let mut text = Self { bytes: [0; LONGEST], start: 0, end: 0, port: 0, len: 0 };
         for (index, octet) in address.ip().octets().into_iter().enumerate() {
             if index > 0 {
                 text.push(b'.');
             }
             text.octet(octet);
         }
-        text.ip = text.len;
+        text.end = text.len;
         text.push(b':');
+        text.port = text.len;
         text.decimal(address.port());
         text
     }
 
-    /// `ip:port`.
+    fn v6(address: SocketAddrV6) -> Self {
+        let mut bytes = [0; LONGEST];
+        let mut cursor = Cursor::new(&mut bytes[..]);
+        // The longest fits.
+        let _ = write!(cursor, "[{}", address.ip());
+        let end = cursor.position() as u8;
+        let _ = write!(cursor, "]:{}", address.port());
+        let len = cursor.position() as u8;
+        Self { bytes, start: 1, end, port: end + 2, len }
+    }
+
+    /// `ip:port` or `[ip]:port`.
     pub fn whole(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 
     /// `ip`.
     pub fn ip(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.ip)]
+        &self.bytes[usize::from(self.start)..usize::from(self.end)]
     }
 
     /// `port`.
     pub fn port(&self) -> &[u8] {
-        &self.bytes[usize::from(self.ip) + 1..usize::from(self.len)]
+        &self.bytes[usize::from(self.port)..usize::from(self.len)]
     }
 
     fn octet(&mut self, octet: u8) {
@@ -102,8 +130,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_address_reads_as_the_standard_library_writes_it(bits in any::<u32>(), port in any::<u16>()) {
-            let address = SocketAddrV4::new(bits.into(), port);
+        fn an_address_reads_as_the_standard_library_writes_it(ip in any::<std::net::IpAddr>(), port in any::<u16>()) {
+            let address = SocketAddr::new(ip, port);
             let text = AddressText::new(address);
             let parts = [text.whole(), text.ip(), text.port()].map(|part| String::from_utf8_lossy(part).into_owned());
             prop_assert_eq!(parts, [address.to_string(), address.ip().to_string(), port.to_string()]);

@@ -87,7 +87,7 @@ fn sets(runner: &Runner) -> Result<BTreeMap<String, std::collections::BTreeSet<S
 }
 
 /// Addresses of the dummy link; none without it.
-fn bound() -> Result<Vec<std::net::Ipv4Addr>, ReadBackError> {
+fn bound() -> Result<Vec<std::net::IpAddr>, ReadBackError> {
     let mut addresses = Addresses::open()?;
     let Some(link) = addresses.index(DUMMY)? else { return Ok(Vec::new()) };
     let all = addresses.list()?.into_iter();

@@ -1,7 +1,7 @@
 //! What IPVS mode has besides rules: servers, sets, addresses, settings.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use harness::dataplane::ipvs::State;
 use harness::dataplane::{Action, AddressRequest, Way};
@@ -12,7 +12,7 @@ pub struct IpvsPaper {
     pub servers: netns_setup::ipvs::State,
     /// Name -> entries.
     pub sets: BTreeMap<String, BTreeSet<String>>,
-    pub addresses: BTreeSet<Ipv4Addr>,
+    pub addresses: BTreeSet<IpAddr>,
     links: BTreeSet<String>,
     sysctls: BTreeMap<String, String>,
 }

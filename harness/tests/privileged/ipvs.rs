@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use harness::dataplane::ipvs::State;
 use harness::dataplane::{KubeProxy, Mode, Node, Part, Plan, Program, Sync, planner};
 use harness::readback;
-use harness::scale::{Position, Protocol, ServiceSet};
+use harness::scale::{Position, ServiceSet};
+use harness::service::Protocol;
 use harness::world::World;
 use netns_setup::ipvs::Scheduler;
 use workloads::recorder::Times;
@@ -115,7 +116,7 @@ pub fn forgotten() {
     let before = held(&world);
     for position in [Position::First, Position::Uniform] {
         for protocol in [Protocol::Udp, Protocol::Tcp] {
-            let (aims, picks) = world.aims(position, protocol, 500);
+            let (aims, picks) = world.aims(position, protocol, 500).unwrap();
             let targets: Vec<_> = aims.iter().map(|aim| aim.target().unwrap()).collect();
             // More often than there are flows to go round, were one kept.
             for round in 0..3 {

@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 use harness::dataplane::{KubeProxy, Mode, Node};
-use harness::scale::{Endpoint, Protocol, Service, ServiceSet, addresses};
+use harness::scale::ServiceSet;
+use harness::service::{Endpoint, Protocol, Service};
+use harness::synthetic::addresses;
 use harness::world::World;
 use ipnet::Ipv4Net;
 use netns_setup::{Identity, Route};
@@ -48,7 +50,7 @@ pub fn masquerade(mode: Mode) {
         let mut strangers = probe_from(&world, STRANGERS);
         for protocol in [Protocol::Udp, Protocol::Tcp] {
             let index = world.set.services().iter().position(|service| service.protocol == protocol).unwrap();
-            let aim = world.aim(index);
+            let aim = world.aim(index).unwrap();
             // Pods keep their address: the world's own probe takes a rewritten one for a fault.
             world.verify_service(index, 20).unwrap();
 
@@ -65,7 +67,7 @@ pub fn masquerade(mode: Mode) {
             let sent = endpoint.first_packets(&[target], &[0; 5], &mut Times::new(), None).unwrap();
             sent.all_verified().unwrap();
             // Another endpoint is a pod like any other.
-            let neighbour = world.aim((index + 2) % world.set.len()).answers[0];
+            let neighbour = world.aim((index + 2) % world.set.len()).unwrap().answers[0];
             let mut other = probe_from(&world, Ipv4Net::from(*neighbour.ip()));
             let plain = aim.target().unwrap();
             other.first_packets(&[plain], &[0; 5], &mut Times::new(), None).unwrap().all_verified().unwrap();

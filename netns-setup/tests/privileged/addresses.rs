@@ -1,15 +1,15 @@
 //! Addresses of a link, one by one and many at once.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use netns_setup::{Addresses, Namespace, VethEnd};
 
 /// More than fit one system call.
 const MANY: u32 = 1_000;
 
-fn address(number: u32) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 96, 0, 0)) + number)
+fn address(number: u32) -> IpAddr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 96, 0, 0)) + number).into()
 }
 
 /// A namespace with a link that is down, as the one that kube-proxy binds addresses to.
@@ -20,10 +20,10 @@ fn namespace() -> Namespace {
     namespace
 }
 
-fn listed(addresses: &mut Addresses, link: u32) -> BTreeSet<Ipv4Addr> {
+fn listed(addresses: &mut Addresses, link: u32) -> BTreeSet<IpAddr> {
     let all = addresses.list().unwrap();
     let on_link = all.iter().filter(|(of, _)| *of == link).map(|(_, address)| *address);
-    let found: BTreeSet<Ipv4Addr> = on_link.clone().collect();
+    let found: BTreeSet<IpAddr> = on_link.clone().collect();
     assert_eq!(found.len(), on_link.count(), "each once");
     found
 }
@@ -34,7 +34,7 @@ pub fn come_and_go() {
         let mut addresses = Addresses::open().unwrap();
         let link = addresses.index("link").unwrap().unwrap();
         let peer = addresses.index("peer").unwrap().unwrap();
-        let many: Vec<Ipv4Addr> = (0..MANY).map(address).collect();
+        let many: Vec<IpAddr> = (0..MANY).map(address).collect();
         addresses.add_all(link, &many).unwrap();
         addresses.add(peer, address(MANY)).unwrap();
         assert_eq!(listed(&mut addresses, link), many.iter().copied().collect());
@@ -57,7 +57,7 @@ pub fn refusals() {
         let link = addresses.index("link").unwrap().unwrap();
         addresses.add(link, address(250)).unwrap();
         // The one that is there already stands in the second system call.
-        let many: Vec<Ipv4Addr> = (0..MANY).map(address).collect();
+        let many: Vec<IpAddr> = (0..MANY).map(address).collect();
         let refused = addresses.add_all(link, &many).unwrap_err();
         let text = format!("add address {}/32 of link {link}: File exists", address(250));
         assert_eq!((refused.to_string(), refused.raw_os_error()), (text, Some(17)));

@@ -1,7 +1,7 @@
 //! A sync as well as the kernel allows: every kind of object in one program or a few system calls, and only what differs.
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use netns_setup::ipvs::{Key, Request};
@@ -10,7 +10,8 @@ use super::super::{Action, AddressRequest, Expect, Node, Phase, Program, Step, S
 use super::servers::{self, Server};
 use super::sets::{self, Entries, Entry, Filled, Set};
 use super::{DUMMY, SYSCTLS, rules};
-use crate::scale::{Diff, Service, ServiceSet};
+use crate::scale::{Diff, ServiceSet};
+use crate::service::Service;
 
 /// Every step of a sync. Stale entries of the connection-tracking table are left to the process that syncs, as the newest
 /// kube-proxy does it: no program is run for them.
@@ -69,8 +70,8 @@ fn put_requests(requests: Vec<Request>, steps: &mut Vec<Step>) {
 }
 
 fn put_addresses(
-    addresses: Vec<Ipv4Addr>,
-    request: impl FnOnce(Vec<Ipv4Addr>) -> AddressRequest,
+    addresses: Vec<IpAddr>,
+    request: impl FnOnce(Vec<IpAddr>) -> AddressRequest,
     steps: &mut Vec<Step>,
 ) {
     if !addresses.is_empty() {
@@ -107,8 +108,8 @@ struct Change {
     removed: Vec<Request>,
     entries_added: Vec<(Set, Entry)>,
     entries_removed: Vec<(Set, Entry)>,
-    bound: Vec<Ipv4Addr>,
-    unbound: Vec<Ipv4Addr>,
+    bound: Vec<IpAddr>,
+    unbound: Vec<IpAddr>,
 }
 
 impl Change {
@@ -159,7 +160,7 @@ impl Change {
                 removed.remove(&(set, entry));
             });
         }
-        let addresses = |entries: &Entries| -> Vec<Ipv4Addr> {
+        let addresses = |entries: &Entries| -> Vec<IpAddr> {
             let address = |&(set, entry): &(Set, Entry)| match (set, entry) {
                 (Set::IpvsIps, Entry::Ip(address)) => Some(address),
                 _ => None,

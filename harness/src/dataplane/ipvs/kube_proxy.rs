@@ -4,7 +4,7 @@
 //! supported.go; a removed endpoint: `GracefulDeleteRS` in graceful_termination.go.
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use netns_setup::ipvs::{Key, Request};
 
@@ -13,10 +13,11 @@ use super::super::{Action, AddressRequest, Expect, KubeProxy, Node, Phase, Progr
 use super::servers::{self, Server};
 use super::sets::{self, Entries, Entry, Filled, Set};
 use super::{DUMMY, SYSCTLS, rules};
-use crate::scale::{Protocol, Service, ServiceSet};
+use crate::scale::ServiceSet;
+use crate::service::{Protocol, Service};
 
 /// Where kube-proxy tries out whether IPVS works (TEST-NET-2).
-const TRIAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 0), 20_000);
+const TRIAL: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 0), 20_000));
 
 /// Every step of a sync.
 pub fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec<Step> {
@@ -34,13 +35,13 @@ pub fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec
     let once = node.kube_proxy == KubeProxy::Current;
     steps.extend([AddressRequest::List, AddressRequest::ListOthers { once }].map(addresses));
 
-    let bound: HashSet<Ipv4Addr> = before.iter().filter_map(|server| server.binds).collect();
+    let bound: HashSet<IpAddr> = before.iter().filter_map(|server| server.binds).collect();
     put_servers(&before, &after, &bound, &mut steps);
     put_entries(&sets::of(services(from)), &sets::of(services(to)), &mut steps);
     steps.push(rules::restored(node, Filled::by(to)));
 
-    let wanted: HashSet<Ipv4Addr> = after.iter().filter_map(|server| server.binds).collect();
-    let mut superfluous: Vec<Ipv4Addr> = bound.difference(&wanted).copied().collect();
+    let wanted: HashSet<IpAddr> = after.iter().filter_map(|server| server.binds).collect();
+    let mut superfluous: Vec<IpAddr> = bound.difference(&wanted).copied().collect();
     if !superfluous.is_empty() {
         superfluous.sort_unstable();
         steps.push(addresses(AddressRequest::Remove(superfluous)));
@@ -80,7 +81,7 @@ fn trial(node: &Node, present: bool) -> Step {
 }
 
 /// Service after Service; what follows without an address in between is one step.
-fn put_servers(before: &[Server], after: &[Server], bound: &HashSet<Ipv4Addr>, steps: &mut Vec<Step>) {
+fn put_servers(before: &[Server], after: &[Server], bound: &HashSet<IpAddr>, steps: &mut Vec<Step>) {
     let present = servers::by_key(before);
     let mut requests = Vec::new();
     for server in after {

@@ -1,12 +1,12 @@
 //! Virtual and real servers, as kube-proxy makes them from Services.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use netns_setup::ipvs::{Forwarding, Key, MH_PORT, Protocol, RealServer, Request, Scheduler, VirtualServer};
 
 use super::super::Node;
-use crate::scale::{self, Service};
+use crate::service::{self, Service};
 
 /// A virtual server with its real servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Server {
     /// The virtual server.
     pub server: VirtualServer,
     /// The address that is bound to the dummy link for it; none for a node port.
-    pub binds: Option<Ipv4Addr>,
+    pub binds: Option<IpAddr>,
     /// Its real servers, in kube-proxy's order of endpoints.
     pub endpoints: Vec<RealServer>,
 }
@@ -32,16 +32,17 @@ impl Server {
 /// with the address, other schedulers have no flags.
 pub fn virtual_server(
     scheduler: Scheduler,
-    address: SocketAddrV4,
-    protocol: scale::Protocol,
+    address: SocketAddr,
+    protocol: service::Protocol,
     persistence: Option<u32>,
 ) -> VirtualServer {
     let protocol = match protocol {
-        scale::Protocol::Tcp => Protocol::Tcp,
-        scale::Protocol::Udp => Protocol::Udp,
+        service::Protocol::Tcp => Protocol::Tcp,
+        service::Protocol::Udp => Protocol::Udp,
+        service::Protocol::Sctp => Protocol::Sctp,
     };
     VirtualServer {
-        key: Key { address: address.into(), protocol },
+        key: Key { address, protocol },
         scheduler,
         persistence,
         flags: if scheduler == Scheduler::Mh { MH_PORT } else { 0 },
@@ -50,11 +51,7 @@ pub fn virtual_server(
 
 /// The servers of one Service: its cluster IP, then its node port on the node's address.
 pub fn of_service(node: &Node, service: &Service) -> impl Iterator<Item = Server> {
-    let real = |address: SocketAddrV4| RealServer {
-        address: SocketAddr::V4(address),
-        weight: 1,
-        forwarding: Forwarding::Masquerade,
-    };
+    let real = |address: SocketAddr| RealServer { address, weight: 1, forwarding: Forwarding::Masquerade };
     let endpoints: Vec<RealServer> =
         service.endpoints().iter().map(|endpoint| real(endpoint.address)).collect();
     let (scheduler, protocol) = (node.scheduler, service.protocol);
@@ -62,9 +59,9 @@ pub fn of_service(node: &Node, service: &Service) -> impl Iterator<Item = Server
         let server = virtual_server(scheduler, address, protocol, None);
         Server { server, binds, endpoints: endpoints.clone() }
     };
-    let node_port = service.node_port.map(|port| SocketAddrV4::new(node.address, port));
+    let node_port = service.node_port.map(|port| SocketAddr::new(node.address, port));
     let addresses =
-        [Some((service.cluster, Some(*service.cluster.ip()))), node_port.map(|address| (address, None))];
+        [Some((service.cluster, Some(service.cluster.ip()))), node_port.map(|address| (address, None))];
     addresses.into_iter().flatten().map(move |(address, binds)| at(address, binds))
 }
 

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use crate::scale::{Protocol, Service, ServiceSet};
+use super::super::Unfit;
+use crate::scale::ServiceSet;
+use crate::service::{Protocol, Service};
 
 /// `maxelem` of every hash set: more entries than this are refused by the kernel ("Hash is full").
 pub const LARGEST: usize = 65_536;
@@ -134,11 +136,11 @@ impl Set {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Entry {
     /// `10.96.0.10`
-    Ip(Ipv4Addr),
+    Ip(IpAddr),
     /// `10.96.0.10,tcp:80`
-    IpPort(Ipv4Addr, Protocol, u16),
+    IpPort(IpAddr, Protocol, u16),
     /// `10.244.0.11,tcp:8080,10.244.0.11`: the same address twice.
-    IpPortIp(Ipv4Addr, Protocol, u16),
+    IpPortIp(IpAddr, Protocol, u16),
     /// `30080`
     Port(u16),
 }
@@ -160,16 +162,17 @@ pub type Entries = BTreeSet<(Set, Entry)>;
 /// Calls `each` with every entry that a Service gives rise to. Two Services may share some: an address with several
 /// ports, or an endpoint.
 pub fn each_of(service: &Service, mut each: impl FnMut(Set, Entry)) {
-    let (ip, port, protocol) = (*service.cluster.ip(), service.cluster.port(), service.protocol);
+    let (ip, port, protocol) = (service.cluster.ip(), service.cluster.port(), service.protocol);
     for endpoint in service.endpoints().iter().filter(|endpoint| endpoint.local) {
         let address = endpoint.address;
-        each(Set::LoopBack, Entry::IpPortIp(*address.ip(), protocol, address.port()));
+        each(Set::LoopBack, Entry::IpPortIp(address.ip(), protocol, address.port()));
     }
     each(Set::ClusterIp, Entry::IpPort(ip, protocol, port));
     if let Some(port) = service.node_port {
         let set = match protocol {
             Protocol::Tcp => Set::NodePortTcp,
             Protocol::Udp => Set::NodePortUdp,
+            Protocol::Sctp => return,
         };
         each(set, Entry::Port(port));
     }
@@ -215,24 +218,11 @@ impl Filled {
     }
 }
 
-/// A set would need more entries than kube-proxy's sets can have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "ipset {set} would need {entries} entries, but kube-proxy makes its sets with maxelem {LARGEST}: IPVS mode takes \
-     at most so many Services; use fewer"
-)]
-pub struct TooLarge {
-    /// Name of the set.
-    pub set: &'static str,
-    /// Entries it would need.
-    pub entries: usize,
-}
-
 /// Whether all entries fit their sets.
 ///
 /// # Errors
 /// The first set that is too small.
-pub fn fit(to: &ServiceSet) -> Result<(), TooLarge> {
+pub fn fit(to: &ServiceSet) -> Result<(), Unfit> {
     // Each Service has one entry at most in each set, but for its local endpoints.
     let locals: usize = to.services().iter().map(|s| s.endpoints().iter().filter(|e| e.local).count()).sum();
     if to.len().max(locals) <= LARGEST {
@@ -240,10 +230,11 @@ pub fn fit(to: &ServiceSet) -> Result<(), TooLarge> {
     }
     let entries = of(to.services().iter().map(std::convert::AsRef::as_ref));
     for set in Set::ALL {
-        let entries =
-            entries.range((set, Entry::Ip(Ipv4Addr::UNSPECIFIED))..=(set, Entry::Port(u16::MAX))).count();
+        let entries = entries
+            .range((set, Entry::Ip(Ipv4Addr::UNSPECIFIED.into()))..=(set, Entry::Port(u16::MAX)))
+            .count();
         if entries > LARGEST {
-            return Err(TooLarge { set: set.name(), entries });
+            return Err(Unfit::SetTooLarge { set: set.name(), entries, largest: LARGEST });
         }
     }
     Ok(())

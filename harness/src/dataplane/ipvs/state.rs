@@ -1,7 +1,7 @@
 //! What the kernel holds of IPVS mode besides rules, whole: to compare a model with what is read back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use netns_setup::ipvs;
 
@@ -18,7 +18,7 @@ pub struct State {
     /// Entries of every set, as `ipset` prints them.
     pub sets: BTreeMap<String, BTreeSet<String>>,
     /// Addresses of the dummy link.
-    pub addresses: BTreeSet<Ipv4Addr>,
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 impl State {

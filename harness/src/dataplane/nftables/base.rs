@@ -103,7 +103,8 @@ const FLUSHES_1_30: &str = "flush set ip kube-proxy cluster-ips\n\
 pub fn write(node: &Node, first: bool, out: &mut Vec<u8>) {
     let (hooks, jumps) = match node.kube_proxy {
         KubeProxy::V1_30 => (&HOOKS_1_30, &JUMPS_1_30),
-        KubeProxy::Current => (&HOOKS_CURRENT, &JUMPS_CURRENT),
+        // 1.20 has no such mode, which `fits` says.
+        KubeProxy::V1_20 | KubeProxy::Current => (&HOOKS_CURRENT, &JUMPS_CURRENT),
     };
     put!(out, "add table ip kube-proxy { comment \"rules for kube-proxy\" ; }\n");
     if first {

@@ -1,11 +1,12 @@
 //! Elements of the named sets and maps: the part of the table that lookups hash into.
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::super::text::put;
 use super::base_name;
-use crate::scale::{Diff, Service, ServiceSet};
+use crate::scale::{Diff, ServiceSet};
+use crate::service::Service;
 
 /// Sets and maps that grow with Services, in the order in which kube-proxy reads and cleans them.
 pub const CONTAINERS: [(&str, &str); 6] = [
@@ -87,10 +88,10 @@ pub fn delete_leftovers(from: &ServiceSet, to: &ServiceSet, diff: &Diff, out: &m
     let touched: Vec<_> = diff.touched(from, to).collect();
     let mut old: Vec<Element> = touched.iter().flat_map(|service| elements_of(service)).collect();
     // Only who has an address or a node port of a touched Service can need its elements: few, after a small change.
-    let addresses: HashSet<Ipv4Addr> = touched.iter().map(|service| *service.cluster.ip()).collect();
+    let addresses: HashSet<IpAddr> = touched.iter().map(|service| service.cluster.ip()).collect();
     let ports: HashSet<u16> = touched.iter().filter_map(|service| service.node_port).collect();
     let heirs = to.services().iter().filter(|service| {
-        addresses.contains(service.cluster.ip())
+        addresses.contains(&service.cluster.ip())
             || service.node_port.is_some_and(|port| ports.contains(&port))
     });
     let kept: HashSet<(&str, String)> =
