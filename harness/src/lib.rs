@@ -1,6 +1,7 @@
 //! The experiment: what is planned, applied, measured and recorded.
 //!
 //! * [`scale`], [`cluster`]: Services, synthetic or from a cluster
+//! * [`semantics`]: what kube-proxy promises for a packet, mode by mode
 //! * [`dataplane`]: what a kube-proxy mode sends to the kernel for them, as data
 //! * [`apply`], [`readback`], [`tools`]: plans meet a kernel; what it holds then
 //! * [`world`]: a lab with Services in it, checked
@@ -29,7 +30,9 @@ pub mod predict;
 pub mod readback;
 pub mod run;
 pub mod scale;
+pub mod semantics;
 pub mod service;
+pub mod shape;
 pub mod stop;
 pub mod sweep;
 pub mod sync_cell;

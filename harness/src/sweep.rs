@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use crate::dataplane::{KubeProxy, Mode};
 use crate::forwarding::Method;
 use crate::scale::Position;
+use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
@@ -39,6 +40,9 @@ pub struct Sweep {
     /// Endpoints per Service, 1 to 1,000.
     #[serde(deserialize_with = "within::<_, 1, 1000>")]
     pub endpoints: u32,
+    /// Which features the Services have, and how endpoints spread over them; absent: cluster IPs only, all alike.
+    #[serde(default)]
+    pub shape: Shape,
     /// A cell that would take longer is skipped, seconds.
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
@@ -247,6 +251,9 @@ impl Sweep {
                      in a lab"
                 )));
             }
+            if let Some(&services) = sweep.services.last() {
+                sweep.shape.check(services).map_err(|problem| invalid(format!("[shape]: {problem}")))?;
+            }
             if sweep.lookup.is_none()
                 && sweep.connect.is_none()
                 && sweep.sync.is_none()
@@ -272,6 +279,7 @@ impl Sweep {
             modes: guest.modes.unwrap_or_else(|| self.modes.clone()),
             services: guest.services.unwrap_or_else(|| self.services.clone()),
             endpoints: self.endpoints,
+            shape: self.shape.clone(),
             limit_seconds: guest.limit_seconds.unwrap_or(self.limit_seconds),
             lookup: guest.lookup,
             connect: guest.connect,

@@ -187,8 +187,9 @@ impl World {
             let ends = [Position::First, Position::Middle, Position::Last];
             indices.extend(ends.iter().filter_map(|&at| self.set.index_at(at, protocol)));
         }
-        while !self.set.is_empty() && indices.len() < SAMPLE {
-            indices.push(self.random.random_range(0..self.set.len()));
+        for _ in indices.len()..SAMPLE.max(indices.len()) {
+            let index = self.random.random_range(0..self.set.len().max(1));
+            indices.extend(self.set.nearest_answering(index));
         }
         for index in indices {
             self.verify_service(index, 10)?;
@@ -309,8 +310,9 @@ impl World {
                 (vec![Aim { entry, protocol, answers: vec![entry] }], vec![0; count])
             }
             Position::Uniform => {
-                let of_protocol: Vec<usize> =
-                    (0..self.set.len()).filter(|&i| self.set.services()[i].protocol == protocol).collect();
+                let of_protocol: Vec<usize> = (0..self.set.len())
+                    .filter(|&i| self.set.services()[i].protocol == protocol && self.set.answers(i))
+                    .collect();
                 if of_protocol.is_empty() {
                     return Ok((Vec::new(), Vec::new()));
                 }

@@ -37,8 +37,9 @@ pub struct Labs {
 
 impl Labs {
     /// The Services of a scale.
-    pub fn set(&mut self, scale: Scale, seed: u64) -> Arc<ServiceSet> {
-        Arc::clone(self.sets.entry(scale).or_insert_with(|| Arc::new(ServiceSet::synthetic(scale, seed))))
+    pub fn set(&mut self, scale: Scale, sweep: &Sweep) -> Arc<ServiceSet> {
+        let make = || Arc::new(ServiceSet::shaped(scale, &sweep.shape, sweep.seed));
+        Arc::clone(self.sets.entry(scale).or_insert_with(make))
     }
 
     /// Builds, fills and verifies labs, two at a time, from the smallest scale up. Nothing of this is
@@ -52,8 +53,7 @@ impl Labs {
         stop: &Stop,
         sink: Sink<'_>,
     ) {
-        let sets: Vec<Arc<ServiceSet>> =
-            wanted.iter().map(|&(_, scale)| self.set(scale, sweep.seed)).collect();
+        let sets: Vec<Arc<ServiceSet>> = wanted.iter().map(|&(_, scale)| self.set(scale, sweep)).collect();
         let queue = Mutex::new(wanted.iter().copied().zip(sets).collect::<std::collections::VecDeque<_>>());
         let predictor = Mutex::new(Predictor::default());
         let (sender, loaded) = std::sync::mpsc::channel();

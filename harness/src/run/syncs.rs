@@ -41,7 +41,7 @@ impl Lane<'_> {
             }
         }
         let begun = Instant::now();
-        let to = self.labs.set(cell.scale, self.sweep.seed);
+        let to = self.labs.set(cell.scale, self.sweep);
         let limit = self.limit();
         let cold = sweep.operations.contains(&Operation::Cold);
         let too_long = self.over_limit(&Cost::Cold(cell.mode), services).filter(|_| cold);
@@ -127,7 +127,7 @@ impl Lane<'_> {
 
     /// A lab filled in the quickest way, outside any timed region.
     fn filled(&mut self, cell: &Cell) -> anyhow::Result<World> {
-        let to = self.labs.set(cell.scale, self.sweep.seed);
+        let to = self.labs.set(cell.scale, self.sweep);
         let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
         world.load(&to, None).context("filling a lab")?;
         world.verify_counts()?;
