@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::cells::{Cell, Workload};
+use crate::churn::scenario::Scenario;
 use crate::dataplane::Mode;
 use crate::sweep::Sweep;
 
@@ -50,6 +51,19 @@ pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
         Workload::Sync => {
             // Later blocks run within a budget, which `remaining` knows.
             0.3 + capped(at(full, cell)) + 4.0 * capped(at(partial, cell)).max(0.08)
+        }
+        Workload::Churn(scenario) => {
+            // A sync a second or so, while it lasts.
+            let pods = f64::from(sweep.churn.as_ref().map_or(0, |churn| churn.pods));
+            let syncs = match scenario {
+                Scenario::RollingUpdate => 20.0,
+                Scenario::NodeLoss => 16.0,
+                Scenario::ScaleUp => 4.0 + pods / 20.0,
+                Scenario::Idle => 10.0,
+            };
+            let limit = sweep.churn.as_ref().map_or(0.0, |churn| churn.limit_seconds);
+            let seconds = syncs * at(partial, cell);
+            if seconds > limit { 0.1 } else { 0.5 + seconds }
         }
         Workload::Forwarding(_, response) => {
             let connections = sweep.forwarding.as_ref().map_or(0, |forwarding| forwarding.connections);

@@ -11,6 +11,7 @@
 
 pub mod apply;
 pub mod cells;
+pub mod churn;
 pub mod cluster;
 pub mod connect;
 pub mod contention;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
+use crate::churn::scenario::Scenario;
 use crate::dataplane::{KubeProxy, Mode};
 use crate::forwarding::Method;
 use crate::scale::Position;
@@ -13,10 +14,11 @@ use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: [(&str, &str); 4] = [
     ("smoke", include_str!("../sweeps/smoke.toml")),
     ("default", include_str!("../sweeps/default.toml")),
     ("guest", include_str!("../sweeps/guest.toml")),
+    ("churn", include_str!("../sweeps/churn.toml")),
 ];
 
 /// What to measure. Unknown keys and impossible values are errors.
@@ -54,6 +56,8 @@ pub struct Sweep {
     pub sync: Option<SyncCells>,
     /// Contention for the xtables lock; absent: none.
     pub lock: Option<Lock>,
+    /// Sequences of changes; absent: none.
+    pub churn: Option<Churn>,
     /// Forwarding methods of IPVS; absent: none.
     pub forwarding: Option<Forwarding>,
     /// What is measured in a guest instead; absent: the same.
@@ -83,6 +87,8 @@ pub struct InGuest {
     pub sync: Option<SyncCells>,
     /// As [`Sweep::lock`], in seconds of the guest's clock.
     pub lock: Option<Lock>,
+    /// As [`Sweep::churn`].
+    pub churn: Option<Churn>,
     /// As [`Sweep::forwarding`].
     pub forwarding: Option<Forwarding>,
 }
@@ -148,6 +154,24 @@ pub struct Lock {
     pub limit_seconds: f64,
 }
 
+/// Which sequences of changes are played.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Churn {
+    /// What happens.
+    #[serde(deserialize_with = "distinct")]
+    pub scenarios: Vec<Scenario>,
+    /// Pods of the Deployment, or on the node that is lost. 2 to 10,000.
+    #[serde(deserialize_with = "within::<_, 2, 10_000>")]
+    pub pods: u32,
+    /// As in [`Lookup::blocks`]; each plays another draw of the moments.
+    #[serde(deserialize_with = "within::<_, 1, 1000>")]
+    pub blocks: u32,
+    /// As [`Sweep::limit_seconds`], for all syncs of a scenario together.
+    #[serde(default = "default_limit", deserialize_with = "seconds")]
+    pub limit_seconds: f64,
+}
+
 /// Connections through an LVS director, with a response of one segment and with one of 64 KiB.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,6 +193,8 @@ pub struct Forwarding {
 pub enum Operation {
     /// Empty kernel -> everything.
     Cold,
+    /// A kube-proxy starts anew over what another has left: everything -> the same.
+    Restart,
     /// One Service more.
     AddService,
     /// One Service less.
@@ -186,6 +212,7 @@ impl Operation {
     pub const fn name(self) -> &'static str {
         match self {
             Operation::Cold => "cold sync",
+            Operation::Restart => "kube-proxy restarted",
             Operation::AddService => "one Service added",
             Operation::RemoveService => "one Service removed",
             Operation::ReplaceEndpoint => "one endpoint replaced",
@@ -258,11 +285,12 @@ impl Sweep {
                 && sweep.connect.is_none()
                 && sweep.sync.is_none()
                 && sweep.lock.is_none()
+                && sweep.churn.is_none()
                 && sweep.forwarding.is_none()
             {
                 return Err(invalid(format!(
-                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}sync], [{section}lock] or \
-                     [{section}forwarding]"
+                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}sync], [{section}lock], \
+                     [{section}churn] or [{section}forwarding]"
                 )));
             }
         }
@@ -285,6 +313,7 @@ impl Sweep {
             connect: guest.connect,
             sync: guest.sync,
             lock: guest.lock,
+            churn: guest.churn,
             forwarding: guest.forwarding,
             guest: None,
         }

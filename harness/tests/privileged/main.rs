@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod children;
+mod churn;
 mod forwarding;
 mod ipvs;
 mod lock;
@@ -74,6 +75,8 @@ fn tests() -> Vec<Test> {
         tests.push(test(&of("strangers_and_hairpins_are_masqueraded"), &[mode], move || {
             paths::masquerade(mode)
         }));
+        tests
+            .push(test(&of("every_change_of_a_scenario_is_synced"), &[mode], move || churn::scenarios(mode)));
         tests.push(test(&of("two_labs_do_not_disturb_each_other"), &[mode], move || paths::two_labs(mode)));
     }
     for method in Method::ALL {
