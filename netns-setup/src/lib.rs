@@ -36,6 +36,7 @@ mod needs;
 mod netlink;
 mod tun;
 mod worker;
+pub mod yard;
 
 pub use address::Addresses;
 pub use conntrack::{Conntrack, flush, flush_here};
