@@ -132,7 +132,7 @@ pub enum Chunk {
     },
     /// ABORT: refuses.
     Abort,
-    /// Any other, by its type. It is read but not built: building makes a chunk without content.
+    /// Any other, by its type; built without content.
     Other(u8),
 }
 
@@ -188,6 +188,17 @@ impl Packet {
                 Some(acknowledgement.wrapping_sub(1))
             }
             Segment::Sctp { tag, chunk: Chunk::Abort } => Some(tag),
+            _ => None,
+        }
+    }
+
+    /// The number of the first packet that this one answers, if it says so: a TCP SYN-ACK or an SCTP INIT ACK.
+    pub const fn answers(&self) -> Option<u32> {
+        match self.segment {
+            Segment::Tcp { flags, acknowledgement, .. } if flags == SYN | ACK => {
+                Some(acknowledgement.wrapping_sub(1))
+            }
+            Segment::Sctp { tag, chunk: Chunk::InitAck { .. } } => Some(tag),
             _ => None,
         }
     }

@@ -144,7 +144,8 @@ fn finish(protocol: Protocol, from: IpAddr, to: IpAddr, payload: &mut [u8]) {
 /// `payload` holds a right one.
 pub(super) fn transport_sum(protocol: u8, from: IpAddr, to: IpAddr, payload: &[u8]) -> u16 {
     let words = |address: IpAddr| -> u32 {
-        let sum = |bytes: &[u8]| bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+        let sum =
+            |bytes: &[u8]| bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
         match address {
             IpAddr::V4(address) => sum(&address.octets()),
             IpAddr::V6(address) => sum(&address.octets()),

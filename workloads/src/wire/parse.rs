@@ -151,11 +151,7 @@ pub(super) fn segment(protocol: Protocol, payload: &[u8]) -> Result<Segment, Mal
             if header < TCP_HEADER || header > payload.len() {
                 return Err(Malformed::HeaderLength);
             }
-            Ok(Segment::Tcp {
-                flags: tcp[13],
-                sequence: get32(tcp, 4),
-                acknowledgement: get32(tcp, 8),
-            })
+            Ok(Segment::Tcp { flags: tcp[13], sequence: get32(tcp, 4), acknowledgement: get32(tcp, 8) })
         }
         Protocol::Sctp => {
             let chunk = payload.get(SCTP_HEADER..).ok_or(truncated)?;
