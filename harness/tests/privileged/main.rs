@@ -6,6 +6,7 @@ mod children;
 mod forwarding;
 mod ipvs;
 mod lock;
+mod oracle;
 mod paths;
 mod runs;
 mod state;
@@ -91,6 +92,7 @@ fn tests() -> Vec<Test> {
         tests
             .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));
     }
+    tests.extend(oracle::tests());
     tests
 }
 
