@@ -5,6 +5,7 @@
 //! * [`dataplane`]: what a kube-proxy mode sends to the kernel for them, as data
 //! * [`apply`], [`readback`], [`tools`]: plans meet a kernel; what it holds then
 //! * [`world`]: a lab with Services in it, checked
+//! * [`oracle`]: what a node does with one packet, in either family, from wherever it comes
 //! * [`lookup`], [`connect`], [`forwarding`], [`sync_cell`], [`contention`], [`lock`]: what is measured
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`run`]: which cells, in which order, how long
 //! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`passport`]: what surrounds a run
@@ -26,6 +27,7 @@ pub mod guest;
 pub mod health;
 pub mod lock;
 pub mod lookup;
+pub mod oracle;
 pub mod passport;
 pub mod predict;
 pub mod readback;

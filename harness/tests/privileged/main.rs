@@ -7,6 +7,7 @@ mod churn;
 mod forwarding;
 mod ipvs;
 mod lock;
+mod oracle;
 mod paths;
 mod runs;
 mod state;
@@ -94,6 +95,7 @@ fn tests() -> Vec<Test> {
         tests
             .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));
     }
+    tests.extend(oracle::tests());
     tests
 }
 
