@@ -9,7 +9,11 @@ mod ipvs;
 mod lock;
 mod oracle;
 mod paths;
+mod promise;
+mod proxied;
 mod runs;
+#[path = "../paper/services.rs"]
+mod services;
 mod state;
 mod stops;
 mod syncs;
@@ -20,6 +24,7 @@ use std::process::ExitCode;
 use harness::dataplane::{KubeProxy, Mode};
 use harness::forwarding::Method;
 use harness::run::LAB_NEEDS;
+use harness::service::Family;
 use netns_setup::Need;
 use netns_setup::guest::{GuestError, Image, Kernel};
 use trials::Test;
@@ -79,6 +84,21 @@ fn tests() -> Vec<Test> {
         tests
             .push(test(&of("every_change_of_a_scenario_is_synced"), &[mode], move || churn::scenarios(mode)));
         tests.push(test(&of("two_labs_do_not_disturb_each_other"), &[mode], move || paths::two_labs(mode)));
+    }
+    for family in Family::ALL {
+        for &mode in PROXY {
+            for version in VERSIONS {
+                let name = format!(
+                    "packets_go_where_kube_proxy_promises::{mode}::{}::{}",
+                    version.name(),
+                    family.name()
+                );
+                tests.push(test(&name, &[mode], move || promise::kept(mode, version, family)));
+            }
+        }
+        let modes = &[Mode::IptablesLegacy, Mode::Nftables, Mode::IpvsBatched];
+        let name = format!("modes_differ_only_where_they_mean_to::{}", family.name());
+        tests.push(test(&name, modes, move || promise::alike(modes, family)));
     }
     for method in Method::ALL {
         let name = format!("what_passes_a_director_is_counted_and_timed::{}", method.mode());
