@@ -4,6 +4,7 @@
 
 mod children;
 mod churn;
+mod features;
 mod forwarding;
 mod ipvs;
 mod lock;
@@ -13,6 +14,7 @@ mod promise;
 mod proxied;
 mod runs;
 #[path = "../paper/services.rs"]
+#[allow(dead_code, reason = "property tests use the rest")]
 mod services;
 mod state;
 mod stops;
@@ -94,6 +96,12 @@ fn tests() -> Vec<Test> {
                     family.name()
                 );
                 tests.push(test(&name, &[mode], move || promise::kept(mode, version, family)));
+            }
+        }
+        for mode in PROXY.iter().copied().chain([Mode::IpvsBatched]) {
+            for (feature, body) in features::ALL {
+                let name = format!("feature::{feature}::{mode}::{}", family.name());
+                tests.push(test(&name, &[mode], move || body(mode, family)));
             }
         }
         let modes = &[Mode::IptablesLegacy, Mode::Nftables, Mode::IpvsBatched];
