@@ -15,7 +15,7 @@ use workloads::sources::Sources;
 use workloads::target::{Shares, Target};
 
 use crate::apply::{Applied, Runner};
-use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, planner};
+use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, Way, ipvs, planner};
 use crate::flows::Flows;
 use crate::readback;
 use crate::scale::{Position, Scale, ServiceSet};
@@ -150,6 +150,18 @@ impl World {
         }
     }
 
+    /// What kube-proxy does once a minute in IPVS mode: real servers that were kept for their connections go if they have none
+    /// any more. Returns how many are left.
+    ///
+    /// # Errors
+    /// As [`Runner::apply`].
+    pub fn pass(&mut self) -> anyhow::Result<usize> {
+        let way = if self.mode == Mode::IpvsBatched { Way::Batched } else { Way::KubeProxy };
+        let plan = ipvs::pass(way, &self.runner.draining().all());
+        self.lab.node.run(|| self.runner.apply(&plan, None))?;
+        Ok(self.runner.draining().len())
+    }
+
     /// Fills the lab in the quickest way.
     ///
     /// # Errors
@@ -165,7 +177,9 @@ impl World {
     /// # Errors
     /// If they differ, with both counts.
     pub fn verify_counts(&self) -> anyhow::Result<Counts> {
-        let held = self.lab.node.run(|| readback::counts(self.mode, &self.runner))?;
+        let mut held = self.lab.node.run(|| readback::counts(self.mode, &self.runner))?;
+        // Those that wait for the end of their connections are no longer the model's.
+        held.real_servers = held.real_servers.saturating_sub(self.runner.draining().len() as u64);
         let model = self.dataplane.counts(&self.set);
         anyhow::ensure!(
             held == model,
