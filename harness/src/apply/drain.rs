@@ -97,8 +97,8 @@ pub fn carry_out(
                     ipvs.one(&change).map_err(Box::new)?;
                 }
                 changes.extend(change);
-                let stays = matches!(change, Some(Request::SetDest(..)))
-                    || (change.is_none() && dest.is_some());
+                let stays =
+                    matches!(change, Some(Request::SetDest(..))) || (change.is_none() && dest.is_some());
                 draining.set(*key, endpoint, stays);
             }
         }
@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn one_that_comes_back_is_deleted_first_and_forgotten() {
         let draining = Draining::default();
-        let requests = |lines: &[&str]| -> Vec<Request> { lines.iter().map(|line| line.parse().unwrap()).collect() };
+        let requests =
+            |lines: &[&str]| -> Vec<Request> { lines.iter().map(|line| line.parse().unwrap()).collect() };
         let back = requests(&[
             "-a -t 10.96.0.10:80 -r 10.244.0.1:8080 -m -w 1",
             "-a -t 10.96.0.10:80 -r 10.244.0.2:8080 -m -w 1",

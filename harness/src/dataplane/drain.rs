@@ -40,7 +40,10 @@ impl Drain {
             Way::KubeProxy => {
                 let deletions = self.servers.iter().flat_map(of_each);
                 let key = |request| if let Request::DelDest(key, _) = request { Some(key) } else { None };
-                deletions.flat_map(|request| [key(request).map(|key| list(&key)), Some(request)]).flatten().collect()
+                deletions
+                    .flat_map(|request| [key(request).map(|key| list(&key)), Some(request)])
+                    .flatten()
+                    .collect()
             }
             Way::Batched => {
                 let lists = self.servers.iter().map(|(key, _)| list(key));

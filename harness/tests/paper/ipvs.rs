@@ -140,7 +140,10 @@ impl IpvsPaper {
 
     /// An entry as its set keeps it; `None`: it takes no range of everything.
     fn kept(&self, name: &str, entry: &str) -> Option<String> {
-        let made = self.kinds.get(name).unwrap_or_else(|| panic!("The set with the given name does not exist: {name}"));
+        let made = self
+            .kinds
+            .get(name)
+            .unwrap_or_else(|| panic!("The set with the given name does not exist: {name}"));
         let kind = made.split(' ').nth(2).unwrap();
         let ipv6 = made.contains(" family inet6 ");
         let parts: Vec<&str> = entry.split(',').collect();

@@ -139,10 +139,7 @@ impl Change {
                 servers::places(node, service).map(|place| servers::key(place.address, service.protocol))
             })
             .collect();
-        change.servers(
-            &servers::with_keys(node, from, &keys),
-            &servers::with_keys(node, to, &keys),
-        );
+        change.servers(&servers::with_keys(node, from, &keys), &servers::with_keys(node, to, &keys));
         let before = entries::of(node, services(old));
         let after = entries::of(node, services(new));
         let mut added: Entries = after.difference(&before).copied().collect();
@@ -176,7 +173,9 @@ impl Change {
             match Drain::is_for(key) {
                 true if removed.is_empty() => {}
                 true => self.drained.push((key, removed)),
-                false => self.made.extend(removed.into_iter().map(|endpoint| Request::DelDest(key, endpoint))),
+                false => {
+                    self.made.extend(removed.into_iter().map(|endpoint| Request::DelDest(key, endpoint)))
+                }
             }
         }
         let kept: HashSet<Key> = new.iter().map(|server| server.server.key).collect();

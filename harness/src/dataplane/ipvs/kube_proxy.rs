@@ -128,9 +128,7 @@ fn put_entries(node: &Node, before: &Entries, after: &Entries, steps: &mut Vec<S
             after.intersection(before).filter(of).filter(|(_, entry)| entry.is_misread()).collect();
         let removed = before.difference(after).filter(of).filter(|(_, entry)| entry.is_taken());
         let removed = removed.chain(misread.iter().copied());
-        steps.extend(
-            removed.map(|(_, entry)| ipset(&["del", name, &entry.listed()], Expect::Success)),
-        );
+        steps.extend(removed.map(|(_, entry)| ipset(&["del", name, &entry.listed()], Expect::Success)));
         // What the kernel refuses is never there, and tried anew every time.
         let refused = after.intersection(before).filter(of).filter(|(_, entry)| !entry.is_taken());
         let added = after.difference(before).filter(of).chain(refused).chain(misread.iter().copied());

@@ -142,8 +142,7 @@ pub fn restored_with_jumps(node: &Node, filled: &Filled) -> Step {
 
 fn restore(node: &Node, filled: &Filled, with_jumps: bool) -> Step {
     let args = ["-w", "5", "-W", "100000", "--noflush", "--counters"];
-    let step =
-        Step::new(Phase::Restore, Program::iptables_restore(node.family()), &args, Expect::Success);
+    let step = Step::new(Phase::Restore, Program::iptables_restore(node.family()), &args, Expect::Success);
     let mut out = Vec::with_capacity(8192 + 128 * filled.forbidden.len());
     head("nat", &NAT, with_jumps, &mut out);
     Rules { node, family: node.family(), filled, out: &mut out }.nat();

@@ -46,9 +46,11 @@ pub struct Place {
 pub fn places(node: &Node, service: &Service) -> impl Iterator<Item = Place> {
     let (own, policy) = (node.address, service.external_policy);
     let cluster = Place { address: service.cluster, binds: true, policy: service.internal_policy };
-    let external = service
-        .external_addresses()
-        .map(move |address| Place { address, binds: address.ip() != own, policy });
+    let external = service.external_addresses().map(move |address| Place {
+        address,
+        binds: address.ip() != own,
+        policy,
+    });
     let node_port = service.node_port.map(|port| {
         let address = SocketAddr::new(own, port);
         Place { address, binds: false, policy }
