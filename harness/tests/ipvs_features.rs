@@ -7,10 +7,12 @@ mod features;
 #[expect(dead_code, reason = "iptables' own tables are for other tests")]
 mod paper;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use harness::dataplane::ipvs::{State, pass};
 use harness::dataplane::{Action, Dataplane, Drain, KubeProxy, Mode, Node, Plan, Sync, Way, planner};
 use harness::scale::ServiceSet;
-use harness::service::{Family, Service};
+use harness::service::{Family, Policy, Protocol, Service};
 use netns_setup::ipvs::Key;
 
 use paper::Paper;
@@ -155,7 +157,7 @@ fn real_servers_of_tcp_are_drained() {
                 "{mode} {}",
                 service.name
             );
-            let is_tcp = service.protocol == harness::service::Protocol::Tcp;
+            let is_tcp = service.protocol == Protocol::Tcp;
             assert_eq!(drained as u64, if is_tcp { deleted } else { 0 }, "{mode} {}", service.name);
         }
     }
@@ -174,4 +176,63 @@ fn a_pass_asks_for_each_that_waits() {
     );
     assert_eq!(pass(Way::KubeProxy, &[]), Plan::default());
     assert_eq!(pass(Way::Batched, &[]), Plan::default());
+}
+
+/// kube-proxy makes its sets with maxelem 65536.
+#[test]
+fn each_set_is_found_too_small() {
+    for (family, six) in [(Family::Ipv4, ""), (Family::Ipv6, "6-")] {
+        let node = node(family);
+        let address = |number: u32| -> IpAddr {
+            match family {
+                Family::Ipv4 => Ipv4Addr::from_bits(0x0b00_0000 + number).into(),
+                Family::Ipv6 => Ipv6Addr::from_bits(0x2001_0db8_u128 << 96 | u128::from(number)).into(),
+            }
+        };
+        let many = |from: u32, count: u32| (from..from + count).map(address).collect::<Vec<IpAddr>>();
+        let fits = |change: &dyn Fn(&mut Service)| {
+            let mut service = features::plain(family, 1, Protocol::Tcp);
+            change(&mut service);
+            let set = one(service);
+            planner(Mode::Ipvs, node).fits(&set).map_err(|unfit| unfit.to_string())
+        };
+        let refused = |name: &str, entries: u32, change: &dyn Fn(&mut Service)| {
+            let error = fits(change).unwrap_err();
+            let wanted = format!("ipset KUBE-{six}{name} would need {entries} entries, but ");
+            assert!(error.starts_with(&wanted), "{error}");
+        };
+        refused("EXTERNAL-IP", 65_537, &|service| service.external_ips = many(0, 65_537));
+        refused("EXTERNAL-IP-LOCAL", 65_537, &|service| {
+            service.external_ips = many(0, 65_537);
+            service.external_policy = Policy::Local;
+        });
+        refused("LOAD-BALANCER", 65_537, &|service| service.load_balancer_ips = many(0, 65_537));
+        let ranges = |service: &mut Service, count| {
+            service.load_balancer_ips = vec![address(1 << 20)];
+            service.source_ranges = many(0, count).into_iter().map(Into::into).collect();
+        };
+        let cut = &format!("KUBE-{six}LOAD-BALANCER-SOURCE-CIDR")[..(30 + six.len()).min(31)];
+        refused(cut.trim_start_matches(&format!("KUBE-{six}")), 65_537, &|service| ranges(service, 65_537));
+        // Two sets that are large enough have the addresses of a third that is not.
+        let halves = |external: u32| {
+            move |service: &mut Service| {
+                service.external_ips = many(0, external);
+                service.load_balancer_ips = many(1 << 20, 30_000);
+            }
+        };
+        refused("IPVS-IPS", 65_537, &halves(35_536));
+        fits(&halves(35_535)).unwrap();
+        fits(&|service| ranges(service, 65_536)).unwrap();
+        // The same twice is one entry, and one that is never taken is none.
+        fits(&|service| {
+            service.external_ips = many(0, 40_000);
+            service.external_ips.extend(many(0, 40_000));
+        })
+        .unwrap();
+        fits(&|service| {
+            ranges(service, 65_536);
+            service.source_ranges.push(if six.is_empty() { "0.0.0.0/0" } else { "::/0" }.parse().unwrap());
+        })
+        .unwrap();
+    }
 }

@@ -20,7 +20,7 @@ mod state;
 
 use std::net::SocketAddr;
 
-use netns_setup::ipvs::{Key, Request};
+use netns_setup::ipvs::{Key, Request, Scheduler};
 
 pub use self::sets::Set;
 pub use self::state::State;
@@ -51,6 +51,12 @@ impl Ipvs {
     pub const fn new(node: Node, way: Way) -> Self {
         Self { node, way }
     }
+}
+
+/// Whether a scheduler gives real servers of equal weight equal shares of new flows, however short these are: not one that hashes
+/// addresses, fills one server after another, or looks at established connections only.
+pub const fn shares_equally(scheduler: Scheduler) -> bool {
+    matches!(scheduler, Scheduler::Rr | Scheduler::Wrr | Scheduler::Lc | Scheduler::Wlc)
 }
 
 /// What kube-proxy does once a minute for real servers that it keeps for their connections: each is looked at, and removed
