@@ -4,6 +4,7 @@
 mod conntrack;
 mod counts;
 pub mod direct;
+mod drain;
 pub mod iptables;
 pub mod ipvs;
 mod names;
@@ -22,6 +23,7 @@ use netns_setup::ipvs::Scheduler;
 use serde::{Deserialize, Serialize};
 
 pub use self::counts::Counts;
+pub use self::drain::Drain;
 pub use self::plan::{Action, AddressRequest, Expect, Phase, Plan, Program, Step, Way};
 pub use self::print::Part;
 pub use self::unfit::Unfit;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use netns_setup::ipvs::Scheduler;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
@@ -33,6 +34,9 @@ pub struct Sweep {
     /// Which kube-proxy's rules are installed.
     #[serde(default)]
     pub kube_proxy: KubeProxy,
+    /// Scheduler of IPVS, in its modes (`ipvs.scheduler`).
+    #[serde(default = "default_scheduler")]
+    pub scheduler: Scheduler,
     /// Modes and controls.
     #[serde(deserialize_with = "distinct")]
     pub modes: Vec<Mode>,
@@ -304,6 +308,7 @@ impl Sweep {
             question: self.question.clone(),
             seed: self.seed,
             kube_proxy: self.kube_proxy,
+            scheduler: self.scheduler,
             modes: guest.modes.unwrap_or_else(|| self.modes.clone()),
             services: guest.services.unwrap_or_else(|| self.services.clone()),
             endpoints: self.endpoints,
@@ -322,6 +327,11 @@ impl Sweep {
 
 fn default_limit() -> f64 {
     60.0
+}
+
+/// kube-proxy's.
+const fn default_scheduler() -> Scheduler {
+    Scheduler::Rr
 }
 
 fn non_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
@@ -445,12 +455,24 @@ mod tests {
             smoke_with("services = [10, 100]", "services = [1000000]\n[x]"),
             smoke_with("\"direct\", ", "\"dirct\", "),
             smoke_with("kube_proxy = \"current\"", "kube_proxy = \"1.31\""),
+            smoke_with("endpoints = 3", "endpoints = 3\nscheduler = \"fifo\""),
             smoke_with("seconds = 0.5", "seconds = -1"),
             smoke_with("seed = 1", "seed = -1"),
             smoke_with("question = \"Does", "question = \"\" # \"Does"),
             smoke_with("endpoints = 3", "endpoints = 3\nendpoints = 4"),
         ];
         insta::assert_snapshot!(errors.join("\n----\n"));
+    }
+
+    #[test]
+    fn the_scheduler_of_ipvs_is_chosen_or_kube_proxys() {
+        let smoke = |more: &str| {
+            let text = BUILT_IN[0].1.replacen("endpoints = 3", &format!("endpoints = 3\n{more}"), 1);
+            Sweep::parse("test", &text).unwrap()
+        };
+        assert_eq!(smoke("").scheduler, Scheduler::Rr);
+        let chosen = smoke("scheduler = \"mh\"");
+        assert_eq!([chosen.scheduler, chosen.in_guest().scheduler], [Scheduler::Mh; 2]);
     }
 
     #[test]

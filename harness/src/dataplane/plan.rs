@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use netns_setup::ipvs;
 
-use super::Counts;
+use super::{Counts, Drain};
 use crate::service::Family;
 
 /// A program that kube-proxy runs. Which variant of iptables answers to the name is the mode's matter.
@@ -194,6 +194,8 @@ pub enum Action {
         /// What is sent.
         requests: Vec<ipvs::Request>,
     },
+    /// Removes real servers as their connections allow.
+    Drain(Drain),
     /// Sees that there is a dummy link of this name.
     Link {
         /// Its name.
@@ -276,6 +278,7 @@ impl Step {
         match &self.action {
             Action::Run { .. } | Action::Sysctl { .. } => 0,
             Action::Ipvs { requests, .. } => requests.len(),
+            Action::Drain(drain) => drain.requests().len(),
             Action::Link { .. } => 1,
             Action::Addresses { request, .. } => match request {
                 AddressRequest::List | AddressRequest::ListOthers { .. } => 1,
@@ -306,6 +309,9 @@ impl Action {
             }
             Action::Ipvs { requests, .. } => {
                 requests.iter().map(|request| format!("ipvsadm {request}")).collect()
+            }
+            Action::Drain(drain) => {
+                drain.requests().iter().map(|request| format!("ipvsadm {request}")).collect()
             }
             Action::Link { name, .. } => vec![format!("ip link add {name} type dummy")],
             Action::Addresses { device, request, .. } => {

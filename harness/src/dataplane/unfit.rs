@@ -7,8 +7,8 @@ use super::{KubeProxy, Mode};
 pub enum Unfit {
     /// A set would need more entries than kube-proxy's sets can have.
     #[error(
-        "ipset {set} would need {entries} entries, but kube-proxy makes its sets with maxelem {largest}: IPVS mode takes \
-         at most so many Services; use fewer"
+        "ipset {set} would need {entries} entries, but kube-proxy makes its sets with maxelem {largest}, and IPVS mode serves \
+         no more; use fewer Services, or fewer addresses, local endpoints or source ranges of theirs"
     )]
     SetTooLarge {
         /// Name of the set.

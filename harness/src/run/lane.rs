@@ -126,7 +126,7 @@ impl<'a> Lane<'a> {
         Self {
             sweep,
             stop,
-            node: Node::lab(sweep.kube_proxy),
+            node: Node { scheduler: sweep.scheduler, ..Node::lab(sweep.kube_proxy) },
             predictor: before.predictor,
             labs: Labs::default(),
             sync_spent: before.sync_spent,
