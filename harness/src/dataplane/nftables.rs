@@ -79,7 +79,7 @@ impl Nftables {
             true => self.changes(from, to, &diff, whole, &stale),
             false => self.everything(to, whole, &stale),
         };
-        let mut steps = self.listings(whole, from.is_empty());
+        let mut steps = self.listings(whole, whole == Whole::First && from.is_empty());
         steps.push(transaction(Phase::Restore, input));
         if !self.is_current() {
             steps.extend(conntrack::cleanup_of(from, to, &diff));
@@ -90,13 +90,11 @@ impl Nftables {
         Plan { steps, cleanup: later.into_iter().collect(), expect: self.counts(to) }
     }
 
-    /// Reads of the present state before the transaction.
+    /// Reads of the present state before the transaction. `empty`: there is no table yet.
     fn listings(&self, whole: Whole, empty: bool) -> Vec<Step> {
-        let list = |args: &[&str]| {
-            // There is no table yet: nft says so with exit code 1, and knftables goes on.
-            let expect = if empty && self.is_current() { Expect::One } else { Expect::Success };
-            Step::new(Phase::Listing, Program::Nft, args, expect)
-        };
+        // nft says so with exit code 1, and knftables goes on; a listing of all tables finds none.
+        let expect = if empty && self.is_current() { Expect::One } else { Expect::Success };
+        let list = |args: &[&str]| Step::new(Phase::Listing, Program::Nft, args, expect);
         let ip = self.words().ip;
         if !self.is_current() {
             return ["chains", "sets"].map(|kind| list(&["--json", "list", kind, ip])).into();
