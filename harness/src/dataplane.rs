@@ -197,6 +197,13 @@ pub trait Dataplane: Send + std::marker::Sync {
     /// `from` empty: the kernel holds nothing of kube-proxy's yet.
     fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan;
 
+    /// What kube-proxy runs when nothing has changed for as long as it waits before it writes everything again;
+    /// `None`: the mode has no such sync of its own.
+    fn resync(&self, set: &ServiceSet) -> Option<Plan> {
+        let _ = set;
+        None
+    }
+
     /// The same final kernel state as a cold full sync, loaded in whatever pieces are quickest.
     /// For labs that serve lookups only: its time means nothing.
     fn load(&self, to: &ServiceSet) -> Plan;
