@@ -216,7 +216,7 @@ impl Judge<'_> {
     fn is_shut_out(&self, differences: &mut Vec<Difference>) -> bool {
         let Judge { service, packet, node, .. } = self;
         let ranges = &service.source_ranges;
-        if ranges.is_empty() || (!self.mode.is_ipvs() && !self.routes.any) {
+        if ranges.is_empty() {
             return false;
         }
         let has_node = ranges.iter().any(|range| range.contains(&node.address));
@@ -226,6 +226,10 @@ impl Judge<'_> {
         if !allowed && self.mode.is_ipvs() && packet.origin == Origin::Node {
             differences.push(Difference::SourceRangesOfNode);
             return false;
+        }
+        if !allowed && !self.routes.any {
+            differences.push(Difference::SourceRangesOfNobody);
+            return !is_iptables(self.mode);
         }
         !allowed
     }
