@@ -9,7 +9,7 @@ mod differences;
 use std::net::{IpAddr, SocketAddr};
 
 pub use self::differences::Difference;
-use crate::dataplane::{Mode, Node};
+use crate::dataplane::{KubeProxy, Mode, Node};
 use crate::scale::ServiceSet;
 use crate::service::{Endpoint, Policy, Protocol, Routes, Service};
 
@@ -229,7 +229,9 @@ impl Judge<'_> {
         }
         if !allowed && !self.routes.any {
             differences.push(Difference::SourceRangesOfNobody);
-            return !is_iptables(self.mode);
+            // 1.30 asks for endpoints first, in the chain that the node's own packets pass.
+            let asked_first = self.node.kube_proxy == KubeProxy::V1_30 && packet.origin == Origin::Node;
+            return !is_iptables(self.mode) && !asked_first;
         }
         !allowed
     }
@@ -267,7 +269,6 @@ impl Judge<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataplane::KubeProxy;
 
     const POD: &str = "10.128.0.5";
     const STRANGER: &str = "192.0.2.9";

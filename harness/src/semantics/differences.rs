@@ -59,7 +59,7 @@ impl Difference {
             }
             Difference::SourceRangesOfNobody => {
                 "iptables mode has source ranges only for load balancers with endpoints, and rejects everybody without; nftables \
-                 and IPVS mode drop whoever is not in the ranges, endpoints or not"
+                 and IPVS mode drop whoever is not in the ranges, endpoints or not (the node itself is rejected by nftables mode of 1.30)"
             }
             Difference::OwnPacketsToNobody => {
                 "iptables mode looks for external addresses without endpoints in INPUT and FORWARD only \

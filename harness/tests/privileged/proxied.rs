@@ -29,21 +29,30 @@ pub struct Proxied {
     runner: Runner,
     dataplane: Box<dyn Dataplane>,
     set: ServiceSet,
+    synced: bool,
 }
 
 impl Proxied {
     pub fn new(mode: Mode, node: Node) -> Self {
         let oracle = Oracle::build(&topology(format!("test/{mode}"))).unwrap();
         let runner = Runner::new(Tools::of(mode), oracle.node().leash(), Stop::new());
-        Self { mode, node, oracle, runner, dataplane: planner(mode, node), set: ServiceSet::default() }
+        Self {
+            mode,
+            node,
+            oracle,
+            runner,
+            dataplane: planner(mode, node),
+            set: ServiceSet::default(),
+            synced: false,
+        }
     }
 
     /// The first sync if nothing is installed, else a partial one.
     pub fn sync(&mut self, to: &ServiceSet) {
-        let kind = if self.set.is_empty() { Sync::Full } else { Sync::Partial };
+        let kind = if self.synced { Sync::Partial } else { Sync::Full };
         let plan = self.dataplane.plan(&self.set, to, kind);
         self.apply(&plan);
-        self.set = to.clone();
+        (self.set, self.synced) = (to.clone(), true);
     }
 
     fn apply(&self, plan: &Plan) {
