@@ -227,6 +227,14 @@ impl Links {
         self.set(name, "up", LinkMessageBuilder::up)
     }
 
+    /// Switches a link off.
+    ///
+    /// # Errors
+    /// `ENODEV` if there is none.
+    pub fn set_down(&self, name: &str) -> Result<(), WorldError> {
+        self.set(name, "down", LinkMessageBuilder::down)
+    }
+
     /// Sets the largest packet, in bytes.
     ///
     /// # Errors

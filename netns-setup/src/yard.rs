@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!                      node
-//!   outside (TUN)      node addresses, on every TUN      local-pods (TUN)    <- local_pods
+//!   outside (TUN)      node's address, on every TUN      local-pods (TUN)    <- local_pods
 //!   <- default route                                     remote-pods (TUN)   <- remote_pods
 //! ```
 //!
@@ -29,8 +29,8 @@ pub const REMOTE_PODS: &str = "remote-pods";
 pub struct Topology {
     /// Name in messages and thread names.
     pub label: String,
-    /// The node's own addresses. The first of each family is on every link, so that it is what masqueraded packets carry;
-    /// others are on the outside link. A family without any is not there.
+    /// The node's own addresses. The first of each family is on every TUN, so that it is what masqueraded packets carry and
+    /// what the node's sockets choose; others are on `lo`. A family without any is not there.
     pub node: Vec<IpAddr>,
     /// Pods on this node.
     pub local_pods: Vec<IpNet>,
@@ -81,22 +81,22 @@ impl Yard {
         let tun = |name| Tun::open(&node, name, TunOptions { nonblocking: true, ..TunOptions::default() });
         let (outside, local_pods, remote_pods) = (tun(OUTSIDE)?, tun(LOCAL_PODS)?, tun(REMOTE_PODS)?);
         node.links(|links| wire(links, topology))?;
+        node.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
         Ok(Yard { node, outside, local_pods, remote_pods })
     }
 }
 
 fn wire(links: &Links, topology: &Topology) -> Result<(), WorldError> {
     for link in [OUTSIDE, LOCAL_PODS, REMOTE_PODS] {
-        // Else each router tells all links which multicast groups it is in.
+        // Else a router of IPv6 is in groups that it reports on every link.
         links.set_multicast(link, false)?;
-        links.set_up(link)?;
         for address in topology.masquerade() {
             links.add_address(link, IpNet::from(address))?;
         }
     }
     for &address in &topology.node {
         if topology.masquerade().all(|masquerade| masquerade != address) {
-            links.add_address(OUTSIDE, IpNet::from(address))?;
+            links.add_address("lo", IpNet::from(address))?;
         }
     }
     for (prefixes, link) in [(&topology.local_pods, LOCAL_PODS), (&topology.remote_pods, REMOTE_PODS)] {
@@ -120,12 +120,11 @@ fn settings() -> Vec<(&'static str, &'static str)> {
     [&ROUTER[..], &ANY_WAY, &IPV6, &EVERY_ERROR].concat()
 }
 
-/// Forwarding, and nothing that the kernel would send of its own accord.
-const IPV6: [(&str, &str); 10] = [
+/// Nothing that the kernel would send of its own accord. Forwarding comes later: a link that is there and takes no part in
+/// multicast joins no groups when it is switched on (dev_forward_change in net/ipv6/addrconf.c), but a new one does.
+const IPV6: [(&str, &str); 8] = [
     ("net.ipv6.conf.all.disable_ipv6", "0"),
     ("net.ipv6.conf.default.disable_ipv6", "0"),
-    ("net.ipv6.conf.all.forwarding", "1"),
-    ("net.ipv6.conf.default.forwarding", "1"),
     // No link-local address (IN6_ADDR_GEN_MODE_NONE in include/uapi/linux/if_link.h): nobody to send redirects from, or
     // to announce.
     ("net.ipv6.conf.default.addr_gen_mode", "1"),
@@ -140,3 +139,46 @@ const IPV6: [(&str, &str); 10] = [
 /// under neither limit (icmpv4_mask_allow in net/ipv4/icmp.c, icmpv6_mask_allow in net/ipv6/icmp.c); type 2 of ICMPv6,
 /// packet too big, never is.
 const EVERY_ERROR: [(&str, &str); 2] = [("net.ipv4.icmp_ratemask", "0"), ("net.ipv6.icmp.ratemask", "2")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topology() -> Topology {
+        Topology {
+            label: "test".into(),
+            node: ["192.0.2.1", "192.0.2.2", "2001:db8::1"].map(|text| text.parse().unwrap()).to_vec(),
+            local_pods: ["10.244.0.0/24", "fd00:244::/64"].map(|text| text.parse().unwrap()).to_vec(),
+            remote_pods: ["10.244.1.0/24", "fd00:244:0:1::/64"].map(|text| text.parse().unwrap()).to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_first_address_of_each_family_is_on_every_link() {
+        assert!(topology().validate().is_ok());
+        let first: Vec<String> = topology().masquerade().map(|address| address.to_string()).collect();
+        assert_eq!(first, ["192.0.2.1", "2001:db8::1"]);
+    }
+
+    #[test]
+    fn every_address_has_one_meaning() {
+        let mut wrong = topology();
+        wrong.remote_pods.push("fd00:244::/48".parse().unwrap());
+        assert_eq!(
+            wrong.validate().unwrap_err().to_string(),
+            "local_pods fd00:244::/64 overlaps remote_pods fd00:244::/48: choose disjoint prefixes"
+        );
+        let mut wrong = topology();
+        wrong.node.push("10.244.1.1".parse().unwrap());
+        assert_eq!(
+            wrong.validate().unwrap_err().to_string(),
+            "node 10.244.1.1/32 overlaps remote_pods 10.244.1.0/24: choose disjoint prefixes"
+        );
+        let mut wrong = topology();
+        wrong.node.push("fe80::1".parse().unwrap());
+        assert_eq!(
+            wrong.validate().unwrap_err().to_string(),
+            "node fe80::1/128 overlaps fe80::/10, which is not forwarded (link-local): choose another prefix"
+        );
+    }
+}

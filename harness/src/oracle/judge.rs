@@ -141,3 +141,6 @@ impl Sent {
         OracleError::Unexplained { packet: self.packet, origin: self.origin, what, heard: heard.join(", ") }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,6 +69,7 @@ impl fmt::Display for Packet {
 }
 
 /// What became of a packet.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and copying is what makes it handy")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It came out.

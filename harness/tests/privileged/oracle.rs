@@ -1,5 +1,6 @@
 //! The packet oracle against rules written by hand: it says what they do, and something else once they are changed.
 
+mod ipvs;
 mod rules;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -56,6 +57,17 @@ fn cast(family: Family) -> Cast {
     Cast { node, stranger, pod, other_pod, remote, other_remote, service: SocketAddr::new(service, 80) }
 }
 
+/// Tells which case it is if a test fails in it.
+struct Case(String);
+
+impl Drop for Case {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("in case {}", self.0);
+        }
+    }
+}
+
 /// For every family, protocol and tool, in one yard.
 fn everywhere(mut test: impl FnMut(&mut Oracle, &Cast, Protocol, &dyn Fn(&Oracle, &[Rule]))) {
     let mut oracle = Oracle::build(&topology()).unwrap();
@@ -63,7 +75,7 @@ fn everywhere(mut test: impl FnMut(&mut Oracle, &Cast, Protocol, &dyn Fn(&Oracle
         for family in Family::ALL {
             for protocol in Protocol::ALL {
                 let rules = |oracle: &Oracle, rules: &[Rule]| install(oracle, tool, family, protocol, rules);
-                println!("{tool:?} {} {}", family.name(), protocol.name());
+                let _case = Case(format!("{tool:?} {} {}", family.name(), protocol.name()));
                 test(&mut oracle, &cast(family), protocol, &rules);
                 rules(&oracle, &[]);
                 oracle.forget_flows().unwrap();
@@ -306,7 +318,7 @@ fn limits() {
     let error = oracle.send(foreign, Place::Node).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "udp from 203.0.113.9:7 to 10.96.0.10:80: cannot bind a socket of the node: EADDRNOTAVAIL: Can't assign \
+        "udp from 203.0.113.9:7 to 10.96.0.10:80: cannot bind a socket of the node: EADDRNOTAVAIL: Cannot assign \
          requested address; is the source an address of the node, and is there a route?"
     );
 
@@ -333,7 +345,14 @@ pub fn tests() -> Vec<Test> {
         needs: needs.to_vec(),
         body: Box::new(body),
     };
+    let in_ipvs = |name: &str, body: fn()| {
+        let mut test = of(name, body);
+        test.needs.extend([Need::IpVs, Need::Dummy]);
+        test
+    };
     vec![
+        in_ipvs("sees_what_ipvs_balances", ipvs::balanced),
+        in_ipvs("forgets_connections_of_ipvs", ipvs::forgotten),
         of("sees_what_is_routed_and_what_is_for_the_node", routed),
         of("sees_destinations_and_sources_translated_there_and_back", translated),
         of("tells_a_reject_from_a_reset_from_a_drop", refused),
