@@ -114,7 +114,9 @@ fn programs(modes: &[Mode]) -> BTreeMap<String, String> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for &mode in modes {
         let program = match mode {
-            Mode::IptablesLegacy | Mode::IptablesNft => Program::Iptables,
+            Mode::IptablesLegacy | Mode::IptablesNft | Mode::NeighboursLegacy | Mode::NeighboursNft => {
+                Program::Iptables
+            }
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => Program::Nft,
             Mode::Ipvs | Mode::IpvsBatched => Program::Ipset,
             Mode::Direct => continue,
