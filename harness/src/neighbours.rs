@@ -18,6 +18,7 @@ mod flannel;
 mod ruleset;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Add;
 
@@ -139,6 +140,22 @@ impl Neighbours {
         // Below 1,000.
         let host_port = FIRST_HOST_PORT + number as u16;
         (host_port, protocol, SocketAddr::new(spare_address(FIRST_HOST_PORT_POD + number), port))
+    }
+}
+
+impl fmt::Display for Neighbours {
+    /// `Calico (30 endpoints, 2 policies of 3 rules), flannel, 4 host ports`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calico = self.calico.map(|Calico { endpoints, policies, rules }| {
+            format!("Calico ({endpoints} endpoints, {policies} policies of {rules} rules)")
+        });
+        let docker = self.docker.map(|Docker { containers, networks }| {
+            format!("Docker ({containers} containers, {networks} networks)")
+        });
+        let flannel = self.flannel.then(|| "flannel".to_owned());
+        let host_ports = (self.host_ports > 0).then(|| format!("{} host ports", self.host_ports));
+        let all = [calico, docker, flannel, host_ports].into_iter().flatten().collect::<Vec<_>>();
+        f.write_str(&all.join(", "))
     }
 }
 

@@ -54,6 +54,7 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
         programs: programs(&sweep.modes),
         sysctls: sysctls(),
         kube_proxy: sweep.kube_proxy.name().into(),
+        neighbours: sweep.neighbours.map_or_else(String::new, |neighbours| neighbours.to_string()),
         elapsed_seconds: None,
         guests: Vec::new(),
     }

@@ -236,3 +236,23 @@ fn as_listed(rule: &[String]) -> Rule {
         [p, protocol, m, comment, flag, text, multiport, name, &"--dports".to_owned(), ports, j, chain];
     listed.map(String::clone).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_names_are_those_of_the_plugin() {
+        // From the plugin's own tests (portmap_iptables_test.go).
+        let sandbox = Sandbox {
+            network: "testNetName".into(),
+            container_id: "icee6giejonei6sohng6ahngee7laquohquee9shiGo7fohferakah3Feiyoolu2pei7ciPhoh7shaoX6vai3vuf0ahfaeng\
+                           8yohb9ceu0daez5hashee8ooYai5wa3y"
+                .into(),
+            addresses: Vec::new(),
+            ports: Vec::new(),
+            route_localnet: None,
+        };
+        assert_eq!(chain_name("DN-", &sandbox), "CNI-DN-bfd599665540dd91d5d28");
+    }
+}
