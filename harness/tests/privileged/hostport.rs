@@ -1,5 +1,7 @@
 //! Host ports in kernels: every program that the plugin would run ends as planned, and what is left is what nodes show.
 
+mod packets;
+
 use std::process::{Command, Stdio};
 
 use harness::dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
@@ -15,8 +17,15 @@ use crate::{PROXY, test};
 
 /// Those of this module.
 pub fn tests() -> Vec<Test> {
-    let test = |&mode| test(&format!("host_ports_come_and_go::{mode}"), &[mode], move || come_and_go(mode));
-    PROXY.iter().map(test).collect()
+    let mut tests = Vec::new();
+    for &mode in PROXY {
+        tests.push(test(&format!("host_ports_come_and_go::{mode}"), &[mode], move || come_and_go(mode)));
+        for family in Family::ALL {
+            let name = format!("host_ports_reach_pods::{mode}::{}", family.name());
+            tests.push(test(&name, &[mode], move || packets::reach_pods(mode, family)));
+        }
+    }
+    tests
 }
 
 fn port(host_ip: Option<&str>, host_port: u16, protocol: Protocol, container_port: u16) -> HostPort {

@@ -44,11 +44,6 @@ fn with_ipvsadm(mut test: Test) -> Test {
     test
 }
 
-fn with_ipset(mut test: Test) -> Test {
-    test.needs.push(Need::IpSet);
-    test
-}
-
 const LEGACY: &[Mode] = &[Mode::IptablesLegacy];
 /// kube-proxy's modes that hosts have.
 const PROXY: &[Mode] = &[Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables];
