@@ -15,7 +15,9 @@ use crate::sweep::Sweep;
 /// partial sync, growth, full sync, growth).
 const fn costs(mode: Mode) -> [(f64, f64); 3] {
     match mode {
-        Mode::Direct | Mode::Conntrack | Mode::Dnat => [(0.01, 0.0); 3],
+        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::NeighboursLegacy | Mode::NeighboursNft => {
+            [(0.01, 0.0); 3]
+        }
         Mode::IptablesLegacy => [(0.4, 1.3), (0.1, 1.1), (0.9, 1.2)],
         Mode::IptablesNft => [(0.7, 1.2), (0.3, 1.5), (6.0, 2.0)],
         Mode::Nftables => [(0.7, 1.5), (1.4, 1.2), (1.5, 2.0)],

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use crate::churn::scenario::Scenario;
 use crate::dataplane::{KubeProxy, Mode};
 use crate::forwarding::Method;
+use crate::neighbours::Neighbours;
 use crate::scale::Position;
 use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
@@ -52,6 +53,8 @@ pub struct Sweep {
     /// A cell that would take longer is skipped, seconds.
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
+    /// What else is in the kernel, in every lab but those of the controls without neighbours; absent: nothing.
+    pub neighbours: Option<Neighbours>,
     /// Packet probes; absent: none.
     pub lookup: Option<Lookup>,
     /// Connections; absent: none.
@@ -274,7 +277,19 @@ impl Sweep {
         if let Some(services) = sweep.guest.as_mut().and_then(|guest| guest.services.as_mut()) {
             services.sort_unstable();
         }
+        if sweep.neighbours.is_some_and(|neighbours| neighbours.is_empty()) {
+            return Err(invalid(
+                "[neighbours] has none: give calico, docker, flannel or host_ports, or leave the section out"
+                    .into(),
+            ));
+        }
         for (sweep, section) in [(&sweep, ""), (&sweep.in_guest(), "guest.")] {
+            let control = sweep.modes.iter().find(|mode| mode.is_of_neighbours());
+            if let (Some(mode), None) = (control, sweep.neighbours) {
+                return Err(invalid(format!(
+                    "{section}modes has {mode}, a control for neighbours, but there is no [neighbours]"
+                )));
+            }
             let largest = u64::from(sweep.services.last().copied().unwrap_or(0)) * u64::from(sweep.endpoints);
             if largest > MAX_ENDPOINTS {
                 return Err(invalid(format!(
@@ -314,6 +329,7 @@ impl Sweep {
             endpoints: self.endpoints,
             shape: self.shape.clone(),
             limit_seconds: guest.limit_seconds.unwrap_or(self.limit_seconds),
+            neighbours: self.neighbours,
             lookup: guest.lookup,
             connect: guest.connect,
             sync: guest.sync,
@@ -342,7 +358,10 @@ fn non_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     Ok(text)
 }
 
-fn within<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(input: D) -> Result<u32, D::Error> {
+/// A number from MIN to MAX.
+pub(crate) fn within<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(
+    input: D,
+) -> Result<u32, D::Error> {
     let number = i64::deserialize(input)?;
     in_range(number, MIN, MAX).map_err(D::Error::custom)
 }

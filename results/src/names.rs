@@ -139,8 +139,9 @@ pub mod position {
     pub const ALL: [&str; 6] = [NONE, FIRST, MIDDLE, LAST, UNIFORM, MISS];
 }
 
-/// The controls, cheapest first: nothing, connection tracking only, one plain DNAT rule.
-pub const CONTROLS: [&str; 3] = ["direct", "conntrack", "dnat"];
+/// The controls, cheapest first: nothing, connection tracking only, one plain DNAT rule; one beside whatever else a node has in
+/// its kernel, by either variant of iptables.
+pub const CONTROLS: [&str; 5] = ["direct", "conntrack", "dnat", "neighbours-legacy", "neighbours-nft"];
 /// The proxy modes in the order in which reports list them. `ipvs-batched` leaves the same kernel state as `ipvs`,
 /// programmed in the best way that the kernel allows instead of kube-proxy's; it has syncs only, because its lookups
 /// would be those of `ipvs`.

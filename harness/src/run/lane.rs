@@ -128,7 +128,7 @@ impl<'a> Lane<'a> {
             stop,
             node: Node { scheduler: sweep.scheduler, ..Node::lab(sweep.kube_proxy) },
             predictor: before.predictor,
-            labs: Labs::default(),
+            labs: Labs::beside(sweep.neighbours),
             sync_spent: before.sync_spent,
             number: 0,
             no_limit,

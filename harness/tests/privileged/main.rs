@@ -6,8 +6,10 @@ mod children;
 mod churn;
 mod features;
 mod forwarding;
+mod hostport;
 mod ipvs;
 mod lock;
+mod neighbours;
 mod oracle;
 mod paths;
 mod promise;
@@ -108,6 +110,8 @@ fn tests() -> Vec<Test> {
         let name = format!("modes_differ_only_where_they_mean_to::{}", family.name());
         tests.push(test(&name, modes, move || promise::alike(modes, family)));
     }
+    tests.extend(neighbours::tests());
+    tests.extend(hostport::tests());
     for method in Method::ALL {
         let name = format!("what_passes_a_director_is_counted_and_timed::{}", method.mode());
         let needs = [&LAB_NEEDS[..], method.needs()].concat();
