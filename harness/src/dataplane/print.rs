@@ -89,8 +89,8 @@ fn iptables<'a>(steps: impl Iterator<Item = &'a Step>, out: &mut impl Write) -> 
     let mut single = Single::default();
     for step in steps {
         match (step.program(), step.input()) {
-            (Some(Program::Iptables), _) => single.take(step.args()),
-            (Some(Program::IptablesRestore), Some(input)) => {
+            (Some(Program::Iptables | Program::Ip6tables), _) => single.take(step.args()),
+            (Some(Program::IptablesRestore | Program::Ip6tablesRestore), Some(input)) => {
                 single.write(out)?;
                 out.write_all(input)?;
             }

@@ -82,13 +82,13 @@ impl Paper {
         let input = input.as_deref().map(|input| std::str::from_utf8(input).unwrap());
         match (program, input) {
             (Program::Ipset, input) => self.ipvs.ipset(&args, input),
-            (Program::Iptables, None) => {
+            (Program::Iptables | Program::Ip6tables, None) => {
                 let ["-w", "5", "-W", "100000", operation, chain, "-t", table, rule @ ..] = &args[..] else {
                     panic!("{args:?}")
                 };
                 self.iptables(operation, key(table, chain), &rule.join(" "))
             }
-            (Program::IptablesRestore, Some(input)) => {
+            (Program::IptablesRestore | Program::Ip6tablesRestore, Some(input)) => {
                 assert_eq!(args, ["-w", "5", "-W", "100000", "--noflush", "--counters"]);
                 self.restore(input);
                 0
@@ -106,7 +106,7 @@ impl Paper {
                 self.nft(&args.join(" "));
                 0
             }
-            (Program::IptablesSave | Program::Conntrack, None) => 0,
+            (Program::IptablesSave | Program::Ip6tablesSave | Program::Conntrack, None) => 0,
             other => panic!("{other:?}"),
         }
     }

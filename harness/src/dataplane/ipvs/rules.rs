@@ -4,10 +4,12 @@
 //! Source of every line: what kube-proxy 1.30.5 wrote (shared/golden/ipvs), and `writeIptablesRules` in
 //! pkg/proxy/ipvs/proxier.go for the sets that were empty there.
 
-use super::super::iptables::{MARK, iptables, restore};
+use super::super::iptables::MARK;
+use super::super::iptables::tools::{iptables, restore};
 use super::super::text::put;
 use super::super::{Expect, Node, Phase, Step};
 use super::sets::{Filled, Set};
+use crate::service::Family;
 
 /// Chains of the nat table, in kube-proxy's order.
 const NAT: [&str; 5] =
@@ -67,14 +69,15 @@ pub fn count(filled: Filled) -> u64 {
 pub fn steps(present: bool) -> Vec<Step> {
     let chains = NAT.map(|chain| ("nat", chain)).into_iter().chain(FILTER.map(|chain| ("filter", chain)));
     let made = if present { Expect::One } else { Expect::Success };
-    let mut steps: Vec<Step> =
-        chains.map(|(table, chain)| iptables(Phase::Jumps, "-N", chain, table, &[], made)).collect();
+    let mut steps: Vec<Step> = chains
+        .map(|(table, chain)| iptables(Family::Ipv4, Phase::Jumps, "-N", chain, table, &[], made))
+        .collect();
     for Jump { table, from, to, comment } in &JUMPS {
         let rule = ["-m", "comment", "--comment", comment, "-j", to];
         let found = if present { Expect::Success } else { Expect::One };
-        steps.push(iptables(Phase::Jumps, "-C", from, table, &rule, found));
+        steps.push(iptables(Family::Ipv4, Phase::Jumps, "-C", from, table, &rule, found));
         if !present {
-            steps.push(iptables(Phase::Jumps, "-I", from, table, &rule, Expect::Success));
+            steps.push(iptables(Family::Ipv4, Phase::Jumps, "-I", from, table, &rule, Expect::Success));
         }
     }
     steps
@@ -82,12 +85,12 @@ pub fn steps(present: bool) -> Vec<Step> {
 
 /// The one `iptables-restore` of a sync.
 pub fn restored(node: &Node, filled: Filled) -> Step {
-    restore(Phase::Restore, input(node, filled, false))
+    restore(Family::Ipv4, Phase::Restore, input(node, filled, false))
 }
 
 /// The same with the jumps in it: chains, jumps and rules in one program.
 pub fn restored_with_jumps(node: &Node, filled: Filled) -> Step {
-    restore(Phase::Restore, input(node, filled, true))
+    restore(Family::Ipv4, Phase::Restore, input(node, filled, true))
 }
 
 fn input(node: &Node, filled: Filled, with_jumps: bool) -> Vec<u8> {
