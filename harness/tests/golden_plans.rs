@@ -1,4 +1,5 @@
-//! The plans for the Services of `tests/golden/example.json` are what the real kube-proxy 1.30.5 sent.
+//! The plans for the Services of `tests/golden/example.json` are what the real kube-proxy 1.30.5 sent, and in the old form of
+//! the iptables mode 1.20.2.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,6 +11,9 @@ use harness::scale::ServiceSet;
 
 const RESTORE: &str = include_str!("golden/iptables-restore.txt");
 const ARGV: &str = include_str!("golden/argv.log");
+const RESTORE_V6: &str = include_str!("golden/ip6tables-restore.txt");
+const RESTORE_1_20: &str = include_str!("golden/1.20/iptables-restore.txt");
+const ARGV_1_20: &str = include_str!("golden/1.20/argv.log");
 const NFT: &str = include_str!("golden/nft-transactions.txt");
 const NFT_ARGV: &str = include_str!("golden/nft-argv.log");
 
@@ -30,6 +34,17 @@ fn plan(mode: Mode) -> Plan {
     planner(mode, node()).plan(&ServiceSet::default(), &example(), Sync::Full)
 }
 
+fn plan_1_20(mode: Mode) -> Plan {
+    let node = Node { kube_proxy: KubeProxy::V1_20, ..node() };
+    planner(mode, node).plan(&ServiceSet::default(), &example(), Sync::Full)
+}
+
+/// Of the IPv6 proxier, which has no Services there.
+fn plan_v6(mode: Mode) -> Plan {
+    let node = Node { address: "fd00:10::1".parse().unwrap(), cluster_cidr: None, ..node() };
+    planner(mode, node).plan(&ServiceSet::default(), &ServiceSet::default(), Sync::Full)
+}
+
 fn transaction(plan: &Plan) -> String {
     let step = plan.steps.iter().find(|step| step.phase == Phase::Restore).unwrap();
     String::from_utf8(step.input().unwrap().to_vec()).unwrap()
@@ -45,18 +60,21 @@ fn argv(plan: &Plan) -> Vec<String> {
 fn iptables_restore_input_is_byte_for_byte_the_real_one() {
     for mode in [Mode::IptablesLegacy, Mode::IptablesNft] {
         assert_eq!(transaction(&plan(mode)), RESTORE);
+        assert_eq!(transaction(&plan_v6(mode)), RESTORE_V6);
+        assert_eq!(transaction(&plan_1_20(mode)), RESTORE_1_20);
     }
 }
 
 #[test]
 fn iptables_mode_runs_the_same_programs_in_the_same_order() {
-    // Without the IPv6 side, and from the canaries on: before them kube-proxy asks for versions.
-    let real: Vec<&str> = ARGV
-        .lines()
-        .filter(|line| !line.starts_with("ip6tables"))
-        .skip_while(|line| !line.contains("KUBE-PROXY-CANARY"))
-        .collect();
-    assert_eq!(argv(&plan(Mode::IptablesLegacy)), real);
+    // From the canaries on: before them kube-proxy asks for versions.
+    let real = |log: &'static str, v6: bool| -> Vec<&str> {
+        let of_family = log.lines().filter(|line| line.starts_with("ip6tables") == v6);
+        of_family.skip_while(|line| !line.contains("KUBE-PROXY-CANARY")).collect()
+    };
+    assert_eq!(argv(&plan(Mode::IptablesLegacy)), real(ARGV, false));
+    assert_eq!(argv(&plan_v6(Mode::IptablesLegacy)), real(ARGV, true));
+    assert_eq!(argv(&plan_1_20(Mode::IptablesLegacy)), real(ARGV_1_20, false));
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Program {
 /// Which part of a sync a step belongs to; each is timed apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {
-    /// IPVS: the trial whether it works at all, sysctls and the dummy link.
+    /// Sysctls; in IPVS mode also the trial whether it works at all, and the dummy link.
     Setup,
     /// Creating the canary chains, whose absence later tells that somebody flushed the rules.
     Canary,

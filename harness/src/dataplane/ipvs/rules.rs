@@ -6,9 +6,9 @@
 //! pkg/proxy/ipvs/proxier.go for the sets that were empty there. Both versions write the same, and so do both families, but
 //! for the names of sets and the address of the loopback.
 
-use super::super::iptables::MARK;
+use super::super::iptables::{MARK, tools};
 use super::super::text::put;
-use super::super::{Expect, Node, Phase, Program, Step};
+use super::super::{Expect, Node, Phase, Step};
 use super::entries::Filled;
 use super::sets::Set;
 use crate::service::Family;
@@ -112,9 +112,7 @@ pub fn count(filled: &Filled) -> u64 {
 /// One program for each chain, then one or two for each jump, at every sync.
 pub fn steps(family: Family, present: bool) -> Vec<Step> {
     let run = |operation: &str, chain: &str, table: &str, rule: &[&str], expect| {
-        let mut args = vec!["-w", "5", "-W", "100000", operation, chain, "-t", table];
-        args.extend(rule);
-        Step::new(Phase::Jumps, Program::iptables(family), &args, expect)
+        tools::iptables(family, Phase::Jumps, operation, chain, table, rule, expect)
     };
     let chains = NAT.map(|chain| ("nat", chain)).into_iter().chain(FILTER.map(|chain| ("filter", chain)));
     let made = if present { Expect::One } else { Expect::Success };
@@ -141,14 +139,12 @@ pub fn restored_with_jumps(node: &Node, filled: &Filled) -> Step {
 }
 
 fn restore(node: &Node, filled: &Filled, with_jumps: bool) -> Step {
-    let args = ["-w", "5", "-W", "100000", "--noflush", "--counters"];
-    let step = Step::new(Phase::Restore, Program::iptables_restore(node.family()), &args, Expect::Success);
     let mut out = Vec::with_capacity(8192 + 128 * filled.forbidden.len());
     head("nat", &NAT, with_jumps, &mut out);
     Rules { node, family: node.family(), filled, out: &mut out }.nat();
     head("filter", &FILTER, with_jumps, &mut out);
     Rules { node, family: node.family(), filled, out: &mut out }.filter();
-    step.with_input(out)
+    tools::restore(node.family(), Phase::Restore, out)
 }
 
 fn head(table: &str, chains: &[&str], with_jumps: bool, out: &mut Vec<u8>) {
