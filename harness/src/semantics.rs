@@ -9,7 +9,7 @@ mod differences;
 use std::net::{IpAddr, SocketAddr};
 
 pub use self::differences::Difference;
-use crate::dataplane::{Mode, Node};
+use crate::dataplane::{KubeProxy, Mode, Node};
 use crate::scale::ServiceSet;
 use crate::service::{Endpoint, Policy, Protocol, Routes, Service};
 
@@ -216,7 +216,7 @@ impl Judge<'_> {
     fn is_shut_out(&self, differences: &mut Vec<Difference>) -> bool {
         let Judge { service, packet, node, .. } = self;
         let ranges = &service.source_ranges;
-        if ranges.is_empty() || (!self.mode.is_ipvs() && !self.routes.any) {
+        if ranges.is_empty() {
             return false;
         }
         let has_node = ranges.iter().any(|range| range.contains(&node.address));
@@ -226,6 +226,12 @@ impl Judge<'_> {
         if !allowed && self.mode.is_ipvs() && packet.origin == Origin::Node {
             differences.push(Difference::SourceRangesOfNode);
             return false;
+        }
+        if !allowed && !self.routes.any {
+            differences.push(Difference::SourceRangesOfNobody);
+            // 1.30 asks for endpoints first, in the chain that the node's own packets pass.
+            let asked_first = self.node.kube_proxy == KubeProxy::V1_30 && packet.origin == Origin::Node;
+            return !is_iptables(self.mode) && !asked_first;
         }
         !allowed
     }
@@ -263,7 +269,6 @@ impl Judge<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataplane::KubeProxy;
 
     const POD: &str = "10.128.0.5";
     const STRANGER: &str = "192.0.2.9";

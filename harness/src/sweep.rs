@@ -7,17 +7,20 @@ use netns_setup::ipvs::Scheduler;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
+use crate::churn::scenario::Scenario;
 use crate::dataplane::{KubeProxy, Mode};
 use crate::forwarding::Method;
+use crate::neighbours::Neighbours;
 use crate::scale::Position;
 use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: [(&str, &str); 4] = [
     ("smoke", include_str!("../sweeps/smoke.toml")),
     ("default", include_str!("../sweeps/default.toml")),
     ("guest", include_str!("../sweeps/guest.toml")),
+    ("churn", include_str!("../sweeps/churn.toml")),
 ];
 
 /// What to measure. Unknown keys and impossible values are errors.
@@ -50,6 +53,8 @@ pub struct Sweep {
     /// A cell that would take longer is skipped, seconds.
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
+    /// What else is in the kernel, in every lab but those of the controls without neighbours; absent: nothing.
+    pub neighbours: Option<Neighbours>,
     /// Packet probes; absent: none.
     pub lookup: Option<Lookup>,
     /// Connections; absent: none.
@@ -58,6 +63,8 @@ pub struct Sweep {
     pub sync: Option<SyncCells>,
     /// Contention for the xtables lock; absent: none.
     pub lock: Option<Lock>,
+    /// Sequences of changes; absent: none.
+    pub churn: Option<Churn>,
     /// Forwarding methods of IPVS; absent: none.
     pub forwarding: Option<Forwarding>,
     /// What is measured in a guest instead; absent: the same.
@@ -87,6 +94,8 @@ pub struct InGuest {
     pub sync: Option<SyncCells>,
     /// As [`Sweep::lock`], in seconds of the guest's clock.
     pub lock: Option<Lock>,
+    /// As [`Sweep::churn`].
+    pub churn: Option<Churn>,
     /// As [`Sweep::forwarding`].
     pub forwarding: Option<Forwarding>,
 }
@@ -152,6 +161,24 @@ pub struct Lock {
     pub limit_seconds: f64,
 }
 
+/// Which sequences of changes are played.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Churn {
+    /// What happens.
+    #[serde(deserialize_with = "distinct")]
+    pub scenarios: Vec<Scenario>,
+    /// Pods of the Deployment, or on the node that is lost. 2 to 10,000.
+    #[serde(deserialize_with = "within::<_, 2, 10_000>")]
+    pub pods: u32,
+    /// As in [`Lookup::blocks`]; each plays another draw of the moments.
+    #[serde(deserialize_with = "within::<_, 1, 1000>")]
+    pub blocks: u32,
+    /// As [`Sweep::limit_seconds`], for all syncs of a scenario together.
+    #[serde(default = "default_limit", deserialize_with = "seconds")]
+    pub limit_seconds: f64,
+}
+
 /// Connections through an LVS director, with a response of one segment and with one of 64 KiB.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,6 +200,8 @@ pub struct Forwarding {
 pub enum Operation {
     /// Empty kernel -> everything.
     Cold,
+    /// A kube-proxy starts anew over what another has left: everything -> the same.
+    Restart,
     /// One Service more.
     AddService,
     /// One Service less.
@@ -190,6 +219,7 @@ impl Operation {
     pub const fn name(self) -> &'static str {
         match self {
             Operation::Cold => "cold sync",
+            Operation::Restart => "kube-proxy restarted",
             Operation::AddService => "one Service added",
             Operation::RemoveService => "one Service removed",
             Operation::ReplaceEndpoint => "one endpoint replaced",
@@ -247,7 +277,19 @@ impl Sweep {
         if let Some(services) = sweep.guest.as_mut().and_then(|guest| guest.services.as_mut()) {
             services.sort_unstable();
         }
+        if sweep.neighbours.is_some_and(|neighbours| neighbours.is_empty()) {
+            return Err(invalid(
+                "[neighbours] has none: give calico, docker, flannel or host_ports, or leave the section out"
+                    .into(),
+            ));
+        }
         for (sweep, section) in [(&sweep, ""), (&sweep.in_guest(), "guest.")] {
+            let control = sweep.modes.iter().find(|mode| mode.is_of_neighbours());
+            if let (Some(mode), None) = (control, sweep.neighbours) {
+                return Err(invalid(format!(
+                    "{section}modes has {mode}, a control for neighbours, but there is no [neighbours]"
+                )));
+            }
             let largest = u64::from(sweep.services.last().copied().unwrap_or(0)) * u64::from(sweep.endpoints);
             if largest > MAX_ENDPOINTS {
                 return Err(invalid(format!(
@@ -262,11 +304,12 @@ impl Sweep {
                 && sweep.connect.is_none()
                 && sweep.sync.is_none()
                 && sweep.lock.is_none()
+                && sweep.churn.is_none()
                 && sweep.forwarding.is_none()
             {
                 return Err(invalid(format!(
-                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}sync], [{section}lock] or \
-                     [{section}forwarding]"
+                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}sync], [{section}lock], \
+                     [{section}churn] or [{section}forwarding]"
                 )));
             }
         }
@@ -286,10 +329,12 @@ impl Sweep {
             endpoints: self.endpoints,
             shape: self.shape.clone(),
             limit_seconds: guest.limit_seconds.unwrap_or(self.limit_seconds),
+            neighbours: self.neighbours,
             lookup: guest.lookup,
             connect: guest.connect,
             sync: guest.sync,
             lock: guest.lock,
+            churn: guest.churn,
             forwarding: guest.forwarding,
             guest: None,
         }
@@ -313,7 +358,10 @@ fn non_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     Ok(text)
 }
 
-fn within<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(input: D) -> Result<u32, D::Error> {
+/// A number from MIN to MAX.
+pub(crate) fn within<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(
+    input: D,
+) -> Result<u32, D::Error> {
     let number = i64::deserialize(input)?;
     in_range(number, MIN, MAX).map_err(D::Error::custom)
 }

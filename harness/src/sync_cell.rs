@@ -71,6 +71,12 @@ fn once(
     };
     match operation {
         Operation::Cold => anyhow::bail!("a cold sync needs an empty lab"),
+        Operation::Restart => {
+            let (plan, generate) = generate(world, &set, Sync::Full);
+            let applied = world.carry_out(&plan, &set, limit)?;
+            world.verify_service(near(set.len())?, 5)?;
+            Ok(Sample { generate: Some(generate), applied })
+        }
         Operation::AddService => {
             *number += 1;
             let endpoints = (set.total_endpoints() / set.len().max(1)).max(1) as u32;

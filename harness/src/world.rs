@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use netns_setup::{Egress, Lab, Topology};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -17,6 +18,7 @@ use workloads::target::{Shares, Target};
 use crate::apply::{Applied, Runner};
 use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, Way, ipvs, planner};
 use crate::flows::Flows;
+use crate::neighbours::Neighbours;
 use crate::readback;
 use crate::scale::{Position, Scale, ServiceSet};
 use crate::service::Protocol;
@@ -70,6 +72,7 @@ pub struct World {
     pub runner: Runner,
     mode: Mode,
     node: Node,
+    neighbours: Neighbours,
     probe: Probe,
     flows: Flows,
     random: ChaCha8Rng,
@@ -100,7 +103,8 @@ impl World {
         let flows = lab.node.run(|| Flows::open(mode))?;
         let runner = Runner::new(Tools::of(mode), lab.node.leash(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
-        Ok(Self { set: ServiceSet::default(), dataplane, lab, runner, mode, node, probe, flows, random })
+        let (set, neighbours) = (ServiceSet::default(), Neighbours::default());
+        Ok(Self { set, dataplane, lab, runner, mode, node, neighbours, probe, flows, random })
     }
 
     /// The mode.
@@ -111,6 +115,18 @@ impl World {
     /// What kube-proxy would know besides Services.
     pub const fn node(&self) -> Node {
         self.node
+    }
+
+    /// Installs neighbours, before kube-proxy starts; in the labs of some controls none.
+    ///
+    /// # Errors
+    /// As [`Runner::apply`].
+    pub fn move_in(&mut self, neighbours: Option<Neighbours>) -> anyhow::Result<()> {
+        let Some(neighbours) = neighbours.filter(|_| Neighbours::are_in(self.mode)) else { return Ok(()) };
+        let plan = neighbours.install(self.mode);
+        self.lab.node.run(|| self.runner.apply(&plan, None)).context("installing neighbours")?;
+        self.neighbours = neighbours;
+        Ok(())
     }
 
     /// Runs a plan in the node and, if it succeeds, what would clean up after it. The cleanup is not timed.
@@ -133,6 +149,10 @@ impl World {
             plan.bytes()
         );
         self.clean_up(plan)?;
+        if self.set.is_empty() {
+            let plan = self.neighbours.settle(self.mode);
+            self.lab.node.run(|| runner.apply(&plan, None)).context("moving neighbours' jumps")?;
+        }
         self.set = to.clone();
         Ok(applied)
     }
@@ -177,10 +197,10 @@ impl World {
     /// # Errors
     /// If they differ, with both counts.
     pub fn verify_counts(&self) -> anyhow::Result<Counts> {
-        let mut held = self.lab.node.run(|| readback::counts(self.mode, &self.runner))?;
+        let mut held = self.lab.node.run(|| readback::counts(self.mode, &self.neighbours, &self.runner))?;
         // Those that wait for the end of their connections are no longer the model's.
         held.real_servers = held.real_servers.saturating_sub(self.runner.draining().len() as u64);
-        let model = self.dataplane.counts(&self.set);
+        let model = self.dataplane.counts(&self.set) + self.neighbours.counts(self.mode);
         anyhow::ensure!(
             held == model,
             "the kernel holds {held}, but {} with {} Services should have {model}",

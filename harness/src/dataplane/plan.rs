@@ -233,12 +233,12 @@ pub struct Step {
 }
 
 impl Step {
-    pub(super) fn new(phase: Phase, program: Program, args: &[&str], expect: Expect) -> Self {
+    pub(crate) fn new(phase: Phase, program: Program, args: &[&str], expect: Expect) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         Self { phase, action: Action::Run { program, args, input: None }, expect }
     }
 
-    pub(super) fn with_input(mut self, bytes: Vec<u8>) -> Self {
+    pub(crate) fn with_input(mut self, bytes: Vec<u8>) -> Self {
         if let Action::Run { input, .. } = &mut self.action {
             *input = Some(bytes);
         }

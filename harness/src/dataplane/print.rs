@@ -117,21 +117,24 @@ struct Single<'a> {
 
 impl<'a> Single<'a> {
     fn take(&mut self, args: &'a [String]) {
-        let mut words = args.iter().map(String::as_str);
-        let operation = words.find(|word| matches!(*word, "-N" | "-C" | "-I" | "-A" | "-D"));
-        let (Some(operation), Some(chain), Some("-t"), Some(table)) =
-            (operation, words.next(), words.next(), words.next())
+        let mut words: Vec<&str> = args.iter().map(String::as_str).collect();
+        // kube-proxy names the table behind the chain, go-iptables before the operation; and `--wait` last.
+        let Some(table) = words.iter().position(|word| *word == "-t").filter(|at| at + 1 < words.len())
         else {
             return;
         };
+        let table = words.drain(table..=table + 1).nth(1).unwrap_or_default();
+        let operation = words.iter().position(|word| matches!(*word, "-N" | "-C" | "-I" | "-A" | "-D"));
+        let Some([operation, chain, rule @ ..]) = operation.map(|at| &words[at..]) else { return };
+        let rule = rule.strip_suffix(&["--wait"]).unwrap_or(rule);
         let (chains, rules) = self.tables.entry(table).or_default();
-        match operation {
+        match *operation {
             "-N" => chains.push(chain),
             "-C" => {}
             _ => {
-                let quoted = words.map(|word| match word.contains(' ') {
-                    true => format!("\"{word}\""),
-                    false => word.to_owned(),
+                let quoted = rule.iter().map(|word| match word.contains(' ') {
+                    true => format!("\"{}\"", word.replace('"', "\\\"")),
+                    false => (*word).to_owned(),
                 });
                 rules.push(format!("{operation} {chain} {}", quoted.collect::<Vec<_>>().join(" ")));
             }

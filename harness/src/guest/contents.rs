@@ -74,6 +74,9 @@ const NFTABLES: [&str; 12] = [
     "nft_reject_inet",
     "nft_hash",
 ];
+/// What the rules of neighbours need besides, in whichever variant of iptables.
+const NEIGHBOURS: [&str; 7] =
+    ["nft_compat", "iptable_raw", "ipt_rpfilter", "xt_CT", "ip_set", "ip_set_hash_net", "ip_set_hash_ip"];
 const IPSETS: [&str; 7] = [
     "ip_set",
     "ip_set_hash_ip",
@@ -124,6 +127,13 @@ pub fn modules(modes: &[Mode]) -> (Vec<&'static str>, Vec<&'static str>) {
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => {
                 add(&CONNTRACK);
                 add(&NFTABLES);
+            }
+            Mode::NeighboursLegacy | Mode::NeighboursNft => {
+                add(&CONNTRACK);
+                add(&XTABLES);
+                add(&LEGACY);
+                add(&NFTABLES);
+                add(&NEIGHBOURS);
             }
             Mode::IptablesLegacy => {
                 add(&CONNTRACK);

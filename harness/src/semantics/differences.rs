@@ -15,18 +15,21 @@ pub enum Difference {
     NoShortCircuit,
     /// Source ranges for what the node itself sends.
     SourceRangesOfNode,
+    /// Source ranges of a Service without endpoints.
+    SourceRangesOfNobody,
     /// What the node itself sends to an external address that nobody answers for.
     OwnPacketsToNobody,
 }
 
 impl Difference {
     /// All of them.
-    pub const ALL: [Difference; 6] = [
+    pub const ALL: [Difference; 7] = [
         Difference::NodePortsOnLoopback,
         Difference::OtherPorts,
         Difference::LocalWithoutLocal,
         Difference::NoShortCircuit,
         Difference::SourceRangesOfNode,
+        Difference::SourceRangesOfNobody,
         Difference::OwnPacketsToNobody,
     ];
 
@@ -53,6 +56,10 @@ impl Difference {
             }
             Difference::SourceRangesOfNode => {
                 "IPVS mode checks source ranges in INPUT, which the node's own packets do not pass before IPVS takes them"
+            }
+            Difference::SourceRangesOfNobody => {
+                "iptables mode has source ranges only for load balancers with endpoints, and rejects everybody without; nftables \
+                 and IPVS mode drop whoever is not in the ranges, endpoints or not (the node itself is rejected by nftables mode of 1.30)"
             }
             Difference::OwnPacketsToNobody => {
                 "iptables mode looks for external addresses without endpoints in INPUT and FORWARD only \
