@@ -1,5 +1,6 @@
 //! Flags, exit codes, and one file per command.
 
+mod cluster;
 pub mod doctor;
 pub mod plan;
 mod progress;
@@ -48,37 +49,29 @@ pub enum Command {
     Report(report::ReportArgs),
 }
 
-/// Where the Services of a plan come from.
+/// For which node the Services of a cluster are planned.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub struct NodeArgs {
-    /// Name of the node that kube-proxy would run on: its endpoints are local
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "from",
-        conflicts_with = "services",
-        help_heading = "Services of a cluster"
-    )]
+    /// Name of the node that kube-proxy would run on: its endpoints are local [default: the file's only Node]
+    #[arg(long, value_name = "NAME", requires = "from", help_heading = "Services of a cluster")]
     pub node: Option<String>,
-    /// Address of that node: where node ports are served
-    #[arg(
-        long,
-        value_name = "IP",
-        requires = "from",
-        conflicts_with = "services",
-        help_heading = "Services of a cluster"
-    )]
+    /// Address of that node: where node ports are served [default: what its Node says]
+    #[arg(long, value_name = "IP", requires = "from", help_heading = "Services of a cluster")]
     pub node_ip: Option<std::net::IpAddr>,
-    /// All pods; traffic to cluster IPs from elsewhere is masqueraded
+    /// All pods; traffic to cluster IPs from elsewhere is masqueraded [default: the smallest that holds the pod CIDRs of all
+    /// Nodes, if the file has them]
+    #[arg(long, value_name = "CIDR", requires = "from", help_heading = "Services of a cluster")]
+    pub cluster_cidr: Option<ipnet::IpNet>,
+    /// Which of kube-proxy's two proxiers [default: ipv4, unless only IPv6 has Services]
     #[arg(
         long,
-        value_name = "CIDR",
+        value_enum,
+        value_name = "FAMILY",
         requires = "from",
-        conflicts_with = "services",
         help_heading = "Services of a cluster"
     )]
-    pub cluster_cidr: Option<ipnet::IpNet>,
+    pub family: Option<harness::service::Family>,
 }
 
 /// How the process ends.

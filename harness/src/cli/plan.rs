@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::Args;
-use harness::cluster;
 use harness::dataplane::{Counts, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
 use harness::neighbours::Neighbours;
 use harness::scale::{Scale, ServiceSet};
-use harness::synthetic::{MAX_ENDPOINTS, MAX_SERVICES, addresses};
+use harness::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 use netns_setup::ipvs::Scheduler;
 use serde::Serialize;
 
+use super::cluster::{Cluster, read};
 use super::{Cli, Exit, NodeArgs};
 
 /// Flags of `svcbench plan`.
@@ -40,8 +40,9 @@ pub struct PlanArgs {
         value_parser = clap::value_parser!(u32).range(0..=i64::from(MAX_SERVICES))
     )]
     from_services: Option<u32>,
-    /// Services of a real cluster: output of `kubectl get services,endpointslices -A -o json`
-    #[arg(long, value_name = "FILE.json")]
+    /// Services of a real cluster: output of `kubectl get services,endpointslices -A -o json`, or `-o yaml`; `-` is standard
+    /// input
+    #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     #[command(flatten)]
     node: NodeArgs,
@@ -72,7 +73,7 @@ pub struct PlanArgs {
 pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
     let needs_ipvs = matches!(args.part, Part::Ipvs | Part::Ipset);
     ensure!(args.mode.is_ipvs() || !needs_ipvs, "the plan of mode {} has no such part", args.mode);
-    let (from, to, node) = services(args)?;
+    let (from, to, node, cluster) = services(cli, args)?;
     let dataplane = planner(args.mode, node);
     dataplane.fits(&to)?;
     let sync = if args.from_services.is_some_and(|n| n > 0) { Sync::Partial } else { Sync::Full };
@@ -83,7 +84,7 @@ pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
     }
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     if args.stats || cli.json {
-        stats(cli, &plan, &to, args, &mut out)?;
+        stats(cli, &plan, &to, args, cluster, &mut out)?;
     } else {
         plan.write_part(args.part, &mut out)?;
     }
@@ -91,16 +92,15 @@ pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn services(args: &PlanArgs) -> anyhow::Result<(ServiceSet, ServiceSet, Node)> {
+/// What is installed, what shall be, on which node, and of which cluster.
+type Services = (ServiceSet, ServiceSet, Node, Option<Cluster>);
+
+fn services(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Services> {
     let lab = Node { scheduler: args.scheduler, ..Node::lab(args.kube_proxy) };
     if let Some(path) = &args.from {
-        let name = args.node.node.as_deref().unwrap_or_default();
-        let node = Node {
-            address: args.node.node_ip.unwrap_or(addresses::NODE.into()),
-            cluster_cidr: args.node.cluster_cidr,
-            ..lab
-        };
-        return Ok((ServiceSet::default(), cluster::read(path, name)?, node));
+        let (chosen, cluster) = read(cli, path, &args.node)?;
+        let node = chosen.node(lab);
+        return Ok((ServiceSet::default(), chosen.set, node, Some(cluster)));
     }
     let set = |services: u32| -> anyhow::Result<ServiceSet> {
         let endpoints = u64::from(services) * u64::from(args.endpoints);
@@ -126,7 +126,7 @@ fn services(args: &PlanArgs) -> anyhow::Result<(ServiceSet, ServiceSet, Node)> {
             to.services().iter().chain(extra).map(|service| (**service).clone()).collect()
         }
     };
-    Ok((from, to, lab))
+    Ok((from, to, lab, None))
 }
 
 /// Reads what stands in braces behind `neighbours =` in a sweep.
@@ -163,6 +163,9 @@ struct Stats {
     bytes: u64,
     /// What the kernel holds afterwards.
     kernel: Counts,
+    /// What else the cluster's file has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<Cluster>,
 }
 
 fn stats(
@@ -170,6 +173,7 @@ fn stats(
     plan: &Plan,
     to: &ServiceSet,
     args: &PlanArgs,
+    cluster: Option<Cluster>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let by_phase = |of: fn(&Step) -> usize| {
@@ -188,6 +192,7 @@ fn stats(
         messages: by_phase(Step::messages),
         bytes: plan.bytes(),
         kernel: plan.expect,
+        cluster,
     };
     if cli.json {
         serde_json::to_writer_pretty(&mut *out, &stats)?;
@@ -214,6 +219,9 @@ fn stats(
         let Counts { virtual_servers, real_servers, .. } = stats.kernel;
         writeln!(out, "servers      {virtual_servers} virtual, {real_servers} real")?;
         writeln!(out, "addresses    {}", stats.kernel.addresses)?;
+    }
+    if let Some(cluster) = &stats.cluster {
+        cluster.write(out)?;
     }
     Ok(())
 }

@@ -1,0 +1,75 @@
+//! Services of a cluster: read, and told what they are taken for.
+
+use std::io::Write;
+use std::path::Path;
+
+use harness::cluster::{Chosen, ClusterInput, PassedOver, Wanted};
+use serde::Serialize;
+
+use super::{Cli, NodeArgs};
+
+/// What is told of a cluster beside the plan.
+#[derive(Serialize)]
+pub struct Cluster {
+    /// IP family of the proxier.
+    family: &'static str,
+    /// Name of the node, if known.
+    node: Option<String>,
+    /// Service objects in the file.
+    service_objects: usize,
+    /// Endpoints on the node.
+    local_endpoints: usize,
+    /// Host ports of pods on the node.
+    host_ports: usize,
+    /// What leaves nothing in the kernel.
+    passed_over: PassedOver,
+}
+
+/// Reads a cluster for a node. Says on standard error what was assumed, and what is passed over.
+///
+/// # Errors
+/// What is wrong with the file, or does not go together.
+pub fn read(cli: &Cli, path: &Path, args: &NodeArgs) -> anyhow::Result<(Chosen, Cluster)> {
+    let input = ClusterInput::read(path, args.node.as_deref())?;
+    let wanted = Wanted { family: args.family, node_ip: args.node_ip, cluster_cidr: args.cluster_cidr };
+    let chosen = input.choose(&wanted)?;
+    let endpoints = chosen.set.services().iter().flat_map(|service| service.endpoints());
+    let cluster = Cluster {
+        family: chosen.family.name(),
+        service_objects: input.service_objects,
+        local_endpoints: endpoints.filter(|endpoint| endpoint.local).count(),
+        host_ports: input.host_ports.len(),
+        passed_over: input.passed_over.of(chosen.family),
+        node: input.node,
+    };
+    if !cli.quiet {
+        cluster.tell(path, &chosen);
+    }
+    Ok((chosen, cluster))
+}
+
+impl Cluster {
+    fn tell(&self, path: &Path, chosen: &Chosen) {
+        let file = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
+        let stranger = match &self.node {
+            Some(node) if self.local_endpoints == 0 => Some(format!("no endpoint is on node {node}")),
+            _ => None,
+        };
+        let lines = chosen.assumed.iter().cloned().chain(stranger).chain(self.passed_over.lines(false));
+        for line in lines {
+            eprintln!("{file}: {line}");
+        }
+    }
+
+    /// Writes it as lines of `plan --stats`, with the names of what is passed over.
+    ///
+    /// # Errors
+    /// A closed standard output.
+    pub fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        writeln!(out, "family       {}", self.family)?;
+        writeln!(out, "node         {}", self.node.as_deref().unwrap_or("none"))?;
+        writeln!(out, "local        {} endpoints, {} host ports", self.local_endpoints, self.host_ports)?;
+        writeln!(out, "objects      {} Services", self.service_objects)?;
+        self.passed_over.lines(true).iter().try_for_each(|line| writeln!(out, "passed over  {line}"))
+    }
+}
