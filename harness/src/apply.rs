@@ -1,5 +1,6 @@
 //! The one place where a plan meets a kernel: each step is carried out and timed, and must end as planned.
 
+mod drain;
 mod error;
 mod netlink;
 
@@ -13,6 +14,7 @@ use netns_setup::Leash;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+pub use self::drain::Draining;
 pub use self::error::ApplyError;
 use self::netlink::Kernel;
 use crate::dataplane::{Action, Expect, Phase, Plan, Program, Step};
@@ -80,17 +82,23 @@ pub struct Runner {
     tools: Tools,
     leash: Leash,
     stop: Stop,
+    draining: Draining,
 }
 
 impl Runner {
     /// A runner whose programs die with the namespace of `leash`.
-    pub const fn new(tools: Tools, leash: Leash, stop: Stop) -> Self {
-        Self { tools, leash, stop }
+    pub fn new(tools: Tools, leash: Leash, stop: Stop) -> Self {
+        Self { tools, leash, stop, draining: Draining::default() }
     }
 
     /// The tools it uses.
     pub const fn tools(&self) -> Tools {
         self.tools
+    }
+
+    /// Real servers that its plans, and those of its clones, have left at weight 0 for their connections.
+    pub const fn draining(&self) -> &Draining {
+        &self.draining
     }
 
     /// Whether somebody asked to stop.
@@ -116,7 +124,7 @@ impl Runner {
 
     fn steps(&self, steps: &[Step], limit: Option<Duration>) -> Result<Applied, ApplyError> {
         // kube-proxy, too, opens its connection when it starts and not for every sync.
-        let mut kernel = Kernel::for_steps(steps)?;
+        let mut kernel = Kernel::for_steps(steps, self.draining.clone())?;
         let begun = Instant::now();
         let mut applied = Applied::default();
         for step in steps {

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
+use crate::churn::scenario::Scenario;
 use crate::dataplane::Mode;
 use crate::forwarding::{Method, REAL_SERVERS};
 use crate::scale::{Position, Scale};
@@ -36,6 +37,8 @@ pub enum Workload {
     Sync,
     /// So many contenders for the xtables lock while syncs run.
     Lock(u32),
+    /// A sequence of changes.
+    Churn(Scenario),
     /// Connections through an LVS director.
     Forwarding(Method, Response),
 }
@@ -64,7 +67,7 @@ impl Response {
 /// Lookups and connections come first, in blocks; each block visits the same labs in a fresh random
 /// order. Syncs follow. Their first block goes from the smallest scale to the largest, modes shuffled
 /// within a scale, because each rung's time is predicted from the smaller ones; later blocks are shuffled
-/// wholly. A lock cell follows the sync cell whose lab it takes over. Forwarding methods come last: their labs are others.
+/// wholly. Lock and churn cells follow the sync cell whose lab they take over. Forwarding methods come last: their labs are others.
 pub fn order(sweep: &Sweep) -> Vec<Cell> {
     let mut random = ChaCha8Rng::seed_from_u64(sweep.seed ^ 0x5eed_0f0d_e7ab_1e00);
     let mut cells: Vec<Cell> = Vec::new();
@@ -98,8 +101,9 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
 
     let sync_blocks = sweep.sync.as_ref().map_or(0, |sync| sync.blocks);
     let lock_blocks = u32::from(sweep.lock.is_some());
+    let churn_blocks = sweep.churn.as_ref().map_or(0, |churn| churn.blocks);
     grid.retain(|(mode, _)| !mode.is_control());
-    for block in 1..=sync_blocks.max(lock_blocks) {
+    for block in 1..=sync_blocks.max(lock_blocks).max(churn_blocks) {
         grid.shuffle(&mut random);
         if block == 1 {
             grid.sort_by_key(|(_, scale)| *scale);
@@ -111,6 +115,11 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
             let lock = sweep.lock.iter().filter(|_| block <= lock_blocks && mode != Mode::IpvsBatched);
             for &contenders in lock.flat_map(|lock| &lock.contenders) {
                 add(block, mode, scale, Workload::Lock(contenders));
+            }
+            for &scenario in
+                sweep.churn.iter().filter(|_| block <= churn_blocks).flat_map(|churn| &churn.scenarios)
+            {
+                add(block, mode, scale, Workload::Churn(scenario));
             }
         }
     }

@@ -172,14 +172,9 @@ fn sync(world: &World, plan: &Plan, limit: Option<Duration>) -> Result<(), Apply
 
 /// The set with one endpoint of its middle Service exchanged.
 fn replaced(set: &ServiceSet, number: &mut u32) -> ServiceSet {
-    let index = set.len() / 2;
-    let Some(service) = set.services().get(index) else { return set.clone() };
-    let mut service = (**service).clone();
-    let mut endpoints = service.endpoints().to_vec();
     *number += 1;
-    if let Some(first) = endpoints.first_mut() {
-        first.address.set_ip(spare_address(*number));
+    match set.nearest_answering(set.len() / 2) {
+        Some(index) => set.with_endpoint_replaced(index, spare_address(*number)),
+        None => set.clone(),
     }
-    service.set_endpoints(endpoints);
-    set.with_replaced(index, service)
 }

@@ -4,6 +4,8 @@
 mod conntrack;
 mod counts;
 pub mod direct;
+mod drain;
+pub mod hostport;
 pub mod iptables;
 pub mod ipvs;
 mod names;
@@ -22,6 +24,7 @@ use netns_setup::ipvs::Scheduler;
 use serde::{Deserialize, Serialize};
 
 pub use self::counts::Counts;
+pub use self::drain::Drain;
 pub use self::plan::{Action, AddressRequest, Expect, Phase, Plan, Program, Step, Way};
 pub use self::print::Part;
 pub use self::unfit::Unfit;
@@ -29,7 +32,7 @@ use crate::scale::ServiceSet;
 use crate::service::{Family, Service};
 use crate::synthetic::addresses;
 
-/// What carries a packet from a Service to an endpoint. The first three are controls.
+/// What carries a packet from a Service to an endpoint. The first five are controls.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
 )]
@@ -41,6 +44,10 @@ pub enum Mode {
     Conntrack,
     /// Control: one plain DNAT rule.
     Dnat,
+    /// Control: one plain DNAT rule of iptables-legacy, beside the sweep's neighbours.
+    NeighboursLegacy,
+    /// Control: the same of iptables-nft.
+    NeighboursNft,
     /// kube-proxy's iptables mode through iptables-legacy.
     IptablesLegacy,
     /// kube-proxy's iptables mode through iptables-nft.
@@ -56,10 +63,12 @@ pub enum Mode {
 
 impl Mode {
     /// All modes: controls first, then kube-proxy's.
-    pub const ALL: [Mode; 8] = [
+    pub const ALL: [Mode; 10] = [
         Mode::Direct,
         Mode::Conntrack,
         Mode::Dnat,
+        Mode::NeighboursLegacy,
+        Mode::NeighboursNft,
         Mode::IptablesLegacy,
         Mode::IptablesNft,
         Mode::Nftables,
@@ -73,6 +82,8 @@ impl Mode {
             Mode::Direct => "direct",
             Mode::Conntrack => "conntrack",
             Mode::Dnat => "dnat",
+            Mode::NeighboursLegacy => "neighbours-legacy",
+            Mode::NeighboursNft => "neighbours-nft",
             Mode::IptablesLegacy => "iptables-legacy",
             Mode::IptablesNft => "iptables-nft",
             Mode::Nftables => "nftables",
@@ -83,7 +94,12 @@ impl Mode {
 
     /// Whether this is a control: its kernel state does not grow with the number of Services.
     pub const fn is_control(self) -> bool {
-        matches!(self, Mode::Direct | Mode::Conntrack | Mode::Dnat)
+        matches!(self, Mode::Direct | Mode::Conntrack | Mode::Dnat) || self.is_of_neighbours()
+    }
+
+    /// Whether it is a control for neighbours: without any in the sweep it has no meaning.
+    pub const fn is_of_neighbours(self) -> bool {
+        matches!(self, Mode::NeighboursLegacy | Mode::NeighboursNft)
     }
 
     /// Whether it is IPVS, programmed in whichever way.
@@ -96,8 +112,8 @@ impl Mode {
         match self {
             Mode::Direct => &[],
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => &[Need::Conntrack, Need::Nft],
-            Mode::IptablesLegacy => &[Need::Conntrack, Need::IptablesLegacy],
-            Mode::IptablesNft => &[Need::Conntrack, Need::IptablesNft],
+            Mode::NeighboursLegacy | Mode::IptablesLegacy => &[Need::Conntrack, Need::IptablesLegacy],
+            Mode::NeighboursNft | Mode::IptablesNft => &[Need::Conntrack, Need::IptablesNft],
             Mode::Ipvs | Mode::IpvsBatched => {
                 &[Need::Conntrack, Need::IpVs, Need::Dummy, Need::IpSet, Need::IptablesLegacy]
             }
@@ -195,6 +211,13 @@ pub trait Dataplane: Send + std::marker::Sync {
     /// `from` empty: the kernel holds nothing of kube-proxy's yet.
     fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan;
 
+    /// What kube-proxy runs when nothing has changed for as long as it waits before it writes everything again;
+    /// `None`: the mode has no such sync of its own.
+    fn resync(&self, set: &ServiceSet) -> Option<Plan> {
+        let _ = set;
+        None
+    }
+
     /// The same final kernel state as a cold full sync, loaded in whatever pieces are quickest.
     /// For labs that serve lookups only: its time means nothing.
     fn load(&self, to: &ServiceSet) -> Plan;
@@ -233,6 +256,7 @@ pub fn planner(mode: Mode, node: Node) -> Box<dyn Dataplane> {
         Mode::Direct => Box::new(direct::Control::Direct),
         Mode::Conntrack => Box::new(direct::Control::Conntrack),
         Mode::Dnat => Box::new(direct::Control::Dnat),
+        Mode::NeighboursLegacy | Mode::NeighboursNft => Box::new(direct::Control::DnatOfIptables),
         Mode::IptablesLegacy => Box::new(iptables::Iptables::legacy(node)),
         Mode::IptablesNft => Box::new(iptables::Iptables::nft(node)),
         Mode::Nftables => Box::new(nftables::Nftables::new(node)),

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::cells::{Cell, Workload};
+use crate::churn::scenario::Scenario;
 use crate::dataplane::Mode;
 use crate::sweep::Sweep;
 
@@ -14,7 +15,9 @@ use crate::sweep::Sweep;
 /// partial sync, growth, full sync, growth).
 const fn costs(mode: Mode) -> [(f64, f64); 3] {
     match mode {
-        Mode::Direct | Mode::Conntrack | Mode::Dnat => [(0.01, 0.0); 3],
+        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::NeighboursLegacy | Mode::NeighboursNft => {
+            [(0.01, 0.0); 3]
+        }
         Mode::IptablesLegacy => [(0.4, 1.3), (0.1, 1.1), (0.9, 1.2)],
         Mode::IptablesNft => [(0.7, 1.2), (0.3, 1.5), (6.0, 2.0)],
         Mode::Nftables => [(0.7, 1.5), (1.4, 1.2), (1.5, 2.0)],
@@ -50,6 +53,19 @@ pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
         Workload::Sync => {
             // Later blocks run within a budget, which `remaining` knows.
             0.3 + capped(at(full, cell)) + 4.0 * capped(at(partial, cell)).max(0.08)
+        }
+        Workload::Churn(scenario) => {
+            // A sync a second or so, while it lasts.
+            let pods = f64::from(sweep.churn.as_ref().map_or(0, |churn| churn.pods));
+            let syncs = match scenario {
+                Scenario::RollingUpdate => 20.0,
+                Scenario::NodeLoss => 16.0,
+                Scenario::ScaleUp => 4.0 + pods / 20.0,
+                Scenario::Idle => 10.0,
+            };
+            let limit = sweep.churn.as_ref().map_or(0.0, |churn| churn.limit_seconds);
+            let seconds = syncs * at(partial, cell);
+            if seconds > limit { 0.1 } else { 0.5 + seconds }
         }
         Workload::Forwarding(_, response) => {
             let connections = sweep.forwarding.as_ref().map_or(0, |forwarding| forwarding.connections);

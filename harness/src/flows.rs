@@ -10,11 +10,12 @@
 //! its route with its first packet (`__ip_vs_get_out_rt`), one packet in hundreds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use netns_setup::ipvs::{Ipvs, IpvsError, Key, Protocol, Request};
 use netns_setup::{Conntrack, Namespace, WorldError};
+use nix::errno::Errno;
 
 use crate::dataplane::Mode;
 
@@ -63,6 +64,18 @@ impl Flows {
     /// If the kernel has no nfnetlink, or for IPVS modes no IPVS.
     pub fn open(mode: Mode) -> Result<Self, WorldError> {
         Ok(Self { conntrack: Conntrack::open()?, ipvs: mode.is_ipvs().then(Ipvs::open).transpose()? })
+    }
+
+    /// Opens whatever this kernel has, in the namespace of the calling thread.
+    ///
+    /// # Errors
+    /// If the kernel has no nfnetlink, or refuses.
+    pub fn of_kernel() -> Result<Self, WorldError> {
+        let ipvs = match Ipvs::open() {
+            Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => None,
+            opened => Some(opened?),
+        };
+        Ok(Self { conntrack: Conntrack::open()?, ipvs })
     }
 
     /// Empties the tables of `node`, in which this was opened.
@@ -117,7 +130,8 @@ fn connections(node: &Namespace) -> Result<(usize, Connected), FlowsError> {
 }
 
 /// Number of connections, and who has them. One heading, then lines of
-/// `Pro FromIP FPrt ToIP TPrt DestIP DPrt State Expires`, addresses and ports in hexadecimal.
+/// `Pro FromIP FPrt ToIP TPrt DestIP DPrt State Expires`, ports and IPv4 addresses in hexadecimal, those of IPv6 in full
+/// (`%pI6`).
 fn parse(text: &str) -> (usize, Connected) {
     let (mut count, mut connected) = (0, Connected::new());
     for line in text.lines().skip(1) {
@@ -130,9 +144,9 @@ fn parse(text: &str) -> (usize, Connected) {
             _ => continue,
         };
         let mut address = || -> Option<SocketAddr> {
-            let ip = u32::from_str_radix(words.next()?, 16).ok()?;
+            let ip = address_of(words.next()?)?;
             let port = u16::from_str_radix(words.next()?, 16).ok()?;
-            Some(SocketAddrV4::new(Ipv4Addr::from(ip), port).into())
+            Some(SocketAddr::new(ip, port))
         };
         if let (Some(_client), Some(virtual_server), Some(real_server)) = (address(), address(), address()) {
             let key = Key { address: virtual_server, protocol };
@@ -140,6 +154,13 @@ fn parse(text: &str) -> (usize, Connected) {
         }
     }
     (count, connected)
+}
+
+fn address_of(word: &str) -> Option<IpAddr> {
+    if word.contains(':') {
+        return word.parse().ok();
+    }
+    u32::from_str_radix(word, 16).ok().map(|bits| Ipv4Addr::from(bits).into())
 }
 
 #[cfg(test)]
@@ -159,5 +180,22 @@ TCP 0A800002 0400 0A600102 0050 0AD00001 1F90 SYN_RECV         59
         let lines: Vec<String> = connected.iter().map(|(key, real)| format!("{key} {real:?}")).collect();
         assert_eq!(lines, ["-u 10.96.1.1:53 {10.208.0.0:5353}", "-t 10.96.1.2:80 {10.208.0.1:8080}"]);
         assert_eq!(parse(text.lines().next().unwrap()).0, 0);
+    }
+
+    #[test]
+    fn connections_of_ipv6_are_read_too() {
+        let text = "\
+Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData
+TCP 2001:0db8:0000:0000:0000:0000:0000:0009 4000 fd00:0096:0000:0000:0000:0000:0000:0010 0050 \
+fd00:0244:0000:0001:0000:0000:0000:0005 1F90 SYN_RECV         59
+UDP 0A800002 0400 0A600101 0035 0AD00000 14E9 UDP             299
+";
+        let (count, connected) = parse(text);
+        assert_eq!(count, 2);
+        let lines: Vec<String> = connected.iter().map(|(key, real)| format!("{key} {real:?}")).collect();
+        assert_eq!(
+            lines,
+            ["-u 10.96.1.1:53 {10.208.0.0:5353}", "-t [fd00:96::10]:80 {[fd00:244:0:1::5]:8080}"]
+        );
     }
 }

@@ -22,6 +22,7 @@ use self::machine::Boot;
 pub use self::machine::image;
 use self::protocol::{Job, Part};
 use crate::cells::{self, Cell};
+use crate::dataplane::Mode;
 use crate::events::{Event, Sink};
 use crate::run::{Folder, Mark, Tally};
 use crate::stop::Stop;
@@ -126,7 +127,11 @@ impl Guests {
             }
             let timing = self.timing(kernel, stop, sink)?;
             sink(Event::Lane(format!("Linux {} {}", kernel.release, timing.words())));
-            let image = machine::image(kernel, &sweep.modes, sweep.forwarding.is_some(), Vec::new())?;
+            let mut modes = sweep.modes.clone();
+            if sweep.neighbours.is_some() {
+                modes.extend([Mode::NeighboursLegacy, Mode::NeighboursNft]);
+            }
+            let image = machine::image(kernel, &modes, sweep.forwarding.is_some(), Vec::new())?;
             let (mut parts, memory_mib) = parts(&cells::order(&sweep), timing, image.size(), self.pass);
             if self.pass == Pass::Again {
                 parts.truncate(1);

@@ -1,15 +1,19 @@
 //! The experiment: what is planned, applied, measured and recorded.
 //!
 //! * [`scale`], [`cluster`]: Services, synthetic or from a cluster
+//! * [`semantics`]: what kube-proxy promises for a packet, mode by mode
 //! * [`dataplane`]: what a kube-proxy mode sends to the kernel for them, as data
 //! * [`apply`], [`readback`], [`tools`]: plans meet a kernel; what it holds then
+//! * [`neighbours`]: what else nodes have in their kernels
 //! * [`world`]: a lab with Services in it, checked
+//! * [`oracle`]: what a node does with one packet, in either family, from wherever it comes
 //! * [`lookup`], [`connect`], [`forwarding`], [`sync_cell`], [`contention`], [`lock`]: what is measured
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`run`]: which cells, in which order, how long
 //! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`passport`]: what surrounds a run
 
 pub mod apply;
 pub mod cells;
+pub mod churn;
 pub mod cluster;
 pub mod connect;
 pub mod contention;
@@ -24,12 +28,16 @@ pub mod guest;
 pub mod health;
 pub mod lock;
 pub mod lookup;
+pub mod neighbours;
+pub mod oracle;
 pub mod passport;
 pub mod predict;
 pub mod readback;
 pub mod run;
 pub mod scale;
+pub mod semantics;
 pub mod service;
+pub mod shape;
 pub mod stop;
 pub mod sweep;
 pub mod sync_cell;

@@ -54,6 +54,7 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
         programs: programs(&sweep.modes),
         sysctls: sysctls(),
         kube_proxy: sweep.kube_proxy.name().into(),
+        neighbours: sweep.neighbours.map_or_else(String::new, |neighbours| neighbours.to_string()),
         elapsed_seconds: None,
         guests: Vec::new(),
     }
@@ -114,7 +115,9 @@ fn programs(modes: &[Mode]) -> BTreeMap<String, String> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for &mode in modes {
         let program = match mode {
-            Mode::IptablesLegacy | Mode::IptablesNft => Program::Iptables,
+            Mode::IptablesLegacy | Mode::IptablesNft | Mode::NeighboursLegacy | Mode::NeighboursNft => {
+                Program::Iptables
+            }
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => Program::Nft,
             Mode::Ipvs | Mode::IpvsBatched => Program::Ipset,
             Mode::Direct => continue,

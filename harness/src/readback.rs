@@ -3,6 +3,7 @@
 pub mod ipvs;
 mod netfilter;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::process::Command;
@@ -13,6 +14,7 @@ use netns_setup::ipvs::IpvsError;
 use self::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
 use crate::dataplane::{Counts, Mode, Program};
+use crate::neighbours::{Neighbours, built_in_chains};
 
 /// Why the kernel's state could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,20 +49,27 @@ pub enum ReadBackError {
     Kernel(#[from] WorldError),
 }
 
-/// Counts rules, chains, set elements, servers and addresses in the namespace of the calling thread.
+/// Counts rules, chains, set elements, servers and addresses in the namespace of the calling thread; those of neighbours,
+/// too.
 ///
 /// # Errors
 /// [`ReadBackError`].
-pub fn counts(mode: Mode, runner: &Runner) -> Result<Counts, ReadBackError> {
+pub fn counts(mode: Mode, neighbours: &Neighbours, runner: &Runner) -> Result<Counts, ReadBackError> {
+    let counts = of_mode(mode, runner)?;
+    // In IPVS mode all sets are counted anyway. Elsewhere ip_set may be missing from the kernel.
+    let elements = if mode.is_ipvs() || neighbours.calico.is_none() { 0 } else { ipvs::entries()? };
+    Ok(Counts { elements: counts.elements + elements, ..counts })
+}
+
+fn of_mode(mode: Mode, runner: &Runner) -> Result<Counts, ReadBackError> {
     match mode {
-        Mode::IptablesLegacy => legacy(runner),
-        Mode::IptablesNft => {
-            let counts = nf_tables()?;
-            // iptables-nft makes a table's built-in chains as they are used, while iptables-save always
-            // shows the 12 of the three tables in use.
-            Ok(Counts { chains: counts.chains - counts.on_hooks + 12, ..counts.into() })
-        }
-        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables => Ok(nf_tables()?.into()),
+        Mode::IptablesLegacy | Mode::NeighboursLegacy => legacy(runner),
+        Mode::Direct
+        | Mode::Conntrack
+        | Mode::Dnat
+        | Mode::IptablesNft
+        | Mode::NeighboursNft
+        | Mode::Nftables => nf_tables(),
         Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(legacy(runner)?),
     }
 }
@@ -91,21 +100,6 @@ fn count_lines(mut file: File) -> io::Result<Counts> {
     Ok(counts)
 }
 
-/// Objects of the IPv4 family in nf_tables.
-#[derive(Clone, Copy, Debug, Default)]
-struct NfTables {
-    rules: u64,
-    chains: u64,
-    on_hooks: u64,
-    elements: u64,
-}
-
-impl From<NfTables> for Counts {
-    fn from(counts: NfTables) -> Self {
-        Self { rules: counts.rules, chains: counts.chains, elements: counts.elements, ..Counts::default() }
-    }
-}
-
 // linux/netfilter/nfnetlink.h and nf_tables.h.
 const SUBSYSTEM: u8 = 10;
 const GET_CHAIN: u16 = 4;
@@ -123,22 +117,31 @@ const SET_FLAGS: u16 = 3;
 const SET_ANONYMOUS: u32 = 1;
 const ELEMENTS: u16 = 3;
 
-fn nf_tables() -> Result<NfTables, ReadBackError> {
+/// Objects of the IPv4 family in nf_tables.
+///
+/// iptables-nft makes a table's built-in chains as they are used, while iptables-save always shows all of them: they are counted
+/// as iptables-save shows them.
+fn nf_tables() -> Result<Counts, ReadBackError> {
     let failed = |what| move |source| ReadBackError::Netlink { what, source };
     let mut netlink = Netfilter::open(SUBSYSTEM).map_err(failed("nf_tables"))?;
-    let mut counts = NfTables::default();
-    let mut chains = Vec::new();
+    let mut counts = Counts::default();
+    let (mut chains, mut of_iptables) = (Vec::new(), BTreeMap::new());
     netlink
         .dump(GET_CHAIN, &[], |message| {
-            counts.chains += 1;
-            counts.on_hooks += u64::from(attribute(message, CHAIN_HOOK).is_some());
-            if let (Some(table), Some(name)) =
-                (attribute(message, CHAIN_TABLE), attribute(message, CHAIN_NAME))
-            {
-                chains.push((table.to_vec(), name.to_vec()));
+            let (Some(table), Some(name)) = (attribute(message, CHAIN_TABLE), attribute(message, CHAIN_NAME))
+            else {
+                return;
+            };
+            // Table names end with a zero byte.
+            let built_in = built_in_chains(table.strip_suffix(&[0]).unwrap_or(table));
+            counts.chains += u64::from(built_in.is_none() || attribute(message, CHAIN_HOOK).is_none());
+            if let Some(built_in) = built_in {
+                of_iptables.insert(table.to_vec(), built_in);
             }
+            chains.push((table.to_vec(), name.to_vec()));
         })
         .map_err(failed("chains"))?;
+    counts.chains += of_iptables.values().sum::<u64>();
     // Chain by chain: a dump of all rules walks them anew from the first for every 32 KiB that it returns
     // (nf_tables_dump_rules), 25 s for 10,000 Services; so it takes about one.
     for (table, chain) in chains {

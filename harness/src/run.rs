@@ -89,12 +89,21 @@ impl Tally {
 #[error("this machine cannot run any cell:\n{0}")]
 pub struct Unable(pub String);
 
+/// Modes of a sweep that cannot run on this kernel with its neighbours, with the reason.
+pub fn unable_in(sweep: &Sweep) -> BTreeMap<Mode, String> {
+    unable(&sweep.modes, |mode| sweep.neighbours.map_or(Vec::new(), |neighbours| neighbours.needs(mode)))
+}
+
 /// Modes that cannot run on this kernel, with the reason.
 pub fn unable_modes(modes: &[Mode]) -> BTreeMap<Mode, String> {
+    unable(modes, |_| Vec::new())
+}
+
+fn unable(modes: &[Mode], more: impl Fn(Mode) -> Vec<Need>) -> BTreeMap<Mode, String> {
     let mut known: BTreeMap<Need, Option<String>> = BTreeMap::new();
     let mut reasons = BTreeMap::new();
     for &mode in modes {
-        let missing = mode.needs().iter().find_map(|&need| {
+        let missing = mode.needs().iter().chain(&more(mode)).find_map(|&need| {
             known
                 .entry(need)
                 .or_insert_with(|| {
@@ -139,7 +148,7 @@ fn lanes(sweep: &Sweep, options: &Options, sink: Sink<'_>) -> Result<Lanes, Unab
         };
     }
     let obstacles = lab_obstacles();
-    let unable = if obstacles.is_none() { unable_modes(&sweep.modes) } else { BTreeMap::new() };
+    let unable = if obstacles.is_none() { unable_in(sweep) } else { BTreeMap::new() };
     let none = sweep.modes.iter().all(|mode| unable.contains_key(mode));
     let lacking = obstacles.is_some() || !unable.is_empty();
     let guest = match options.kernel {

@@ -110,8 +110,33 @@ impl ServiceSet {
         Self { services }
     }
 
-    /// Index of the Service of `protocol` nearest to a position; `None` for uniform and miss, which
-    /// are no single Service, and when the set has no Service of that protocol.
+    /// Whether anybody answers for the cluster IP of the Service at `index`.
+    pub fn answers(&self, index: usize) -> bool {
+        self.services.get(index).is_some_and(|service| !service.routes().internal(service).is_empty())
+    }
+
+    /// Index of the Service nearest to `index` that packets can be sent to, by TCP or UDP, and that answers for its cluster IP.
+    pub fn nearest_answering(&self, index: usize) -> Option<usize> {
+        (0..self.len())
+            .filter(|&at| self.services[at].protocol != Protocol::Sctp && self.answers(at))
+            .min_by_key(|&at| at.abs_diff(index))
+    }
+
+    /// The set in which one endpoint of the Service at `index`, the first that answers for its cluster IP, has another
+    /// address; unchanged without one.
+    pub fn with_endpoint_replaced(&self, index: usize, address: std::net::IpAddr) -> Self {
+        let Some(service) = self.services.get(index) else { return self.clone() };
+        let Some(old) = service.routes().internal(service).first().copied() else { return self.clone() };
+        let mut service = Service::clone(service);
+        let mut endpoints = service.endpoints().to_vec();
+        let replaced = endpoints.iter_mut().find(|endpoint| endpoint.address == old.address);
+        replaced.into_iter().for_each(|endpoint| endpoint.address.set_ip(address));
+        service.set_endpoints(endpoints);
+        self.with_replaced(index, service)
+    }
+
+    /// Index of the Service of `protocol` nearest to a position whose cluster IP is answered for; `None` for uniform and miss,
+    /// which are no single Service, and when the set has no such Service.
     pub fn index_at(&self, position: Position, protocol: Protocol) -> Option<usize> {
         let wanted = match position {
             Position::First => 0,
@@ -120,7 +145,7 @@ impl ServiceSet {
             Position::Uniform | Position::Miss => return None,
         };
         (0..self.len())
-            .filter(|&index| self.services[index].protocol == protocol)
+            .filter(|&index| self.services[index].protocol == protocol && self.answers(index))
             .min_by_key(|&index| index.abs_diff(wanted))
     }
 }

@@ -3,19 +3,24 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use netns_setup::ipvs::Scheduler;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
+use crate::churn::scenario::Scenario;
 use crate::dataplane::{KubeProxy, Mode};
 use crate::forwarding::Method;
+use crate::neighbours::Neighbours;
 use crate::scale::Position;
+use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 3] = [
+pub const BUILT_IN: [(&str, &str); 4] = [
     ("smoke", include_str!("../sweeps/smoke.toml")),
     ("default", include_str!("../sweeps/default.toml")),
     ("guest", include_str!("../sweeps/guest.toml")),
+    ("churn", include_str!("../sweeps/churn.toml")),
 ];
 
 /// What to measure. Unknown keys and impossible values are errors.
@@ -30,6 +35,9 @@ pub struct Sweep {
     /// Which kube-proxy's rules are installed.
     #[serde(default)]
     pub kube_proxy: KubeProxy,
+    /// Scheduler of IPVS, in its modes (`ipvs.scheduler`).
+    #[serde(default = "default_scheduler")]
+    pub scheduler: Scheduler,
     /// Modes and controls.
     #[serde(deserialize_with = "distinct")]
     pub modes: Vec<Mode>,
@@ -39,9 +47,14 @@ pub struct Sweep {
     /// Endpoints per Service, 1 to 1,000.
     #[serde(deserialize_with = "within::<_, 1, 1000>")]
     pub endpoints: u32,
+    /// Which features the Services have, and how endpoints spread over them; absent: cluster IPs only, all alike.
+    #[serde(default)]
+    pub shape: Shape,
     /// A cell that would take longer is skipped, seconds.
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
+    /// What else is in the kernel, in every lab but those of the controls without neighbours; absent: nothing.
+    pub neighbours: Option<Neighbours>,
     /// Packet probes; absent: none.
     pub lookup: Option<Lookup>,
     /// Connections; absent: none.
@@ -50,6 +63,8 @@ pub struct Sweep {
     pub sync: Option<SyncCells>,
     /// Contention for the xtables lock; absent: none.
     pub lock: Option<Lock>,
+    /// Sequences of changes; absent: none.
+    pub churn: Option<Churn>,
     /// Forwarding methods of IPVS; absent: none.
     pub forwarding: Option<Forwarding>,
     /// What is measured in a guest instead; absent: the same.
@@ -79,6 +94,8 @@ pub struct InGuest {
     pub sync: Option<SyncCells>,
     /// As [`Sweep::lock`], in seconds of the guest's clock.
     pub lock: Option<Lock>,
+    /// As [`Sweep::churn`].
+    pub churn: Option<Churn>,
     /// As [`Sweep::forwarding`].
     pub forwarding: Option<Forwarding>,
 }
@@ -144,6 +161,24 @@ pub struct Lock {
     pub limit_seconds: f64,
 }
 
+/// Which sequences of changes are played.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Churn {
+    /// What happens.
+    #[serde(deserialize_with = "distinct")]
+    pub scenarios: Vec<Scenario>,
+    /// Pods of the Deployment, or on the node that is lost. 2 to 10,000.
+    #[serde(deserialize_with = "within::<_, 2, 10_000>")]
+    pub pods: u32,
+    /// As in [`Lookup::blocks`]; each plays another draw of the moments.
+    #[serde(deserialize_with = "within::<_, 1, 1000>")]
+    pub blocks: u32,
+    /// As [`Sweep::limit_seconds`], for all syncs of a scenario together.
+    #[serde(default = "default_limit", deserialize_with = "seconds")]
+    pub limit_seconds: f64,
+}
+
 /// Connections through an LVS director, with a response of one segment and with one of 64 KiB.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -165,6 +200,8 @@ pub struct Forwarding {
 pub enum Operation {
     /// Empty kernel -> everything.
     Cold,
+    /// A kube-proxy starts anew over what another has left: everything -> the same.
+    Restart,
     /// One Service more.
     AddService,
     /// One Service less.
@@ -182,6 +219,7 @@ impl Operation {
     pub const fn name(self) -> &'static str {
         match self {
             Operation::Cold => "cold sync",
+            Operation::Restart => "kube-proxy restarted",
             Operation::AddService => "one Service added",
             Operation::RemoveService => "one Service removed",
             Operation::ReplaceEndpoint => "one endpoint replaced",
@@ -239,7 +277,19 @@ impl Sweep {
         if let Some(services) = sweep.guest.as_mut().and_then(|guest| guest.services.as_mut()) {
             services.sort_unstable();
         }
+        if sweep.neighbours.is_some_and(|neighbours| neighbours.is_empty()) {
+            return Err(invalid(
+                "[neighbours] has none: give calico, docker, flannel or host_ports, or leave the section out"
+                    .into(),
+            ));
+        }
         for (sweep, section) in [(&sweep, ""), (&sweep.in_guest(), "guest.")] {
+            let control = sweep.modes.iter().find(|mode| mode.is_of_neighbours());
+            if let (Some(mode), None) = (control, sweep.neighbours) {
+                return Err(invalid(format!(
+                    "{section}modes has {mode}, a control for neighbours, but there is no [neighbours]"
+                )));
+            }
             let largest = u64::from(sweep.services.last().copied().unwrap_or(0)) * u64::from(sweep.endpoints);
             if largest > MAX_ENDPOINTS {
                 return Err(invalid(format!(
@@ -247,15 +297,19 @@ impl Sweep {
                      in a lab"
                 )));
             }
+            if let Some(&services) = sweep.services.last() {
+                sweep.shape.check(services).map_err(|problem| invalid(format!("[shape]: {problem}")))?;
+            }
             if sweep.lookup.is_none()
                 && sweep.connect.is_none()
                 && sweep.sync.is_none()
                 && sweep.lock.is_none()
+                && sweep.churn.is_none()
                 && sweep.forwarding.is_none()
             {
                 return Err(invalid(format!(
-                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}sync], [{section}lock] or \
-                     [{section}forwarding]"
+                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}sync], [{section}lock], \
+                     [{section}churn] or [{section}forwarding]"
                 )));
             }
         }
@@ -269,14 +323,18 @@ impl Sweep {
             question: self.question.clone(),
             seed: self.seed,
             kube_proxy: self.kube_proxy,
+            scheduler: self.scheduler,
             modes: guest.modes.unwrap_or_else(|| self.modes.clone()),
             services: guest.services.unwrap_or_else(|| self.services.clone()),
             endpoints: self.endpoints,
+            shape: self.shape.clone(),
             limit_seconds: guest.limit_seconds.unwrap_or(self.limit_seconds),
+            neighbours: self.neighbours,
             lookup: guest.lookup,
             connect: guest.connect,
             sync: guest.sync,
             lock: guest.lock,
+            churn: guest.churn,
             forwarding: guest.forwarding,
             guest: None,
         }
@@ -287,6 +345,11 @@ fn default_limit() -> f64 {
     60.0
 }
 
+/// kube-proxy's.
+const fn default_scheduler() -> Scheduler {
+    Scheduler::Rr
+}
+
 fn non_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     let text = String::deserialize(input)?;
     if text.trim().is_empty() {
@@ -295,7 +358,10 @@ fn non_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
     Ok(text)
 }
 
-fn within<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(input: D) -> Result<u32, D::Error> {
+/// A number from MIN to MAX.
+pub(crate) fn within<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(
+    input: D,
+) -> Result<u32, D::Error> {
     let number = i64::deserialize(input)?;
     in_range(number, MIN, MAX).map_err(D::Error::custom)
 }
@@ -408,12 +474,24 @@ mod tests {
             smoke_with("services = [10, 100]", "services = [1000000]\n[x]"),
             smoke_with("\"direct\", ", "\"dirct\", "),
             smoke_with("kube_proxy = \"current\"", "kube_proxy = \"1.31\""),
+            smoke_with("endpoints = 3", "endpoints = 3\nscheduler = \"fifo\""),
             smoke_with("seconds = 0.5", "seconds = -1"),
             smoke_with("seed = 1", "seed = -1"),
             smoke_with("question = \"Does", "question = \"\" # \"Does"),
             smoke_with("endpoints = 3", "endpoints = 3\nendpoints = 4"),
         ];
         insta::assert_snapshot!(errors.join("\n----\n"));
+    }
+
+    #[test]
+    fn the_scheduler_of_ipvs_is_chosen_or_kube_proxys() {
+        let smoke = |more: &str| {
+            let text = BUILT_IN[0].1.replacen("endpoints = 3", &format!("endpoints = 3\n{more}"), 1);
+            Sweep::parse("test", &text).unwrap()
+        };
+        assert_eq!(smoke("").scheduler, Scheduler::Rr);
+        let chosen = smoke("scheduler = \"mh\"");
+        assert_eq!([chosen.scheduler, chosen.in_guest().scheduler], [Scheduler::Mh; 2]);
     }
 
     #[test]

@@ -7,15 +7,14 @@ use workloads::clock::nanoseconds;
 use crate::apply::Applied;
 use crate::dataplane::{Counts, Phase, Plan, Sync};
 use crate::scale::ServiceSet;
-use crate::service::Protocol;
 use crate::sweep::Operation;
-use crate::synthetic::{spare_address, synthetic_service};
+use crate::synthetic::{spare_address, spare_service};
 use crate::world::World;
 
 /// Small operations are repeated in one visit until they have taken this long together, or five times.
 const ENOUGH: Duration = Duration::from_millis(1000);
 const REPEATS: usize = 5;
-/// Services that repeats may add; their addresses fit behind those of the largest scale.
+/// Services that repeats may add, more than there are repeats: no two in a lab at once are the same.
 const SPARE_SERVICES: u32 = 40;
 
 /// One sync.
@@ -66,42 +65,46 @@ fn once(
     limit: Option<Duration>,
 ) -> anyhow::Result<Sample> {
     let set = world.set.clone();
-    let last = set.len() - 1;
+    let near = |index| {
+        let found = set.nearest_answering(index);
+        found.ok_or_else(|| anyhow::anyhow!("no Service has an endpoint that packets could be sent to"))
+    };
     match operation {
         Operation::Cold => anyhow::bail!("a cold sync needs an empty lab"),
+        Operation::Restart => {
+            let (plan, generate) = generate(world, &set, Sync::Full);
+            let applied = world.carry_out(&plan, &set, limit)?;
+            world.verify_service(near(set.len())?, 5)?;
+            Ok(Sample { generate: Some(generate), applied })
+        }
         Operation::AddService => {
             *number += 1;
-            let endpoints = set.services()[last].endpoints().len() as u32;
-            // Beyond the numbers of the scale, and never one that is in the set: removals take the last.
-            let next = set.len() as u32 + SPARE_SERVICES + *number % SPARE_SERVICES;
-            let to = set.with_added(synthetic_service(next, Protocol::Udp, endpoints));
+            let endpoints = (set.total_endpoints() / set.len().max(1)).max(1) as u32;
+            let to = set.with_added(spare_service(*number % SPARE_SERVICES, endpoints));
             let sample = partial(world, &to, limit)?;
             world.verify_service(to.len() - 1, 20)?;
             Ok(sample)
         }
         Operation::RemoveService => {
-            anyhow::ensure!(last > 0, "the last Service cannot be removed");
+            anyhow::ensure!(set.len() > 1, "the last Service cannot be removed");
+            let last = near(set.len())?;
             let aim = world.aim(last)?;
             let sample = partial(world, &set.without(last), limit)?;
             world.verify_gone(&aim)?;
             Ok(sample)
         }
         Operation::ReplaceEndpoint => {
-            let index = set.len() / 2;
-            let mut service = (*set.services()[index]).clone();
-            let mut endpoints = service.endpoints().to_vec();
-            anyhow::ensure!(!endpoints.is_empty(), "the Service has no endpoint to replace");
+            let index = near(set.len() / 2)?;
             *number += 1;
-            endpoints[0].address.set_ip(spare_address(*number));
-            service.set_endpoints(endpoints);
-            let sample = partial(world, &set.with_replaced(index, service), limit)?;
+            let to = set.with_endpoint_replaced(index, spare_address(*number));
+            let sample = partial(world, &to, limit)?;
             // A packet to the endpoint that is gone would be a fault.
             world.verify_service(index, 50)?;
             Ok(sample)
         }
         Operation::Noop => {
             let sample = partial(world, &set, limit)?;
-            world.verify_service(last, 5)?;
+            world.verify_service(near(set.len())?, 5)?;
             Ok(sample)
         }
         Operation::Append => {

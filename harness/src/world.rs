@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use netns_setup::{Egress, Lab, Topology};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -15,8 +16,9 @@ use workloads::sources::Sources;
 use workloads::target::{Shares, Target};
 
 use crate::apply::{Applied, Runner};
-use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, planner};
+use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, Way, ipvs, planner};
 use crate::flows::Flows;
+use crate::neighbours::Neighbours;
 use crate::readback;
 use crate::scale::{Position, Scale, ServiceSet};
 use crate::service::Protocol;
@@ -70,6 +72,7 @@ pub struct World {
     pub runner: Runner,
     mode: Mode,
     node: Node,
+    neighbours: Neighbours,
     probe: Probe,
     flows: Flows,
     random: ChaCha8Rng,
@@ -100,7 +103,8 @@ impl World {
         let flows = lab.node.run(|| Flows::open(mode))?;
         let runner = Runner::new(Tools::of(mode), lab.node.leash(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
-        Ok(Self { set: ServiceSet::default(), dataplane, lab, runner, mode, node, probe, flows, random })
+        let (set, neighbours) = (ServiceSet::default(), Neighbours::default());
+        Ok(Self { set, dataplane, lab, runner, mode, node, neighbours, probe, flows, random })
     }
 
     /// The mode.
@@ -111,6 +115,18 @@ impl World {
     /// What kube-proxy would know besides Services.
     pub const fn node(&self) -> Node {
         self.node
+    }
+
+    /// Installs neighbours, before kube-proxy starts; in the labs of some controls none.
+    ///
+    /// # Errors
+    /// As [`Runner::apply`].
+    pub fn move_in(&mut self, neighbours: Option<Neighbours>) -> anyhow::Result<()> {
+        let Some(neighbours) = neighbours.filter(|_| Neighbours::are_in(self.mode)) else { return Ok(()) };
+        let plan = neighbours.install(self.mode);
+        self.lab.node.run(|| self.runner.apply(&plan, None)).context("installing neighbours")?;
+        self.neighbours = neighbours;
+        Ok(())
     }
 
     /// Runs a plan in the node and, if it succeeds, what would clean up after it. The cleanup is not timed.
@@ -133,6 +149,10 @@ impl World {
             plan.bytes()
         );
         self.clean_up(plan)?;
+        if self.set.is_empty() {
+            let plan = self.neighbours.settle(self.mode);
+            self.lab.node.run(|| runner.apply(&plan, None)).context("moving neighbours' jumps")?;
+        }
         self.set = to.clone();
         Ok(applied)
     }
@@ -150,6 +170,18 @@ impl World {
         }
     }
 
+    /// What kube-proxy does once a minute in IPVS mode: real servers that were kept for their connections go if they have none
+    /// any more. Returns how many are left.
+    ///
+    /// # Errors
+    /// As [`Runner::apply`].
+    pub fn pass(&mut self) -> anyhow::Result<usize> {
+        let way = if self.mode == Mode::IpvsBatched { Way::Batched } else { Way::KubeProxy };
+        let plan = ipvs::pass(way, &self.runner.draining().all());
+        self.lab.node.run(|| self.runner.apply(&plan, None))?;
+        Ok(self.runner.draining().len())
+    }
+
     /// Fills the lab in the quickest way.
     ///
     /// # Errors
@@ -165,8 +197,10 @@ impl World {
     /// # Errors
     /// If they differ, with both counts.
     pub fn verify_counts(&self) -> anyhow::Result<Counts> {
-        let held = self.lab.node.run(|| readback::counts(self.mode, &self.runner))?;
-        let model = self.dataplane.counts(&self.set);
+        let mut held = self.lab.node.run(|| readback::counts(self.mode, &self.neighbours, &self.runner))?;
+        // Those that wait for the end of their connections are no longer the model's.
+        held.real_servers = held.real_servers.saturating_sub(self.runner.draining().len() as u64);
+        let model = self.dataplane.counts(&self.set) + self.neighbours.counts(self.mode);
         anyhow::ensure!(
             held == model,
             "the kernel holds {held}, but {} with {} Services should have {model}",
@@ -177,7 +211,7 @@ impl World {
     }
 
     /// Sends packets to sampled Services of both protocols: each must arrive at one of its endpoints,
-    /// and the endpoints of the middle Service must share them equally.
+    /// and the endpoints of the middle Service must share them equally, unless the scheduler of IPVS means otherwise.
     ///
     /// # Errors
     /// The first packet that went wrong, or the shares that are not equal.
@@ -187,13 +221,16 @@ impl World {
             let ends = [Position::First, Position::Middle, Position::Last];
             indices.extend(ends.iter().filter_map(|&at| self.set.index_at(at, protocol)));
         }
-        while !self.set.is_empty() && indices.len() < SAMPLE {
-            indices.push(self.random.random_range(0..self.set.len()));
+        for _ in indices.len()..SAMPLE.max(indices.len()) {
+            let index = self.random.random_range(0..self.set.len().max(1));
+            indices.extend(self.set.nearest_answering(index));
         }
         for index in indices {
             self.verify_service(index, 10)?;
         }
-        if let Some(index) = self.set.index_at(Position::Middle, Protocol::Udp)
+        let equal = !self.mode.is_ipvs() || ipvs::shares_equally(self.node.scheduler);
+        if equal
+            && let Some(index) = self.set.index_at(Position::Middle, Protocol::Udp)
             && let Some(unequal) = self.unequal_shares(index, 200)?
         {
             // Chance alone says this once in a million times; twice in a row it does not.
@@ -309,8 +346,9 @@ impl World {
                 (vec![Aim { entry, protocol, answers: vec![entry] }], vec![0; count])
             }
             Position::Uniform => {
-                let of_protocol: Vec<usize> =
-                    (0..self.set.len()).filter(|&i| self.set.services()[i].protocol == protocol).collect();
+                let of_protocol: Vec<usize> = (0..self.set.len())
+                    .filter(|&i| self.set.services()[i].protocol == protocol && self.set.answers(i))
+                    .collect();
                 if of_protocol.is_empty() {
                     return Ok((Vec::new(), Vec::new()));
                 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use nix::errno::Errno;
 
 /// A world that could not be made or changed.
@@ -66,8 +66,8 @@ impl WorldError {
     }
 }
 
-/// Addresses that cannot share one lab. The text names the fields of [`Topology`](crate::Topology) or
-/// [`director::Topology`](crate::director::Topology).
+/// Addresses that cannot share one lab. The text names the fields of [`Topology`](crate::Topology),
+/// [`director::Topology`](crate::director::Topology) or [`yard::Topology`](crate::yard::Topology).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopologyError {
@@ -77,11 +77,11 @@ pub enum TopologyError {
         /// Field of the one prefix.
         first: &'static str,
         /// The one prefix.
-        first_prefix: Ipv4Net,
+        first_prefix: IpNet,
         /// Field of the other.
         second: &'static str,
         /// The other.
-        second_prefix: Ipv4Net,
+        second_prefix: IpNet,
     },
     /// A prefix that holds addresses which are not forwarded between hosts.
     #[error("{field} {prefix} overlaps {reserved}, which is not forwarded ({why}): choose another prefix")]
@@ -89,9 +89,9 @@ pub enum TopologyError {
         /// Field concerned.
         field: &'static str,
         /// Its prefix.
-        prefix: Ipv4Net,
+        prefix: IpNet,
         /// The reserved block.
-        reserved: Ipv4Net,
+        reserved: IpNet,
         /// What the block is for.
         why: &'static str,
     },

@@ -8,10 +8,10 @@
 //!                              endpoint_prefix -> probe-out | to-server   (steer)
 //! ```
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::thread;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nix::libc::ENOENT;
 
 use crate::{Links, Mac, Namespace, Route, TopologyError, Tun, TunOptions, VethEnd, WorldError};
@@ -33,12 +33,24 @@ pub struct Topology {
     pub node_address: Ipv4Addr,
 }
 
-/// Blocks that the kernel does not forward (ip_route_input_slow in net/ipv4/route.c).
-const RESERVED: [(Ipv4Net, &str); 3] = [
-    (Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8), "\"this network\""),
-    (Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8), "loopback"),
-    (Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 3), "multicast and reserved"),
+/// Blocks that the kernel does not forward (ip_route_input_slow in net/ipv4/route.c, ip6_forward in
+/// net/ipv6/ip6_output.c).
+const RESERVED: [(IpNet, &str); 6] = [
+    (ipv4(Ipv4Addr::UNSPECIFIED, 8), "\"this network\""),
+    (ipv4(Ipv4Addr::new(127, 0, 0, 0), 8), "loopback"),
+    (ipv4(Ipv4Addr::new(224, 0, 0, 0), 3), "multicast and reserved"),
+    (ipv6(Ipv6Addr::UNSPECIFIED, 127), "unspecified and loopback"),
+    (ipv6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10), "link-local"),
+    (ipv6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8), "multicast"),
 ];
+
+const fn ipv4(address: Ipv4Addr, length: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(address, length))
+}
+
+const fn ipv6(address: Ipv6Addr, length: u8) -> IpNet {
+    IpNet::V6(Ipv6Net::new_assert(address, length))
+}
 
 impl Topology {
     /// Checks that every address has one meaning.
@@ -58,7 +70,10 @@ impl Topology {
 }
 
 /// That every address has one meaning, and can be forwarded.
-pub(crate) fn check_prefixes(fields: &[(&'static str, Ipv4Net)]) -> Result<(), TopologyError> {
+pub(crate) fn check_prefixes<P: Into<IpNet> + Copy>(
+    fields: &[(&'static str, P)],
+) -> Result<(), TopologyError> {
+    let fields: Vec<(&str, IpNet)> = fields.iter().map(|&(field, prefix)| (field, prefix.into())).collect();
     for (index, &(field, prefix)) in fields.iter().enumerate() {
         let prefix = prefix.trunc();
         if let Some(&(reserved, why)) = RESERVED.iter().find(|(block, _)| overlap(*block, prefix)) {
@@ -78,7 +93,7 @@ pub(crate) fn check_prefixes(fields: &[(&'static str, Ipv4Net)]) -> Result<(), T
     Ok(())
 }
 
-fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
+fn overlap(a: IpNet, b: IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
 
@@ -208,8 +223,13 @@ fn first_host(prefix: Ipv4Net) -> Ipv4Addr {
 
 /// A namespace with these sysctls, and quiet.
 pub(crate) fn quiet_namespace(label: &str, settings: &[(&str, &str)]) -> Result<Namespace, WorldError> {
+    tuned_namespace(label, &[settings, &ANY_WAY, &NO_IPV6].concat())
+}
+
+/// A namespace with these sysctls.
+pub(crate) fn tuned_namespace(label: &str, settings: &[(&str, &str)]) -> Result<Namespace, WorldError> {
     let namespace = Namespace::create(label)?;
-    settings.iter().chain(&QUIET).try_for_each(|(key, value)| {
+    settings.iter().try_for_each(|(key, value)| {
         match namespace.set_sysctl(key, value) {
             // A kernel without IPv6 has none to switch off.
             Err(error) if key.starts_with("net.ipv6") && error.raw_os_error() == Some(ENOENT) => Ok(()),
@@ -235,14 +255,12 @@ fn namespaces(label: &str) -> Result<[Namespace; 3], WorldError> {
 
 /// Before any link exists: a new link takes `default`, and `all` counts as well (ip-sysctl.rst). Set in every namespace
 /// since a new one copies the host's IPv4 settings (net.core.devconf_inherit_init_net).
-const QUIET: [(&str, &str); 4] = [
-    // Replies leave by other links than requests came by, and any address may send.
-    ("net.ipv4.conf.all.rp_filter", "0"),
-    ("net.ipv4.conf.default.rp_filter", "0"),
-    // Router solicitations and duplicate address detection would turn up among the packets on a TUN.
-    ("net.ipv6.conf.all.disable_ipv6", "1"),
-    ("net.ipv6.conf.default.disable_ipv6", "1"),
-];
+/// Replies leave by other links than requests came by, and any address may send.
+pub(crate) const ANY_WAY: [(&str, &str); 2] =
+    [("net.ipv4.conf.all.rp_filter", "0"), ("net.ipv4.conf.default.rp_filter", "0")];
+/// Router solicitations and duplicate address detection would turn up among the packets on a TUN.
+const NO_IPV6: [(&str, &str); 2] =
+    [("net.ipv6.conf.all.disable_ipv6", "1"), ("net.ipv6.conf.default.disable_ipv6", "1")];
 pub(crate) const ROUTER: [(&str, &str); 3] = [
     ("net.ipv4.ip_forward", "1"),
     ("net.ipv4.conf.all.send_redirects", "0"),
@@ -316,8 +334,8 @@ mod tests {
         #[test]
         fn overlap_means_a_common_address(a in prefix(), b in prefix()) {
             let common = a.network() <= b.broadcast() && b.network() <= a.broadcast();
-            prop_assert_eq!(overlap(a, b), common);
-            prop_assert_eq!(overlap(b, a), common);
+            prop_assert_eq!(overlap(a.into(), b.into()), common);
+            prop_assert_eq!(overlap(b.into(), a.into()), common);
         }
 
         #[test]

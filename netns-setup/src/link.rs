@@ -12,6 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::errno::Errno;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::{RouteFlags, RouteMessage, RouteScope, RouteType};
 use rtnetlink::{Handle, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -226,6 +227,14 @@ impl Links {
         self.set(name, "up", LinkMessageBuilder::up)
     }
 
+    /// Switches a link off.
+    ///
+    /// # Errors
+    /// `ENODEV` if there is none.
+    pub fn set_down(&self, name: &str) -> Result<(), WorldError> {
+        self.set(name, "down", LinkMessageBuilder::down)
+    }
+
     /// Sets the largest packet, in bytes.
     ///
     /// # Errors
@@ -242,15 +251,19 @@ impl Links {
         self.set(name, &format!("txqueuelen {packets}"), |link| link.txqueuelen(packets))
     }
 
-    /// Adds an address to a link. The kernel routes the rest of its prefix to the link.
+    /// Adds an address to a link. The kernel routes the rest of its prefix to the link. In IPv6 nobody is asked whether the
+    /// address is taken (DAD), and it is of use at once.
     ///
     /// # Errors
     /// `EEXIST` if it has that address, `ENODEV` if there is no such link.
     pub fn add_address(&self, name: &str, address: impl Into<IpNet>) -> Result<(), WorldError> {
         let address = address.into();
         let index = self.link(name)?.index;
-        let request = self.handle.address().add(index, address.addr(), address.prefix_len()).execute();
-        self.carry_out(|| format!("add address {address} dev {name}"), request)
+        let mut request = self.handle.address().add(index, address.addr(), address.prefix_len());
+        if address.addr().is_ipv6() {
+            request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        self.carry_out(|| format!("add address {address} dev {name}"), request.execute())
     }
 
     /// Adds a route.

@@ -68,6 +68,9 @@ pub struct Environment {
     pub sysctls: BTreeMap<String, String>,
     /// The kube-proxy version whose rules are planned.
     pub kube_proxy: String,
+    /// What else was in the kernel beside kube-proxy's rules, in words; empty: nothing.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub neighbours: String,
     /// Duration of the run in seconds; absent while it runs or if it was killed.
     pub elapsed_seconds: Option<f64>,
     /// Passports of the guests that the same run measured in, one for each lane.

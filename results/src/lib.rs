@@ -49,4 +49,5 @@ pub mod series;
 pub mod stats;
 pub mod tables;
 pub mod text;
+pub mod timeline;
 pub mod world;

@@ -11,6 +11,8 @@ pub mod workload {
     pub const TCP_CRR: &str = "tcp_crr";
     /// Empty kernel to N x M installed.
     pub const FULL_SYNC_COLD: &str = "full_sync_cold";
+    /// N x M installed, then a kube-proxy that starts anew and syncs everything.
+    pub const FULL_SYNC_RESTART: &str = "full_sync_restart";
     /// N x M installed, then one Service added.
     pub const PARTIAL_SYNC_ADD_SERVICE: &str = "partial_sync_add_service";
     /// N x M installed, then one Service removed.
@@ -27,6 +29,14 @@ pub mod workload {
     pub const FORWARDING: &str = "forwarding";
     /// The same with a response of 64 KiB.
     pub const FORWARDING_64K: &str = "forwarding_64k";
+    /// All pods of a Deployment replaced, as kube-proxy's loop comes to sync it.
+    pub const CHURN_ROLLING_UPDATE: &str = "churn_rolling_update";
+    /// The pods of one node lost, and back elsewhere.
+    pub const CHURN_NODE_LOSS: &str = "churn_node_loss";
+    /// A Deployment that grows from one pod.
+    pub const CHURN_SCALE_UP: &str = "churn_scale_up";
+    /// Five minutes without a change.
+    pub const CHURN_IDLE: &str = "churn_idle";
     /// Contenders for the xtables lock while the holder syncs.
     pub const XTABLES_LOCK: &str = "xtables_lock";
 }
@@ -93,6 +103,12 @@ pub mod metric {
     pub const HOLDER_PARTIAL_SYNC: &str = "holder_partial_sync";
     /// `xtables_lock`, count: contenders that gave up waiting.
     pub const LOCK_TIMEOUTS: &str = "lock_timeouts";
+    /// `churn_*`, count: syncs while the scenario lasted.
+    pub const SYNCS: &str = "syncs";
+    /// `churn_*`, time: all its syncs together.
+    pub const BUSY: &str = "busy";
+    /// `churn_*`, time: from a change until the sync that carried it had ended.
+    pub const PROGRAMMING_LATENCY: &str = "programming_latency";
     /// `forwarding`, count: packets that reached the director, per connection.
     pub const DIRECTOR_PACKETS_IN: &str = "director_packets_in";
     /// `forwarding`, count: packets that left the director, per connection.
@@ -123,8 +139,9 @@ pub mod position {
     pub const ALL: [&str; 6] = [NONE, FIRST, MIDDLE, LAST, UNIFORM, MISS];
 }
 
-/// The controls, cheapest first: nothing, connection tracking only, one plain DNAT rule.
-pub const CONTROLS: [&str; 3] = ["direct", "conntrack", "dnat"];
+/// The controls, cheapest first: nothing, connection tracking only, one plain DNAT rule; one beside whatever else a node has in
+/// its kernel, by either variant of iptables.
+pub const CONTROLS: [&str; 5] = ["direct", "conntrack", "dnat", "neighbours-legacy", "neighbours-nft"];
 /// The proxy modes in the order in which reports list them. `ipvs-batched` leaves the same kernel state as `ipvs`,
 /// programmed in the best way that the kernel allows instead of kube-proxy's; it has syncs only, because its lookups
 /// would be those of `ipvs`.

@@ -78,6 +78,7 @@ pub fn tables(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Table> {
         ),
         sync(groups, bootstrap),
         lock(groups, bootstrap),
+        churn(groups, bootstrap),
         connect(groups, bootstrap),
         forwarding(groups, bootstrap),
     ]
@@ -105,8 +106,9 @@ fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap, metric: &str, title: &
     table
 }
 
-const SYNCS: [&str; 6] = [
+const SYNCS: [&str; 7] = [
     workload::FULL_SYNC_COLD,
+    workload::FULL_SYNC_RESTART,
     workload::PARTIAL_SYNC_REPLACE_ENDPOINT,
     workload::PARTIAL_SYNC_ADD_SERVICE,
     workload::PARTIAL_SYNC_REMOVE_SERVICE,
@@ -192,6 +194,36 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
         ),
         &[workload::XTABLES_LOCK],
         &LOCK_COLUMNS,
+    )
+}
+
+const CHURNS: [&str; 4] = [
+    workload::CHURN_ROLLING_UPDATE,
+    workload::CHURN_NODE_LOSS,
+    workload::CHURN_SCALE_UP,
+    workload::CHURN_IDLE,
+];
+
+const CHURN_COLUMNS: [(&str, Field, &str); 7] = [
+    (metric::SYNCS, p50, ""),
+    (metric::BUSY, p50, ""),
+    (metric::BYTES, p50, ""),
+    (metric::APPLY, p50, " p50"),
+    (metric::APPLY, max, " max"),
+    (metric::PROGRAMMING_LATENCY, p50, " p50"),
+    (metric::PROGRAMMING_LATENCY, p99, " p99"),
+];
+
+fn churn(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    wide(
+        groups,
+        bootstrap,
+        "Churn",
+        "Syncs are real; when each begins follows kube-proxy's rate limit, and the time between them is reckoned, not \
+         waited for. Programming latency runs from a change until the sync that carried it had ended; under the \
+         instruction clock a second is 10⁹ instructions. Single syncs are in timelines.csv.",
+        &CHURNS,
+        &CHURN_COLUMNS,
     )
 }
 

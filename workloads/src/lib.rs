@@ -6,6 +6,7 @@
 //! * [`target`]: what a load is aimed at, who may answer, and who did
 //! * [`sources`]: a client address and port for every new flow
 //! * [`packet`]: the probe's packets, their checksums and their parser
+//! * [`wire`]: packets of both IP families and three protocols, and ICMP errors, built and read
 //! * [`probe`]: one packet through a pair of TUN devices, timed and verified
 //! * [`connection`]: all packets of a TCP connection through a load balancer, timed and verified
 //! * [`tcp`]: connect, request, response, close
@@ -23,3 +24,4 @@ pub mod schedule;
 pub mod sources;
 pub mod target;
 pub mod tcp;
+pub mod wire;

@@ -8,7 +8,7 @@ use netns_setup::ipvs::{Ipvs, Reply, Request};
 use netns_setup::{Addresses, WorldError};
 use nix::errno::Errno;
 
-use super::ApplyError;
+use super::{ApplyError, Draining, drain};
 use crate::dataplane::{Action, AddressRequest, Step, Way};
 
 /// How many requests are sent one by one between two looks at the clock and at who wants to stop.
@@ -18,17 +18,19 @@ const GLANCE: usize = 64;
 pub struct Kernel {
     ipvs: Option<Ipvs>,
     addresses: Option<Addresses>,
+    draining: Draining,
 }
 
 impl Kernel {
     /// Those that the steps need.
-    pub fn for_steps(steps: &[Step]) -> Result<Self, WorldError> {
+    pub fn for_steps(steps: &[Step], draining: Draining) -> Result<Self, WorldError> {
         let needs = |kind: fn(&Action) -> bool| steps.iter().any(|step| kind(&step.action));
-        let ipvs = needs(|action| matches!(action, Action::Ipvs { .. }));
+        let ipvs = needs(|action| matches!(action, Action::Ipvs { .. } | Action::Drain(_)));
         let addresses = needs(|action| matches!(action, Action::Link { .. } | Action::Addresses { .. }));
         Ok(Self {
             ipvs: ipvs.then(Ipvs::open).transpose()?,
             addresses: addresses.then(Addresses::open).transpose()?,
+            draining,
         })
     }
 
@@ -44,7 +46,12 @@ impl Kernel {
             Action::Run { .. } => Ok(()),
             Action::Ipvs { way: Way::KubeProxy, requests } => self.one_by_one(requests, over),
             Action::Ipvs { way: Way::Batched, requests } => {
-                Ok(self.ipvs()?.batch(requests).map_err(Box::new)?)
+                let requests = self.draining.readmit(requests);
+                Ok(self.ipvs()?.batch(&requests).map_err(Box::new)?)
+            }
+            Action::Drain(drain) => {
+                let draining = self.draining.clone();
+                drain::carry_out(self.ipvs()?, drain, &draining, over)
             }
             Action::Link { name, way } => Ok(self.dummy(name, *way)?),
             Action::Addresses { device, way: Way::KubeProxy, request } => addresses(device, request, over),
@@ -78,6 +85,7 @@ impl Kernel {
         requests: &[Request],
         over: &dyn Fn() -> Result<(), ApplyError>,
     ) -> Result<(), ApplyError> {
+        let requests = self.draining.readmit(requests);
         let ipvs = self.ipvs()?;
         for (index, request) in requests.iter().enumerate() {
             if index % GLANCE == GLANCE - 1 {

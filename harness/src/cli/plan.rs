@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::Args;
-use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
+use harness::dataplane::{Counts, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
+use harness::neighbours::Neighbours;
 use harness::scale::{Scale, ServiceSet};
 use harness::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 use netns_setup::ipvs::Scheduler;
@@ -51,6 +52,9 @@ pub struct PlanArgs {
     /// Scheduler of IPVS: rr wrr lc wlc lblc lblcr sh dh mh sed nq fo ovf
     #[arg(long, value_name = "NAME", default_value_t = Scheduler::Rr)]
     scheduler: Scheduler,
+    /// Neighbours' plan before and after kube-proxy's, as in a sweep: 'flannel = true, host_ports = 3'
+    #[arg(long, value_name = "NEIGHBOURS", value_parser = neighbours, conflicts_with = "from_services")]
+    neighbours: Option<Neighbours>,
     /// Print only what one tool reads
     #[arg(long, value_enum, value_name = "PART", default_value_t = Part::All, conflicts_with = "stats")]
     part: Part,
@@ -73,10 +77,14 @@ pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
     let dataplane = planner(args.mode, node);
     dataplane.fits(&to)?;
     let sync = if args.from_services.is_some_and(|n| n > 0) { Sync::Partial } else { Sync::Full };
-    let plan = dataplane.plan(&from, &to, sync);
+    let mut plan = dataplane.plan(&from, &to, sync);
+    if let Some(neighbours) = &args.neighbours {
+        ensure!(Neighbours::are_in(args.mode), "the control {} has no neighbours", args.mode);
+        plan = beside(neighbours, args.mode, plan);
+    }
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     if args.stats || cli.json {
-        stats(cli, &plan, &to, &*dataplane, args, cluster, &mut out)?;
+        stats(cli, &plan, &to, args, cluster, &mut out)?;
     } else {
         plan.write_part(args.part, &mut out)?;
     }
@@ -121,6 +129,25 @@ fn services(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Services> {
     Ok((from, to, lab, None))
 }
 
+/// Reads what stands in braces behind `neighbours =` in a sweep.
+fn neighbours(text: &str) -> Result<Neighbours, String> {
+    #[derive(serde::Deserialize)]
+    struct Table {
+        neighbours: Neighbours,
+    }
+    let table: Table = toml::from_str(&format!("neighbours = {{ {text} }}"))
+        .map_err(|error| format!("{}; for example: flannel = true, host_ports = 3", error.message()))?;
+    Ok(table.neighbours)
+}
+
+/// A plan with what neighbours do before it and after it.
+fn beside(neighbours: &Neighbours, mode: Mode, plan: Plan) -> Plan {
+    let mut steps = neighbours.install(mode).steps;
+    steps.extend(plan.steps);
+    steps.extend(neighbours.settle(mode).steps);
+    Plan { steps, cleanup: plan.cleanup, expect: plan.expect + neighbours.counts(mode) }
+}
+
 #[derive(Serialize)]
 struct Stats {
     mode: &'static str,
@@ -145,7 +172,6 @@ fn stats(
     cli: &Cli,
     plan: &Plan,
     to: &ServiceSet,
-    dataplane: &dyn Dataplane,
     args: &PlanArgs,
     cluster: Option<Cluster>,
     out: &mut impl Write,
@@ -165,7 +191,7 @@ fn stats(
         runs: by_phase(|step| usize::from(step.program().is_some())),
         messages: by_phase(Step::messages),
         bytes: plan.bytes(),
-        kernel: dataplane.counts(to),
+        kernel: plan.expect,
         cluster,
     };
     if cli.json {

@@ -64,8 +64,10 @@ impl Progress {
                     Outcome::Failed(reason) => self.line(&format!("failed: {}: {reason}", describe(&cell))),
                     // A mode that is skipped as a whole was named at the start.
                     Outcome::Skipped(reason)
-                        if matches!(cell.workload, Workload::Sync | Workload::Lock(_))
-                            && !self.unable.contains(&cell.mode) =>
+                        if matches!(
+                            cell.workload,
+                            Workload::Sync | Workload::Lock(_) | Workload::Churn(_)
+                        ) && !self.unable.contains(&cell.mode) =>
                     {
                         self.line(&format!("skipped: {}: {reason}", describe(&cell)));
                     }
@@ -135,6 +137,7 @@ fn describe(cell: &Cell) -> String {
         Workload::Lookup(position) => format!("lookup at {}", position.name()),
         Workload::Connect(position) => format!("connect at {}", position.name()),
         Workload::Sync => "rule sync".to_owned(),
+        Workload::Churn(scenario) => scenario.name().to_owned(),
         Workload::Lock(contenders) => format!("xtables lock, {contenders} contenders"),
         Workload::Forwarding(method, response) => {
             let answer = if response.bytes() == 0 { "one segment" } else { "64 KiB" };

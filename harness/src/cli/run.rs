@@ -8,7 +8,7 @@ use clap::Args;
 use harness::cells;
 use harness::estimate;
 use harness::guest::{Guests, KernelPaths, Pass};
-use harness::run::{self, KernelChoice, Options, Tally, default_out, unable_modes};
+use harness::run::{self, KernelChoice, Options, Tally, default_out, unable_in};
 use harness::stop::Stop;
 use harness::sweep::{BUILT_IN, Sweep};
 use results::record::Clock;
@@ -196,7 +196,7 @@ fn repeat(
 }
 
 fn dry_run(cli: &Cli, sweep: &Sweep) -> anyhow::Result<Exit> {
-    let unable = unable_modes(&sweep.modes);
+    let unable = unable_in(sweep);
     let mut cells = cells::order(sweep);
     cells.retain(|cell| cell.block == 1 || !unable.contains_key(&cell.mode));
     let expected = estimate::remaining(sweep, &cells, false, 0.0);

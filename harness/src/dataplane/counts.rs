@@ -1,6 +1,7 @@
 //! What a mode amounts to in the kernel, counted.
 
 use std::fmt;
+use std::ops::Add;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,21 @@ pub struct Counts {
     /// Service addresses on the dummy link.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub addresses: u64,
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            rules: self.rules + other.rules,
+            chains: self.chains + other.chains,
+            elements: self.elements + other.elements,
+            virtual_servers: self.virtual_servers + other.virtual_servers,
+            real_servers: self.real_servers + other.real_servers,
+            addresses: self.addresses + other.addresses,
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -17,6 +17,8 @@ pub enum Control {
     Conntrack,
     /// One DNAT rule, with the connection tracking that it brings along.
     Dnat,
+    /// The same rule, of iptables.
+    DnatOfIptables,
 }
 
 /// The address that the DNAT control translates: the network's second, which no Service has.
@@ -36,25 +38,41 @@ fn translated(to: &ServiceSet) -> IpAddr {
 
 impl Control {
     /// The one transaction of a control; `None`: it has none.
-    fn transaction(self, to: &ServiceSet) -> Option<String> {
-        match self {
-            Control::Direct => None,
-            Control::Conntrack => Some(
+    fn transaction(self, to: &ServiceSet) -> Option<Step> {
+        let (program, args, text) = self.input(to)?;
+        Some(Step::new(Phase::Restore, program, args, Expect::Success).with_input(text.into_bytes()))
+    }
+
+    fn input(self, to: &ServiceSet) -> Option<(Program, &'static [&'static str], String)> {
+        const NFT: &[&str] = &["-f", "-"];
+        let (address, translated) = (dnat_address(), translated(to));
+        Some(match self {
+            Control::Direct => return None,
+            Control::Conntrack => (
+                Program::Nft,
+                NFT,
                 "add table ip svcbench\n\
                  add chain ip svcbench forward { type filter hook forward priority 0 ; }\n\
                  flush chain ip svcbench forward\n\
                  add rule ip svcbench forward ct state new accept\n"
                     .to_owned(),
             ),
-            Control::Dnat => Some(format!(
-                "add table ip svcbench\n\
+            Control::Dnat => (
+                Program::Nft,
+                NFT,
+                format!(
+                    "add table ip svcbench\n\
                  add chain ip svcbench prerouting {{ type nat hook prerouting priority -100 ; }}\n\
                  flush chain ip svcbench prerouting\n\
-                 add rule ip svcbench prerouting ip daddr {} dnat to {}\n",
-                dnat_address(),
-                translated(to)
-            )),
-        }
+                 add rule ip svcbench prerouting ip daddr {address} dnat to {translated}\n"
+                ),
+            ),
+            Control::DnatOfIptables => (
+                Program::IptablesRestore,
+                &["-w", "5", "--noflush"],
+                format!("*nat\n-A PREROUTING -d {address} -j DNAT --to-destination {translated}\nCOMMIT\n"),
+            ),
+        })
     }
 }
 
@@ -62,15 +80,7 @@ impl Dataplane for Control {
     fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan {
         // A control does not change with its Services.
         let transaction = self.transaction(to).filter(|_| sync == Sync::Full || from.is_empty());
-        let step = |input: String| {
-            Step::new(Phase::Restore, Program::Nft, &["-f", "-"], Expect::Success)
-                .with_input(input.into_bytes())
-        };
-        Plan {
-            steps: transaction.map(step).into_iter().collect(),
-            cleanup: Vec::new(),
-            expect: self.counts(to),
-        }
+        Plan { steps: transaction.into_iter().collect(), cleanup: Vec::new(), expect: self.counts(to) }
     }
 
     fn load(&self, to: &ServiceSet) -> Plan {
@@ -87,6 +97,8 @@ impl Dataplane for Control {
             Control::Conntrack | Control::Dnat => {
                 Counts { rules: 1, chains: 1, elements: 0, ..Counts::default() }
             }
+            // Those that table nat has of itself.
+            Control::DnatOfIptables => Counts { rules: 1, chains: 4, elements: 0, ..Counts::default() },
         }
     }
 
@@ -94,14 +106,18 @@ impl Dataplane for Control {
         match self {
             Control::Direct | Control::Conntrack => endpoint(service),
             // The rule translates the address and keeps the port.
-            Control::Dnat => SocketAddr::new(dnat_address(), endpoint(service).port()),
+            Control::Dnat | Control::DnatOfIptables => {
+                SocketAddr::new(dnat_address(), endpoint(service).port())
+            }
         }
     }
 
     fn answers(&self, to: &ServiceSet, service: &Service) -> Vec<SocketAddr> {
         vec![match self {
             Control::Direct | Control::Conntrack => endpoint(service),
-            Control::Dnat => SocketAddr::new(translated(to), endpoint(service).port()),
+            Control::Dnat | Control::DnatOfIptables => {
+                SocketAddr::new(translated(to), endpoint(service).port())
+            }
         }]
     }
 }

@@ -1,5 +1,5 @@
-//! kube-proxy's IPVS mode: virtual servers over generic netlink, their addresses on a dummy link, sets, and a constant
-//! number of iptables rules that match them.
+//! kube-proxy's IPVS mode: virtual servers over generic netlink, their addresses on a dummy link, sets, and some iptables
+//! rules that match them.
 //!
 //! Programmed in one of two ways, with the same state of the kernel at the end: as kube-proxy does it
 //! ([`Way::KubeProxy`], `kube_proxy.rs`), and as well as the kernel allows ([`Way::Batched`], `batched.rs`).
@@ -7,32 +7,32 @@
 //! Sources: what kube-proxy 1.30.5 did (shared/golden/ipvs), and pkg/proxy/ipvs, as condensed in KUBE_PROXY_FACTS.md,
 //! section 3. Kernels before 5.9, where kube-proxy also clears `net.ipv4.vs.conn_reuse_mode`, are not planned for.
 //!
-//! A removed endpoint goes at once, as it does from a UDP Service, or from a TCP Service without connections. kube-proxy
-//! keeps one that has connections at weight 0, and looks once a minute whether it can go.
+//! A removed endpoint of a UDP or SCTP Service goes at once, of a TCP Service when it has no more connections: see
+//! [`Drain`] and [`pass`].
 
 mod batched;
+mod entries;
 mod kube_proxy;
 mod rules;
 mod servers;
 mod sets;
 mod state;
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use netns_setup::ipvs::Request;
+use netns_setup::ipvs::{Key, Request, Scheduler};
 
 pub use self::sets::Set;
 pub use self::state::State;
-use super::{Action, Counts, Dataplane, KubeProxy, Mode, Node, Phase, Plan, Step, Sync, Unfit, Way};
+use super::{Action, Counts, Dataplane, Drain, KubeProxy, Mode, Node, Phase, Plan, Step, Sync, Unfit, Way};
 use crate::scale::ServiceSet;
-use crate::service::Protocol;
+use crate::service::{Protocol, Service};
 use crate::synthetic::spare_address;
 
 /// The dummy link that Service addresses are bound to. It is never brought up.
 pub const DUMMY: &str = "kube-ipvs0";
 
-/// Settings of `NewProxier` (pkg/proxy/ipvs/proxier.go).
+/// Settings of `NewProxier` (pkg/proxy/ipvs/proxier.go), for both families.
 const SYSCTLS: [(&str, &str); 4] = [
     ("net.ipv4.vs.conntrack", "1"),
     ("net.ipv4.vs.expire_nodest_conn", "1"),
@@ -53,6 +53,27 @@ impl Ipvs {
     }
 }
 
+/// Whether a scheduler gives real servers of equal weight equal shares of new flows, however short these are: not one that hashes
+/// addresses, fills one server after another, or looks at established connections only.
+pub const fn shares_equally(scheduler: Scheduler) -> bool {
+    matches!(scheduler, Scheduler::Rr | Scheduler::Wrr | Scheduler::Lc | Scheduler::Wlc)
+}
+
+/// What kube-proxy does once a minute for real servers that it keeps for their connections: each is looked at, and removed
+/// if it has none any more (`tryDeleteRs` in pkg/proxy/ipvs/graceful_termination.go).
+pub fn pass(way: Way, draining: &[(Key, Vec<SocketAddr>)]) -> Plan {
+    let step = |servers| Step::asks(Phase::Cleanup, Action::Drain(Drain { way, servers, again: true }));
+    let each = |(key, endpoints): &(Key, Vec<SocketAddr>)| -> Vec<Step> {
+        endpoints.iter().map(|&endpoint| step(vec![(*key, vec![endpoint])])).collect()
+    };
+    let steps = match way {
+        Way::KubeProxy => draining.iter().flat_map(each).collect(),
+        Way::Batched if draining.is_empty() => Vec::new(),
+        Way::Batched => vec![step(draining.to_vec())],
+    };
+    Plan { steps, ..Plan::default() }
+}
+
 impl Dataplane for Ipvs {
     fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan {
         let steps = match self.way {
@@ -69,8 +90,8 @@ impl Dataplane for Ipvs {
 
     fn append(&self, to: &ServiceSet) -> Option<Plan> {
         let protocol = to.services().first().map_or(Protocol::Tcp, |service| service.protocol);
-        let address = SocketAddr::new(spare_address(0), 80);
-        let server = servers::virtual_server(self.node.scheduler, address, protocol, None);
+        let key = servers::key(SocketAddr::new(spare_address(0), 80), protocol);
+        let server = servers::virtual_server(self.node.scheduler, key, None);
         let send =
             |phase, request| Step::asks(phase, Action::Ipvs { way: Way::KubeProxy, requests: vec![request] });
         Some(Plan {
@@ -81,21 +102,16 @@ impl Dataplane for Ipvs {
     }
 
     fn counts(&self, to: &ServiceSet) -> Counts {
-        let mut counts =
-            Counts { rules: rules::count(sets::Filled::by(to)), chains: rules::CHAINS, ..Counts::default() };
-        let (mut entries, mut addresses) = (HashSet::new(), HashSet::new());
-        for service in to.services() {
-            let servers = 1 + u64::from(service.node_port.is_some());
-            counts.virtual_servers += servers;
-            counts.real_servers += servers * service.endpoints().len() as u64;
-            sets::each_of(service, |set, entry| {
-                entries.insert((set, entry));
-            });
-            addresses.insert(service.cluster.ip());
+        let entries = entries::of(&self.node, to.services().iter().map(AsRef::as_ref));
+        let (virtual_servers, real_servers) = servers::count(&self.node, to);
+        Counts {
+            rules: rules::count(&entries::Filled::by(&self.node, to)),
+            chains: rules::CHAINS,
+            elements: entries.iter().filter(|(_, entry)| entry.is_taken()).count() as u64,
+            virtual_servers,
+            real_servers,
+            addresses: entries.iter().filter(|(set, _)| *set == Set::IpvsIps).count() as u64,
         }
-        counts.elements = entries.len() as u64;
-        counts.addresses = addresses.len() as u64;
-        counts
     }
 
     fn fits(&self, to: &ServiceSet) -> Result<(), Unfit> {
@@ -110,6 +126,13 @@ impl Dataplane for Ipvs {
             let why = "no recording of it exists; use 1.30 or current, or an iptables mode";
             return Err(Unfit::Version { version, mode, why });
         }
-        sets::fit(to)
+        entries::fit(&self.node, to)
+    }
+
+    fn answers(&self, to: &ServiceSet, service: &Service) -> Vec<SocketAddr> {
+        let _ = to;
+        let routes = service.routes();
+        let endpoints = servers::endpoints_of(&routes, service.internal_policy);
+        endpoints.iter().map(|endpoint| endpoint.address).collect()
     }
 }

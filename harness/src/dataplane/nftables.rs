@@ -3,30 +3,59 @@
 //!
 //! Sources: transactions written by kube-proxy 1.30.5 (shared/golden), pkg/proxy/nftables/proxier.go
 //! and its library knftables, as condensed in KUBE_PROXY_FACTS.md, section 4. The table of the newest
-//! form is that of a node where kube-proxy knows no ServiceCIDR and keeps no metrics counters.
+//! form is that of a node where kube-proxy knows no ServiceCIDR and keeps no metrics counters. Health-check node ports
+//! are served by kube-proxy itself and have nothing in the table.
 
 mod base;
+mod counts;
 mod elements;
+mod layout;
+mod names;
+mod present;
+mod restart;
+mod scope;
+mod stale;
+mod words;
+mod writer;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 
-use self::elements::{Element, elements_of};
-use super::names::hash;
-use super::text::{AddressText, put};
+use self::elements::{Container, Element, Slot};
+use self::layout::Layout;
+use self::names::Names;
+use self::present::Present;
+use self::restart::{Existing, Kept};
+use self::stale::Stale;
+use self::words::Words;
+use self::writer::{Added, Writer, capacity};
+use super::conntrack;
 use super::{Counts, Dataplane, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync, Unfit};
 use crate::scale::{Diff, ServiceSet};
-use crate::service::{Endpoint, Service};
+use crate::service::Family;
 
-/// Chain names are cut to this length (knftables.NameLengthMax less the longest prefix).
-const NAME_LENGTH: usize = 240;
 /// Services per transaction when a lab is loaded only to be looked up in: one huge transaction takes
 /// time in the square of its anonymous maps (`__nft_set_trans_bind`, net/netfilter/nf_tables_api.c).
 const LOAD_CHUNK: usize = 500;
+/// About the length of the base table's text.
+const BASE_CAPACITY: usize = 8192;
+/// An IPv6 address that no Service has (documentation prefix).
+const SPARE_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1);
 
 /// Planner of the nftables mode.
 pub struct Nftables {
     node: Node,
+}
+
+/// What makes kube-proxy write the whole table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    /// It is the first sync of a process.
+    First,
+    /// It is time.
+    Again,
+    /// Nothing: only what changed is written.
+    No,
 }
 
 impl Nftables {
@@ -38,83 +67,150 @@ impl Nftables {
     fn is_current(&self) -> bool {
         self.node.kube_proxy == KubeProxy::Current
     }
+
+    const fn words(&self) -> &'static Words {
+        Words::of(self.node.family())
+    }
+
+    fn sync(&self, from: &ServiceSet, to: &ServiceSet, whole: Whole) -> Plan {
+        let diff = Diff::between(from, to);
+        let stale = Stale::between(from, to, &diff);
+        let input = match self.is_current() {
+            true => self.changes(from, to, &diff, whole, &stale),
+            false => self.everything(to, whole, &stale),
+        };
+        let mut steps = self.listings(whole, whole == Whole::First && from.is_empty());
+        steps.push(transaction(Phase::Restore, input));
+        if !self.is_current() {
+            steps.extend(conntrack::cleanup_of(from, to, &diff));
+        }
+        // At least one second later, with the next sync: before Linux 6.2 a deleted map element
+        // holds on to its chain for a moment (comment in syncProxyRules).
+        let later = stale.later(self.words()).map(|input| transaction(Phase::Cleanup, input));
+        Plan { steps, cleanup: later.into_iter().collect(), expect: self.counts(to) }
+    }
+
+    /// Reads of the present state before the transaction. `empty`: there is no table yet.
+    fn listings(&self, whole: Whole, empty: bool) -> Vec<Step> {
+        // nft says so with exit code 1, and knftables goes on; a listing of all tables finds none.
+        let expect = if empty && self.is_current() { Expect::One } else { Expect::Success };
+        let list = |args: &[&str]| Step::new(Phase::Listing, Program::Nft, args, expect);
+        let ip = self.words().ip;
+        if !self.is_current() {
+            return ["chains", "sets"].map(|kind| list(&["--json", "list", kind, ip])).into();
+        }
+        let mut steps = Vec::new();
+        if whole != Whole::No {
+            for container in Container::ALL {
+                steps.push(list(&["--json", "list", container.kind(), ip, "kube-proxy", container.name()]));
+            }
+        }
+        // Once for the names of chains and once for those of sets.
+        for _ in 0..2 {
+            steps.push(list(&["--json", "--terse", "list", "table", ip, "kube-proxy"]));
+        }
+        steps
+    }
+
+    /// 1.30: the whole table, whatever there was.
+    fn everything(&self, to: &ServiceSet, whole: Whole, stale: &Stale) -> Vec<u8> {
+        let mut writer = Writer::new(&self.node, BASE_CAPACITY + capacity(to.services().iter()));
+        base::write(&self.node, whole == Whole::First, writer.out());
+        for service in to.services() {
+            writer.service(&Layout::of(service), &Kept::None, Added::All);
+        }
+        stale.put_first(self.words(), writer.out());
+        writer.into_input()
+    }
+
+    /// The newest form: Services that changed; all of them at a full sync, but without the elements that are there
+    /// already, and at the first of a process without the chains of endpoints that are.
+    fn changes(
+        &self,
+        from: &ServiceSet,
+        to: &ServiceSet,
+        diff: &Diff,
+        whole: Whole,
+        stale: &Stale,
+    ) -> Vec<u8> {
+        let scope = match whole {
+            Whole::No => scope::written(from, to, diff),
+            Whole::First | Whole::Again => (0..to.len()).collect(),
+        };
+        let services = || scope.iter().map(|&index| &to.services()[index]);
+        let mut writer = Writer::new(&self.node, BASE_CAPACITY + capacity(services()));
+        if whole != Whole::No {
+            base::write(&self.node, whole == Whole::First, writer.out());
+        }
+        let existing = (whole == Whole::First).then(|| Existing::of(from));
+        let mut present = Present::before(from, to, diff);
+        let mut changed = diff.changed.iter().copied().peekable();
+        for (&index, service) in scope.iter().zip(services()) {
+            let kept = existing.as_ref().map_or(Kept::None, |existing| existing.kept(service));
+            let added = match changed.next_if_eq(&index) {
+                Some(_) => Added::Missing(&mut present),
+                None => Added::None,
+            };
+            writer.service(&Layout::of(service), &kept, added);
+        }
+        stale.put_first(self.words(), writer.out());
+        present.delete_leftovers(to, self.words(), writer.out());
+        writer.into_input()
+    }
 }
 
 impl Dataplane for Nftables {
     fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan {
-        let diff = Diff::between(from, to);
-        let stale = stale_chains(from, to, &diff);
-        let mut out = Vec::with_capacity(capacity(to.services()));
-        if sync == Sync::Full || !self.is_current() {
-            base::write(&self.node, sync == Sync::Full, &mut out);
+        match sync {
+            Sync::Full => self.sync(from, to, Whole::First),
+            Sync::Partial => self.sync(from, to, Whole::No),
         }
-        if self.is_current() {
-            self.changes(from, to, &diff, sync, &mut out);
-        } else {
-            for service in to.services() {
-                self.service(service, elements_of(service), &|_| false, &mut out);
-            }
-        }
-        for chain in &stale {
-            put!(out, "flush chain ip kube-proxy ", chain, "\n");
-        }
-        if self.is_current() {
-            elements::delete_leftovers(from, to, &diff, &mut out);
-        }
-        let mut steps = self.listings(sync, from.is_empty());
-        steps.push(transaction(Phase::Restore, out));
-        let cleanup = if stale.is_empty() {
-            Vec::new()
-        } else {
-            // At least one second later, with the next sync: before Linux 6.2 a deleted map element
-            // holds on to its chain for a moment (comment in syncProxyRules).
-            let mut out = Vec::new();
-            for chain in &stale {
-                put!(out, "delete chain ip kube-proxy ", chain, "\n");
-            }
-            vec![transaction(Phase::Cleanup, out)]
-        };
-        Plan { steps, cleanup, expect: self.counts(to) }
+    }
+
+    fn resync(&self, set: &ServiceSet) -> Option<Plan> {
+        Some(self.sync(set, set, Whole::Again))
     }
 
     fn load(&self, to: &ServiceSet) -> Plan {
         let mut first = Vec::new();
         base::write(&self.node, true, &mut first);
         let chunks = to.services().chunks(LOAD_CHUNK).map(|services| {
-            let mut out = Vec::with_capacity(capacity(services));
+            let mut writer = Writer::new(&self.node, capacity(services.iter()));
             for service in services {
-                self.service(service, elements_of(service), &|_| false, &mut out);
+                writer.service(&Layout::of(service), &Kept::None, Added::All);
             }
-            out
+            writer.into_input()
         });
         let steps =
             std::iter::once(first).chain(chunks).map(|input| transaction(Phase::Restore, input)).collect();
         Plan { steps, cleanup: Vec::new(), expect: self.counts(to) }
     }
 
-    fn fits(&self, _: &ServiceSet) -> Result<(), Unfit> {
-        match self.node.kube_proxy {
-            version @ KubeProxy::V1_20 => {
-                let why = "there was no such mode before 1.29; use iptables-legacy or iptables-nft, or a newer version";
-                Err(Unfit::Version { version, mode: Mode::Nftables, why })
-            }
-            KubeProxy::V1_30 | KubeProxy::Current => Ok(()),
+    fn fits(&self, to: &ServiceSet) -> Result<(), Unfit> {
+        if let version @ KubeProxy::V1_20 = self.node.kube_proxy {
+            let why =
+                "there was no such mode before 1.29; use iptables-legacy or iptables-nft, or a newer version";
+            return Err(Unfit::Version { version, mode: Mode::Nftables, why });
         }
+        one_value_each(to)
     }
 
     fn append(&self, to: &ServiceSet) -> Option<Plan> {
-        let service = to.services().iter().find(|service| !service.endpoints().is_empty())?;
-        let key = format!(
-            "{} . {} . {}",
-            crate::synthetic::spare_address(0),
-            service.protocol.name(),
-            service.cluster.port()
-        );
-        let target = String::from_utf8_lossy(&base_name(service)).into_owned();
-        let add = format!("{{ {key} : goto service-{target} }}");
+        let layout =
+            to.services().iter().map(|service| Layout::of(service)).find(|layout| layout.internal)?;
+        let service = layout.service;
+        let address = match self.node.family() {
+            Family::Ipv4 => crate::synthetic::spare_address(0),
+            Family::Ipv6 => IpAddr::V6(SPARE_IPV6),
+        };
+        let key = format!("{address} . {} . {}", service.protocol.name(), service.cluster.port());
+        let mut names = Names::default();
+        names.make(service, &[]);
+        let (chain, name) = (layout.internal_chain().prefix(), String::from_utf8_lossy(names.base()));
+        let add = format!("{{ {key} : goto {chain}{name} }}");
         let delete = format!("{{ {key} }}");
         let nft = |phase, operation, element: &str| {
-            let args = [operation, "element", "ip", "kube-proxy", "service-ips", element];
+            let args = [operation, "element", self.words().ip, "kube-proxy", "service-ips", element];
             Step::new(phase, Program::Nft, &args, Expect::Success)
         };
         Some(Plan {
@@ -125,23 +221,7 @@ impl Dataplane for Nftables {
     }
 
     fn counts(&self, to: &ServiceSet) -> Counts {
-        // The node's own address is the one element of nodeport-ips.
-        let mut counts =
-            Counts { rules: base::RULES, chains: base::CHAINS, elements: 1, ..Counts::default() };
-        let mut cluster_ips = HashSet::new();
-        for service in to.services() {
-            let endpoints = service.endpoints().len() as u64;
-            let external = u64::from(service.node_port.is_some());
-            cluster_ips.insert(service.cluster.ip());
-            counts.elements += 1 + external;
-            if endpoints > 0 {
-                let masquerade = u64::from(self.node.cluster_cidr.is_some());
-                counts.chains += 1 + endpoints + external;
-                counts.rules += masquerade + 1 + 2 * endpoints + 2 * external;
-            }
-        }
-        counts.elements += cluster_ips.len() as u64;
-        counts
+        counts::of(&self.node, to)
     }
 }
 
@@ -150,205 +230,25 @@ fn transaction(phase: Phase, input: Vec<u8>) -> Step {
     Step::new(phase, Program::Nft, &["-f", "-"], Expect::Success).with_input(input)
 }
 
-/// What stands behind the prefix (`service-` or `external-`) in the names of a Service's own chains.
-fn base_name(service: &Service) -> Vec<u8> {
-    hash_and_truncate(&path(service))
-}
-
-/// What stands behind the prefix `endpoint-` in the names of its endpoints' chains.
-fn endpoint_names(service: &Service) -> Vec<Vec<u8>> {
-    let mut path = path(service);
-    put!(path, "__");
-    let prefix = path.len();
-    let name = |endpoint: &Endpoint| {
-        let address = AddressText::new(endpoint.address);
-        path.truncate(prefix);
-        put!(path, address.ip(), "/", address.port());
-        hash_and_truncate(&path)
-    };
-    service.endpoints().iter().map(name).collect()
-}
-
-fn path(service: &Service) -> Vec<u8> {
-    let mut path = Vec::with_capacity(128);
-    put!(path, service.namespace, "/", service.name, "/", service.protocol.name(), "/", service.port_name);
-    path
-}
-
-fn hash_and_truncate(path: &[u8]) -> Vec<u8> {
-    let mut name = Vec::with_capacity(path.len() + 9);
-    put!(name, hash::<8>(path), "-", path);
-    if name.len() > NAME_LENGTH {
-        name.truncate(NAME_LENGTH - 3);
-        put!(name, "...");
-    }
-    name
-}
-
-/// All chains of a Service, with their prefixes.
-fn chains_of(service: &Service) -> Vec<String> {
-    if service.endpoints().is_empty() {
-        return Vec::new();
-    }
-    let base = base_name(service);
-    let base = String::from_utf8_lossy(&base);
-    let external = service.node_port.map(|_| format!("external-{base}"));
-    let endpoints = endpoint_names(service);
-    let endpoints = endpoints.iter().map(|name| format!("endpoint-{}", String::from_utf8_lossy(name)));
-    endpoints.chain([format!("service-{base}")]).chain(external).collect()
-}
-
-/// Chains of `from` that no Service of `to` uses.
-fn stale_chains(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<String> {
-    let mut stale: Vec<String> = diff.touched(from, to).flat_map(|service| chains_of(service)).collect();
-    if stale.is_empty() {
-        // Nothing of the kernel's goes, as at every cold sync: spares it the names of all of `to`.
-        return stale;
-    }
-    let used: HashSet<String> =
-        diff.changed.iter().flat_map(|&index| chains_of(&to.services()[index])).collect();
-    stale.retain(|chain| !used.contains(chain));
-    stale.sort_unstable();
-    stale
-}
-
-fn capacity(services: &[Arc<Service>]) -> usize {
-    let per_service = |service: &Arc<Service>| {
-        let name = 90 + service.namespace.len() + service.name.len() + service.port_name.len();
-        11 * name + 500 + service.endpoints().len() * 5 * (name + 50)
-    };
-    8192 + services.iter().map(per_service).sum::<usize>()
-}
-
-impl Nftables {
-    /// Reads of the present state before the transaction.
-    fn listings(&self, sync: Sync, empty: bool) -> Vec<Step> {
-        let list = |args: &[&str]| {
-            // There is no table yet: nft says so with exit code 1, and knftables goes on.
-            let expect = if empty && self.is_current() { Expect::One } else { Expect::Success };
-            Step::new(Phase::Listing, Program::Nft, args, expect)
-        };
-        if !self.is_current() {
-            return vec![list(&["--json", "list", "chains", "ip"]), list(&["--json", "list", "sets", "ip"])];
-        }
-        let mut steps = Vec::new();
-        if sync == Sync::Full {
-            for (kind, name) in elements::CONTAINERS {
-                steps.push(list(&["--json", "list", kind, "ip", "kube-proxy", name]));
+/// An element can lead to one place only: with two Services that want it to lead to different ones, the transaction of
+/// 1.30 fails, and newer versions let the one win that they come to last, which is another at every sync.
+fn one_value_each(set: &ServiceSet) -> Result<(), Unfit> {
+    let mut seen: HashMap<Slot, Element<'_>> = HashMap::with_capacity(2 * set.len());
+    for service in set.services() {
+        let mut claimed = None;
+        elements::of(&Layout::of(service), &mut |element| {
+            let before = *seen.entry(element.slot).or_insert(element);
+            if !before.has_value_of(&element) {
+                claimed.get_or_insert((before, element));
             }
-        }
-        // Once for the names of chains and once for those of sets.
-        for _ in 0..2 {
-            steps.push(list(&["--json", "--terse", "list", "table", "ip", "kube-proxy"]));
-        }
-        steps
-    }
-
-    /// The newest form: changed Services only; at the first sync of a process all of them, but without
-    /// the elements and endpoint chains that are there already.
-    fn changes(&self, from: &ServiceSet, to: &ServiceSet, diff: &Diff, sync: Sync, out: &mut Vec<u8>) {
-        let mut present: HashMap<(&str, String), Element> =
-            diff.touched(from, to).flat_map(|service| elements_of(service)).map(|e| (e.slot(), e)).collect();
-        let mut new_elements = |service: &Service, out: &mut Vec<u8>| {
-            let mut elements = elements_of(service);
-            elements.retain(|element| match present.insert(element.slot(), element.clone()) {
-                Some(before) if before.has_value_of(element) => false,
-                // nft adds no second element with the same key: the old one goes first.
-                Some(before) => {
-                    before.put_delete(out);
-                    true
-                }
-                None => true,
+        });
+        if let Some((first, second)) = claimed {
+            return Err(Unfit::Claimed {
+                what: second.slot.describe(),
+                first: first.service.display_name(),
+                second: second.service.display_name(),
             });
-            elements
-        };
-        if sync == Sync::Partial {
-            for &index in &diff.changed {
-                let service = &to.services()[index];
-                let elements = new_elements(service, out);
-                self.service(service, elements, &|_| false, out);
-            }
-            return;
-        }
-        let existing: HashSet<Vec<u8>> =
-            from.services().iter().flat_map(|service| endpoint_names(service)).collect();
-        let mut changed = diff.changed.iter().copied().peekable();
-        for (index, service) in to.services().iter().enumerate() {
-            let elements = match changed.next_if_eq(&index) {
-                Some(_) => new_elements(service, out),
-                None => Vec::new(),
-            };
-            self.service(service, elements, &|name| existing.contains(name), out);
         }
     }
-
-    /// One Service: its chains, its elements, its rules. `written` tells which endpoint chains are left
-    /// as they are.
-    fn service(
-        &self,
-        service: &Service,
-        elements: Vec<Element>,
-        written: &dyn Fn(&[u8]) -> bool,
-        out: &mut Vec<u8>,
-    ) {
-        let has_endpoints = !service.endpoints().is_empty();
-        let (base, endpoints) = (base_name(service), endpoint_names(service));
-        let fresh = |out: &mut Vec<u8>, prefix: &str, name: &[u8]| {
-            put!(
-                out,
-                "add chain ip kube-proxy ",
-                prefix,
-                name,
-                "\nflush chain ip kube-proxy ",
-                prefix,
-                name,
-                "\n"
-            );
-        };
-        for name in endpoints.iter().filter(|name| !written(name)) {
-            fresh(out, "endpoint-", name);
-        }
-        if has_endpoints {
-            fresh(out, "service-", &base);
-            if service.node_port.is_some() {
-                fresh(out, "external-", &base);
-            }
-        }
-        for element in elements {
-            element.put_add(out);
-        }
-        if !has_endpoints {
-            return;
-        }
-        self.dispatch(service, &base, &endpoints, out);
-        let protocol = service.protocol.name();
-        for (endpoint, name) in service.endpoints().iter().zip(&endpoints).filter(|(_, name)| !written(name))
-        {
-            let address = AddressText::new(endpoint.address);
-            put!(out, "add rule ip kube-proxy endpoint-", name, " ip saddr ", address.ip());
-            put!(out, " jump mark-for-masquerade\nadd rule ip kube-proxy endpoint-", name);
-            put!(out, " meta l4proto ", protocol, " dnat to ", address.whole(), "\n");
-        }
-    }
-
-    fn dispatch(&self, service: &Service, base: &[u8], endpoints: &[Vec<u8>], out: &mut Vec<u8>) {
-        if let Some(cidr) = self.node.cluster_cidr {
-            let cluster = AddressText::new(service.cluster);
-            put!(out, "add rule ip kube-proxy service-", base, " ip daddr ", cluster.ip());
-            if !self.is_current() {
-                put!(out, " ", service.protocol.name(), " dport ", cluster.port());
-            }
-            put!(out, " ip saddr != ", cidr.to_string(), " jump mark-for-masquerade\n");
-        }
-        if service.node_port.is_some() {
-            put!(out, "add rule ip kube-proxy external-", base, " jump mark-for-masquerade\n");
-            put!(out, "add rule ip kube-proxy external-", base, " goto service-", base, "\n");
-        }
-        put!(out, "add rule ip kube-proxy service-", base, " numgen random mod ");
-        put!(out, endpoints.len().to_string(), " vmap { ");
-        for (index, name) in endpoints.iter().enumerate() {
-            put!(out, if index > 0 { " , " } else { "" }, index.to_string(), " : goto endpoint-", name);
-        }
-        put!(out, " }\n");
-    }
+    Ok(())
 }

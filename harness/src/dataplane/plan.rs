@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use netns_setup::ipvs;
 
-use super::Counts;
+use super::{Counts, Drain};
 use crate::service::Family;
 
 /// A program that kube-proxy runs. Which variant of iptables answers to the name is the mode's matter.
@@ -75,7 +75,7 @@ impl Program {
 /// Which part of a sync a step belongs to; each is timed apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Phase {
-    /// IPVS: the trial whether it works at all, sysctls and the dummy link.
+    /// Sysctls; in IPVS mode also the trial whether it works at all, and the dummy link.
     Setup,
     /// Creating the canary chains, whose absence later tells that somebody flushed the rules.
     Canary,
@@ -194,6 +194,8 @@ pub enum Action {
         /// What is sent.
         requests: Vec<ipvs::Request>,
     },
+    /// Removes real servers as their connections allow.
+    Drain(Drain),
     /// Sees that there is a dummy link of this name.
     Link {
         /// Its name.
@@ -231,12 +233,12 @@ pub struct Step {
 }
 
 impl Step {
-    pub(super) fn new(phase: Phase, program: Program, args: &[&str], expect: Expect) -> Self {
+    pub(crate) fn new(phase: Phase, program: Program, args: &[&str], expect: Expect) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
         Self { phase, action: Action::Run { program, args, input: None }, expect }
     }
 
-    pub(super) fn with_input(mut self, bytes: Vec<u8>) -> Self {
+    pub(crate) fn with_input(mut self, bytes: Vec<u8>) -> Self {
         if let Action::Run { input, .. } = &mut self.action {
             *input = Some(bytes);
         }
@@ -276,6 +278,7 @@ impl Step {
         match &self.action {
             Action::Run { .. } | Action::Sysctl { .. } => 0,
             Action::Ipvs { requests, .. } => requests.len(),
+            Action::Drain(drain) => drain.requests().len(),
             Action::Link { .. } => 1,
             Action::Addresses { request, .. } => match request {
                 AddressRequest::List | AddressRequest::ListOthers { .. } => 1,
@@ -306,6 +309,9 @@ impl Action {
             }
             Action::Ipvs { requests, .. } => {
                 requests.iter().map(|request| format!("ipvsadm {request}")).collect()
+            }
+            Action::Drain(drain) => {
+                drain.requests().iter().map(|request| format!("ipvsadm {request}")).collect()
             }
             Action::Link { name, .. } => vec![format!("ip link add {name} type dummy")],
             Action::Addresses { device, request, .. } => {

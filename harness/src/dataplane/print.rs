@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::{Action, Plan, Program, Step};
+use netns_setup::ipvs::Request;
+
+use super::{Action, Expect, Plan, Program, Step};
 
 /// Which tool could read a part of a plan that is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -44,7 +46,10 @@ impl Plan {
     /// Those of `out`.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         for step in self.steps.iter().chain(&self.cleanup) {
-            if matches!(step.action, Action::Ipvs { .. }) {
+            if let Action::Drain(drain) = &step.action {
+                writeln!(out, "# {}", drain.condition())?;
+            }
+            if matches!(step.action, Action::Ipvs { .. } | Action::Drain(_)) {
                 requests(step, "# ipvsadm ", out)?;
                 continue;
             }
@@ -61,19 +66,23 @@ impl Plan {
 
 /// Requests that change something; the others only if there is a mark to put before them.
 fn requests(step: &Step, mark_of_reads: &str, out: &mut impl Write) -> io::Result<()> {
-    let Action::Ipvs { requests, .. } = &step.action else { return Ok(()) };
-    for request in requests {
-        match request.is_read() {
-            false => writeln!(out, "{request}")?,
-            true if mark_of_reads.is_empty() => {}
-            true => writeln!(out, "{mark_of_reads}{request}")?,
-        }
+    let write = |request: &Request| match request.is_read() {
+        false => writeln!(out, "{request}"),
+        true if mark_of_reads.is_empty() => Ok(()),
+        true => writeln!(out, "{mark_of_reads}{request}"),
+    };
+    match &step.action {
+        Action::Ipvs { requests, .. } => requests.iter().try_for_each(write),
+        Action::Drain(drain) => drain.requests().iter().try_for_each(write),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// `ipset` takes the arguments of one run as one line of `ipset restore`.
+/// `ipset` takes the arguments of one run as one line of `ipset restore`, which gives up at the first that is refused.
 fn ipset(step: &Step, out: &mut impl Write) -> io::Result<()> {
+    if step.expect != Expect::Success {
+        return Ok(());
+    }
     match (step.program(), step.input()) {
         (Some(Program::Ipset), Some(input)) => out.write_all(input),
         (Some(Program::Ipset), None) if matches!(step.args()[0].as_str(), "create" | "add" | "del") => {
@@ -89,8 +98,8 @@ fn iptables<'a>(steps: impl Iterator<Item = &'a Step>, out: &mut impl Write) -> 
     let mut single = Single::default();
     for step in steps {
         match (step.program(), step.input()) {
-            (Some(Program::Iptables), _) => single.take(step.args()),
-            (Some(Program::IptablesRestore), Some(input)) => {
+            (Some(Program::Iptables | Program::Ip6tables), _) => single.take(step.args()),
+            (Some(Program::IptablesRestore | Program::Ip6tablesRestore), Some(input)) => {
                 single.write(out)?;
                 out.write_all(input)?;
             }
@@ -108,21 +117,24 @@ struct Single<'a> {
 
 impl<'a> Single<'a> {
     fn take(&mut self, args: &'a [String]) {
-        let mut words = args.iter().map(String::as_str);
-        let operation = words.find(|word| matches!(*word, "-N" | "-C" | "-I" | "-A" | "-D"));
-        let (Some(operation), Some(chain), Some("-t"), Some(table)) =
-            (operation, words.next(), words.next(), words.next())
+        let mut words: Vec<&str> = args.iter().map(String::as_str).collect();
+        // kube-proxy names the table behind the chain, go-iptables before the operation; and `--wait` last.
+        let Some(table) = words.iter().position(|word| *word == "-t").filter(|at| at + 1 < words.len())
         else {
             return;
         };
+        let table = words.drain(table..=table + 1).nth(1).unwrap_or_default();
+        let operation = words.iter().position(|word| matches!(*word, "-N" | "-C" | "-I" | "-A" | "-D"));
+        let Some([operation, chain, rule @ ..]) = operation.map(|at| &words[at..]) else { return };
+        let rule = rule.strip_suffix(&["--wait"]).unwrap_or(rule);
         let (chains, rules) = self.tables.entry(table).or_default();
-        match operation {
+        match *operation {
             "-N" => chains.push(chain),
             "-C" => {}
             _ => {
-                let quoted = words.map(|word| match word.contains(' ') {
-                    true => format!("\"{word}\""),
-                    false => word.to_owned(),
+                let quoted = rule.iter().map(|word| match word.contains(' ') {
+                    true => format!("\"{}\"", word.replace('"', "\\\"")),
+                    false => (*word).to_owned(),
                 });
                 rules.push(format!("{operation} {chain} {}", quoted.collect::<Vec<_>>().join(" ")));
             }

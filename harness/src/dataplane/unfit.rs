@@ -7,8 +7,8 @@ use super::{KubeProxy, Mode};
 pub enum Unfit {
     /// A set would need more entries than kube-proxy's sets can have.
     #[error(
-        "ipset {set} would need {entries} entries, but kube-proxy makes its sets with maxelem {largest}: IPVS mode takes \
-         at most so many Services; use fewer"
+        "ipset {set} would need {entries} entries, but kube-proxy makes its sets with maxelem {largest}, and IPVS mode serves \
+         no more; use fewer Services, or fewer addresses, local endpoints or source ranges of theirs"
     )]
     SetTooLarge {
         /// Name of the set.
@@ -17,6 +17,19 @@ pub enum Unfit {
         entries: usize,
         /// Entries it can have.
         largest: usize,
+    },
+    /// Two Services want the same address or node port to lead to different places.
+    #[error(
+        "{first} and {second} both claim {what}: in nftables mode an address leads to one Service only, and kube-proxy's \
+         sync fails (1.30) or lets another one win at every sync; give one of them another"
+    )]
+    Claimed {
+        /// Address or node port.
+        what: String,
+        /// The Service that comes first.
+        first: String,
+        /// The other.
+        second: String,
     },
     /// That version of kube-proxy has no such mode, or none that is modelled.
     #[error("kube-proxy {version} in mode {mode} is not modelled: {why}", version = version.name())]

@@ -4,10 +4,13 @@ use crate::dataplane::Mode;
 
 /// Programs that are looked up on this machine and put into the image with the libraries they need.
 /// A mode whose program is missing here is missing in the guest too, and its rows say so.
-pub const PROGRAMS: [&str; 12] = [
+pub const PROGRAMS: [&str; 15] = [
     "iptables-legacy",
     "iptables-legacy-save",
     "iptables-legacy-restore",
+    "ip6tables-legacy",
+    "ip6tables-legacy-save",
+    "ip6tables-legacy-restore",
     "iptables-nft",
     "iptables-nft-save",
     "iptables-nft-restore",
@@ -46,7 +49,17 @@ const XTABLES: [&str; 13] = [
     "xt_set",
     "ipt_REJECT",
 ];
-const LEGACY: [&str; 4] = ["ip_tables", "iptable_nat", "iptable_filter", "iptable_mangle"];
+const LEGACY: [&str; 9] = [
+    "ip_tables",
+    "iptable_nat",
+    "iptable_filter",
+    "iptable_mangle",
+    "ip6_tables",
+    "ip6table_nat",
+    "ip6table_filter",
+    "ip6table_mangle",
+    "ip6t_REJECT",
+];
 const NFTABLES: [&str; 12] = [
     "nf_tables",
     "nft_chain_nat",
@@ -61,6 +74,9 @@ const NFTABLES: [&str; 12] = [
     "nft_reject_inet",
     "nft_hash",
 ];
+/// What the rules of neighbours need besides, in whichever variant of iptables.
+const NEIGHBOURS: [&str; 7] =
+    ["nft_compat", "iptable_raw", "ipt_rpfilter", "xt_CT", "ip_set", "ip_set_hash_net", "ip_set_hash_ip"];
 const IPSETS: [&str; 7] = [
     "ip_set",
     "ip_set_hash_ip",
@@ -70,9 +86,11 @@ const IPSETS: [&str; 7] = [
     "ip_set_bitmap_port",
     "dummy",
 ];
-/// IPVS with every scheduler that it knows, so that whichever a Service asks for is there.
-const IPVS: [&str; 14] = [
+/// IPVS with every scheduler that it knows, so that whichever a Service asks for is there, and the match for its
+/// connections.
+const IPVS: [&str; 15] = [
     "ip_vs",
+    "xt_ipvs",
     "ip_vs_rr",
     "ip_vs_wrr",
     "ip_vs_lc",
@@ -109,6 +127,13 @@ pub fn modules(modes: &[Mode]) -> (Vec<&'static str>, Vec<&'static str>) {
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => {
                 add(&CONNTRACK);
                 add(&NFTABLES);
+            }
+            Mode::NeighboursLegacy | Mode::NeighboursNft => {
+                add(&CONNTRACK);
+                add(&XTABLES);
+                add(&LEGACY);
+                add(&NFTABLES);
+                add(&NEIGHBOURS);
             }
             Mode::IptablesLegacy => {
                 add(&CONNTRACK);

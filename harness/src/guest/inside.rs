@@ -12,7 +12,7 @@ use crate::cells;
 use crate::cores::Cores;
 use crate::explain::explain;
 use crate::passport;
-use crate::run::{Before, Found, Lane, Mark, Outlet, Settings, lab_obstacles, unable_modes};
+use crate::run::{Before, Found, Lane, Mark, Outlet, Settings, lab_obstacles, unable_in};
 use crate::stop::Stop;
 use crate::sweep::Sweep;
 
@@ -62,7 +62,7 @@ fn measure(job: &[u8], out: &Out<'_>) -> anyhow::Result<Message> {
     if let Some(obstacles) = lab_obstacles() {
         anyhow::bail!("no lab can be made in this guest:\n{obstacles}");
     }
-    let unable = unable_modes(&sweep.modes);
+    let unable = unable_in(&sweep);
     let cores = Cores::choose()?;
     let mut environment = passport::collect(&sweep, &job.run, &job.started, cores.measuring);
     environment.clock = job.clock;

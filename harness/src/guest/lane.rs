@@ -175,11 +175,12 @@ impl Lane<'_> {
                 let heard = told.hear(index, envelope.uptime, share.booted.elapsed(), event);
                 heard.into_iter().for_each(sink);
             }
-            Message::Cell(mut records, packed) => {
-                for record in &mut records {
-                    record.hypervisor.clone_from(&self.mark.hypervisor);
-                }
-                let found = Message::found(records, &packed)?;
+            Message::Cell(mut records, packed, mut timeline) => {
+                let hypervisors = records.iter_mut().map(|record| &mut record.hypervisor);
+                hypervisors
+                    .chain(timeline.iter_mut().map(|row| &mut row.hypervisor))
+                    .for_each(|hypervisor| hypervisor.clone_from(&self.mark.hypervisor));
+                let found = Message::found(records, &packed, timeline)?;
                 folder.append(&found)?;
                 share.rows.extend(found.records);
             }
@@ -248,7 +249,7 @@ impl Lane<'_> {
         for cell in cells {
             let records = lost_cell(cell, &self.mark, why);
             share.rows.extend(records.iter().cloned());
-            folder.append(&Found { records, histograms: Vec::new() })?;
+            folder.append(&Found { records, ..Found::default() })?;
         }
         Ok(())
     }

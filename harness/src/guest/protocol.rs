@@ -5,6 +5,7 @@ use std::time::Duration;
 use results::environment::Environment;
 use results::histogram::{pack, unpack};
 use results::record::{Clock, Record};
+use results::timeline::TimelineRow;
 use serde::{Deserialize, Serialize};
 
 use crate::cells::{Cell, Workload};
@@ -72,8 +73,8 @@ pub enum Message {
     Environment(Box<Environment>),
     /// What a person may want to know.
     Event(Event),
-    /// A finished cell: rows, and packed histograms by tag.
-    Cell(Vec<Record>, Vec<(String, String)>),
+    /// A finished cell: rows, packed histograms by tag, and the syncs of a scenario.
+    Cell(Vec<Record>, Vec<(String, String)>, Vec<TimelineRow>),
     /// It cannot go on.
     Failed(String),
     /// All is measured.
@@ -87,16 +88,21 @@ impl Message {
     /// If a histogram cannot be packed.
     pub fn cell(found: &Found) -> anyhow::Result<Self> {
         let packed = found.histograms.iter().map(|(tag, histogram)| Ok((tag.clone(), pack(histogram)?)));
-        Ok(Message::Cell(found.records.clone(), packed.collect::<anyhow::Result<_>>()?))
+        let packed = packed.collect::<anyhow::Result<_>>()?;
+        Ok(Message::Cell(found.records.clone(), packed, found.timeline.clone()))
     }
 
     /// The other way: what a cell found.
     ///
     /// # Errors
     /// If a histogram cannot be unpacked.
-    pub fn found(records: Vec<Record>, packed: &[(String, String)]) -> anyhow::Result<Found> {
+    pub fn found(
+        records: Vec<Record>,
+        packed: &[(String, String)],
+        timeline: Vec<TimelineRow>,
+    ) -> anyhow::Result<Found> {
         let histograms = packed.iter().map(|(tag, text)| Ok((tag.clone(), unpack(text)?)));
-        Ok(Found { records, histograms: histograms.collect::<anyhow::Result<_>>()? })
+        Ok(Found { records, histograms: histograms.collect::<anyhow::Result<_>>()?, timeline })
     }
 }
 
@@ -133,12 +139,12 @@ mod tests {
     fn what_a_cell_found_survives_the_way_out() {
         let mut histogram = Histogram::new_with_bounds(1, 1_000_000, 3).unwrap();
         histogram.record(4711).unwrap();
-        let found = Found { records: Vec::new(), histograms: vec![("g1.o0".into(), histogram)] };
+        let found = Found { histograms: vec![("g1.o0".into(), histogram)], ..Found::default() };
         let wire = line(Duration::from_nanos(7), Message::cell(&found).unwrap()).unwrap();
         let envelope = read(std::str::from_utf8(&wire).unwrap()).unwrap();
         assert_eq!(envelope.uptime, Duration::from_nanos(7));
-        let Message::Cell(records, packed) = envelope.message else { panic!("{envelope:?}") };
-        assert_eq!(Message::found(records, &packed).unwrap().histograms, found.histograms);
+        let Message::Cell(records, packed, timeline) = envelope.message else { panic!("{envelope:?}") };
+        assert_eq!(Message::found(records, &packed, timeline).unwrap().histograms, found.histograms);
     }
 
     #[test]

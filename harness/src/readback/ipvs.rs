@@ -47,7 +47,7 @@ pub fn state(runner: &Runner) -> Result<State, ReadBackError> {
 }
 
 /// Entries of all sets together. A set that is dumped comes in several messages if it is large.
-fn entries() -> Result<u64, ReadBackError> {
+pub fn entries() -> Result<u64, ReadBackError> {
     let failed = |source| ReadBackError::Netlink { what: "ipsets", source };
     let mut count = 0;
     Netfilter::open(SUBSYSTEM)

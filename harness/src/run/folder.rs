@@ -1,5 +1,6 @@
 //! A run's folder: the files that rows, distributions, passport and sweep go to.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +9,7 @@ use results::environment::Environment;
 use results::histogram::HistogramWriter;
 use results::record::Record;
 use results::record_file::{RecordWriter, recover};
+use results::timeline;
 
 use super::interference::Interference;
 use super::lane::{Found, Outlet};
@@ -20,6 +22,8 @@ pub const RECORDS: &str = "records.csv";
 pub const HISTOGRAMS: &str = "histograms.hlog";
 /// Name of the passport.
 pub const ENVIRONMENT: &str = "environment.json";
+/// Name of the syncs of churn scenarios.
+pub const TIMELINES: &str = "timelines.csv";
 /// Name of the copy of the sweep.
 pub const SWEEP: &str = "sweep.toml";
 
@@ -78,9 +82,13 @@ impl Folder {
         };
         std::fs::write(path.join(SWEEP), sweep_text).with_context(|| format!("cannot write {SWEEP}"))?;
         environment.write(&path.join(ENVIRONMENT))?;
+        let before = if resumed { recover(&path.join(RECORDS))? } else { Vec::new() };
+        // Timelines are written before their cell's rows: what has none is measured again.
+        let whole: HashSet<_> = before.iter().map(|row| (row.order, &*row.kernel, row.clock)).collect();
+        timeline::retain(&path.join(TIMELINES), |row| whole.contains(&(row.order, &*row.kernel, row.clock)))?;
         Ok(Self {
             environment,
-            before: if resumed { recover(&path.join(RECORDS))? } else { Vec::new() },
+            before,
             path: path.to_owned(),
             records: RecordWriter::open(&path.join(RECORDS))?,
             histograms: HistogramWriter::open(&path.join(HISTOGRAMS))?,
@@ -108,6 +116,9 @@ impl Folder {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         for (tag, histogram) in &found.histograms {
             self.histograms.append(tag, now, Duration::ZERO, histogram)?;
+        }
+        if !found.timeline.is_empty() {
+            timeline::append(&self.path.join(TIMELINES), &found.timeline)?;
         }
         Ok(self.records.append_cell(&found.records)?)
     }

@@ -9,6 +9,7 @@ use netns_setup::Egress;
 use crate::dataplane::{Mode, Node};
 use crate::events::{Event, Sink};
 use crate::explain::explain;
+use crate::neighbours::Neighbours;
 use crate::predict::Predictor;
 use crate::scale::{Scale, ServiceSet};
 use crate::stop::Stop;
@@ -28,17 +29,23 @@ pub enum NoLab {
 }
 
 /// All labs of a run.
-#[derive(Default)]
 pub struct Labs {
+    neighbours: Option<Neighbours>,
     living: HashMap<(Mode, Scale), Result<World, NoLab>>,
     kept: Option<(Mode, Scale, World)>,
     sets: Sets,
 }
 
 impl Labs {
+    /// None yet. Each will have these neighbours.
+    pub fn beside(neighbours: Option<Neighbours>) -> Self {
+        Self { neighbours, living: HashMap::new(), kept: None, sets: Sets::default() }
+    }
+
     /// The Services of a scale.
-    pub fn set(&mut self, scale: Scale, seed: u64) -> Arc<ServiceSet> {
-        Arc::clone(self.sets.entry(scale).or_insert_with(|| Arc::new(ServiceSet::synthetic(scale, seed))))
+    pub fn set(&mut self, scale: Scale, sweep: &Sweep) -> Arc<ServiceSet> {
+        let make = || Arc::new(ServiceSet::shaped(scale, &sweep.shape, sweep.seed));
+        Arc::clone(self.sets.entry(scale).or_insert_with(make))
     }
 
     /// Builds, fills and verifies labs, two at a time, from the smallest scale up. Nothing of this is
@@ -52,8 +59,8 @@ impl Labs {
         stop: &Stop,
         sink: Sink<'_>,
     ) {
-        let sets: Vec<Arc<ServiceSet>> =
-            wanted.iter().map(|&(_, scale)| self.set(scale, sweep.seed)).collect();
+        let sets: Vec<Arc<ServiceSet>> = wanted.iter().map(|&(_, scale)| self.set(scale, sweep)).collect();
+        let neighbours = self.neighbours;
         let queue = Mutex::new(wanted.iter().copied().zip(sets).collect::<std::collections::VecDeque<_>>());
         let predictor = Mutex::new(Predictor::default());
         let (sender, loaded) = std::sync::mpsc::channel();
@@ -65,7 +72,8 @@ impl Labs {
                         if stop.is_requested() {
                             return;
                         }
-                        let world = load(mode, scale, &set, sweep.seed, node, limit, predictor, stop);
+                        let world =
+                            load(mode, scale, &set, neighbours, sweep.seed, node, limit, predictor, stop);
                         if sender.send((mode, scale, world)).is_err() {
                             return;
                         }
@@ -106,7 +114,7 @@ impl Labs {
         Some(world)
     }
 
-    /// A fresh lab without rules. The one kept before goes.
+    /// A fresh lab without rules but those of neighbours. The one kept before goes.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -122,7 +130,9 @@ impl Labs {
             drop(world);
             settle(scale.services);
         }
-        World::build(mode, scale, node, seed, stop)
+        let mut world = World::build(mode, scale, node, seed, stop)?;
+        world.move_in(self.neighbours)?;
+        Ok(world)
     }
 
     /// Keeps a lab for the cell that follows.
@@ -141,6 +151,7 @@ fn load(
     mode: Mode,
     scale: Scale,
     set: &ServiceSet,
+    neighbours: Option<Neighbours>,
     seed: u64,
     node: Node,
     limit: Option<Duration>,
@@ -159,6 +170,7 @@ fn load(
     let begun = Instant::now();
     let fill = || -> anyhow::Result<World> {
         let mut world = World::build(mode, scale, node, seed, stop)?;
+        world.move_in(neighbours)?;
         world.load(set, None)?;
         world.verify_counts()?;
         world.verify_traffic()?;

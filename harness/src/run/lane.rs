@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use results::record::{Clock, Record};
+use results::timeline::TimelineRow;
 
 use super::Tally;
 use super::before::Before;
 use super::labs::Labs;
 use super::rows::Rows;
 use crate::cells::{Cell, Workload};
+use crate::churn::scenario::Scenario;
 use crate::connect;
 use crate::cores::Cores;
 use crate::dataplane::{Mode, Node};
@@ -48,6 +50,8 @@ pub struct Found {
     pub records: Vec<Record>,
     /// Distributions, by the tag that their rows carry.
     pub histograms: Vec<(String, Histogram<u64>)>,
+    /// Syncs of a scenario, one by one.
+    pub timeline: Vec<TimelineRow>,
 }
 
 /// What the rows of a lane have in common.
@@ -72,10 +76,14 @@ pub(super) enum Cost {
     Cold(Mode),
     /// Any small sync: they list the same and differ little in what they write.
     Small(Mode),
+    /// A full sync over what is installed.
+    Restart(Mode),
     /// One rule or element.
     Append(Mode),
     SyncCell(Mode),
     LockRound(Mode),
+    /// All syncs of a scenario together.
+    Churn(Mode, Scenario),
 }
 
 /// How a lane is to be measured.
@@ -118,9 +126,9 @@ impl<'a> Lane<'a> {
         Self {
             sweep,
             stop,
-            node: Node::lab(sweep.kube_proxy),
+            node: Node { scheduler: sweep.scheduler, ..Node::lab(sweep.kube_proxy) },
             predictor: before.predictor,
-            labs: Labs::default(),
+            labs: Labs::beside(sweep.neighbours),
             sync_spent: before.sync_spent,
             number: 0,
             no_limit,
@@ -257,6 +265,7 @@ impl<'a> Lane<'a> {
             }
             Workload::Sync => self.sync(cell, rows, sink)?,
             Workload::Lock(contenders) => self.lock(cell, contenders, rows)?,
+            Workload::Churn(scenario) => self.churn(cell, scenario, rows)?,
             Workload::Forwarding(method, response) => {
                 let Some(sweep) = &self.sweep.forwarding else { return Ok(()) };
                 if let Some(missing) = method.needs().iter().find_map(|&need| netns_setup::check(need).err())

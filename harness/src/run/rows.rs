@@ -4,12 +4,15 @@ use hdrhistogram::Histogram;
 use netns_setup::Volume;
 use results::names::{metric, workload};
 use results::record::{CellKey, Record, Status, Unit};
+use results::timeline::TimelineRow;
 use workloads::recorder::Times;
 
 use super::labs::NoLab;
 use super::lane::{Found, Mark};
 use crate::apply::ApplyError;
 use crate::cells::{Cell, Response, Workload};
+use crate::churn::Churn;
+use crate::churn::scenario::Scenario;
 use crate::connect::Connect;
 use crate::contention::Contention;
 use crate::dataplane::{Counts, Phase};
@@ -26,6 +29,16 @@ pub struct Rows {
     lane: String,
     records: Vec<Record>,
     histograms: Vec<(String, Histogram<u64>)>,
+    timeline: Vec<TimelineRow>,
+}
+
+const fn churn_workload(scenario: Scenario) -> &'static str {
+    match scenario {
+        Scenario::RollingUpdate => workload::CHURN_ROLLING_UPDATE,
+        Scenario::NodeLoss => workload::CHURN_NODE_LOSS,
+        Scenario::ScaleUp => workload::CHURN_SCALE_UP,
+        Scenario::Idle => workload::CHURN_IDLE,
+    }
 }
 
 impl Rows {
@@ -36,6 +49,7 @@ impl Rows {
             Workload::Connect(position) => (workload::TCP_CRR, position.name(), 0),
             Workload::Sync => (workload::FULL_SYNC_COLD, "", 0),
             Workload::Lock(contenders) => (workload::XTABLES_LOCK, "", contenders),
+            Workload::Churn(scenario) => (churn_workload(scenario), "", 0),
             Workload::Forwarding(_, Response::Segment) => (workload::FORWARDING, "", 0),
             Workload::Forwarding(_, Response::Large) => (workload::FORWARDING_64K, "", 0),
         };
@@ -58,12 +72,12 @@ impl Rows {
             hypervisor: mark.hypervisor.clone(),
         };
         let lane = mark.lane.clone();
-        Self { cell: *cell, key, lane, records: Vec::new(), histograms: Vec::new() }
+        Self { cell: *cell, key, lane, records: Vec::new(), histograms: Vec::new(), timeline: Vec::new() }
     }
 
     /// The rows and their distributions, for the files.
     pub fn into_found(self) -> Found {
-        Found { records: self.records, histograms: self.histograms }
+        Found { records: self.records, histograms: self.histograms, timeline: self.timeline }
     }
 
     /// Failed if any row failed; skipped if all were skipped.
@@ -107,6 +121,7 @@ impl Rows {
     /// Figures taken while the kernel was ill, or held something other than the model, are no figures.
     pub fn invalidate(&mut self, reason: &str) {
         self.histograms.clear();
+        self.timeline.clear();
         for record in &mut self.records {
             if record.status == Status::Ok {
                 let key = CellKey { workload: record.workload.clone(), ..self.key.clone() };
@@ -121,6 +136,7 @@ impl Rows {
             Workload::Connect(_) => metric::RESPONSE_TIME,
             Workload::Sync => metric::APPLY,
             Workload::Lock(_) => metric::CONTENDER_OPERATION,
+            Workload::Churn(_) => metric::BUSY,
             Workload::Forwarding(..) => metric::DIRECTOR_CPU,
         }
     }
@@ -214,6 +230,7 @@ impl Rows {
     fn of_operation(&self, operation: Operation) -> CellKey {
         let workload = match operation {
             Operation::Cold => workload::FULL_SYNC_COLD,
+            Operation::Restart => workload::FULL_SYNC_RESTART,
             Operation::AddService => workload::PARTIAL_SYNC_ADD_SERVICE,
             Operation::RemoveService => workload::PARTIAL_SYNC_REMOVE_SERVICE,
             Operation::ReplaceEndpoint => workload::PARTIAL_SYNC_REPLACE_ENDPOINT,
@@ -250,6 +267,39 @@ impl Rows {
             self.times(metric, times);
         }
         self.records.push(self.key.scalar(metric::LOCK_TIMEOUTS, Unit::Count, found.timeouts));
+    }
+
+    /// A scenario.
+    pub fn churn(&mut self, found: &Churn) {
+        let each: Vec<u64> = found.syncs.iter().map(|sync| sync.end - sync.start).collect();
+        self.records.push(self.key.scalar(metric::SYNCS, Unit::Count, each.len() as u64));
+        self.records.push(self.key.scalar(metric::BUSY, Unit::Ns, found.busy()));
+        self.records.push(self.key.scalar(metric::BYTES, Unit::Bytes, found.bytes()));
+        if each.is_empty() {
+            return;
+        }
+        self.records.push(self.key.samples(metric::APPLY, Unit::Ns, &each));
+        if !found.latency.histogram().is_empty() {
+            self.times(metric::PROGRAMMING_LATENCY, &found.latency);
+        }
+        let row = |(index, sync): (usize, &crate::churn::Synced)| TimelineRow {
+            run: self.key.run.clone(),
+            order: self.key.order,
+            block: self.key.block,
+            mode: self.key.mode.clone(),
+            services: self.key.services,
+            endpoints: self.key.endpoints,
+            workload: self.key.workload.clone(),
+            clock: self.key.clock,
+            kernel: self.key.kernel.clone(),
+            hypervisor: self.key.hypervisor.clone(),
+            sync: index as u32 + 1,
+            start: sync.start,
+            end: sync.end,
+            changes: sync.changes,
+            bytes: sync.bytes,
+        };
+        self.timeline = found.syncs.iter().enumerate().map(row).collect();
     }
 
     /// A distribution, kept whole.

@@ -8,6 +8,8 @@ use super::labs;
 use super::lane::{Cost, Lane};
 use super::rows::{self, Rows};
 use crate::cells::Cell;
+use crate::churn;
+use crate::churn::scenario::Scenario;
 use crate::contention;
 use crate::events::{Event, Sink};
 use crate::explain::explain;
@@ -41,7 +43,7 @@ impl Lane<'_> {
             }
         }
         let begun = Instant::now();
-        let to = self.labs.set(cell.scale, self.sweep.seed);
+        let to = self.labs.set(cell.scale, self.sweep);
         let limit = self.limit();
         let cold = sweep.operations.contains(&Operation::Cold);
         let too_long = self.over_limit(&Cost::Cold(cell.mode), services).filter(|_| cold);
@@ -67,6 +69,7 @@ impl Lane<'_> {
         for &operation in sweep.operations.iter().filter(|&&operation| operation != Operation::Cold) {
             let cost = match operation {
                 Operation::Append => Cost::Append(cell.mode),
+                Operation::Restart => Cost::Restart(cell.mode),
                 _ => Cost::Small(cell.mode),
             };
             if let Some(reason) = self.over_limit(&cost, services) {
@@ -127,7 +130,7 @@ impl Lane<'_> {
 
     /// A lab filled in the quickest way, outside any timed region.
     fn filled(&mut self, cell: &Cell) -> anyhow::Result<World> {
-        let to = self.labs.set(cell.scale, self.sweep.seed);
+        let to = self.labs.set(cell.scale, self.sweep);
         let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
         world.load(&to, None).context("filling a lab")?;
         world.verify_counts()?;
@@ -170,6 +173,49 @@ impl Lane<'_> {
         self.predictor.note(cost, services, found.round_seconds);
         rows.lock(&found);
         self.labs.keep(cell.mode, cell.scale, world);
+        Ok(())
+    }
+}
+
+impl Lane<'_> {
+    /// A scenario, in the lab that the syncs have left.
+    pub(super) fn churn(&mut self, cell: &Cell, scenario: Scenario, rows: &mut Rows) -> anyhow::Result<()> {
+        let Some(sweep) = &self.sweep.churn else { return Ok(()) };
+        let services = cell.scale.services;
+        let cost = Cost::Churn(cell.mode, scenario);
+        let predicted = self.predictor.predict(&cost, services).unwrap_or(0.0);
+        let limit = self.limit().map(|_| Duration::from_secs_f64(sweep.limit_seconds));
+        if limit.is_some() && predicted > sweep.limit_seconds {
+            let reason = format!(
+                "its syncs are predicted to take {predicted:.0} s together, from the smaller scales of this run; the limit is \
+                 {:.0} s (--no-limit measures it)",
+                sweep.limit_seconds
+            );
+            rows.skip_all(self.sweep, &reason);
+            return Ok(());
+        }
+        let kept =
+            self.labs.take(cell.mode, cell.scale).or_else(|| self.labs.take_living(cell.mode, cell.scale));
+        let mut world = match kept {
+            Some(world) => world,
+            None => self.filled(cell)?,
+        };
+        labs::settle(services);
+        let seed = self.sweep.seed ^ u64::from(cell.block);
+        match churn::measure(&mut world, scenario, sweep.pods, seed, limit) {
+            Ok(found) => {
+                self.predictor.note(cost, services, found.busy() as f64 / 1e9);
+                rows.churn(&found);
+                self.labs.keep(cell.mode, cell.scale, world);
+            }
+            Err(error) => match rows::out_of_time(&error) {
+                Some(reason) => {
+                    self.predictor.note(cost, services, sweep.limit_seconds * 2.0);
+                    rows.skip_all(self.sweep, &reason);
+                }
+                None => return Err(error),
+            },
+        }
         Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! What IPVS mode has besides rules: servers, sets, addresses, settings.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use harness::dataplane::ipvs::State;
 use harness::dataplane::{Action, AddressRequest, Way};
-use netns_setup::ipvs::Request;
+use ipnet::IpNet;
+use netns_setup::ipvs::{Key, Protocol, Request};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IpvsPaper {
@@ -13,6 +14,8 @@ pub struct IpvsPaper {
     /// Name -> entries.
     pub sets: BTreeMap<String, BTreeSet<String>>,
     pub addresses: BTreeSet<IpAddr>,
+    /// Name -> how it was made.
+    kinds: BTreeMap<String, String>,
     links: BTreeSet<String>,
     sysctls: BTreeMap<String, String>,
 }
@@ -37,6 +40,17 @@ impl IpvsPaper {
                     self.servers.apply(request).unwrap_or_else(|errno| panic!("{request}: errno {errno}"));
                 }
             }
+            // Nobody has connections here, so all go at once.
+            Action::Drain(drain) => {
+                for (key, endpoints) in &drain.servers {
+                    assert!(key.protocol == Protocol::Tcp && !endpoints.is_empty(), "{drain:?}");
+                    for at in endpoints {
+                        if !drain.again || self.has(key, at) {
+                            self.servers.apply(&Request::DelDest(*key, *at)).unwrap();
+                        }
+                    }
+                }
+            }
             Action::Link { name, .. } => drop(self.links.insert((*name).to_owned())),
             Action::Addresses { device, way, request } => {
                 assert!(self.links.contains(*device), "no link {device}");
@@ -47,6 +61,12 @@ impl IpvsPaper {
                 self.sysctls.insert((*key).to_owned(), (*value).to_owned());
             }
         }
+    }
+
+    fn has(&self, key: &Key, address: &SocketAddr) -> bool {
+        let mut all = self.servers.services();
+        let found = all.find(|(server, _)| server.key == *key);
+        found.is_some_and(|(_, mut real)| real.any(|server| server.address == *address))
     }
 
     /// A question about one virtual server finds it, or is asked right before it is made.
@@ -93,18 +113,72 @@ impl IpvsPaper {
             ["create", name, kind, .., "-exist"] => {
                 assert!(name.len() < 32, "IPSET_MAXNAMELEN: {name}");
                 assert!(kind.starts_with("hash:") || kind == "bitmap:port", "{line}");
+                let made = self.kinds.entry(name.to_owned()).or_insert_with(|| line.to_owned());
+                assert_eq!(made, line, "there with other parameters");
                 self.sets.entry(name.to_owned()).or_default();
                 0
             }
             ["list", name] => i32::from(!self.sets.contains_key(name)),
-            ["add", name, entry, "-exist"] => {
-                self.set(name).insert(entry.to_owned());
-                0
+            ["add", name, entry, "-exist"] => match self.kept(name, entry) {
+                Some(entry) => {
+                    self.set(name).insert(entry);
+                    0
+                }
+                None => 1,
+            },
+            ["add", name, entry] => {
+                let entry = self.kept(name, entry);
+                i32::from(!entry.is_some_and(|entry| self.set(name).insert(entry)))
             }
-            ["add", name, entry] => i32::from(!self.set(name).insert(entry.to_owned())),
-            ["del", name, entry] => i32::from(!self.set(name).remove(entry)),
+            ["del", name, entry] => {
+                let entry = self.kept(name, entry);
+                i32::from(!entry.is_some_and(|entry| self.set(name).remove(&entry)))
+            }
             _ => panic!("{line}"),
         }
+    }
+
+    /// An entry as its set keeps it; `None`: it takes no range of everything.
+    fn kept(&self, name: &str, entry: &str) -> Option<String> {
+        let made = self
+            .kinds
+            .get(name)
+            .unwrap_or_else(|| panic!("The set with the given name does not exist: {name}"));
+        let kind = made.split(' ').nth(2).unwrap();
+        let ipv6 = made.contains(" family inet6 ");
+        let parts: Vec<&str> = entry.split(',').collect();
+        let types: Vec<&str> = kind.split_once(':').unwrap().1.split(',').collect();
+        assert_eq!(parts.len(), types.len(), "{kind}: {entry}");
+        let mut kept = Vec::new();
+        for (of, part) in types.into_iter().zip(parts) {
+            kept.push(match of {
+                "ip" => {
+                    let address: IpAddr = part.parse().unwrap_or_else(|_| panic!("no address: {entry}"));
+                    assert_eq!(address.is_ipv6(), ipv6, "{made}: {entry}");
+                    address.to_string()
+                }
+                "port" if kind == "bitmap:port" => part.parse::<u16>().unwrap().to_string(),
+                "port" => {
+                    let (protocol, port) = part.split_once(':').unwrap_or_else(|| panic!("no port: {entry}"));
+                    assert!(matches!(protocol, "tcp" | "udp" | "sctp"), "{entry}");
+                    format!("{protocol}:{}", port.parse::<u16>().unwrap())
+                }
+                "net" => {
+                    let range: IpNet = match part.contains('/') {
+                        true => part.parse().unwrap(),
+                        false => part.parse::<IpAddr>().unwrap().into(),
+                    };
+                    assert_eq!(range.addr().is_ipv6(), ipv6, "{made}: {entry}");
+                    match range.prefix_len() {
+                        0 => return None,
+                        all if all == range.max_prefix_len() => range.addr().to_string(),
+                        _ => range.trunc().to_string(),
+                    }
+                }
+                _ => panic!("{kind}"),
+            });
+        }
+        Some(kept.join(","))
     }
 
     fn set(&mut self, name: &str) -> &mut BTreeSet<String> {

@@ -2,25 +2,27 @@
 //! It shares no code with the planners, and knows Services only from what they write.
 
 mod ipvs;
+mod nft;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use harness::dataplane::{Action, Counts, Expect, Plan, Program, Step};
 
 pub use ipvs::IpvsPaper;
+pub use nft::NftPaper;
 
 /// (table, chain)
 type Chain = (String, String);
 
-/// By default nf_tables before anybody wrote to it.
+/// By default nobody has written to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paper {
+    /// Those of iptables.
     pub chains: BTreeMap<Chain, Vec<String>>,
-    /// Named set or map -> key -> value.
-    pub sets: BTreeMap<String, BTreeMap<String, String>>,
+    /// What `nft` wrote.
+    pub nft: NftPaper,
     /// What only IPVS mode has.
     pub ipvs: IpvsPaper,
-    tables: BTreeSet<String>,
 }
 
 impl Paper {
@@ -49,9 +51,9 @@ impl Paper {
 
     pub fn counts(&self) -> Counts {
         Counts {
-            rules: self.chains.values().map(|rules| rules.len() as u64).sum(),
-            chains: self.chains.len() as u64,
-            elements: self.sets.values().map(|set| set.len() as u64).sum::<u64>() + self.ipvs.entries(),
+            rules: self.chains.values().map(|rules| rules.len() as u64).sum::<u64>() + self.nft.rules(),
+            chains: self.chains.len() as u64 + self.nft.chains(),
+            elements: self.nft.elements() + self.ipvs.entries(),
             virtual_servers: self.ipvs.servers.len() as u64,
             real_servers: self.ipvs.servers.real_servers() as u64,
             addresses: self.ipvs.addresses.len() as u64,
@@ -82,31 +84,28 @@ impl Paper {
         let input = input.as_deref().map(|input| std::str::from_utf8(input).unwrap());
         match (program, input) {
             (Program::Ipset, input) => self.ipvs.ipset(&args, input),
-            (Program::Iptables, None) => {
+            (Program::Iptables | Program::Ip6tables, None) => {
                 let ["-w", "5", "-W", "100000", operation, chain, "-t", table, rule @ ..] = &args[..] else {
                     panic!("{args:?}")
                 };
                 self.iptables(operation, key(table, chain), &rule.join(" "))
             }
-            (Program::IptablesRestore, Some(input)) => {
+            (Program::IptablesRestore | Program::Ip6tablesRestore, Some(input)) => {
                 assert_eq!(args, ["-w", "5", "-W", "100000", "--noflush", "--counters"]);
                 self.restore(input);
                 0
             }
             (Program::Nft, Some(input)) => {
                 assert_eq!(args, ["-f", "-"]);
-                input.lines().for_each(|line| self.nft(line));
+                input.lines().for_each(|line| self.nft.line(line));
                 0
             }
-            // A listing of one table fails while there is none; one of all tables does not.
-            (Program::Nft, None) if args.contains(&"list") => {
-                i32::from(args.contains(&"kube-proxy") && !self.tables.contains("kube-proxy"))
-            }
+            (Program::Nft, None) if args.contains(&"list") => self.nft.list(&args),
             (Program::Nft, None) => {
-                self.nft(&args.join(" "));
+                self.nft.line(&args.join(" "));
                 0
             }
-            (Program::IptablesSave | Program::Conntrack, None) => 0,
+            (Program::IptablesSave | Program::Ip6tablesSave | Program::Conntrack, None) => 0,
             other => panic!("{other:?}"),
         }
     }
@@ -187,87 +186,8 @@ impl Paper {
             assert!(self.ipvs.sets.contains_key(pair[1]), "no ipset {} for: {rule}", pair[1]);
         }
     }
-
-    fn nft(&mut self, line: &str) {
-        let words: Vec<&str> = line.splitn(6, ' ').collect();
-        let [operation, kind, "ip", table, rest @ ..] = &words[..] else { panic!("{line}") };
-        let name = rest.first().copied().unwrap_or_default();
-        let value = rest.get(1).copied().unwrap_or_default();
-        if (*operation, *kind) == ("add", "table") {
-            self.tables.insert((*table).to_owned());
-            return;
-        }
-        assert!(self.tables.contains(*table), "no table for: {line}");
-        let chain = key(table, name);
-        match (*operation, *kind) {
-            ("add", "chain") => {
-                self.chains.entry(chain).or_default();
-            }
-            ("flush", "chain") => {
-                self.chains.get_mut(&chain).unwrap_or_else(|| panic!("no chain: {line}")).clear()
-            }
-            ("delete", "chain") => {
-                assert!(self.chains.remove(&chain).is_some(), "no chain: {line}");
-                let rules = self.chains.values().flatten();
-                let user = rules
-                    .chain(self.sets.values().flat_map(BTreeMap::values))
-                    .find(|text| leads_to(text, name));
-                assert_eq!(user, None, "in use: {line}");
-            }
-            ("add", "rule") => {
-                self.names_exist(table, value);
-                self.chains
-                    .get_mut(&chain)
-                    .unwrap_or_else(|| panic!("no chain: {line}"))
-                    .push(value.to_owned());
-            }
-            ("add", "set" | "map") => {
-                self.sets.entry(name.to_owned()).or_default();
-            }
-            ("flush", "set" | "map") => self.set(name, line).clear(),
-            ("add", "element") => {
-                let (element, verdict) = element(value);
-                self.names_exist(table, verdict);
-                let before = self.set(name, line).insert(element.to_owned(), verdict.to_owned());
-                assert!(
-                    before.is_none_or(|before| before == verdict),
-                    "File exists, with another verdict: {line}"
-                );
-            }
-            ("delete", "element") => {
-                assert!(self.set(name, line).remove(element(value).0).is_some(), "no such element: {line}");
-            }
-            other => panic!("{other:?}: {line}"),
-        }
-    }
-
-    fn set(&mut self, name: &str, line: &str) -> &mut BTreeMap<String, String> {
-        self.sets.get_mut(name).unwrap_or_else(|| panic!("no set or map: {line}"))
-    }
-
-    /// Chains and sets that a rule or verdict names.
-    fn names_exist(&self, table: &str, text: &str) {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        for pair in words.windows(2).filter(|pair| matches!(pair[0], "jump" | "goto")) {
-            assert!(self.chains.contains_key(&key(table, pair[1])), "no chain {} for: {text}", pair[1]);
-        }
-        for set in words.iter().filter_map(|word| word.strip_prefix('@')) {
-            assert!(self.sets.contains_key(set), "no set {set} for: {text}");
-        }
-    }
 }
 
 fn key(table: &str, chain: &str) -> Chain {
     (table.to_owned(), chain.to_owned())
-}
-
-fn leads_to(text: &str, chain: &str) -> bool {
-    text.split_whitespace().any(|word| word == chain)
-}
-
-/// `{ KEY [comment "..."] [: VERDICT] }`
-fn element(text: &str) -> (&str, &str) {
-    let inner = text.strip_prefix("{ ").and_then(|text| text.strip_suffix(" }")).unwrap();
-    let (key, verdict) = inner.split_once(" : ").unwrap_or((inner, ""));
-    (key.split(" comment ").next().unwrap(), verdict)
 }

@@ -1,11 +1,14 @@
 //! IPVS mode in a kernel: all that it has besides rules.
 
+pub mod draining;
+pub mod features;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use harness::dataplane::ipvs::State;
-use harness::dataplane::{KubeProxy, Mode, Node, Part, Plan, Program, Sync, planner};
+use harness::dataplane::{Action, KubeProxy, Mode, Node, Part, Plan, Program, Sync, planner};
 use harness::readback;
 use harness::scale::{Position, ServiceSet};
 use harness::service::Protocol;
@@ -26,9 +29,13 @@ pub fn is_the_model(world: &World) {
     assert_eq!(state(world), State::of(&world.node(), &world.set));
 }
 
-/// One line for each thing.
 pub fn listed(world: &World) -> String {
-    let State { servers, sets, addresses } = state(world);
+    lines(&state(world))
+}
+
+/// One line for each thing.
+fn lines(state: &State) -> String {
+    let State { servers, sets, addresses } = state;
     let mut lines: Vec<String> = servers.requests().map(|request| request.to_string()).collect();
     lines.extend(sets.iter().flat_map(|(set, entries)| {
         std::iter::once(format!("create {set}"))
@@ -96,7 +103,7 @@ pub fn printed() {
             // Addresses have no tool that reads them: what is left of the plan does them.
             let mut rest = Plan { steps: plan.steps.clone(), ..Plan::default() };
             rest.steps.retain(|step| {
-                step.program().is_none() && !matches!(step.action, harness::dataplane::Action::Ipvs { .. })
+                step.program().is_none() && !matches!(step.action, Action::Ipvs { .. } | Action::Drain(_))
             });
             piped.lab.node.run(|| piped.runner.apply(&rest, None)).unwrap();
             pretty(&held(&piped), &held(&applied), &format!("{mode} {scheduler}"));

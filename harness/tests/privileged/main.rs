@@ -3,11 +3,21 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod children;
+mod churn;
+mod features;
 mod forwarding;
+mod hostport;
 mod ipvs;
 mod lock;
+mod neighbours;
+mod oracle;
 mod paths;
+mod promise;
+mod proxied;
 mod runs;
+#[path = "../paper/services.rs"]
+#[allow(dead_code, reason = "property tests use the rest")]
+mod services;
 mod state;
 mod stops;
 mod syncs;
@@ -18,6 +28,7 @@ use std::process::ExitCode;
 use harness::dataplane::{KubeProxy, Mode};
 use harness::forwarding::Method;
 use harness::run::LAB_NEEDS;
+use harness::service::Family;
 use netns_setup::Need;
 use netns_setup::guest::{GuestError, Image, Kernel};
 use trials::Test;
@@ -56,6 +67,9 @@ fn tests() -> Vec<Test> {
         test("the_golden_cluster_gives_the_golden_nftables", PROXY, state::golden_nftables),
         test("the_golden_cluster_gives_the_golden_ipvs", &IPVS, ipvs::golden),
         with_ipvsadm(test("what_tools_read_of_an_ipvs_plan_does_what_the_plan_does", &IPVS, ipvs::printed)),
+        test("ipvs_features_are_in_the_kernel_as_the_model_has_them", &IPVS, ipvs::features::all),
+        test("ipvs_of_both_families_shares_a_node", &IPVS, ipvs::features::both_families),
+        test("ipvs_keeps_removed_endpoints_for_their_connections", &IPVS, ipvs::draining::keeps_connections),
         test("ipvs_forgets_connections_and_keeps_its_servers", &IPVS, ipvs::forgotten),
         test("every_scheduler_answers_for_every_service", &IPVS, ipvs::schedulers),
         test("a_lab_shares_nothing_with_the_host", &[], paths::isolated),
@@ -74,8 +88,33 @@ fn tests() -> Vec<Test> {
         tests.push(test(&of("strangers_and_hairpins_are_masqueraded"), &[mode], move || {
             paths::masquerade(mode)
         }));
+        tests
+            .push(test(&of("every_change_of_a_scenario_is_synced"), &[mode], move || churn::scenarios(mode)));
         tests.push(test(&of("two_labs_do_not_disturb_each_other"), &[mode], move || paths::two_labs(mode)));
     }
+    for family in Family::ALL {
+        for &mode in PROXY {
+            for version in VERSIONS {
+                let name = format!(
+                    "packets_go_where_kube_proxy_promises::{mode}::{}::{}",
+                    version.name(),
+                    family.name()
+                );
+                tests.push(test(&name, &[mode], move || promise::kept(mode, version, family)));
+            }
+        }
+        for mode in PROXY.iter().copied().chain([Mode::IpvsBatched]) {
+            for (feature, body) in features::ALL {
+                let name = format!("feature::{feature}::{mode}::{}", family.name());
+                tests.push(test(&name, &[mode], move || body(mode, family)));
+            }
+        }
+        let modes = &[Mode::IptablesLegacy, Mode::Nftables, Mode::IpvsBatched];
+        let name = format!("modes_differ_only_where_they_mean_to::{}", family.name());
+        tests.push(test(&name, modes, move || promise::alike(modes, family)));
+    }
+    tests.extend(neighbours::tests());
+    tests.extend(hostport::tests());
     for method in Method::ALL {
         let name = format!("what_passes_a_director_is_counted_and_timed::{}", method.mode());
         let needs = [&LAB_NEEDS[..], method.needs()].concat();
@@ -91,6 +130,7 @@ fn tests() -> Vec<Test> {
         tests
             .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));
     }
+    tests.extend(oracle::tests());
     tests
 }
 

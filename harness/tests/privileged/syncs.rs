@@ -1,6 +1,7 @@
 //! Cold and partial syncs in a kernel: counts, traffic and shares after each.
 
 use harness::dataplane::{KubeProxy, Mode, Node, Sync};
+use harness::neighbours::Neighbours;
 use harness::readback;
 use harness::scale::{Position, ServiceSet};
 use harness::service::Protocol;
@@ -127,7 +128,7 @@ fn append(world: &mut World) {
     let before = world.verify_counts().unwrap();
     let (runner, mode) = (world.runner.clone(), world.mode());
     world.lab.node.run(|| runner.apply(&plan, None)).unwrap();
-    let held = world.lab.node.run(|| readback::counts(mode, &runner)).unwrap();
+    let held = world.lab.node.run(|| readback::counts(mode, &Neighbours::default(), &runner)).unwrap();
     let sum = |counts: harness::dataplane::Counts| counts.rules + counts.elements + counts.virtual_servers;
     assert_eq!((sum(held), held.chains), (sum(before) + 1, before.chains));
     world.lab.node.run(|| runner.clean_up(&plan, None)).unwrap();

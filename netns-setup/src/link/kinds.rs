@@ -43,6 +43,14 @@ impl Links {
         self.carry_out(|| format!("add ipip {name} local {local}"), self.handle.link().add(tunnel).execute())
     }
 
+    /// Says whether a link takes part in multicast. Without, the kernel joins no group on it and reports none.
+    ///
+    /// # Errors
+    /// `ENODEV` if there is no such link.
+    pub fn set_multicast(&self, name: &str, on: bool) -> Result<(), WorldError> {
+        self.set(name, if on { "multicast on" } else { "multicast off" }, |link| link.multicast(on))
+    }
+
     /// Sets how many segments a sender may leave to the link to cut. With 1, TCP hands packets over as they would be on
     /// a wire, and a virtual link counts them so (`sk_setup_caps` in net/core/sock.c, `tcp_tso_segs`).
     ///

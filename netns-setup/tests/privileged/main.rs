@@ -10,6 +10,7 @@ mod lab;
 mod life;
 mod schedulers;
 mod world;
+mod yard;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ use schedulers::{hashed, least, local};
 type Named = (&'static str, &'static [Need], fn());
 
 const LAB: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth];
+const YARD: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun];
 const TRACKED: &[Need] =
     &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::Conntrack, Need::Nft];
 const IPVS: &[Need] = &[Need::Root, Need::MountNamespace, Need::IpVs];
@@ -56,6 +58,10 @@ const TESTS: &[Named] = &[
     ("masquerading_carries_the_node_address", TRACKED, lab::masquerade),
     ("flushing_empties_this_conntrack_table_only", TRACKED, lab::flush),
     ("a_link_whose_name_is_taken_is_refused", LAB, lab::taken),
+    ("a_yard_is_silent", YARD, yard::silence),
+    ("the_addresses_of_a_yards_node_are_of_use_at_once", YARD, yard::addresses),
+    ("a_packet_passes_a_yards_node_while_it_is_written", YARD, yard::between_all),
+    ("a_marker_follows_what_was_sent_over_the_loopback", WORLD, yard::settled),
     ("ipvs_objects_are_read_back_as_made", IPVS, ipvs::read_back),
     ("ipvs_objects_change_and_go", IPVS, ipvs::changes),
     ("a_duplicate_in_an_ipvs_batch_is_named", IPVS, ipvs::duplicate_in_a_batch),

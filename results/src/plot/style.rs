@@ -40,7 +40,13 @@ const IPVS: RGBColor = RGBColor(0, 158, 115);
 /// The look of `mode`; unknown modes share two spare colours.
 pub(super) fn style(mode: &str) -> Style {
     if let Some(index) = CONTROLS.iter().position(|name| *name == mode) {
-        let (grey, dash) = [(0x9a, (3.0, 6.0)), (0x78, (9.0, 6.0)), (0x55, (15.0, 5.0))][index];
+        let (grey, dash) = [
+            (0x9a, (3.0, 6.0)),
+            (0x78, (9.0, 6.0)),
+            (0x55, (15.0, 5.0)),
+            (0x3c, (21.0, 4.0)),
+            (0x3c, (27.0, 9.0)),
+        ][index];
         let colour = RGBColor(grey, grey, grey);
         return Style { colour, text: SOFT, marker: Marker::Dot, dash: Some(dash), width: 2 };
     }

@@ -175,6 +175,9 @@ fn push_passport(out: &mut String, heading: &str, environment: &Environment) {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect::<Vec<_>>();
+    if !environment.neighbours.is_empty() {
+        facts.push(("neighbours".to_owned(), environment.neighbours.clone()));
+    }
     if !environment.emulator.is_empty() {
         facts.push(("emulator".to_owned(), environment.emulator.clone()));
     }

@@ -1,20 +1,11 @@
-//! Top-level chains and the jumps to them: created with one program run each, only at full syncs.
+//! Top-level chains and the jumps to them, created with one program run each.
 
-use super::super::{Expect, Phase, Step};
-use super::iptables;
+use super::super::{Expect, KubeProxy, Node, Phase, Step};
+use super::tools::iptables;
 
-/// Chains of the filter table that kube-proxy fills, in the order of its restore input.
-pub const FILTER_CHAINS: [&str; 6] = [
-    "KUBE-SERVICES",
-    "KUBE-EXTERNAL-SERVICES",
-    "KUBE-FORWARD",
-    "KUBE-NODEPORTS",
-    "KUBE-PROXY-FIREWALL",
-    "KUBE-FIREWALL",
-];
-
-/// Number of jump rules.
-pub const COUNT: u64 = JUMPS.len() as u64;
+/// What marks that nobody has flushed the rules, in this order.
+const CANARY: &str = "KUBE-PROXY-CANARY";
+const CANARY_TABLES: [&str; 3] = ["mangle", "nat", "filter"];
 
 struct Jump {
     table: &'static str,
@@ -34,29 +25,54 @@ const fn jump(
     Jump { table, from, to, new_only, comment }
 }
 
-/// In order of creation, as observed on 1.30.5. Each is prepended, so a listing shows the reverse.
+const EXTERNAL: &str = "kubernetes externally-visible service portals";
+const HEALTH_CHECKS: &str = "kubernetes health check service ports";
+const PORTALS: &str = "kubernetes service portals";
+const FORWARDING: &str = "kubernetes forwarding rules";
+const FIREWALL: &str = "kubernetes load balancer firewall";
+const POSTROUTING: &str = "kubernetes postrouting rules";
+
+/// In order of creation, as observed on 1.30.5; the same in both families. Each is prepended, so a listing shows the reverse.
 const JUMPS: [Jump; 14] = [
-    jump("filter", "INPUT", "KUBE-EXTERNAL-SERVICES", true, "kubernetes externally-visible service portals"),
-    jump(
-        "filter",
-        "FORWARD",
-        "KUBE-EXTERNAL-SERVICES",
-        true,
-        "kubernetes externally-visible service portals",
-    ),
-    jump("filter", "INPUT", "KUBE-NODEPORTS", false, "kubernetes health check service ports"),
-    jump("filter", "FORWARD", "KUBE-SERVICES", true, "kubernetes service portals"),
-    jump("filter", "OUTPUT", "KUBE-SERVICES", true, "kubernetes service portals"),
-    jump("filter", "FORWARD", "KUBE-FORWARD", false, "kubernetes forwarding rules"),
-    jump("filter", "INPUT", "KUBE-PROXY-FIREWALL", true, "kubernetes load balancer firewall"),
-    jump("filter", "OUTPUT", "KUBE-PROXY-FIREWALL", true, "kubernetes load balancer firewall"),
-    jump("filter", "FORWARD", "KUBE-PROXY-FIREWALL", true, "kubernetes load balancer firewall"),
-    jump("nat", "OUTPUT", "KUBE-SERVICES", false, "kubernetes service portals"),
-    jump("nat", "PREROUTING", "KUBE-SERVICES", false, "kubernetes service portals"),
-    jump("nat", "POSTROUTING", "KUBE-POSTROUTING", false, "kubernetes postrouting rules"),
+    jump("filter", "INPUT", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
+    jump("filter", "FORWARD", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
+    jump("filter", "INPUT", "KUBE-NODEPORTS", false, HEALTH_CHECKS),
+    jump("filter", "FORWARD", "KUBE-SERVICES", true, PORTALS),
+    jump("filter", "OUTPUT", "KUBE-SERVICES", true, PORTALS),
+    jump("filter", "FORWARD", "KUBE-FORWARD", false, FORWARDING),
+    jump("filter", "INPUT", "KUBE-PROXY-FIREWALL", true, FIREWALL),
+    jump("filter", "OUTPUT", "KUBE-PROXY-FIREWALL", true, FIREWALL),
+    jump("filter", "FORWARD", "KUBE-PROXY-FIREWALL", true, FIREWALL),
+    jump("nat", "OUTPUT", "KUBE-SERVICES", false, PORTALS),
+    jump("nat", "PREROUTING", "KUBE-SERVICES", false, PORTALS),
+    jump("nat", "POSTROUTING", "KUBE-POSTROUTING", false, POSTROUTING),
     jump("filter", "INPUT", "KUBE-FIREWALL", false, ""),
     jump("filter", "OUTPUT", "KUBE-FIREWALL", false, ""),
 ];
+
+/// The same of 1.20.2.
+const JUMPS_1_20: [Jump; 8] = [
+    jump("filter", "INPUT", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
+    jump("filter", "FORWARD", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
+    jump("filter", "FORWARD", "KUBE-SERVICES", true, PORTALS),
+    jump("filter", "OUTPUT", "KUBE-SERVICES", true, PORTALS),
+    jump("filter", "FORWARD", "KUBE-FORWARD", false, FORWARDING),
+    jump("nat", "OUTPUT", "KUBE-SERVICES", false, PORTALS),
+    jump("nat", "PREROUTING", "KUBE-SERVICES", false, PORTALS),
+    jump("nat", "POSTROUTING", "KUBE-POSTROUTING", false, POSTROUTING),
+];
+
+const fn jumps(kube_proxy: KubeProxy) -> &'static [Jump] {
+    match kube_proxy {
+        KubeProxy::V1_20 => &JUMPS_1_20,
+        KubeProxy::V1_30 | KubeProxy::Current => &JUMPS,
+    }
+}
+
+/// Number of jump rules.
+pub const fn count(kube_proxy: KubeProxy) -> u64 {
+    jumps(kube_proxy).len() as u64
+}
 
 /// What an earlier writer has left in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,19 +85,29 @@ pub enum Present {
     Everything,
 }
 
-/// Canaries, then for each jump: make the chain, look for the rule, insert it if it is not there.
-pub fn steps(present: Present) -> Vec<Step> {
-    let mut made: Vec<(&str, &str)> = Vec::new();
-    let mut make = |phase, chain: &'static str, table: &'static str, exists: bool| {
-        let exists = exists || made.contains(&(chain, table));
-        made.push((chain, table));
-        iptables(phase, "-N", chain, table, &[], if exists { Expect::One } else { Expect::Success })
+/// The canaries that a kube-proxy makes as it starts.
+pub fn canaries(node: &Node, present: Present) -> impl Iterator<Item = Step> {
+    let family = node.family();
+    let made = if present == Present::Everything { Expect::One } else { Expect::Success };
+    CANARY_TABLES
+        .into_iter()
+        .map(move |table| iptables(family, Phase::Canary, "-N", CANARY, table, &[], made))
+}
+
+/// For each jump: make the chain, look for the rule, insert it if it is not there.
+pub fn steps(node: &Node, present: Present) -> Vec<Step> {
+    let run = |operation, chain, table, rule: &[&str], expect| {
+        iptables(node.family(), Phase::Jumps, operation, chain, table, rule, expect)
     };
-    let installed = present == Present::Everything;
-    let canary = |table| make(Phase::Canary, "KUBE-PROXY-CANARY", table, installed);
-    let mut steps: Vec<Step> = ["mangle", "nat", "filter"].map(canary).into();
-    for jump in &JUMPS {
-        steps.push(make(Phase::Jumps, jump.to, jump.table, present != Present::Nothing));
+    let mut made: Vec<(&str, &str)> = Vec::new();
+    let mut make = |chain: &'static str, table: &'static str| {
+        let exists = present != Present::Nothing || made.contains(&(chain, table));
+        made.push((chain, table));
+        run("-N", chain, table, &[], if exists { Expect::One } else { Expect::Success })
+    };
+    let mut steps = Vec::new();
+    for jump in jumps(node.kube_proxy) {
+        steps.push(make(jump.to, jump.table));
         let mut rule = Vec::new();
         if jump.new_only {
             rule.extend(["-m", "conntrack", "--ctstate", "NEW"]);
@@ -90,11 +116,21 @@ pub fn steps(present: Present) -> Vec<Step> {
             rule.extend(["-m", "comment", "--comment", jump.comment]);
         }
         rule.extend(["-j", jump.to]);
-        let check = if installed { Expect::Success } else { Expect::One };
-        steps.push(iptables(Phase::Jumps, "-C", jump.from, jump.table, &rule, check));
+        let installed = present == Present::Everything;
+        steps.push(run(
+            "-C",
+            jump.from,
+            jump.table,
+            &rule,
+            if installed { Expect::Success } else { Expect::One },
+        ));
         if !installed {
-            steps.push(iptables(Phase::Jumps, "-I", jump.from, jump.table, &rule, Expect::Success));
+            steps.push(run("-I", jump.from, jump.table, &rule, Expect::Success));
         }
+    }
+    if node.kube_proxy == KubeProxy::V1_20 {
+        // kubelet fills it.
+        steps.push(make("KUBE-MARK-DROP", "nat"));
     }
     steps
 }

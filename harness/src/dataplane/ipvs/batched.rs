@@ -1,14 +1,16 @@
 //! A sync as well as the kernel allows: every kind of object in one program or a few system calls, and only what differs.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use netns_setup::ipvs::{Key, Request};
 
-use super::super::{Action, AddressRequest, Expect, Node, Phase, Program, Step, Sync, Way};
+use super::super::{Action, AddressRequest, Drain, Expect, Node, Phase, Program, Step, Sync, Way};
+use super::entries::{self, Entries, Entry, Filled};
 use super::servers::{self, Server};
-use super::sets::{self, Entries, Entry, Filled, Set};
+use super::sets::Set;
 use super::{DUMMY, SYSCTLS, rules};
 use crate::scale::{Diff, ServiceSet};
 use crate::service::Service;
@@ -30,37 +32,41 @@ pub fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec
     let change = Change::between(node, from, to);
     // What comes, comes from the inside out, and goes the other way: no packet finds an address without its server.
     put_requests(change.made, &mut steps);
-    let mut input = String::new();
-    if cold {
-        Set::ALL.iter().for_each(|set| put_line(&mut input, &set.create().join(" ")));
+    if !change.drained.is_empty() {
+        let drain = Drain { way: Way::Batched, servers: change.drained, again: false };
+        steps.push(Step::asks(Phase::Servers, Action::Drain(drain)));
     }
-    change
-        .entries_removed
-        .iter()
-        .for_each(|(set, entry)| put_line(&mut input, &format!("del {} {entry}", set.name())));
-    change
-        .entries_added
-        .iter()
-        .for_each(|(set, entry)| put_line(&mut input, &format!("add {} {entry}", set.name())));
+    let input = set_lines(node, cold, &change.entries_removed, &change.entries_added);
     if !input.is_empty() {
         let restore = Step::new(Phase::Sets, Program::Ipset, &["restore"], Expect::Success);
         steps.push(restore.with_input(input.into_bytes()));
     }
     put_addresses(change.bound, AddressRequest::Add, &mut steps);
-    let filled = Filled::by(to);
+    let filled = Filled::by(node, to);
     if cold {
-        steps.push(rules::restored_with_jumps(node, filled));
-    } else if filled != Filled::by(from) {
-        steps.push(rules::restored(node, filled));
+        steps.push(rules::restored_with_jumps(node, &filled));
+    } else if filled != Filled::by(node, from) {
+        steps.push(rules::restored(node, &filled));
     }
     put_addresses(change.unbound, AddressRequest::Remove, &mut steps);
     put_requests(change.removed, &mut steps);
     steps
 }
 
-fn put_line(text: &mut String, line: &str) {
-    text.push_str(line);
-    text.push('\n');
+/// What `ipset restore` reads.
+fn set_lines(node: &Node, cold: bool, removed: &[(Set, Entry)], added: &[(Set, Entry)]) -> String {
+    let family = node.family();
+    let mut lines = String::new();
+    // Writing to a string does not fail.
+    for set in Set::ALL.iter().filter(|_| cold) {
+        let _ = writeln!(lines, "{}", set.create(family).join(" "));
+    }
+    for (verb, entries) in [("del", removed), ("add", added)] {
+        for (set, entry) in entries {
+            let _ = writeln!(lines, "{verb} {} {entry}", set.name(family));
+        }
+    }
+    lines
 }
 
 fn put_requests(requests: Vec<Request>, steps: &mut Vec<Step>) {
@@ -84,12 +90,12 @@ fn put_addresses(
 /// What a restarted process must read to know what is there: everything once.
 fn listing(node: &Node, from: &ServiceSet) -> Vec<Step> {
     let read = |program, args: &[&str]| Step::new(Phase::Listing, program, args, Expect::Success);
-    let keys = servers::of(node, from.services().iter().map(AsRef::as_ref));
+    let servers = servers::of(node, from);
     // IPVS dumps the real servers of one virtual server at a time (ip_vs_genl_dump_dests).
-    let dests = keys.iter().map(|server| Request::ListDests(server.server.key));
+    let dests = servers.iter().map(|server| Request::ListDests(server.server.key));
     let requests = std::iter::once(Request::ListServices).chain(dests).collect();
     vec![
-        read(Program::IptablesSave, &[]),
+        read(Program::iptables_save(node.family()), &[]),
         read(Program::Ipset, &["save"]),
         Step::asks(
             Phase::Listing,
@@ -102,8 +108,10 @@ fn listing(node: &Node, from: &ServiceSet) -> Vec<Step> {
 /// The difference of two sets of Services.
 #[derive(Default)]
 struct Change {
-    /// Virtual servers and real servers that come, differ, or - real servers only - go.
+    /// Virtual servers and real servers that come or differ, and real servers that go at once.
     made: Vec<Request>,
+    /// Real servers that go when their connections have gone.
+    drained: Vec<(Key, Vec<SocketAddr>)>,
     /// Virtual servers that go.
     removed: Vec<Request>,
     entries_added: Vec<(Set, Entry)>,
@@ -114,15 +122,38 @@ struct Change {
 
 impl Change {
     fn between(node: &Node, from: &ServiceSet, to: &ServiceSet) -> Self {
+        let mut change = Self::default();
+        if from.is_empty() {
+            change.made = servers::of(node, to).iter().flat_map(Server::requests).collect();
+            let entries = entries::of(node, services(to.services()));
+            change.entries(Entries::new(), entries);
+            return change;
+        }
         let diff = Diff::between(from, to);
         let old: Vec<&Arc<Service>> = diff.touched(from, to).collect();
         let new: Vec<&Arc<Service>> = diff.changed.iter().map(|&index| &to.services()[index]).collect();
-        let mut change = Self::default();
-        change.servers(
-            &servers::of(node, old.iter().map(|s| s.as_ref())),
-            &servers::of(node, new.iter().map(|s| s.as_ref())),
-        );
-        change.entries(&old, &new, &untouched(to, &diff));
+        let keys: HashSet<Key> = old
+            .iter()
+            .chain(&new)
+            .flat_map(|service| {
+                servers::places(node, service).map(|place| servers::key(place.address, service.protocol))
+            })
+            .collect();
+        change.servers(&servers::with_keys(node, from, &keys), &servers::with_keys(node, to, &keys));
+        let before = entries::of(node, services(old));
+        let after = entries::of(node, services(new));
+        let mut added: Entries = after.difference(&before).copied().collect();
+        let mut removed: Entries = before.difference(&after).copied().collect();
+        // A Service that stays may share an address, or an endpoint, with one that comes or goes.
+        if !(added.is_empty() && removed.is_empty()) {
+            for service in untouched(to, &diff) {
+                entries::each_of(node, service, |set, entry| {
+                    added.remove(&(set, entry));
+                    removed.remove(&(set, entry));
+                });
+            }
+        }
+        change.entries(removed, added);
         change
     }
 
@@ -139,7 +170,13 @@ impl Change {
             }
             let (added, removed) = servers::difference(&before.endpoints, &server.endpoints);
             self.made.extend(added.into_iter().map(|endpoint| Request::NewDest(key, endpoint)));
-            self.made.extend(removed.into_iter().map(|endpoint| Request::DelDest(key, endpoint)));
+            match Drain::is_for(key) {
+                true if removed.is_empty() => {}
+                true => self.drained.push((key, removed)),
+                false => {
+                    self.made.extend(removed.into_iter().map(|endpoint| Request::DelDest(key, endpoint)))
+                }
+            }
         }
         let kept: HashSet<Key> = new.iter().map(|server| server.server.key).collect();
         let gone = old.iter().map(|server| server.server.key).filter(|key| !kept.contains(key));
@@ -147,19 +184,7 @@ impl Change {
     }
 
     /// Entries, and the addresses to bind, which are those of one set.
-    fn entries(&mut self, old: &[&Arc<Service>], new: &[&Arc<Service>], untouched: &[&Arc<Service>]) {
-        let before = sets::of(old.iter().map(|service| service.as_ref()));
-        let after = sets::of(new.iter().map(|service| service.as_ref()));
-        let mut added: Entries = after.difference(&before).copied().collect();
-        let mut removed: Entries = before.difference(&after).copied().collect();
-        // A Service that stays may share an address, or an endpoint, with one that comes or goes.
-        let nothing = added.is_empty() && removed.is_empty();
-        for service in untouched.iter().filter(|_| !nothing) {
-            sets::each_of(service, |set, entry| {
-                added.remove(&(set, entry));
-                removed.remove(&(set, entry));
-            });
-        }
+    fn entries(&mut self, removed: Entries, added: Entries) {
         let addresses = |entries: &Entries| -> Vec<IpAddr> {
             let address = |&(set, entry): &(Set, Entry)| match (set, entry) {
                 (Set::IpvsIps, Entry::Ip(address)) => Some(address),
@@ -168,18 +193,18 @@ impl Change {
             entries.iter().filter_map(address).collect()
         };
         (self.bound, self.unbound) = (addresses(&added), addresses(&removed));
-        (self.entries_added, self.entries_removed) =
-            (added.into_iter().collect(), removed.into_iter().collect());
+        let taken = |entries: Entries| entries.into_iter().filter(|(_, entry)| entry.is_taken()).collect();
+        (self.entries_added, self.entries_removed) = (taken(added), taken(removed));
     }
 }
 
+fn services<'a>(services: impl IntoIterator<Item = &'a Arc<Service>>) -> impl Iterator<Item = &'a Service> {
+    services.into_iter().map(AsRef::as_ref)
+}
+
 /// Services that stay as they are.
-fn untouched<'a>(to: &'a ServiceSet, diff: &Diff) -> Vec<&'a Arc<Service>> {
+fn untouched<'a>(to: &'a ServiceSet, diff: &Diff) -> impl Iterator<Item = &'a Arc<Service>> {
     let changed: HashSet<usize> = diff.changed.iter().copied().collect();
-    to.services()
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| !changed.contains(index))
-        .map(|(_, service)| service)
-        .collect()
+    let all = to.services().iter().enumerate();
+    all.filter(move |(index, _)| !changed.contains(index)).map(|(_, service)| service)
 }

@@ -1,4 +1,6 @@
 //! Virtual and real servers, as kube-proxy makes them from Services.
+//!
+//! Source: `syncProxyRules` and `syncEndpoint` in pkg/proxy/ipvs/proxier.go.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -6,14 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 use netns_setup::ipvs::{Forwarding, Key, MH_PORT, Protocol, RealServer, Request, Scheduler, VirtualServer};
 
 use super::super::Node;
-use crate::service::{self, Service};
+use crate::scale::ServiceSet;
+use crate::service::{self, Endpoint, Policy, Routes, Service};
 
 /// A virtual server with its real servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// The virtual server.
     pub server: VirtualServer,
-    /// The address that is bound to the dummy link for it; none for a node port.
+    /// The address that is bound to the dummy link for it; none for an address of the node's own.
     pub binds: Option<IpAddr>,
     /// Its real servers, in kube-proxy's order of endpoints.
     pub endpoints: Vec<RealServer>,
@@ -28,49 +31,112 @@ impl Server {
     }
 }
 
-/// The virtual server for an address. Weight, forwarding and flags are those of kube-proxy: `mh` hashes the source port
-/// with the address, other schedulers have no flags.
-pub fn virtual_server(
-    scheduler: Scheduler,
-    address: SocketAddr,
-    protocol: service::Protocol,
-    persistence: Option<u32>,
-) -> VirtualServer {
+/// An address at which a Service is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Whether the address is bound to the dummy link.
+    pub binds: bool,
+    /// Which endpoints are behind it.
+    pub policy: Policy,
+}
+
+/// Where a Service is served, in kube-proxy's order: cluster IP, external IPs, load-balancer IPs, node port.
+pub fn places(node: &Node, service: &Service) -> impl Iterator<Item = Place> {
+    let (own, policy) = (node.address, service.external_policy);
+    let cluster = Place { address: service.cluster, binds: true, policy: service.internal_policy };
+    let external = service.external_addresses().map(move |address| Place {
+        address,
+        binds: address.ip() != own,
+        policy,
+    });
+    let node_port = service.node_port.map(|port| {
+        let address = SocketAddr::new(own, port);
+        Place { address, binds: false, policy }
+    });
+    std::iter::once(cluster).chain(external).chain(node_port)
+}
+
+/// What identifies the virtual server at an address.
+pub fn key(address: SocketAddr, protocol: service::Protocol) -> Key {
     let protocol = match protocol {
         service::Protocol::Tcp => Protocol::Tcp,
         service::Protocol::Udp => Protocol::Udp,
         service::Protocol::Sctp => Protocol::Sctp,
     };
-    VirtualServer {
-        key: Key { address, protocol },
-        scheduler,
-        persistence,
-        flags: if scheduler == Scheduler::Mh { MH_PORT } else { 0 },
+    Key { address, protocol }
+}
+
+/// The virtual server for an address. Weight, forwarding and flags are those of kube-proxy: `mh` hashes the source port
+/// with the address, other schedulers have no flags. `persistence` is the timeout of ClientIP affinity, seconds.
+pub const fn virtual_server(scheduler: Scheduler, key: Key, persistence: Option<u32>) -> VirtualServer {
+    let flags = if matches!(scheduler, Scheduler::Mh) { MH_PORT } else { 0 };
+    VirtualServer { key, scheduler, persistence, flags }
+}
+
+/// The endpoints behind an address. Unlike other modes this one falls back on those of the cluster where policy Local finds
+/// none on the node, if the Service uses them for anything: kubernetes/kubernetes#97081.
+pub fn endpoints_of<'a>(routes: &'a Routes<'_>, policy: Policy) -> &'a [Endpoint] {
+    match policy {
+        Policy::Local if !routes.local.is_empty() => &routes.local,
+        Policy::Local | Policy::Cluster => &routes.cluster,
     }
 }
 
-/// The servers of one Service: its cluster IP, then its node port on the node's address.
-pub fn of_service(node: &Node, service: &Service) -> impl Iterator<Item = Server> {
-    let real = |address: SocketAddr| RealServer { address, weight: 1, forwarding: Forwarding::Masquerade };
-    let endpoints: Vec<RealServer> =
-        service.endpoints().iter().map(|endpoint| real(endpoint.address)).collect();
-    let (scheduler, protocol) = (node.scheduler, service.protocol);
-    let at = move |address, binds| {
-        let server = virtual_server(scheduler, address, protocol, None);
-        Server { server, binds, endpoints: endpoints.clone() }
-    };
-    let node_port = service.node_port.map(|port| SocketAddr::new(node.address, port));
-    let addresses =
-        [Some((service.cluster, Some(service.cluster.ip()))), node_port.map(|address| (address, None))];
-    addresses.into_iter().flatten().map(move |(address, binds)| at(address, binds))
+/// The servers of one Service, those that `wanted` names.
+fn of_service(node: &Node, service: &Service, mut wanted: impl FnMut(Key) -> bool, each: &mut Vec<Server>) {
+    let mut routes = None;
+    for place in places(node, service) {
+        let key = key(place.address, service.protocol);
+        if !wanted(key) {
+            continue;
+        }
+        let routes = routes.get_or_insert_with(|| service.routes());
+        let real = |endpoint: &Endpoint| RealServer {
+            address: endpoint.address,
+            weight: 1,
+            forwarding: Forwarding::Masquerade,
+        };
+        each.push(Server {
+            server: virtual_server(node.scheduler, key, service.affinity_seconds),
+            binds: place.binds.then(|| place.address.ip()),
+            endpoints: endpoints_of(routes, place.policy).iter().map(real).collect(),
+        });
+    }
 }
 
-/// The servers of many Services, in their order. Of two with the same key the first counts; Kubernetes lets no two
-/// Services share one.
-pub fn of<'a>(node: &Node, services: impl IntoIterator<Item = &'a Service>) -> Vec<Server> {
-    let mut seen = HashSet::new();
-    let servers = services.into_iter().flat_map(|service| of_service(node, service));
-    servers.filter(|server| seen.insert(server.server.key)).collect()
+/// The servers of all Services, in their order. Of two with the same key the first counts: only external IPs can be the
+/// same, of which Kubernetes does not see to it, and kube-proxy lets the order of a Go map decide.
+pub fn of(node: &Node, set: &ServiceSet) -> Vec<Server> {
+    let (mut seen, mut servers) = (HashSet::new(), Vec::with_capacity(set.len()));
+    for service in set.services() {
+        of_service(node, service, |key| seen.insert(key), &mut servers);
+    }
+    servers
+}
+
+/// Those of them with these keys.
+pub fn with_keys(node: &Node, set: &ServiceSet, keys: &HashSet<Key>) -> Vec<Server> {
+    let (mut seen, mut servers) = (HashSet::new(), Vec::with_capacity(keys.len()));
+    for service in set.services() {
+        of_service(node, service, |key| keys.contains(&key) && seen.insert(key), &mut servers);
+    }
+    servers
+}
+
+/// How many virtual and real servers that are.
+pub fn count(node: &Node, set: &ServiceSet) -> (u64, u64) {
+    let (mut seen, mut real) = (HashSet::with_capacity(set.len()), 0);
+    for service in set.services() {
+        let routes = service.routes();
+        for place in places(node, service) {
+            if seen.insert(key(place.address, service.protocol)) {
+                real += endpoints_of(&routes, place.policy).len() as u64;
+            }
+        }
+    }
+    (seen.len() as u64, real)
 }
 
 /// By key.

@@ -1,14 +1,8 @@
-//! The IP sets of IPVS mode: what the constant iptables rules look addresses and ports up in.
+//! The IP sets of IPVS mode: what the iptables rules look addresses and ports up in.
 //!
-//! Names, types and order: `ipsetInfo` in pkg/proxy/ipvs/proxier.go; types of entries: KUBE_PROXY_FACTS.md, section 3.
+//! Names, types, comments and order: `ipsetInfo` and the constants in pkg/proxy/ipvs/{proxier,ipset}.go.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
-
-use super::super::Unfit;
-use crate::scale::ServiceSet;
-use crate::service::{Protocol, Service};
+use crate::service::Family;
 
 /// `maxelem` of every hash set: more entries than this are refused by the kernel ("Hash is full").
 pub const LARGEST: usize = 65_536;
@@ -20,11 +14,11 @@ pub enum Set {
     LoopBack,
     /// Cluster IPs and their ports.
     ClusterIp,
-    /// External IPs.
+    /// External IPs with externalTrafficPolicy Cluster.
     ExternalIp,
     /// External IPs with externalTrafficPolicy Local.
     ExternalIpLocal,
-    /// Load-balancer IPs.
+    /// Load-balancer IPs, all of them.
     LoadBalancer,
     /// Load-balancer IPs with source ranges.
     LoadBalancerFirewall,
@@ -74,26 +68,68 @@ impl Set {
         Set::IpvsIps,
     ];
 
-    /// Its name in the kernel.
-    pub const fn name(self) -> &'static str {
+    /// Its name in the kernel. That of IPv6 begins with `KUBE-6-` and is cut after 31 characters, all that a set's name
+    /// can have (`NewIPSet`).
+    pub const fn name(self, family: Family) -> &'static str {
+        let (v4, v6) = match self {
+            Set::LoopBack => ("KUBE-LOOP-BACK", "KUBE-6-LOOP-BACK"),
+            Set::ClusterIp => ("KUBE-CLUSTER-IP", "KUBE-6-CLUSTER-IP"),
+            Set::ExternalIp => ("KUBE-EXTERNAL-IP", "KUBE-6-EXTERNAL-IP"),
+            Set::ExternalIpLocal => ("KUBE-EXTERNAL-IP-LOCAL", "KUBE-6-EXTERNAL-IP-LOCAL"),
+            Set::LoadBalancer => ("KUBE-LOAD-BALANCER", "KUBE-6-LOAD-BALANCER"),
+            Set::LoadBalancerFirewall => ("KUBE-LOAD-BALANCER-FW", "KUBE-6-LOAD-BALANCER-FW"),
+            Set::LoadBalancerLocal => ("KUBE-LOAD-BALANCER-LOCAL", "KUBE-6-LOAD-BALANCER-LOCAL"),
+            Set::LoadBalancerSourceIp => ("KUBE-LOAD-BALANCER-SOURCE-IP", "KUBE-6-LOAD-BALANCER-SOURCE-IP"),
+            Set::LoadBalancerSourceCidr => {
+                ("KUBE-LOAD-BALANCER-SOURCE-CIDR", "KUBE-6-LOAD-BALANCER-SOURCE-CID")
+            }
+            Set::NodePortTcp => ("KUBE-NODE-PORT-TCP", "KUBE-6-NODE-PORT-TCP"),
+            Set::NodePortLocalTcp => ("KUBE-NODE-PORT-LOCAL-TCP", "KUBE-6-NODE-PORT-LOCAL-TCP"),
+            Set::NodePortUdp => ("KUBE-NODE-PORT-UDP", "KUBE-6-NODE-PORT-UDP"),
+            Set::NodePortLocalUdp => ("KUBE-NODE-PORT-LOCAL-UDP", "KUBE-6-NODE-PORT-LOCAL-UDP"),
+            Set::NodePortSctp => ("KUBE-NODE-PORT-SCTP-HASH", "KUBE-6-NODE-PORT-SCTP-HASH"),
+            Set::NodePortLocalSctp => ("KUBE-NODE-PORT-LOCAL-SCTP-HASH", "KUBE-6-NODE-PORT-LOCAL-SCTP-HAS"),
+            Set::HealthCheckNodePort => ("KUBE-HEALTH-CHECK-NODE-PORT", "KUBE-6-HEALTH-CHECK-NODE-PORT"),
+            Set::IpvsIps => ("KUBE-IPVS-IPS", "KUBE-6-IPVS-IPS"),
+        };
+        match family {
+            Family::Ipv4 => v4,
+            Family::Ipv6 => v6,
+        }
+    }
+
+    /// The comment of the rules that match it; the same for both families.
+    pub const fn comment(self) -> &'static str {
         match self {
-            Set::LoopBack => "KUBE-LOOP-BACK",
-            Set::ClusterIp => "KUBE-CLUSTER-IP",
-            Set::ExternalIp => "KUBE-EXTERNAL-IP",
-            Set::ExternalIpLocal => "KUBE-EXTERNAL-IP-LOCAL",
-            Set::LoadBalancer => "KUBE-LOAD-BALANCER",
-            Set::LoadBalancerFirewall => "KUBE-LOAD-BALANCER-FW",
-            Set::LoadBalancerLocal => "KUBE-LOAD-BALANCER-LOCAL",
-            Set::LoadBalancerSourceIp => "KUBE-LOAD-BALANCER-SOURCE-IP",
-            Set::LoadBalancerSourceCidr => "KUBE-LOAD-BALANCER-SOURCE-CIDR",
-            Set::NodePortTcp => "KUBE-NODE-PORT-TCP",
-            Set::NodePortLocalTcp => "KUBE-NODE-PORT-LOCAL-TCP",
-            Set::NodePortUdp => "KUBE-NODE-PORT-UDP",
-            Set::NodePortLocalUdp => "KUBE-NODE-PORT-LOCAL-UDP",
-            Set::NodePortSctp => "KUBE-NODE-PORT-SCTP-HASH",
-            Set::NodePortLocalSctp => "KUBE-NODE-PORT-LOCAL-SCTP-HASH",
-            Set::HealthCheckNodePort => "KUBE-HEALTH-CHECK-NODE-PORT",
-            Set::IpvsIps => "KUBE-IPVS-IPS",
+            Set::LoopBack => "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose",
+            Set::ClusterIp => "Kubernetes service cluster ip + port for masquerade purpose",
+            Set::ExternalIp => "Kubernetes service external ip + port for masquerade and filter purpose",
+            Set::ExternalIpLocal => "Kubernetes service external ip + port with externalTrafficPolicy=local",
+            Set::LoadBalancer => "Kubernetes service lb portal",
+            Set::LoadBalancerFirewall => {
+                "Kubernetes service load balancer ip + port for load balancer with sourceRange"
+            }
+            Set::LoadBalancerLocal => {
+                "Kubernetes service load balancer ip + port with externalTrafficPolicy=local"
+            }
+            Set::LoadBalancerSourceIp => {
+                "Kubernetes service load balancer ip + port + source IP for packet filter purpose"
+            }
+            Set::LoadBalancerSourceCidr => {
+                "Kubernetes service load balancer ip + port + source cidr for packet filter purpose"
+            }
+            Set::NodePortTcp => "Kubernetes nodeport TCP port for masquerade purpose",
+            Set::NodePortLocalTcp => "Kubernetes nodeport TCP port with externalTrafficPolicy=local",
+            Set::NodePortUdp => "Kubernetes nodeport UDP port for masquerade purpose",
+            Set::NodePortLocalUdp => "Kubernetes nodeport UDP port with externalTrafficPolicy=local",
+            Set::NodePortSctp => {
+                "Kubernetes nodeport SCTP port for masquerade purpose with type 'hash ip:port'"
+            }
+            Set::NodePortLocalSctp => {
+                "Kubernetes nodeport SCTP port with externalTrafficPolicy=local with type 'hash ip:port'"
+            }
+            Set::HealthCheckNodePort => "Kubernetes health check node port",
+            Set::IpvsIps => "Addresses on the ipvs interface",
         }
     }
 
@@ -118,124 +154,39 @@ impl Set {
         }
     }
 
+    /// Whether a bit stands for each of all ports, so that it cannot be too small.
+    pub fn is_bitmap(self) -> bool {
+        self.kind() == "bitmap:port"
+    }
+
     /// Arguments of the `ipset` that makes it, in both ways: a hash starts with 1,024 buckets and is doubled by the
     /// kernel as it fills, so that its size, too, depends on its entries alone.
-    pub fn create(self) -> Vec<&'static str> {
+    pub fn create(self, family: Family) -> Vec<&'static str> {
         let kind = self.kind();
-        let mut args = vec!["create", self.name(), kind];
-        args.extend(match kind {
-            "bitmap:port" => &["range", "0-65535"][..],
-            _ => &["family", "inet", "hashsize", "1024", "maxelem", "65536"],
-        });
+        let mut args = vec!["create", self.name(family), kind];
+        if self.is_bitmap() {
+            args.extend(["range", "0-65535"]);
+        } else {
+            let family = match family {
+                Family::Ipv4 => "inet",
+                Family::Ipv6 => "inet6",
+            };
+            args.extend(["family", family, "hashsize", "1024", "maxelem", "65536"]);
+        }
         args.push("-exist");
         args
     }
 }
 
-/// An entry of a set. Displays as `ipset` takes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Entry {
-    /// `10.96.0.10`
-    Ip(IpAddr),
-    /// `10.96.0.10,tcp:80`
-    IpPort(IpAddr, Protocol, u16),
-    /// `10.244.0.11,tcp:8080,10.244.0.11`: the same address twice.
-    IpPortIp(IpAddr, Protocol, u16),
-    /// `30080`
-    Port(u16),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Entry::Ip(ip) => write!(f, "{ip}"),
-            Entry::IpPort(ip, protocol, port) => write!(f, "{ip},{}:{port}", protocol.name()),
-            Entry::IpPortIp(ip, protocol, port) => write!(f, "{ip},{}:{port},{ip}", protocol.name()),
-            Entry::Port(port) => write!(f, "{port}"),
+    #[test]
+    fn names_of_ipv6_are_those_of_ipv4_with_a_six_and_cut() {
+        for set in Set::ALL {
+            let whole = set.name(Family::Ipv4).replacen("KUBE-", "KUBE-6-", 1);
+            assert_eq!(set.name(Family::Ipv6), &whole[..whole.len().min(31)]);
         }
     }
-}
-
-/// Entries of all sets, in the order of [`Set::ALL`].
-pub type Entries = BTreeSet<(Set, Entry)>;
-
-/// Calls `each` with every entry that a Service gives rise to. Two Services may share some: an address with several
-/// ports, or an endpoint.
-pub fn each_of(service: &Service, mut each: impl FnMut(Set, Entry)) {
-    let (ip, port, protocol) = (service.cluster.ip(), service.cluster.port(), service.protocol);
-    for endpoint in service.endpoints().iter().filter(|endpoint| endpoint.local) {
-        let address = endpoint.address;
-        each(Set::LoopBack, Entry::IpPortIp(address.ip(), protocol, address.port()));
-    }
-    each(Set::ClusterIp, Entry::IpPort(ip, protocol, port));
-    if let Some(port) = service.node_port {
-        let set = match protocol {
-            Protocol::Tcp => Set::NodePortTcp,
-            Protocol::Udp => Set::NodePortUdp,
-            Protocol::Sctp => return,
-        };
-        each(set, Entry::Port(port));
-    }
-    each(Set::IpvsIps, Entry::Ip(ip));
-}
-
-/// Entries of these Services together.
-pub fn of<'a>(services: impl IntoIterator<Item = &'a Service>) -> Entries {
-    let mut entries = Entries::new();
-    services.into_iter().for_each(|service| {
-        each_of(service, |set, entry| {
-            entries.insert((set, entry));
-        });
-    });
-    entries
-}
-
-/// Which sets have entries, of those that rules depend on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Filled {
-    /// [`Set::LoopBack`].
-    pub loop_back: bool,
-    /// [`Set::ClusterIp`].
-    pub cluster_ip: bool,
-    /// [`Set::NodePortTcp`].
-    pub node_port_tcp: bool,
-    /// [`Set::NodePortUdp`].
-    pub node_port_udp: bool,
-}
-
-impl Filled {
-    /// With these Services.
-    pub fn by(to: &ServiceSet) -> Self {
-        let node_port = |protocol| {
-            to.services().iter().any(|service| service.node_port.is_some() && service.protocol == protocol)
-        };
-        Self {
-            loop_back: to.services().iter().any(|service| service.endpoints().iter().any(|e| e.local)),
-            cluster_ip: !to.is_empty(),
-            node_port_tcp: node_port(Protocol::Tcp),
-            node_port_udp: node_port(Protocol::Udp),
-        }
-    }
-}
-
-/// Whether all entries fit their sets.
-///
-/// # Errors
-/// The first set that is too small.
-pub fn fit(to: &ServiceSet) -> Result<(), Unfit> {
-    // Each Service has one entry at most in each set, but for its local endpoints.
-    let locals: usize = to.services().iter().map(|s| s.endpoints().iter().filter(|e| e.local).count()).sum();
-    if to.len().max(locals) <= LARGEST {
-        return Ok(());
-    }
-    let entries = of(to.services().iter().map(std::convert::AsRef::as_ref));
-    for set in Set::ALL {
-        let entries = entries
-            .range((set, Entry::Ip(Ipv4Addr::UNSPECIFIED.into()))..=(set, Entry::Port(u16::MAX)))
-            .count();
-        if entries > LARGEST {
-            return Err(Unfit::SetTooLarge { set: set.name(), entries, largest: LARGEST });
-        }
-    }
-    Ok(())
 }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use netns_setup::ipvs;
 
 use super::super::Node;
-use super::servers;
-use super::sets::{self, Set};
+use super::sets::Set;
+use super::{entries, servers};
 use crate::scale::ServiceSet;
 
 /// Servers, entries and addresses.
@@ -24,12 +24,13 @@ pub struct State {
 impl State {
     /// What it is once these Services are installed, in either way.
     pub fn of(node: &Node, to: &ServiceSet) -> Self {
-        let services = || to.services().iter().map(AsRef::as_ref);
-        let servers = servers::of(node, services());
+        let servers = servers::of(node, to);
+        let family = node.family();
         let mut sets: BTreeMap<String, BTreeSet<String>> =
-            Set::ALL.iter().map(|set| (set.name().to_owned(), BTreeSet::new())).collect();
-        for (set, entry) in sets::of(services()) {
-            sets.entry(set.name().to_owned()).or_default().insert(entry.to_string());
+            Set::ALL.iter().map(|set| (set.name(family).to_owned(), BTreeSet::new())).collect();
+        let entries = entries::of(node, to.services().iter().map(AsRef::as_ref));
+        for (set, entry) in entries.into_iter().filter(|(_, entry)| entry.is_taken()) {
+            sets.entry(set.name(family).to_owned()).or_default().insert(entry.listed());
         }
         Self {
             addresses: servers.iter().filter_map(|server| server.binds).collect(),

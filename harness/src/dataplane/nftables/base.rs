@@ -2,6 +2,7 @@
 
 use super::super::text::put;
 use super::super::{KubeProxy, Node};
+use super::words::Words;
 
 /// Rules of the base table, in both forms.
 pub const RULES: u64 = 22;
@@ -63,69 +64,73 @@ const JUMPS_CURRENT: [Jump; 11] = [
     ("filter-output", "ct state new ", "cluster-ips-check"),
 ];
 
-/// Everything between the chains' creation and the first Service; `@NODE@` is the node's address.
-const SETS_AND_RULES: &str = r#"add chain ip kube-proxy mark-for-masquerade
-flush chain ip kube-proxy mark-for-masquerade
-add rule ip kube-proxy mark-for-masquerade mark set mark or 0x00004000
-add rule ip kube-proxy masquerading mark and 0x00004000 == 0 return
-add rule ip kube-proxy masquerading mark set mark xor 0x00004000
-add rule ip kube-proxy masquerading masquerade fully-random
-add set ip kube-proxy cluster-ips { type ipv4_addr ; comment "Active ClusterIPs" ; }
-add rule ip kube-proxy cluster-ips-check ip daddr @cluster-ips reject comment "Reject traffic to invalid ports of ClusterIPs"
-add set ip kube-proxy nodeport-ips { type ipv4_addr ; comment "IPs that accept NodePort traffic" ; }
-flush set ip kube-proxy nodeport-ips
-add element ip kube-proxy nodeport-ips { @NODE@ }
-add map ip kube-proxy no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict ; comment "vmap to drop or reject packets to services with no endpoints" ; }
-add map ip kube-proxy no-endpoint-nodeports { type inet_proto . inet_service : verdict ; comment "vmap to drop or reject packets to service nodeports with no endpoints" ; }
-add chain ip kube-proxy reject-chain { comment "helper for @no-endpoint-services / @no-endpoint-nodeports" ; }
-flush chain ip kube-proxy reject-chain
-add rule ip kube-proxy reject-chain reject
-add rule ip kube-proxy service-endpoints-check ip daddr . meta l4proto . th dport vmap @no-endpoint-services
-add rule ip kube-proxy nodeport-endpoints-check ip daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports
-add map ip kube-proxy firewall-ips { type ipv4_addr . inet_proto . inet_service : verdict ; comment "destinations that are subject to LoadBalancerSourceRanges" ; }
-add rule ip kube-proxy firewall-check ip daddr . meta l4proto . th dport vmap @firewall-ips
-add map ip kube-proxy service-ips { type ipv4_addr . inet_proto . inet_service : verdict ; comment "ClusterIP, ExternalIP and LoadBalancer IP traffic" ; }
-add map ip kube-proxy service-nodeports { type inet_proto . inet_service : verdict ; comment "NodePort traffic" ; }
-add rule ip kube-proxy services ip daddr . meta l4proto . th dport vmap @service-ips
-add rule ip kube-proxy services ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
+/// Everything between the chains' creation and the first Service, with places for the table (`@TABLE@`), the family of
+/// matches (`@IP@`), the type of addresses (`@ADDRESS@`) and the node's address (`@NODE@`).
+const SETS_AND_RULES: &str = r#"add chain @TABLE@ mark-for-masquerade
+flush chain @TABLE@ mark-for-masquerade
+add rule @TABLE@ mark-for-masquerade mark set mark or 0x00004000
+add rule @TABLE@ masquerading mark and 0x00004000 == 0 return
+add rule @TABLE@ masquerading mark set mark xor 0x00004000
+add rule @TABLE@ masquerading masquerade fully-random
+add set @TABLE@ cluster-ips { type @ADDRESS@ ; comment "Active ClusterIPs" ; }
+add rule @TABLE@ cluster-ips-check @IP@ daddr @cluster-ips reject comment "Reject traffic to invalid ports of ClusterIPs"
+add set @TABLE@ nodeport-ips { type @ADDRESS@ ; comment "IPs that accept NodePort traffic" ; }
+flush set @TABLE@ nodeport-ips
+add element @TABLE@ nodeport-ips { @NODE@ }
+add map @TABLE@ no-endpoint-services { type @ADDRESS@ . inet_proto . inet_service : verdict ; comment "vmap to drop or reject packets to services with no endpoints" ; }
+add map @TABLE@ no-endpoint-nodeports { type inet_proto . inet_service : verdict ; comment "vmap to drop or reject packets to service nodeports with no endpoints" ; }
+add chain @TABLE@ reject-chain { comment "helper for @no-endpoint-services / @no-endpoint-nodeports" ; }
+flush chain @TABLE@ reject-chain
+add rule @TABLE@ reject-chain reject
+add rule @TABLE@ service-endpoints-check @IP@ daddr . meta l4proto . th dport vmap @no-endpoint-services
+add rule @TABLE@ nodeport-endpoints-check @IP@ daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports
+add map @TABLE@ firewall-ips { type @ADDRESS@ . inet_proto . inet_service : verdict ; comment "destinations that are subject to LoadBalancerSourceRanges" ; }
+add rule @TABLE@ firewall-check @IP@ daddr . meta l4proto . th dport vmap @firewall-ips
+add map @TABLE@ service-ips { type @ADDRESS@ . inet_proto . inet_service : verdict ; comment "ClusterIP, ExternalIP and LoadBalancer IP traffic" ; }
+add map @TABLE@ service-nodeports { type inet_proto . inet_service : verdict ; comment "NodePort traffic" ; }
+add rule @TABLE@ services @IP@ daddr . meta l4proto . th dport vmap @service-ips
+add rule @TABLE@ services @IP@ daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
 "#;
 
 /// 1.30 empties every set and map and fills them anew.
-const FLUSHES_1_30: &str = "flush set ip kube-proxy cluster-ips\n\
-                            flush map ip kube-proxy firewall-ips\n\
-                            flush map ip kube-proxy no-endpoint-services\n\
-                            flush map ip kube-proxy no-endpoint-nodeports\n\
-                            flush map ip kube-proxy service-ips\n\
-                            flush map ip kube-proxy service-nodeports\n";
+const FLUSHES_1_30: &str = "flush set @TABLE@ cluster-ips\n\
+                            flush map @TABLE@ firewall-ips\n\
+                            flush map @TABLE@ no-endpoint-services\n\
+                            flush map @TABLE@ no-endpoint-nodeports\n\
+                            flush map @TABLE@ service-ips\n\
+                            flush map @TABLE@ service-nodeports\n";
 
 /// Writes the base table. `first`: the first sync of a kube-proxy process, which makes the chains on
 /// hooks anew in case their priorities were others.
 pub fn write(node: &Node, first: bool, out: &mut Vec<u8>) {
+    let words = Words::of(node.family());
+    let table = format!("{} kube-proxy", words.ip);
     let (hooks, jumps) = match node.kube_proxy {
         KubeProxy::V1_30 => (&HOOKS_1_30, &JUMPS_1_30),
         // 1.20 has no such mode, which `fits` says.
         KubeProxy::V1_20 | KubeProxy::Current => (&HOOKS_CURRENT, &JUMPS_CURRENT),
     };
-    put!(out, "add table ip kube-proxy { comment \"rules for kube-proxy\" ; }\n");
+    put!(out, "add table ", table, " { comment \"rules for kube-proxy\" ; }\n");
     if first {
         for (name, _) in hooks {
-            put!(out, "add chain ip kube-proxy ", name, "\ndelete chain ip kube-proxy ", name, "\n");
+            put!(out, words.add_chain, name, "\n", words.delete_chain, name, "\n");
         }
     }
     for (name, hook) in hooks {
-        put!(out, "add chain ip kube-proxy ", name, " { type ", hook, " ; }\n");
-        put!(out, "flush chain ip kube-proxy ", name, "\n");
+        put!(out, words.add_chain, name, " { type ", hook, " ; }\n", words.flush_chain, name, "\n");
     }
     let mut made: Vec<&str> = Vec::new();
     for (from, condition, to) in jumps {
         if !made.contains(to) {
             made.push(to);
-            put!(out, "add chain ip kube-proxy ", to, "\nflush chain ip kube-proxy ", to, "\n");
+            put!(out, words.add_chain, to, "\n", words.flush_chain, to, "\n");
         }
-        put!(out, "add rule ip kube-proxy ", from, " ", condition, "jump ", to, "\n");
+        put!(out, words.add_rule, from, " ", condition, "jump ", to, "\n");
     }
-    put!(out, SETS_AND_RULES.replace("@NODE@", &node.address.to_string()));
+    let mut rest = SETS_AND_RULES.to_owned();
     if node.kube_proxy == KubeProxy::V1_30 {
-        put!(out, FLUSHES_1_30);
+        rest.push_str(FLUSHES_1_30);
     }
+    let rest = rest.replace("@TABLE@", &table).replace("@IP@", words.ip);
+    put!(out, rest.replace("@ADDRESS@", words.address_type).replace("@NODE@", &node.address.to_string()));
 }

@@ -1,0 +1,106 @@
+//! Rules of Services in the filter table, since 1.25: what is rejected or dropped, and who may ask for a node's health.
+
+use std::net::IpAddr;
+
+use super::super::Node;
+use super::super::text::put;
+use super::ports::{Port, Ports};
+use super::words::Words;
+
+/// Writes them for all Service ports; they are part of every sync.
+pub fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
+    let mut words = Words::new(node, false);
+    for port in ports.iter() {
+        let refused = Refused::of(port);
+        let has_health_check = port.service.health_check_node_port.is_some();
+        if refused.is_nothing() && !has_health_check && !port.has_firewall() {
+            continue;
+        }
+        words.next(port.service);
+        refused.internal(&words, out);
+        refused.external(port, &words, out);
+        if let Some(health_check) = port.service.health_check_node_port {
+            put!(out, "-A KUBE-NODEPORTS -m comment --comment \"", words.name, " health check node port\"");
+            put!(out, " -m tcp -p tcp --dport ", health_check.to_string(), " -j ACCEPT\n");
+        }
+    }
+}
+
+/// Which traffic of a Service port finds nobody.
+pub struct Refused {
+    /// To its cluster IP.
+    pub internal: bool,
+    /// To all else, from outside the cluster.
+    pub external: bool,
+    /// Whether there are endpoints that it could not go to.
+    any: bool,
+}
+
+impl Refused {
+    /// Of a Service port.
+    pub fn of(port: &Port<'_>) -> Self {
+        let (service, routes) = (port.service, &port.routes);
+        Self {
+            internal: routes.internal(service).is_empty(),
+            external: service.is_externally_accessible() && routes.external(service).is_empty(),
+            any: routes.any,
+        }
+    }
+
+    const fn is_nothing(&self) -> bool {
+        !self.internal && !self.external
+    }
+
+    /// Comment and target: without any endpoint the sender is told; without a local one where one is wanted it is not, so
+    /// that it may try another node.
+    const fn reason(&self) -> (&'static str, &'static str) {
+        match self.any {
+            true => (" has no local endpoints\"", " -j DROP\n"),
+            false => (" has no endpoints\"", " -j REJECT\n"),
+        }
+    }
+
+    fn internal(&self, words: &Words, out: &mut Vec<u8>) {
+        if self.internal {
+            let (comment, target) = self.reason();
+            put!(
+                out,
+                "-A KUBE-SERVICES -m comment --comment \"",
+                words.name,
+                comment,
+                words.to_cluster_ip,
+                target
+            );
+        }
+    }
+
+    fn external(&self, port: &Port<'_>, words: &Words, out: &mut Vec<u8>) {
+        let (comment, target) = self.reason();
+        let service = port.service;
+        let refuse = |out: &mut Vec<u8>, ips: &[IpAddr]| {
+            for &ip in if self.external { ips } else { &[] } {
+                put!(out, "-A KUBE-EXTERNAL-SERVICES -m comment --comment \"", words.name, comment);
+                put!(out, words.to(ip), target);
+            }
+        };
+        refuse(out, &service.external_ips);
+        if port.has_firewall() {
+            for &ip in &service.load_balancer_ips {
+                put!(out, "-A KUBE-PROXY-FIREWALL -m comment --comment \"", words.name);
+                put!(out, " traffic not accepted by KUBE-FW-", port.hash, "\"", words.to(ip), " -j DROP\n");
+            }
+        }
+        refuse(out, &service.load_balancer_ips);
+        if let (true, Some(node_port)) = (self.external, service.node_port) {
+            put!(out, "-A KUBE-EXTERNAL-SERVICES -m comment --comment \"", words.name, comment);
+            put!(
+                out,
+                " -m addrtype --dst-type LOCAL",
+                words.of_protocol,
+                " --dport ",
+                node_port.to_string(),
+                target
+            );
+        }
+    }
+}

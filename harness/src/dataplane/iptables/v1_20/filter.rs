@@ -1,0 +1,30 @@
+//! Rules of Services in the filter table, in 1.20: what is rejected.
+
+use super::super::super::Node;
+use super::super::super::text::put;
+use super::super::ports::Ports;
+use super::super::words::Words;
+
+/// Writes them for all Service ports without endpoints. Those that have some, but none on this node, are dropped by
+/// KUBE-MARK-DROP.
+pub fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
+    let mut words = Words::new(node, true);
+    for port in ports.iter().filter(|port| !port.routes.any) {
+        words.next(port.service);
+        let words = &words;
+        let mut reject = |chain: &str, matches: &[u8]| {
+            put!(out, "-A ", chain, " -m comment --comment \"", words.name, " has no endpoints\"");
+            put!(out, matches, " -j REJECT\n");
+        };
+        reject("KUBE-SERVICES", &words.to_cluster_ip);
+        for address in port.service.external_addresses() {
+            reject("KUBE-EXTERNAL-SERVICES", &words.to(address.ip()));
+        }
+        if let Some(node_port) = port.service.node_port {
+            let node_port = node_port.to_string();
+            let matches: [&[u8]; 4] =
+                [b" -m addrtype --dst-type LOCAL", &words.of_protocol, b" --dport ", node_port.as_bytes()];
+            reject("KUBE-EXTERNAL-SERVICES", &matches.concat());
+        }
+    }
+}

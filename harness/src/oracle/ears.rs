@@ -1,0 +1,136 @@
+//! What is heard: at the devices, and by raw sockets on the node itself.
+//!
+//! Raw sockets get a copy of every packet that the node's own stack receives, after all rules of the input path and whether
+//! or not anybody listens (raw(7); `ip_protocol_deliver_rcu` in net/ipv4/ip_input.c, `ip6_protocol_deliver_rcu` in
+//! net/ipv6/ip6_input.c). So they tell what is delivered locally from what is rejected on the way there, though to the
+//! sender both may look the same.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddrV6};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use netns_setup::yard::Yard;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, recv,
+    recvmsg, setsockopt, socket, sockopt,
+};
+use workloads::wire::{self, Checksums, Malformed, Message};
+
+use super::{OracleError, Place};
+use crate::service::Family;
+
+/// Longer than any link's packets.
+const BUFFER: usize = 2048;
+
+/// Something that came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub at: Place,
+    pub message: Message,
+}
+
+/// Raw sockets, of both families.
+pub(super) struct Ears {
+    ipv4: Vec<OwnedFd>,
+    /// With the protocol's number: these give no headers.
+    ipv6: Vec<(OwnedFd, u8)>,
+    buffer: [u8; BUFFER],
+}
+
+impl Ears {
+    /// Opens them in the network namespace of the calling thread.
+    pub fn open() -> nix::Result<Ears> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let open = |family, protocol| socket(family, SockType::Raw, flags, protocol);
+        let transports = [SockProtocol::Tcp, SockProtocol::Udp, SockProtocol::Sctp];
+        let of = |icmp| transports.into_iter().chain([icmp]);
+        let ipv4 = of(SockProtocol::Icmp).map(|protocol| open(AddressFamily::Inet, protocol));
+        let ipv6 = of(SockProtocol::IcmpV6).map(|protocol| {
+            let ear = open(AddressFamily::Inet6, protocol)?;
+            setsockopt(&ear, sockopt::Ipv6RecvPacketInfo, &true)?;
+            Ok((ear, protocol as i32 as u8))
+        });
+        Ok(Ears {
+            ipv4: ipv4.collect::<nix::Result<_>>()?,
+            ipv6: ipv6.collect::<nix::Result<_>>()?,
+            buffer: [0; BUFFER],
+        })
+    }
+
+    /// Everything of a family that has come out since it was last asked. Does not wait.
+    pub fn hear(&mut self, yard: &Yard, family: Family) -> Result<Vec<Heard>, OracleError> {
+        let mut heard = Vec::new();
+        for (at, device) in [
+            (Place::Outside, &yard.outside),
+            (Place::LocalPod, &yard.local_pods),
+            (Place::RemotePod, &yard.remote_pods),
+        ] {
+            loop {
+                match device.receive(&mut self.buffer) {
+                    Ok(length) => {
+                        let packet = wire::parse(&self.buffer[..length], Checksums::Verify);
+                        keep(&mut heard, at, packet)?;
+                    }
+                    Err(why) if why.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(why) => return Err(OracleError::Device { call: "read", place: at, why }),
+                }
+            }
+        }
+        let buffer = &mut self.buffer;
+        match family {
+            Family::Ipv4 => {
+                for ear in &self.ipv4 {
+                    while let Some(length) = some(recv(ear.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT))? {
+                        // What came over lo has no checksums.
+                        keep(&mut heard, Place::Node, wire::parse(&buffer[..length], Checksums::Skip))?;
+                    }
+                }
+            }
+            Family::Ipv6 => {
+                for (ear, protocol) in &self.ipv6 {
+                    while let Some((from, to, length)) = some(receive_ipv6(ear, buffer))? {
+                        let payload = &buffer[..length];
+                        let packet = wire::parse_payload(from, to, *protocol, payload, Checksums::Skip);
+                        keep(&mut heard, Place::Node, packet)?;
+                    }
+                }
+            }
+        }
+        Ok(heard)
+    }
+}
+
+/// What a socket has received, if anything.
+fn some<T>(received: nix::Result<T>) -> Result<Option<T>, OracleError> {
+    match received {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::EAGAIN) => Ok(None),
+        Err(why) => Err(OracleError::Device { call: "read", place: Place::Node, why: why.into() }),
+    }
+}
+
+/// Puts what is not somebody else's to the rest.
+fn keep(heard: &mut Vec<Heard>, at: Place, read: Result<Message, Malformed>) -> Result<(), OracleError> {
+    match read {
+        Ok(message) => heard.push(Heard { at, message }),
+        Err(defect) if defect.is_foreign() => {}
+        Err(defect) => return Err(OracleError::Damaged { place: at, defect }),
+    }
+    Ok(())
+}
+
+/// Source, destination, and length of the payload.
+fn receive_ipv6(ear: &OwnedFd, buffer: &mut [u8]) -> nix::Result<(IpAddr, IpAddr, usize)> {
+    let mut space = nix::cmsg_space!(nix::libc::in6_pktinfo);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message =
+        recvmsg::<SockaddrIn6>(ear.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
+    let from = message.address.map(|address| *SocketAddrV6::from(address).ip());
+    let to = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::Ipv6PacketInfo(info) => Some(info.ipi6_addr.s6_addr.into()),
+        _ => None,
+    });
+    let (from, to) = from.zip(to).ok_or(Errno::EBADMSG)?;
+    Ok((IpAddr::V6(from), IpAddr::V6(to), message.bytes))
+}

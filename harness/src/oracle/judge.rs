@@ -1,0 +1,146 @@
+//! From what was heard to what became of the packet. Pure.
+
+use workloads::wire::{IcmpError, Message, Packet as Wire, Protocol as Transport};
+
+use super::ears::Heard;
+use super::outcome::Answer;
+use super::{Delivered, OracleError, Outcome, Packet, Place, Refusal, Rejected};
+use crate::service::Protocol;
+
+/// A packet under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub packet: Packet,
+    pub origin: Place,
+    pub number: Number,
+}
+
+/// How it is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Number {
+    /// By the number that it was given.
+    Given(u32),
+    /// By what it is: a socket's SYN, whose number the kernel has chosen.
+    Any,
+}
+
+pub(super) const fn transport(protocol: Protocol) -> Transport {
+    match protocol {
+        Protocol::Tcp => Transport::Tcp,
+        Protocol::Udp => Transport::Udp,
+        Protocol::Sctp => Transport::Sctp,
+    }
+}
+
+impl Sent {
+    /// Whether this is it, wherever it has come out and whatever was translated. Numbers that are `stale` belong to sockets
+    /// that may repeat their SYN.
+    fn is(&self, packet: &Wire, stale: &[u32]) -> bool {
+        packet.protocol() == transport(self.packet.protocol)
+            && match (self.number, packet.number()) {
+                (Number::Given(given), Some(number)) => given == number,
+                (Number::Any, Some(number)) => packet.is_first() && !stale.contains(&number),
+                (_, None) => false,
+            }
+    }
+
+    /// Whether a number that something says to be about is its own.
+    fn has(&self, number: Option<u32>, goes_back: bool) -> bool {
+        match self.number {
+            Number::Given(given) => number == Some(given),
+            Number::Any => number.is_some() && goes_back,
+        }
+    }
+
+    /// Whether the packet goes the opposite way, as the sender sees it.
+    fn goes_back(&self, packet: &Wire) -> bool {
+        packet.protocol() == transport(self.packet.protocol)
+            && (packet.from, packet.to) == (self.packet.to, self.packet.from)
+    }
+
+    /// Whether the sender takes the error for one about this packet.
+    fn is_told(&self, error: &IcmpError) -> bool {
+        let about = &error.about;
+        about.protocol == transport(self.packet.protocol)
+            && (about.from, about.to, error.to) == (self.packet.from, self.packet.to, self.packet.from.ip())
+    }
+
+    /// What became of it.
+    ///
+    /// # Errors
+    /// [`OracleError::Unexplained`] for what no dataplane should do.
+    pub fn judge(&self, heard: &[Heard], stale: &[u32]) -> Result<Outcome, OracleError> {
+        let mut came_out = None;
+        let mut answer = None;
+        for &Heard { at, message } in heard {
+            let (understood, what) = match message {
+                Message::Packet(packet) if self.is(&packet, stale) => {
+                    if came_out.replace((at, packet)).is_some() {
+                        return Err(self.unexplained("it came out more than once", heard));
+                    }
+                    continue;
+                }
+                Message::Packet(packet) => {
+                    let back = self.goes_back(&packet);
+                    if self.has(packet.refuses(), back) {
+                        let how = match packet.protocol() {
+                            Transport::Sctp => Refusal::Abort,
+                            _ => Refusal::Reset,
+                        };
+                        let from = packet.from.ip();
+                        (back, Answer::Rejected(Rejected { how, from }))
+                    } else if self.has(packet.answers(), back) {
+                        (back, Answer::Packet(at, packet))
+                    } else {
+                        continue;
+                    }
+                }
+                Message::Error(error) => {
+                    let told = self.is_told(&error);
+                    if !self.has(error.about.number, told) {
+                        continue;
+                    }
+                    let (kind, code) = (error.kind, error.code);
+                    let how = match error.from.is_ipv4() {
+                        true => Refusal::Icmp { kind, code },
+                        false => Refusal::Icmpv6 { kind, code },
+                    };
+                    (told, Answer::Rejected(Rejected { how, from: error.from }))
+                }
+            };
+            if !understood || at != self.origin {
+                return Err(self.unexplained("an answer that its sender does not take for one", heard));
+            }
+            // The first is what counts: an error of the kernel's, say, and then that of a socket.
+            answer.get_or_insert(what);
+        }
+        match (came_out, answer) {
+            (None, None) => Ok(Outcome::Dropped),
+            (None, Some(Answer::Rejected(rejected))) => Ok(Outcome::Rejected(rejected)),
+            (None, Some(Answer::Packet(..))) => {
+                Err(self.unexplained("an answer to what has not come out", heard))
+            }
+            (Some((at, _)), Some(_)) if at != Place::Node => {
+                Err(self.unexplained("an answer of nobody who has received it", heard))
+            }
+            (Some((at, received)), answer) => Ok(Outcome::Delivered(Delivered {
+                sent: self.packet,
+                origin: self.origin,
+                at,
+                destination: received.to,
+                source: received.from,
+                received,
+                answer,
+            })),
+        }
+    }
+
+    pub fn unexplained(&self, what: &'static str, heard: &[Heard]) -> OracleError {
+        let heard: Vec<String> =
+            heard.iter().map(|Heard { at, message }| format!("{message:?} at {at}")).collect();
+        OracleError::Unexplained { packet: self.packet, origin: self.origin, what, heard: heard.join(", ") }
+    }
+}
+
+#[cfg(test)]
+mod tests;

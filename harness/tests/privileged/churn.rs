@@ -1,0 +1,31 @@
+//! Scenarios: every change is synced, and what is left is what the last change said.
+
+use harness::churn::{self, scenario::Scenario};
+use harness::dataplane::{KubeProxy, Mode};
+use harness::scale::ServiceSet;
+
+use crate::worlds::{cold, scale};
+
+/// Each scenario in turn over the same lab; the counts of the kernel and packets are checked at the end of each.
+pub fn scenarios(mode: Mode) {
+    let mut world = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(12, 4), 1));
+    for scenario in Scenario::ALL {
+        let timeline = scenario.timeline(&world.set, 8, 3).unwrap();
+        let changes = timeline.changes.len();
+        let last = timeline.changes.last().map(|change| change.edits[0].clone());
+        let found = churn::measure(&mut world, scenario, 8, 3, None).unwrap();
+        let carried: u32 = found.syncs.iter().map(|sync| sync.changes).sum();
+        assert_eq!((carried as usize, found.latency.histogram().len() as usize), (changes, changes));
+        assert!(found.syncs.is_sorted_by(|one, next| one.end <= next.start), "{:?}", found.syncs);
+        match last {
+            Some(edit) => {
+                let mut wanted = (*world.set.services()[edit.service]).clone();
+                wanted.set_endpoints(edit.endpoints);
+                assert_eq!(*world.set.services()[edit.service], wanted);
+                assert!(found.syncs.len() < changes, "changes within a second share a sync");
+            }
+            // IPVS mode reconciles every half minute.
+            None => assert_eq!(found.syncs.len(), if mode.is_ipvs() { 9 } else { 0 }),
+        }
+    }
+}

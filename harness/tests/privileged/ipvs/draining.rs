@@ -1,0 +1,154 @@
+//! Removed endpoints with connections: they get no new ones, and go when they have none.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
+
+use harness::dataplane::{KubeProxy, Mode, Sync};
+use harness::scale::ServiceSet;
+use harness::service::{Endpoint, Protocol, Service};
+use harness::synthetic::{TCP_PORTS, UDP_PORTS, synthetic_service};
+use harness::world::World;
+use netns_setup::Egress;
+use nix::sys::socket::{setsockopt, sockopt::Linger};
+
+use super::state;
+use crate::worlds::{cold, wait_until};
+
+/// Two endpoints, of which the first is to go.
+fn service(protocol: Protocol) -> Service {
+    synthetic_service(1, protocol, 2)
+}
+
+fn set(services: &[Service]) -> ServiceSet {
+    services.iter().cloned().collect()
+}
+
+fn without_first(service: &Service) -> Service {
+    let mut service = service.clone();
+    let endpoints: Vec<Endpoint> = service.endpoints()[1..].to_vec();
+    service.set_endpoints(endpoints);
+    service
+}
+
+/// Says back what it hears, to everybody until they leave.
+fn echo(world: &World) {
+    let listen = || TcpListener::bind((Ipv4Addr::UNSPECIFIED, TCP_PORTS.1)).unwrap();
+    let listener = world.lab.server.run(listen);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            thread::spawn(move || {
+                let mut byte = [0];
+                while matches!(stream.read(&mut byte), Ok(1)) && stream.write_all(&byte).is_ok() {}
+            });
+        }
+    });
+}
+
+fn connect(world: &World, service: &Service) -> TcpStream {
+    let stream = world.lab.client.run(|| TcpStream::connect(service.cluster)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+}
+
+fn talks(stream: &mut TcpStream) -> bool {
+    let mut byte = [0];
+    stream.write_all(b"x").is_ok() && stream.read_exact(&mut byte).is_ok()
+}
+
+/// Without a handshake: IPVS keeps what was closed in order for two minutes.
+fn reset(stream: TcpStream) {
+    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    setsockopt(&stream.as_fd(), Linger, &linger).unwrap();
+}
+
+/// Weight and connections of each endpoint that the kernel has, by address.
+fn pool(world: &World, service: &Service) -> Vec<(SocketAddr, u32, u32)> {
+    let key = netns_setup::ipvs::Key { address: service.cluster, protocol: netns_setup::ipvs::Protocol::Tcp };
+    let dests = world.lab.node.run(|| netns_setup::ipvs::Ipvs::open().unwrap().dests(&key)).unwrap();
+    let mut pool: Vec<_> =
+        dests.iter().map(|dest| (dest.server.address, dest.server.weight, dest.active)).collect();
+    pool.sort_unstable();
+    pool
+}
+
+fn sync(world: &mut World, to: &ServiceSet) {
+    let plan = world.dataplane.plan(&world.set, to, Sync::Partial);
+    world.carry_out(&plan, to, None).unwrap();
+    // The one that waits is not counted.
+    world.verify_counts().unwrap();
+}
+
+pub fn keeps_connections() {
+    for mode in crate::IPVS {
+        of_tcp(mode);
+        of_udp(mode);
+    }
+}
+
+fn of_tcp(mode: Mode) {
+    let all = service(Protocol::Tcp);
+    let [gone, kept] = [0, 1].map(|index| all.endpoints()[index].address);
+    let mut world = cold(mode, KubeProxy::Current, &set(&[all.clone()]));
+    world.steer(Egress::Server).unwrap();
+    echo(&world);
+    // One to each endpoint, in turn.
+    let mut streams: Vec<TcpStream> = (0..2).map(|_| connect(&world, &all)).collect();
+    assert!(streams.iter_mut().all(talks), "{mode}");
+    assert_eq!(pool(&world, &all), [(gone, 1, 1), (kept, 1, 1)], "{mode}");
+
+    let less = without_first(&all);
+    sync(&mut world, &set(&[less.clone()]));
+    assert_eq!(pool(&world, &all), [(gone, 0, 1), (kept, 1, 1)], "{mode}: weight 0");
+    assert!(streams.iter_mut().all(talks), "{mode}: both connections live on");
+    let mut more: Vec<TcpStream> = (0..4).map(|_| connect(&world, &all)).collect();
+    assert!(more.iter_mut().all(talks), "{mode}");
+    assert_eq!(pool(&world, &all), [(gone, 0, 1), (kept, 1, 5)], "{mode}: none of them to what has gone");
+    // As long as there is a connection, nothing changes.
+    assert_eq!(world.pass().unwrap(), 1, "{mode}");
+    sync(&mut world, &set(&[less.clone()]));
+    assert_eq!(pool(&world, &all), [(gone, 0, 1), (kept, 1, 5)], "{mode}: after another sync");
+
+    // The connections came in the kernel's order, which is the reverse of that in which endpoints were added.
+    streams.into_iter().for_each(reset);
+    wait_until("the connection is forgotten and its endpoint removed", || world.pass().unwrap() == 0);
+    assert_eq!(pool(&world, &all).iter().map(|(at, ..)| *at).collect::<Vec<_>>(), [kept], "{mode}");
+    super::is_the_model(&world);
+
+    // One that comes back before it has gone: kube-proxy removes it first, and so ends its connections.
+    sync(&mut world, &set(&[all.clone()]));
+    let mut streams: Vec<TcpStream> = (0..2).map(|_| connect(&world, &all)).collect();
+    assert!(streams.iter_mut().all(talks), "{mode}");
+    sync(&mut world, &set(&[less]));
+    assert_eq!(world.runner.draining().len(), 1, "{mode}");
+    sync(&mut world, &set(&[all.clone()]));
+    assert_eq!(world.runner.draining().len(), 0, "{mode}");
+    assert!(pool(&world, &all).iter().all(|(_, weight, _)| *weight == 1), "{mode}");
+    super::is_the_model(&world);
+
+    // With its virtual server goes everything.
+    let mut stream = connect(&world, &all);
+    assert!(talks(&mut stream), "{mode}");
+    sync(&mut world, &set(&[without_first(&all)]));
+    sync(&mut world, &ServiceSet::default());
+    assert_eq!((world.pass().unwrap(), state(&world).servers.len()), (0, 0), "{mode}");
+}
+
+fn of_udp(mode: Mode) {
+    let all = service(Protocol::Udp);
+    let mut world = cold(mode, KubeProxy::Current, &set(&[all.clone()]));
+    world.steer(Egress::Server).unwrap();
+    let server = world.lab.server.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, UDP_PORTS.1))).unwrap();
+    server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    for _ in 0..2 {
+        let client = world.lab.client.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).unwrap();
+        client.send_to(b"x", all.cluster).unwrap();
+        server.recv_from(&mut [0]).unwrap();
+    }
+    sync(&mut world, &set(&[without_first(&all)]));
+    super::is_the_model(&world);
+    assert!(world.runner.draining().is_empty(), "{mode}");
+}

@@ -1,0 +1,83 @@
+//! A node with one mode's Services on it, all sides of which can be seen.
+
+use harness::apply::Runner;
+use harness::dataplane::{Dataplane, Mode, Node, Plan, Sync, planner};
+use harness::oracle::{Oracle, Outcome, Packet, Place};
+use harness::scale::ServiceSet;
+use harness::stop::Stop;
+use harness::tools::Tools;
+use netns_setup::yard::Topology;
+
+use crate::worlds::wait_until;
+
+/// The node of `services::node`, with even-numbered pods on it.
+fn topology(label: String) -> Topology {
+    let parse = |list: [&str; 2]| list.map(|prefix| prefix.parse().unwrap()).to_vec();
+    Topology {
+        label,
+        node: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+        local_pods: parse(["10.244.0.0/24", "fd00:244::/64"]),
+        remote_pods: parse(["10.244.1.0/24", "fd00:244:0:1::/64"]),
+    }
+}
+
+/// A node, its proxier, and what it has installed.
+pub struct Proxied {
+    pub mode: Mode,
+    pub node: Node,
+    oracle: Oracle,
+    runner: Runner,
+    dataplane: Box<dyn Dataplane>,
+    set: ServiceSet,
+    synced: bool,
+}
+
+impl Proxied {
+    pub fn new(mode: Mode, node: Node) -> Self {
+        let oracle = Oracle::build(&topology(format!("test/{mode}"))).unwrap();
+        let runner = Runner::new(Tools::of(mode), oracle.node().leash(), Stop::new());
+        Self {
+            mode,
+            node,
+            oracle,
+            runner,
+            dataplane: planner(mode, node),
+            set: ServiceSet::default(),
+            synced: false,
+        }
+    }
+
+    /// The first sync if nothing is installed, else a partial one.
+    pub fn sync(&mut self, to: &ServiceSet) {
+        let kind = if self.synced { Sync::Partial } else { Sync::Full };
+        let plan = self.dataplane.plan(&self.set, to, kind);
+        self.apply(&plan);
+        (self.set, self.synced) = (to.clone(), true);
+    }
+
+    fn apply(&self, plan: &Plan) {
+        let node = self.oracle.node();
+        node.run(|| self.runner.apply(plan, None)).unwrap_or_else(|error| panic!("{}: {error}", self.mode));
+        // Before Linux 6.2 a chain is held for a moment after its last element has gone.
+        wait_until("what is stale can be deleted", || node.run(|| self.runner.clean_up(plan, None)).is_ok());
+    }
+
+    pub fn send(&mut self, packet: Packet, origin: Place) -> Outcome {
+        let sent = self.oracle.send(packet, origin);
+        sent.unwrap_or_else(|error| panic!("{}: {packet} from {origin}: {error}", self.mode))
+    }
+
+    /// Whether the answer to a delivered packet arrives, as from the address that it was sent to.
+    pub fn is_answered(&mut self, outcome: &Outcome) -> bool {
+        let Some(delivered) = outcome.delivered().copied() else { return false };
+        let reply = self
+            .oracle
+            .reply(&delivered)
+            .unwrap_or_else(|error| panic!("{}: {delivered}: {error}", self.mode));
+        delivered.is_answered_by(&reply)
+    }
+
+    pub fn forget_flows(&mut self) {
+        self.oracle.forget_flows().unwrap();
+    }
+}

@@ -1,0 +1,96 @@
+//! A node and its surroundings, and a loopback that has nothing left to deliver.
+
+use std::net::{IpAddr, UdpSocket};
+use std::time::Duration;
+
+use netns_setup::yard::{Topology, Yard};
+use netns_setup::{Loopback, Namespace, Tun};
+
+use crate::helpers::{PATIENCE, next_packet, parse, udp};
+
+fn topology() -> Topology {
+    let nets = |texts: [&str; 2]| texts.map(|text| text.parse().unwrap()).to_vec();
+    Topology {
+        label: "yard".into(),
+        node: ["192.0.2.1", "2001:db8::1", "192.0.2.2", "2001:db8::2"]
+            .map(|text| text.parse().unwrap())
+            .to_vec(),
+        local_pods: nets(["10.244.0.0/24", "fd00:244::/64"]),
+        remote_pods: nets(["10.244.1.0/24", "fd00:244:0:1::/64"]),
+    }
+}
+
+fn devices(yard: &Yard) -> [&Tun; 3] {
+    [&yard.outside, &yard.local_pods, &yard.remote_pods]
+}
+
+pub fn silence() {
+    let yard = Yard::build(&topology()).unwrap();
+    // Time enough for the first router solicitation and the first report of multicast groups.
+    assert_eq!(next_packet(&yard.outside, Duration::from_millis(1500)), None);
+    assert_eq!(devices(&yard).map(|device| next_packet(device, Duration::ZERO)), [None, None, None]);
+    let listed = yard.node.run(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6")).unwrap();
+    assert_eq!(listed.lines().filter(|line| line.starts_with("fe80")).count(), 0, "{listed}");
+}
+
+pub fn addresses() {
+    let yard = Yard::build(&topology()).unwrap();
+    yard.node.run(|| {
+        for address in topology().node {
+            // No address is still being looked for.
+            UdpSocket::bind((address, 0)).unwrap();
+        }
+        // What the kernel chooses itself, and so what masqueraded packets carry.
+        for (far, near) in [
+            ("203.0.113.1", 0),
+            ("10.244.0.1", 0),
+            ("10.244.1.1", 0),
+            ("2001:db8:9::1", 1),
+            ("fd00:244::1", 1),
+            ("fd00:244:0:1::1", 1),
+        ] {
+            let unspecified = if near == 0 { "0.0.0.0:0" } else { "[::]:0" };
+            let socket = UdpSocket::bind(unspecified).unwrap();
+            socket.connect((far.parse::<IpAddr>().unwrap(), 9)).unwrap();
+            assert_eq!(socket.local_addr().unwrap().ip(), topology().node[near], "to {far}");
+        }
+    });
+}
+
+pub fn between_all() {
+    let yard = Yard::build(&topology()).unwrap();
+    let places = ["203.0.113.9", "10.244.0.5", "10.244.1.5"].map(|text| text.parse().unwrap());
+    for (from, here) in places.into_iter().zip(devices(&yard)) {
+        for (to, there) in places.into_iter().zip(devices(&yard)) {
+            here.send(&udp((from, 1000), (to, 53), b"question")).unwrap();
+            let mut buffer = [0; 64];
+            // It has come out when the write has returned.
+            let length = there.receive(&mut buffer).unwrap();
+            let packet = parse(&buffer[..length]);
+            assert_eq!((packet.source.0, packet.target.0, packet.ttl), (from, to, 63));
+            assert_eq!(devices(&yard).map(|device| next_packet(device, Duration::ZERO)), [None, None, None]);
+        }
+    }
+}
+
+pub fn settled() {
+    let namespace = Namespace::create("test/loopback").unwrap();
+    namespace.run(|| {
+        let mut loopback = Loopback::open().unwrap();
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.set_read_timeout(Some(PATIENCE)).unwrap();
+        for round in 0..100_u32 {
+            sender.send_to(&round.to_ne_bytes(), receiver.local_addr().unwrap()).unwrap();
+            loopback.settle().unwrap();
+            let mut received = [0; 8];
+            assert_eq!(receiver.recv(&mut received).unwrap(), 4, "round {round}");
+            assert_eq!(received[..4], round.to_ne_bytes());
+        }
+    });
+    // Nothing comes out of a loopback that is down, and that is said.
+    namespace.links(|links| links.set_down("lo")).unwrap();
+    let error = namespace.run(|| Loopback::open().unwrap().settle()).unwrap_err();
+    assert_eq!(error.to_string(), "wait for a marker on lo: Network is down");
+}

@@ -1,0 +1,152 @@
+//! `timelines.csv`: the syncs of churn scenarios, one by one, in the order in which they ran.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use csv::{ReaderBuilder, WriterBuilder};
+use serde::{Deserialize, Serialize};
+
+use crate::record::Clock;
+
+/// One sync. Times are nanoseconds (instructions, under that clock) since the scenario began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineRow {
+    /// Identifier of the run.
+    pub run: String,
+    /// The cell's place in the run, as in `records.csv`.
+    pub order: u32,
+    /// Block, from 1.
+    pub block: u32,
+    /// Mode.
+    pub mode: String,
+    /// Services installed.
+    pub services: u32,
+    /// Endpoints of each.
+    pub endpoints: u32,
+    /// Scenario: a workload name of [`crate::names::workload`].
+    pub workload: String,
+    /// What the clock counts.
+    pub clock: Clock,
+    /// `uname -r`.
+    pub kernel: String,
+    /// What the kernel ran on.
+    pub hypervisor: String,
+    /// Number of the sync, from 1.
+    pub sync: u32,
+    /// When it began.
+    pub start: u64,
+    /// When it had ended.
+    pub end: u64,
+    /// Changes that it carried; 0: a periodic one.
+    pub changes: u32,
+    /// Bytes given to programs.
+    pub bytes: u64,
+}
+
+/// Why timelines could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}; delete the file to report without timelines, or run the sweep again", path.display())]
+pub struct TimelineError {
+    path: PathBuf,
+    source: csv::Error,
+}
+
+impl TimelineError {
+    fn at(path: &Path) -> impl Fn(csv::Error) -> Self {
+        move |source| Self { path: path.to_owned(), source }
+    }
+}
+
+/// Adds rows at the end of the file, which is made with a header if it is not there.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn append(path: &Path, rows: &[TimelineRow]) -> Result<(), TimelineError> {
+    let failed = TimelineError::at(path);
+    let file =
+        OpenOptions::new().create(true).append(true).open(path).map_err(|source| failed(source.into()))?;
+    let empty = file.metadata().map_err(|source| failed(source.into()))?.len() == 0;
+    let mut writer = WriterBuilder::new().has_headers(empty).from_writer(file);
+    rows.iter().try_for_each(|row| writer.serialize(row)).map_err(&failed)?;
+    writer.flush().map_err(|source| failed(source.into()))
+}
+
+/// Reads the file; no rows if there is none.
+///
+/// # Errors
+/// What is wrong, with line and field.
+pub fn read(path: &Path) -> Result<Vec<TimelineRow>, TimelineError> {
+    let failed = TimelineError::at(path);
+    match File::open(path) {
+        Ok(file) => ReaderBuilder::new()
+            .from_reader(file)
+            .into_deserialize()
+            .collect::<Result<_, _>>()
+            .map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(failed(source.into())),
+    }
+}
+
+/// Leaves only the rows that `keep` accepts: a cell that was torn is measured again.
+///
+/// # Errors
+/// As [`read`] and [`append`].
+pub fn retain(path: &Path, keep: impl Fn(&TimelineRow) -> bool) -> Result<(), TimelineError> {
+    let rows = read(path)?;
+    let kept: Vec<TimelineRow> = rows.iter().filter(|row| keep(row)).cloned().collect();
+    if kept.len() < rows.len() {
+        std::fs::remove_file(path).map_err(|source| TimelineError::at(path)(source.into()))?;
+        append(path, &kept)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(order: u32, sync: u32) -> TimelineRow {
+        TimelineRow {
+            run: "r".into(),
+            order,
+            block: 1,
+            mode: "nftables".into(),
+            services: 10,
+            endpoints: 2,
+            workload: "churn_node_loss".into(),
+            clock: Clock::Wall,
+            kernel: "6.1, with a comma".into(),
+            hypervisor: String::new(),
+            sync,
+            start: 5,
+            end: 9,
+            changes: 3,
+            bytes: 100,
+        }
+    }
+
+    #[test]
+    fn rows_survive_the_file_and_a_cell_can_be_taken_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("timelines.csv");
+        assert_eq!(read(&path).unwrap(), []);
+        append(&path, &[row(1, 1), row(1, 2)]).unwrap();
+        append(&path, &[row(2, 1)]).unwrap();
+        assert_eq!(read(&path).unwrap(), [row(1, 1), row(1, 2), row(2, 1)]);
+        retain(&path, |row| row.order == 1).unwrap();
+        assert_eq!(read(&path).unwrap(), [row(1, 1), row(1, 2)]);
+    }
+
+    #[test]
+    fn a_broken_file_is_told_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("timelines.csv");
+        append(&path, &[row(1, 1)]).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap().replace(",5,9,", ",5,many,");
+        std::fs::write(&path, text).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("timelines.csv") && error.contains("line: 2"), "{error}");
+    }
+}
