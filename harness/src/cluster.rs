@@ -9,10 +9,12 @@ mod chosen;
 mod endpoints;
 mod error;
 mod input;
+mod installed;
 mod json;
 mod node;
 mod objects;
 mod passed;
+pub mod place;
 mod pods;
 mod service;
 mod stream;
@@ -20,6 +22,7 @@ mod unique;
 mod yaml;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -28,6 +31,7 @@ use ipnet::IpNet;
 pub use self::chosen::{Chosen, OtherFamily, Wanted};
 pub use self::error::ClusterError;
 pub use self::input::{MAX_BYTES, MAX_OBJECT_BYTES};
+pub use self::installed::{Installed, NotInstalled};
 pub use self::node::ClusterNode;
 pub use self::passed::{Listed, PassedOver, Reason};
 pub use self::pods::HostPort;
@@ -57,6 +61,14 @@ impl ClusterInput {
     /// [`ClusterError`] says where in the file, what is wrong and what is expected.
     pub fn read(path: &Path, node: Option<&str>) -> Result<Self, ClusterError> {
         input::read(path)?.finish(node)
+    }
+
+    /// The same, from anywhere; `file` stands for it in errors.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub fn read_from(reader: impl Read, file: &str, node: Option<&str>) -> Result<Self, ClusterError> {
+        input::read_from(reader, file, input::LIMITS)?.finish(node)
     }
 
     /// The Service ports that kube-proxy's proxier of a family handles, in the order of the file.

@@ -9,7 +9,7 @@ use crate::apply::ApplyError;
 use crate::dataplane::{Plan, Sync};
 use crate::lock::{Contenders, Watch, acquisitions};
 use crate::scale::ServiceSet;
-use crate::synthetic::spare_address;
+use crate::spare::Spare;
 use crate::tools::Variant;
 use crate::world::World;
 
@@ -128,7 +128,7 @@ fn hold(
             break;
         }
         let full = round % 2 == 1;
-        let to = if full { world.set.clone() } else { replaced(&world.set, &mut number) };
+        let to = if full { world.set.clone() } else { replaced(&world.set, world.spare(), &mut number) };
         let plan = world.dataplane.plan(&world.set, &to, if full { Sync::Full } else { Sync::Partial });
         let started = Instant::now();
         let left =
@@ -171,10 +171,10 @@ fn sync(world: &World, plan: &Plan, limit: Option<Duration>) -> Result<(), Apply
 }
 
 /// The set with one endpoint of its middle Service exchanged.
-fn replaced(set: &ServiceSet, number: &mut u32) -> ServiceSet {
+fn replaced(set: &ServiceSet, spare: Spare, number: &mut u32) -> ServiceSet {
     *number += 1;
     match set.nearest_answering(set.len() / 2) {
-        Some(index) => set.with_endpoint_replaced(index, spare_address(*number)),
+        Some(index) => set.with_endpoint_replaced(index, spare.endpoint(*number)),
         None => set.clone(),
     }
 }

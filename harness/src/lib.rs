@@ -38,6 +38,7 @@ pub mod scale;
 pub mod semantics;
 pub mod service;
 pub mod shape;
+pub mod spare;
 pub mod stop;
 pub mod sweep;
 pub mod sync_cell;

@@ -8,7 +8,8 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
 use crate::churn::scenario::Scenario;
-use crate::dataplane::{KubeProxy, Mode};
+use crate::cluster::Installed;
+use crate::dataplane::{KubeProxy, Mode, Node};
 use crate::forwarding::Method;
 use crate::neighbours::Neighbours;
 use crate::scale::Position;
@@ -69,6 +70,9 @@ pub struct Sweep {
     pub forwarding: Option<Forwarding>,
     /// What is measured in a guest instead; absent: the same.
     pub guest: Option<InGuest>,
+    /// A cluster whose Services are installed instead of synthetic ones. Not in a file: the command line names it.
+    #[serde(skip)]
+    pub cluster: Option<std::sync::Arc<Installed>>,
 }
 
 /// What a guest measures instead of the rest of the sweep: under emulation a second of the instruction clock, a
@@ -337,7 +341,39 @@ impl Sweep {
             churn: guest.churn,
             forwarding: guest.forwarding,
             guest: None,
+            cluster: self.cluster.clone(),
         }
+    }
+
+    /// The node of its labs, as kube-proxy knows it.
+    pub fn node(&self) -> Node {
+        let lab = Node { scheduler: self.scheduler, ..Node::lab(self.kube_proxy) };
+        self.cluster.as_ref().map_or(lab, |cluster| cluster.node(lab))
+    }
+
+    /// The sweep over a cluster: its Services are the only scale. Connections and churn are left out, since their servers
+    /// and scenarios are made for synthetic Services.
+    ///
+    /// # Errors
+    /// If nothing is left to measure, or the sweep has what does not go together with a cluster.
+    pub fn over(mut self, cluster: Installed) -> Result<Self, String> {
+        if self.neighbours.is_some() || self.shape != Shape::default() {
+            return Err(
+                "a sweep with [neighbours] or [shape] is for synthetic Services; leave them out, or --from"
+                    .into(),
+            );
+        }
+        let scale = cluster.scale();
+        (self.services, self.endpoints) = (vec![scale.services], scale.endpoints);
+        (self.connect, self.churn, self.guest) = (None, None, None);
+        if self.lookup.is_none() && self.sync.is_none() && self.lock.is_none() && self.forwarding.is_none() {
+            return Err(
+                "of this sweep nothing can be measured with a cluster: give it [lookup], [sync] or [lock]"
+                    .into(),
+            );
+        }
+        self.cluster = Some(std::sync::Arc::new(cluster));
+        Ok(self)
     }
 }
 

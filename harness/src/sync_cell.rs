@@ -8,7 +8,6 @@ use crate::apply::Applied;
 use crate::dataplane::{Counts, Phase, Plan, Sync};
 use crate::scale::ServiceSet;
 use crate::sweep::Operation;
-use crate::synthetic::{spare_address, spare_service};
 use crate::world::World;
 
 /// Small operations are repeated in one visit until they have taken this long together, or five times.
@@ -80,7 +79,7 @@ fn once(
         Operation::AddService => {
             *number += 1;
             let endpoints = (set.total_endpoints() / set.len().max(1)).max(1) as u32;
-            let to = set.with_added(spare_service(*number % SPARE_SERVICES, endpoints));
+            let to = set.with_added(world.spare().service(*number % SPARE_SERVICES, endpoints));
             let sample = partial(world, &to, limit)?;
             world.verify_service(to.len() - 1, 20)?;
             Ok(sample)
@@ -96,7 +95,7 @@ fn once(
         Operation::ReplaceEndpoint => {
             let index = near(set.len() / 2)?;
             *number += 1;
-            let to = set.with_endpoint_replaced(index, spare_address(*number));
+            let to = set.with_endpoint_replaced(index, world.spare().endpoint(*number));
             let sample = partial(world, &to, limit)?;
             // A packet to the endpoint that is gone would be a fault.
             world.verify_service(index, 50)?;

@@ -16,14 +16,16 @@ use workloads::sources::Sources;
 use workloads::target::{Shares, Target};
 
 use crate::apply::{Applied, Runner};
+use crate::cluster::place::Place;
 use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, Way, ipvs, planner};
 use crate::flows::Flows;
 use crate::neighbours::Neighbours;
 use crate::readback;
 use crate::scale::{Position, Scale, ServiceSet};
 use crate::service::Protocol;
+use crate::spare::Spare;
 use crate::stop::Stop;
-use crate::synthetic::{addresses, spare_address};
+use crate::synthetic::addresses;
 use crate::tools::Tools;
 
 /// Flows between two flushes of the connection-tracking table: few enough that the table stays small
@@ -73,6 +75,7 @@ pub struct World {
     mode: Mode,
     node: Node,
     neighbours: Neighbours,
+    spare: Spare,
     probe: Probe,
     flows: Flows,
     random: ChaCha8Rng,
@@ -84,27 +87,50 @@ impl World {
     /// # Errors
     /// If the kernel refuses.
     pub fn build(mode: Mode, scale: Scale, node: Node, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
-        let dataplane = planner(mode, node);
         let IpAddr::V4(node_address) = node.address else {
             anyhow::bail!("the packet probe sends IPv4, but the node's address is {}", node.address);
         };
-        let lab = Lab::build(&Topology {
+        let topology = Topology {
             label: format!("{mode}-{}", scale.services),
             probe_prefix: addresses::PROBES,
             client_prefix: addresses::CLIENTS,
             service_prefix: addresses::SERVICES,
             endpoint_prefix: addresses::ENDPOINTS,
             node_address,
-        })?;
-        let sources =
-            Sources::new(addresses::PROBES.network(), addresses::PROBES.prefix_len(), 1024..=65535, seed)?;
+        };
+        Self::in_lab(&topology, mode, node, seed, stop)
+    }
+
+    /// An empty lab for the Services of a cluster: at `place`, with routes to its endpoints.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn of_cluster(
+        place: &Place,
+        mode: Mode,
+        scale: Scale,
+        node: Node,
+        seed: u64,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
+        let topology = place.topology(format!("{mode}-{}", scale.services));
+        let world = Self::in_lab(&topology, mode, node, seed, stop)?;
+        world.lab.read_also(&place.endpoints)?;
+        Ok(Self { spare: place.spare, ..world })
+    }
+
+    fn in_lab(topology: &Topology, mode: Mode, node: Node, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
+        let dataplane = planner(mode, node);
+        let lab = Lab::build(topology)?;
+        let probes = topology.probe_prefix;
+        let sources = Sources::new(probes.network(), probes.prefix_len(), 1024..=65535, seed)?;
         let fd = |tun: &netns_setup::Tun| tun.as_fd().try_clone_to_owned();
         let probe = Probe::new(fd(lab.ingress())?, fd(lab.egress())?, sources)?;
         let flows = lab.node.run(|| Flows::open(mode))?;
         let runner = Runner::new(Tools::of(mode), lab.node.leash(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
-        let (set, neighbours) = (ServiceSet::default(), Neighbours::default());
-        Ok(Self { set, dataplane, lab, runner, mode, node, neighbours, probe, flows, random })
+        let (set, neighbours, spare) = (ServiceSet::default(), Neighbours::default(), Spare::Synthetic);
+        Ok(Self { set, dataplane, lab, runner, mode, node, neighbours, spare, probe, flows, random })
     }
 
     /// The mode.
@@ -115,6 +141,11 @@ impl World {
     /// What kube-proxy would know besides Services.
     pub const fn node(&self) -> Node {
         self.node
+    }
+
+    /// Addresses that no Service has.
+    pub const fn spare(&self) -> Spare {
+        self.spare
     }
 
     /// Installs neighbours, before kube-proxy starts; in the labs of some controls none.
@@ -231,6 +262,8 @@ impl World {
         let equal = !self.mode.is_ipvs() || ipvs::shares_equally(self.node.scheduler);
         if equal
             && let Some(index) = self.set.index_at(Position::Middle, Protocol::Udp)
+            // A client that comes again goes where it was.
+            && self.set.services()[index].affinity_seconds.is_none()
             && let Some(unequal) = self.unequal_shares(index, 200)?
         {
             // Chance alone says this once in a million times; twice in a row it does not.
@@ -342,7 +375,7 @@ impl World {
                     Protocol::Udp => crate::synthetic::UDP_PORTS.1,
                     Protocol::Sctp => crate::synthetic::SCTP_PORTS.1,
                 };
-                let entry = ipv4(SocketAddr::new(spare_address(77), port))?;
+                let entry = ipv4(SocketAddr::new(self.spare.endpoint(77), port))?;
                 (vec![Aim { entry, protocol, answers: vec![entry] }], vec![0; count])
             }
             Position::Uniform => {

@@ -216,6 +216,19 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// Packets of the node to these prefixes, too, are read at the egress TUN, wherever the endpoint prefix is steered: for
+    /// endpoints that are not in one prefix.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn read_also(&self, prefixes: &[Ipv4Net]) -> Result<(), WorldError> {
+        self.node.links(|links| {
+            prefixes.iter().try_for_each(|&prefix| links.add_route(&Route::device(prefix, EGRESS)))
+        })
+    }
+}
+
 /// The address that stands for a prefix on a link.
 fn first_host(prefix: Ipv4Net) -> Ipv4Addr {
     prefix.hosts().next().unwrap_or(prefix.network())

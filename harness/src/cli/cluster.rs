@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use harness::cluster::{Chosen, ClusterInput, PassedOver, Wanted};
+use harness::cluster::{Chosen, ClusterInput, Installed, PassedOver, Wanted};
 use serde::Serialize;
 
 use super::{Cli, NodeArgs};
@@ -25,12 +25,40 @@ pub struct Cluster {
     passed_over: PassedOver,
 }
 
+/// What a run installs.
+pub struct Given {
+    /// The Services and where their lab is.
+    pub installed: Installed,
+    /// For the copy of the sweep.
+    pub note: String,
+}
+
+/// Reads a cluster to install it. Says what [`read`] says.
+///
+/// # Errors
+/// As [`read`], and if it cannot be installed in a lab.
+pub fn install(cli: &Cli, path: &Path, args: &NodeArgs) -> anyhow::Result<Given> {
+    let input = ClusterInput::read(path, args.node.as_deref())?;
+    let (chosen, _) = choose(cli, path, args, &input)?;
+    let installed = Installed::of(path, chosen)?;
+    let note = installed.note(&input);
+    Ok(Given { installed, note })
+}
+
 /// Reads a cluster for a node. Says on standard error what was assumed, and what is passed over.
 ///
 /// # Errors
 /// What is wrong with the file, or does not go together.
 pub fn read(cli: &Cli, path: &Path, args: &NodeArgs) -> anyhow::Result<(Chosen, Cluster)> {
-    let input = ClusterInput::read(path, args.node.as_deref())?;
+    choose(cli, path, args, &ClusterInput::read(path, args.node.as_deref())?)
+}
+
+fn choose(
+    cli: &Cli,
+    path: &Path,
+    args: &NodeArgs,
+    input: &ClusterInput,
+) -> anyhow::Result<(Chosen, Cluster)> {
     let wanted = Wanted { family: args.family, node_ip: args.node_ip, cluster_cidr: args.cluster_cidr };
     let chosen = input.choose(&wanted)?;
     let endpoints = chosen.set.services().iter().flat_map(|service| service.endpoints());
@@ -40,7 +68,7 @@ pub fn read(cli: &Cli, path: &Path, args: &NodeArgs) -> anyhow::Result<(Chosen, 
         local_endpoints: endpoints.filter(|endpoint| endpoint.local).count(),
         host_ports: input.host_ports.len(),
         passed_over: input.passed_over.of(chosen.family),
-        node: input.node,
+        node: input.node.clone(),
     };
     if !cli.quiet {
         cluster.tell(path, &chosen);
@@ -68,8 +96,8 @@ impl Cluster {
     pub fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "family       {}", self.family)?;
         writeln!(out, "node         {}", self.node.as_deref().unwrap_or("none"))?;
-        writeln!(out, "local        {} endpoints, {} host ports", self.local_endpoints, self.host_ports)?;
-        writeln!(out, "objects      {} Services", self.service_objects)?;
+        writeln!(out, "local        endpoints {}, host ports {}", self.local_endpoints, self.host_ports)?;
+        writeln!(out, "objects      Services {}", self.service_objects)?;
         self.passed_over.lines(true).iter().try_for_each(|line| writeln!(out, "passed over  {line}"))
     }
 }

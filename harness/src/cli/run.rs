@@ -14,8 +14,9 @@ use harness::sweep::{BUILT_IN, Sweep};
 use results::record::Clock;
 use results::repeat::{Sample, compare};
 
+use super::cluster::Given;
 use super::progress::{Progress, span};
-use super::{Cli, Exit};
+use super::{Cli, Exit, NodeArgs};
 
 /// Folder of the second pass, in the run's folder.
 const REPEAT: &str = "repeat";
@@ -38,6 +39,15 @@ pub struct RunArgs {
     /// Measure also what is predicted to take longer than the sweep's limit
     #[arg(long)]
     no_limit: bool,
+    /// Services of a real cluster, installed instead of synthetic ones: what `kubectl get services,endpointslices -A -o json`
+    /// or `-o yaml` prints; `-` is standard input. On this machine's own kernel
+    #[arg(
+        long, value_name = "FILE", help_heading = "Services of a cluster",
+        conflicts_with_all = ["guest_kernel", "clock", "repeat_check"]
+    )]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    node: NodeArgs,
     /// Whose kernel is measured
     #[arg(long, value_enum, default_value_t, help_heading = "Kernels")]
     kernel: KernelChoice,
@@ -95,7 +105,16 @@ impl RunArgs {
 /// # Errors
 /// Bad input, a machine that cannot run any cell, or results that cannot be written.
 pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
-    let (sweep, text) = Sweep::load(&args.sweep)?;
+    let (mut sweep, mut text) = Sweep::load(&args.sweep)?;
+    if let Some(path) = &args.from {
+        let Given { installed, note } = super::cluster::install(cli, path, &args.node)?;
+        anyhow::ensure!(
+            args.kernel != KernelChoice::Guest,
+            "the Services of a cluster are measured on this machine's own kernel; leave out --kernel guest"
+        );
+        sweep = sweep.over(installed).map_err(anyhow::Error::msg)?;
+        text.push_str(&note);
+    }
     if args.dry_run {
         return dry_run(cli, &sweep);
     }
@@ -106,7 +125,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
         out: out.clone(),
         resume: args.resume,
         no_limit: args.no_limit,
-        kernel: args.kernel,
+        kernel: if args.from.is_some() { KernelChoice::Host } else { args.kernel },
         guests: args.guests()?,
     };
     if args.repeat_check {

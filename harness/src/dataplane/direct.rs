@@ -33,7 +33,8 @@ fn endpoint(service: &Service) -> SocketAddr {
 
 /// The endpoint that everything to [`dnat_address`] goes to.
 fn translated(to: &ServiceSet) -> IpAddr {
-    to.services().first().map_or(Ipv4Addr::UNSPECIFIED.into(), |first| endpoint(first).ip())
+    let first = to.services().iter().find(|service| !service.endpoints().is_empty());
+    first.map_or(Ipv4Addr::UNSPECIFIED.into(), |first| endpoint(first).ip())
 }
 
 impl Control {

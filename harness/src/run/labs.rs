@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use netns_setup::Egress;
 
+use crate::cluster::Installed;
 use crate::dataplane::{Mode, Node};
 use crate::events::{Event, Sink};
 use crate::explain::explain;
@@ -31,19 +32,24 @@ pub enum NoLab {
 /// All labs of a run.
 pub struct Labs {
     neighbours: Option<Neighbours>,
+    cluster: Option<Arc<Installed>>,
     living: HashMap<(Mode, Scale), Result<World, NoLab>>,
     kept: Option<(Mode, Scale, World)>,
     sets: Sets,
 }
 
 impl Labs {
-    /// None yet. Each will have these neighbours.
-    pub fn beside(neighbours: Option<Neighbours>) -> Self {
-        Self { neighbours, living: HashMap::new(), kept: None, sets: Sets::default() }
+    /// None yet. Each will have the sweep's neighbours, and Services of its cluster if it has one.
+    pub fn of(sweep: &Sweep) -> Self {
+        let (neighbours, cluster) = (sweep.neighbours, sweep.cluster.clone());
+        Self { neighbours, cluster, living: HashMap::new(), kept: None, sets: Sets::default() }
     }
 
-    /// The Services of a scale.
+    /// The Services of a scale, or of the cluster.
     pub fn set(&mut self, scale: Scale, sweep: &Sweep) -> Arc<ServiceSet> {
+        if let Some(cluster) = &self.cluster {
+            return Arc::clone(&cluster.set);
+        }
         let make = || Arc::new(ServiceSet::shaped(scale, &sweep.shape, sweep.seed));
         Arc::clone(self.sets.entry(scale).or_insert_with(make))
     }
@@ -60,7 +66,6 @@ impl Labs {
         sink: Sink<'_>,
     ) {
         let sets: Vec<Arc<ServiceSet>> = wanted.iter().map(|&(_, scale)| self.set(scale, sweep)).collect();
-        let neighbours = self.neighbours;
         let queue = Mutex::new(wanted.iter().copied().zip(sets).collect::<std::collections::VecDeque<_>>());
         let predictor = Mutex::new(Predictor::default());
         let (sender, loaded) = std::sync::mpsc::channel();
@@ -72,8 +77,7 @@ impl Labs {
                         if stop.is_requested() {
                             return;
                         }
-                        let world =
-                            load(mode, scale, &set, neighbours, sweep.seed, node, limit, predictor, stop);
+                        let world = load(mode, scale, &set, sweep, node, limit, predictor, stop);
                         if sender.send((mode, scale, world)).is_err() {
                             return;
                         }
@@ -130,7 +134,7 @@ impl Labs {
             drop(world);
             settle(scale.services);
         }
-        let mut world = World::build(mode, scale, node, seed, stop)?;
+        let mut world = build(self.cluster.as_deref(), mode, scale, node, seed, stop)?;
         world.move_in(self.neighbours)?;
         Ok(world)
     }
@@ -151,8 +155,7 @@ fn load(
     mode: Mode,
     scale: Scale,
     set: &ServiceSet,
-    neighbours: Option<Neighbours>,
-    seed: u64,
+    sweep: &Sweep,
     node: Node,
     limit: Option<Duration>,
     predictor: &Mutex<Predictor<Mode>>,
@@ -169,8 +172,8 @@ fn load(
     }
     let begun = Instant::now();
     let fill = || -> anyhow::Result<World> {
-        let mut world = World::build(mode, scale, node, seed, stop)?;
-        world.move_in(neighbours)?;
+        let mut world = build(sweep.cluster.as_deref(), mode, scale, node, sweep.seed, stop)?;
+        world.move_in(sweep.neighbours)?;
         world.load(set, None)?;
         world.verify_counts()?;
         world.verify_traffic()?;
@@ -179,6 +182,21 @@ fn load(
     let world = fill().map_err(|error| NoLab::Failed(explain(&error)))?;
     lock(predictor).note(mode, scale.services, begun.elapsed().as_secs_f64());
     Ok(world)
+}
+
+/// An empty lab, for a cluster if there is one.
+fn build(
+    cluster: Option<&Installed>,
+    mode: Mode,
+    scale: Scale,
+    node: Node,
+    seed: u64,
+    stop: &Stop,
+) -> anyhow::Result<World> {
+    match cluster {
+        Some(cluster) => World::of_cluster(&cluster.place, mode, scale, node, seed, stop),
+        None => World::build(mode, scale, node, seed, stop),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -25,6 +25,7 @@ use crate::health::Health;
 use crate::lookup;
 use crate::predict::Predictor;
 use crate::scale::Scale;
+use crate::service::Protocol;
 use crate::stop::Stop;
 use crate::sweep::Sweep;
 
@@ -126,9 +127,9 @@ impl<'a> Lane<'a> {
         Self {
             sweep,
             stop,
-            node: Node { scheduler: sweep.scheduler, ..Node::lab(sweep.kube_proxy) },
+            node: sweep.node(),
             predictor: before.predictor,
-            labs: Labs::beside(sweep.neighbours),
+            labs: Labs::of(sweep),
             sync_spent: before.sync_spent,
             number: 0,
             no_limit,
@@ -249,9 +250,13 @@ impl<'a> Lane<'a> {
         match cell.workload {
             Workload::Lookup(position) => {
                 let Some(sweep) = &self.sweep.lookup else { return Ok(()) };
+                let protocol = self.sweep.cluster.as_ref().map_or(Protocol::Udp, |cluster| cluster.protocol);
                 match self.labs.living(cell.mode, cell.scale) {
                     Err(reason) => rows.missing_lab(&reason),
-                    Ok(world) => rows.lookup(lookup::measure(world, position, sweep.probes, &self.cores)?),
+                    Ok(world) => {
+                        let found = lookup::measure(world, position, protocol, sweep.probes, &self.cores)?;
+                        rows.lookup(found);
+                    }
                 }
             }
             Workload::Connect(position) => {

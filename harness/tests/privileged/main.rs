@@ -4,6 +4,7 @@
 
 mod children;
 mod churn;
+mod clusters;
 mod features;
 mod forwarding;
 mod hostport;
@@ -61,6 +62,7 @@ fn tests() -> Vec<Test> {
         test("an_interrupted_run_reports_and_resumes", PROXY, stops::interrupted_and_resumed),
         test("a_program_that_fails_makes_failed_rows_and_stops_nothing_else", PROXY, runs::failing_program),
         test("a_missing_program_makes_skipped_rows", PROXY, runs::missing_program),
+        test("a_run_installs_the_services_of_a_cluster", PROXY, clusters::run),
         test("a_run_writes_nowhere_but_into_its_folder", PROXY, runs::read_only_host),
         test("the_lock_watch_measures_a_known_wait", LEGACY, lock::known_wait),
         test("the_golden_cluster_gives_the_golden_iptables", PROXY, state::golden_iptables),
@@ -85,6 +87,7 @@ fn tests() -> Vec<Test> {
             }));
         }
         let of = |what: &str| format!("{what}::{mode}");
+        tests.push(test(&of("services_of_a_cluster_answer"), &[mode], move || clusters::answers(mode)));
         tests.push(test(&of("strangers_and_hairpins_are_masqueraded"), &[mode], move || {
             paths::masquerade(mode)
         }));

@@ -1,0 +1,258 @@
+//! Addresses for the lab of a cluster: none that it uses itself, and probes from where its pods are.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+use netns_setup::Topology;
+
+use super::Chosen;
+use crate::scale::ServiceSet;
+use crate::spare::Spare;
+
+/// Where probes come from if there is no cluster CIDR: shared address space (RFC 6598).
+const ELSEWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 12);
+/// Where the lab's own addresses are from: the block for benchmarks (RFC 2544), else private ones.
+const OWN: [Ipv4Net; 4] = [
+    Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15),
+    Ipv4Net::new_assert(Ipv4Addr::new(100, 80, 0, 0), 12),
+    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
+];
+/// Lengths of the prefix of probes: the shortest that is wanted and the longest that will do. 14 addresses with all their
+/// ports are 900,000 flows, of which 4,000 are in use at a time.
+const PROBES: (u8, u8) = (18, 28);
+
+/// The addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where probes come from: inside the cluster CIDR, if there is one, so that nothing is masqueraded.
+    pub probes: Ipv4Net,
+    /// Addresses that no Service has.
+    pub spare: Spare,
+    /// The lab's node. Not the cluster's: some of its endpoints are on the node itself, and no packet would leave for them.
+    pub node: Ipv4Addr,
+    /// What is routed like endpoints: the cluster's, and spare ones. No Service address is in it.
+    pub endpoints: Vec<Ipv4Net>,
+    /// Blocks of clients, Services and endpoints that the lab needs and nothing uses.
+    own: [Ipv4Net; 3],
+}
+
+/// Why there are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// Inside the cluster CIDR.
+    #[error(
+        "endpoints fill the cluster CIDR so that no block of 16 addresses is left, from which packets could be sent as if by \
+         pods; give a wider --cluster-cidr"
+    )]
+    Cidr,
+    /// Anywhere.
+    #[error("the cluster uses so many addresses that none are left for a lab")]
+    Everything,
+}
+
+impl Place {
+    /// Chooses.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn choose(chosen: &Chosen) -> Result<Self, Full> {
+        let endpoints = endpoints(&chosen.set);
+        let used: BTreeSet<u32> = services(&chosen.set).chain(endpoints.iter().copied()).collect();
+        let cidr = match chosen.cluster_cidr {
+            Some(IpNet::V4(cidr)) => Some(cidr.trunc()),
+            _ => None,
+        };
+        let probes = match cidr {
+            Some(cidr) => free(cidr, PROBES, &used).ok_or(Full::Cidr)?,
+            None => free(ELSEWHERE, PROBES, &used).ok_or(Full::Everything)?,
+        };
+        let taken = |block: &Ipv4Net| {
+            let meets = |other: Ipv4Net| other.contains(block) || block.contains(&other);
+            cidr.is_some_and(meets) || meets(probes)
+        };
+        // Half for spare endpoints; of the rest four small blocks.
+        let candidates = OWN.iter().filter_map(|&within| free(within, (15, 17), &used));
+        let own = candidates.filter(|block| !taken(block)).find_map(|block| {
+            let halves: Vec<Ipv4Net> = block.subnets(block.prefix_len() + 1).ok()?.collect();
+            let [spare, rest] = halves.try_into().ok()?;
+            let small: Vec<Ipv4Net> = rest.subnets(24).ok()?.take(5).collect();
+            Some((spare, <[Ipv4Net; 5]>::try_from(small).ok()?))
+        });
+        let (spare, [clients, of_services, of_endpoints, spare_services, node]) =
+            own.ok_or(Full::Everything)?;
+        let mut routed = routes(&endpoints, &used);
+        routed.push(spare);
+        Ok(Self {
+            probes,
+            spare: Spare::Blocks { endpoints: spare, services: spare_services },
+            node: node.hosts().next().unwrap_or(node.addr()),
+            endpoints: routed,
+            own: [clients, of_services, of_endpoints],
+        })
+    }
+
+    /// Of its lab.
+    pub fn topology(&self, label: String) -> Topology {
+        let [client_prefix, service_prefix, endpoint_prefix] = self.own;
+        Topology {
+            label,
+            probe_prefix: self.probes,
+            client_prefix,
+            service_prefix,
+            endpoint_prefix,
+            node_address: self.node,
+        }
+    }
+}
+
+/// Addresses that Services are reached at.
+fn services(set: &ServiceSet) -> impl Iterator<Item = u32> {
+    set.services().iter().flat_map(|service| {
+        let external = service.external_addresses().map(|address| address.ip());
+        external.chain([service.cluster.ip()]).filter_map(v4)
+    })
+}
+
+fn endpoints(set: &ServiceSet) -> BTreeSet<u32> {
+    let all = set.services().iter().flat_map(|service| service.endpoints());
+    all.filter_map(|endpoint| v4(endpoint.address.ip())).collect()
+}
+
+fn v4(address: IpAddr) -> Option<u32> {
+    match address {
+        IpAddr::V4(address) => Some(address.into()),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// Prefixes that hold all endpoints and no other address in use: a /24 where that can be.
+fn routes(endpoints: &BTreeSet<u32>, used: &BTreeSet<u32>) -> Vec<Ipv4Net> {
+    let mut routes = Vec::new();
+    let mut rest = endpoints.iter().copied().peekable();
+    while let Some(&first) = rest.peek() {
+        let block = Ipv4Net::new_assert(Ipv4Addr::from(first), 24).trunc();
+        let last = u32::from(block.broadcast());
+        let own: Vec<u32> = std::iter::from_fn(|| rest.next_if(|&address| address <= last)).collect();
+        if used.range(u32::from(block.network())..=last).count() == own.len() {
+            routes.push(block);
+        } else {
+            routes.extend(own.into_iter().map(|address| Ipv4Net::from(Ipv4Addr::from(address))));
+        }
+    }
+    Ipv4Net::aggregate(&routes)
+}
+
+/// The largest block within another of which no address is used, from the end: pods are given addresses from the start.
+fn free(within: Ipv4Net, (shortest, longest): (u8, u8), used: &BTreeSet<u32>) -> Option<Ipv4Net> {
+    let shortest = shortest.max(within.prefix_len() + u8::from(within.prefix_len() < longest));
+    (shortest..=longest).find_map(|length| {
+        // Of blocks in use at most as many are passed as there are addresses in use.
+        let mut blocks: Vec<Ipv4Net> = within.subnets(length).ok()?.take(1 << 16).collect();
+        blocks.reverse();
+        blocks.into_iter().find(|block| {
+            used.range(u32::from(block.network())..=u32::from(block.broadcast())).next().is_none()
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::service::{Endpoint, Family, Protocol, Service};
+
+    fn chosen(cidr: Option<&str>, services: &[u32], endpoints: &[u32]) -> Chosen {
+        let at = |address: u32, port| SocketAddr::new(Ipv4Addr::from(address).into(), port);
+        let endpoints: Vec<Endpoint> =
+            endpoints.iter().map(|&ip| Endpoint::ready(at(ip, 8080), false)).collect();
+        let service = |(number, &ip): (usize, &u32)| {
+            Service::new("n", format!("s{number}"), "", Protocol::Tcp, at(ip, 80), endpoints.clone())
+        };
+        Chosen {
+            set: services.iter().enumerate().map(service).collect(),
+            family: Family::Ipv4,
+            address: Ipv4Addr::LOCALHOST.into(),
+            cluster_cidr: cidr.map(|cidr| cidr.parse().unwrap()),
+            assumed: Vec::new(),
+        }
+    }
+
+    fn check(chosen: &Chosen) -> Place {
+        let place = Place::choose(chosen).unwrap();
+        place.topology("test".into()).validate().unwrap();
+        let Spare::Blocks { endpoints: spare, services: spare_services } = place.spare else { panic!() };
+        let lab = [
+            place.probes,
+            place.own[0],
+            place.own[1],
+            place.own[2],
+            spare,
+            spare_services,
+            place.node.into(),
+        ];
+        for (index, one) in lab.iter().enumerate() {
+            let meets = |other: &Ipv4Net| one.contains(other) || other.contains(one);
+            assert!(!lab[..index].iter().any(meets), "{lab:?}");
+        }
+        for service in chosen.set.services() {
+            let IpAddr::V4(ip) = service.cluster.ip() else { panic!() };
+            assert!(
+                lab.iter().chain(&place.endpoints).all(|block| !block.contains(&ip)),
+                "{ip} in {place:?}"
+            );
+            for endpoint in service.endpoints() {
+                let IpAddr::V4(ip) = endpoint.address.ip() else { panic!() };
+                assert!(place.endpoints.iter().any(|block| block.contains(&ip)), "{ip} not in {place:?}");
+                assert!(lab.iter().all(|block| !block.contains(&ip)), "{ip} in {place:?}");
+            }
+        }
+        place
+    }
+
+    #[test]
+    fn probes_are_pods_beside_the_endpoints() {
+        let pods: Vec<u32> = (0..3000).map(|low| 0x0af4_0000 + low).collect();
+        let place = check(&chosen(Some("10.244.0.0/16"), &[0x0a60_0001], &pods));
+        assert_eq!(place.probes.to_string(), "10.244.192.0/18");
+        assert_eq!(place.node.to_string(), "198.19.4.1");
+        let routes: Vec<String> = place.endpoints.iter().map(ToString::to_string).collect();
+        assert_eq!(routes, ["10.244.0.0/21", "10.244.8.0/22", "198.18.0.0/16"]);
+        assert!(!check(&chosen(None, &[0x0a60_0001], &pods)).probes.contains(&Ipv4Addr::from(pods[0])));
+    }
+
+    #[test]
+    fn a_service_among_endpoints_is_not_routed_with_them() {
+        let place = check(&chosen(None, &[0x0a00_0001], &[0x0a00_0002, 0x0a00_0003, 0x0a00_0100]));
+        let routes: Vec<String> = place.endpoints.iter().map(ToString::to_string).collect();
+        assert_eq!(routes, ["10.0.0.2/31", "10.0.1.0/24", "198.18.0.0/16"]);
+    }
+
+    #[test]
+    fn a_full_cidr_is_told() {
+        let all: Vec<u32> = (0..256).map(|low| 0x0af4_0000 + low).collect();
+        assert_eq!(Place::choose(&chosen(Some("10.244.0.0/24"), &[1 << 28], &all)), Err(Full::Cidr));
+        let most: Vec<u32> = all.iter().copied().filter(|address| address & 0xf0 != 0x50).collect();
+        assert_eq!(
+            check(&chosen(Some("10.244.0.0/24"), &[1 << 28], &most)).probes.to_string(),
+            "10.244.0.80/28"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn lab_and_cluster_share_no_address(
+            services in prop::collection::btree_set(0x0a00_0000_u32..0x0b00_0000, 1..20),
+            pods in prop::collection::btree_set(prop_oneof![0x0af4_0000_u32..0x0af4_f000, 0xc612_0000_u32..0xc613_0000, 0xac1e_0000_u32..0xac1e_0100], 0..40),
+        ) {
+            let outside = |address: &u32| !pods.contains(address) && address >> 16 != 0x0af4;
+            let services: Vec<u32> = services.into_iter().filter(outside).collect();
+            let pods: Vec<u32> = pods.iter().copied().collect();
+            check(&chosen(Some("10.244.0.0/16"), &services, &pods));
+        }
+    }
+}
