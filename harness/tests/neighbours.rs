@@ -158,8 +158,18 @@ fn plans_are_printed_with_neighbours_before_and_after_them() {
     assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{all}");
 
     // What iptables-restore would read has the same rules.
-    let (success, part) =
-        plan(&["-m", "iptables-legacy", "-s", "1", "--part", "iptables", "--neighbours", "host_ports = 1"]);
+    let (success, part) = plan(&[
+        "-m",
+        "iptables-legacy",
+        "-s",
+        "1",
+        "-e",
+        "1",
+        "--part",
+        "iptables",
+        "--neighbours",
+        "host_ports = 1",
+    ]);
     assert!(success);
     insta::assert_snapshot!("neighbours_plan_part_iptables", part);
 
