@@ -13,6 +13,7 @@ use netns_setup::ipvs::IpvsError;
 use self::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
 use crate::dataplane::{Counts, Mode, Program};
+use crate::service::Family;
 
 /// Why the kernel's state could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -25,11 +26,11 @@ pub enum ReadBackError {
         /// What the system said.
         source: io::Error,
     },
-    /// iptables-legacy-save.
+    /// iptables-legacy-save or ip6tables-legacy-save.
     #[error(transparent)]
     Program(#[from] ApplyError),
     /// What it wrote.
-    #[error("cannot read the output of iptables-legacy-save: {0}")]
+    #[error("cannot read what iptables-legacy-save or ip6tables-legacy-save wrote: {0}")]
     Output(io::Error),
     /// A program did not do its work.
     #[error("{program} failed: {stderr}")]
@@ -47,34 +48,38 @@ pub enum ReadBackError {
     Kernel(#[from] WorldError),
 }
 
-/// Counts rules, chains, set elements, servers and addresses in the namespace of the calling thread.
+/// Counts rules, chains, set elements, servers and addresses of one family in the namespace of the calling thread.
 ///
 /// # Errors
 /// [`ReadBackError`].
-pub fn counts(mode: Mode, runner: &Runner) -> Result<Counts, ReadBackError> {
+pub fn counts(mode: Mode, family: Family, runner: &Runner) -> Result<Counts, ReadBackError> {
     match mode {
-        Mode::IptablesLegacy => legacy(runner),
+        Mode::IptablesLegacy => legacy(family, runner),
         Mode::IptablesNft => {
-            let counts = nf_tables()?;
+            let counts = nf_tables(family)?;
             // iptables-nft makes a table's built-in chains as they are used, while iptables-save always
             // shows the 12 of the three tables in use.
             Ok(Counts { chains: counts.chains - counts.on_hooks + 12, ..counts.into() })
         }
-        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables => Ok(nf_tables()?.into()),
-        Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(legacy(runner)?),
+        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables => Ok(nf_tables(family)?.into()),
+        Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(legacy(family, runner)?),
     }
 }
 
 /// ip_tables has no dump but the one that iptables-save decodes; it takes no lock.
-fn legacy(runner: &Runner) -> Result<Counts, ReadBackError> {
-    let program = runner.tools().path(Program::IptablesSave).map_err(ApplyError::from)?;
+fn legacy(family: Family, runner: &Runner) -> Result<Counts, ReadBackError> {
+    let program = runner.tools().path(Program::iptables_save(family)).map_err(ApplyError::from)?;
+    let name = match family {
+        Family::Ipv4 => "iptables-legacy-save",
+        Family::Ipv6 => "ip6tables-legacy-save",
+    };
     // Into memory: 10,000 Services are 35 MB.
     let file = empty_in_memory().map_err(ReadBackError::Output)?;
     let copy = file.try_clone().map_err(ReadBackError::Output)?;
-    let finished = runner.run_into(&mut Command::new(program), "iptables-legacy-save", copy)?;
+    let finished = runner.run_into(&mut Command::new(program), name, copy)?;
     if !finished.status.success() {
         let stderr = last_lines(&finished.stderr);
-        return Err(ReadBackError::Save { program: "iptables-legacy-save", stderr });
+        return Err(ReadBackError::Save { program: name, stderr });
     }
     count_lines(file).map_err(ReadBackError::Output)
 }
@@ -91,7 +96,7 @@ fn count_lines(mut file: File) -> io::Result<Counts> {
     Ok(counts)
 }
 
-/// Objects of the IPv4 family in nf_tables.
+/// Objects of one family in nf_tables.
 #[derive(Clone, Copy, Debug, Default)]
 struct NfTables {
     rules: u64,
@@ -123,9 +128,9 @@ const SET_FLAGS: u16 = 3;
 const SET_ANONYMOUS: u32 = 1;
 const ELEMENTS: u16 = 3;
 
-fn nf_tables() -> Result<NfTables, ReadBackError> {
+fn nf_tables(family: Family) -> Result<NfTables, ReadBackError> {
     let failed = |what| move |source| ReadBackError::Netlink { what, source };
-    let mut netlink = Netfilter::open(SUBSYSTEM).map_err(failed("nf_tables"))?;
+    let mut netlink = Netfilter::open(SUBSYSTEM, family).map_err(failed("nf_tables"))?;
     let mut counts = NfTables::default();
     let mut chains = Vec::new();
     netlink

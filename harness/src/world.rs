@@ -165,7 +165,7 @@ impl World {
     /// # Errors
     /// If they differ, with both counts.
     pub fn verify_counts(&self) -> anyhow::Result<Counts> {
-        let held = self.lab.node.run(|| readback::counts(self.mode, &self.runner))?;
+        let held = self.lab.node.run(|| readback::counts(self.mode, self.node.family(), &self.runner))?;
         let model = self.dataplane.counts(&self.set);
         anyhow::ensure!(
             held == model,
