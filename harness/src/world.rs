@@ -197,7 +197,10 @@ impl World {
     /// # Errors
     /// If they differ, with both counts.
     pub fn verify_counts(&self) -> anyhow::Result<Counts> {
-        let mut held = self.lab.node.run(|| readback::counts(self.mode, &self.neighbours, &self.runner))?;
+        let mut held = self
+            .lab
+            .node
+            .run(|| readback::counts(self.mode, self.node.family(), &self.neighbours, &self.runner))?;
         // Those that wait for the end of their connections are no longer the model's.
         held.real_servers = held.real_servers.saturating_sub(self.runner.draining().len() as u64);
         let model = self.dataplane.counts(&self.set) + self.neighbours.counts(self.mode);

@@ -12,6 +12,7 @@ use super::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
 use crate::dataplane::ipvs::{DUMMY, State};
 use crate::dataplane::{Counts, Program};
+use crate::service::Family;
 
 // include/uapi/linux/netfilter/nfnetlink.h and ipset/ip_set.h.
 const SUBSYSTEM: u8 = 6;
@@ -50,7 +51,8 @@ pub fn state(runner: &Runner) -> Result<State, ReadBackError> {
 pub fn entries() -> Result<u64, ReadBackError> {
     let failed = |source| ReadBackError::Netlink { what: "ipsets", source };
     let mut count = 0;
-    Netfilter::open(SUBSYSTEM)
+    // ip_set lists the sets of all families to whoever asks.
+    Netfilter::open(SUBSYSTEM, Family::Ipv4)
         .map_err(failed)?
         .dump(LIST, &[(PROTOCOL, &[PROTOCOL_VERSION])], |message| {
             let entries = attribute(message, ENTRIES).unwrap_or_default();
