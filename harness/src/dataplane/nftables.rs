@@ -142,7 +142,7 @@ impl Nftables {
         if whole != Whole::No {
             base::write(&self.node, whole == Whole::First, writer.out());
         }
-        let existing = (whole == Whole::First).then(|| Existing::of(from));
+        let existing = (whole == Whole::First && !from.is_empty()).then(|| Existing::of(from));
         let mut present = Present::before(from, to, diff);
         let mut changed = diff.changed.iter().copied().peekable();
         for (&index, service) in scope.iter().zip(services()) {

@@ -10,6 +10,7 @@ mod hostport;
 mod ipvs;
 mod lock;
 mod neighbours;
+mod nftables;
 mod oracle;
 mod paths;
 mod promise;
@@ -131,6 +132,7 @@ fn tests() -> Vec<Test> {
             .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));
     }
     tests.extend(oracle::tests());
+    tests.extend(nftables::tests());
     tests
 }
 
