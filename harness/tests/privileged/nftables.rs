@@ -7,6 +7,7 @@ use std::process::Command;
 
 use harness::apply::Runner;
 use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Plan, Program, Sync, planner};
+use harness::neighbours::Neighbours;
 use harness::readback;
 use harness::scale::ServiceSet;
 use harness::service::Family;
@@ -75,8 +76,37 @@ impl Kernel {
     }
 
     fn counts(&self) -> Counts {
-        self.namespace.run(|| readback::counts(Mode::Nftables, &self.runner)).unwrap()
+        let listed = listed(&self.nft(&["list", "ruleset"]));
+        if self.family == Family::Ipv4 {
+            let none = Neighbours::default();
+            let read = self.namespace.run(|| readback::counts(Mode::Nftables, &none, &self.runner)).unwrap();
+            assert_eq!(read, listed);
+        }
+        listed
     }
+}
+
+/// What there is in a listing of `nft`.
+fn listed(ruleset: &str) -> Counts {
+    let mut counts = Counts::default();
+    let mut in_chain = false;
+    for line in ruleset.lines().map(str::trim) {
+        match line.split(' ').next().unwrap_or_default() {
+            "chain" => {
+                in_chain = true;
+                counts.chains += 1;
+            }
+            "}" => in_chain = false,
+            "type" | "comment" | "" => {}
+            _ if in_chain => counts.rules += 1,
+            _ => {}
+        }
+    }
+    // Listed one on a line or several, with commas between; there is no other comma.
+    for elements in ruleset.split("elements = {").skip(1) {
+        counts.elements += elements.split(" }").next().unwrap().split(',').count() as u64;
+    }
+    counts
 }
 
 fn nftables(version: KubeProxy, family: Family) -> Box<dyn Dataplane> {
