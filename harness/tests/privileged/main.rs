@@ -11,6 +11,7 @@ mod iptables_features;
 mod ipvs;
 mod lock;
 mod neighbours;
+mod nftables;
 mod oracle;
 #[allow(dead_code, reason = "it is for tests without a kernel first of all")]
 #[path = "../paper/mod.rs"]
@@ -158,6 +159,7 @@ fn tests() -> Vec<Test> {
             .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));
     }
     tests.extend(oracle::tests());
+    tests.extend(nftables::tests());
     tests
 }
 
