@@ -136,7 +136,7 @@ impl Neighbours {
     /// Where pod `number` with a host port is reached: the node's port, the protocol, and the pod.
     pub fn host_port(number: u32) -> (u16, Protocol, SocketAddr) {
         let (protocol, (_, port)) =
-            if number % 2 == 0 { (Protocol::Tcp, TCP_PORTS) } else { (Protocol::Udp, UDP_PORTS) };
+            if number.is_multiple_of(2) { (Protocol::Tcp, TCP_PORTS) } else { (Protocol::Udp, UDP_PORTS) };
         // Below 1,000.
         let host_port = FIRST_HOST_PORT + number as u16;
         (host_port, protocol, SocketAddr::new(spare_address(FIRST_HOST_PORT_POD + number), port))

@@ -203,6 +203,11 @@ impl Judge<'_> {
             Origin::Node => true,
             Origin::Outside => false,
         };
+        let filters_first = self.mode == Mode::Nftables && self.node.kube_proxy == KubeProxy::V1_30;
+        if filters_first && packet.origin == Origin::Node && wanted.is_empty() && routes.any {
+            differences.push(Difference::OwnPacketsFilteredFirst);
+            return Verdict::Dropped;
+        }
         if inside && !routes.cluster.is_empty() {
             return self.delivered(&routes.cluster, packet.origin == Origin::Node);
         }

@@ -484,6 +484,35 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_are_read_as_strictly_as_all_else() {
+        let section = |text: &str| format!("[neighbours]\n{text}\n\n[lookup]");
+        let text = BUILT_IN[0].1.replacen(
+            "[lookup]",
+            &section("calico = { endpoints = 30 }\ndocker = { containers = 2 }\nhost_ports = 4"),
+            1,
+        );
+        let sweep = Sweep::parse("test", &text).unwrap();
+        let neighbours = sweep.neighbours.unwrap();
+        assert_eq!(
+            neighbours.to_string(),
+            "Calico (30 endpoints, 0 policies of 1 rules), Docker (2 containers, 1 networks), 4 host ports"
+        );
+        assert_eq!(sweep.in_guest().neighbours, Some(neighbours));
+
+        let errors = [
+            smoke_with("[lookup]", &section("")),
+            smoke_with("[lookup]", &section("calico = { endpoints = 1001 }")),
+            smoke_with("[lookup]", &section("calico = { policies = 5 }")),
+            smoke_with("[lookup]", &section("docker = { containers = 1, network = 1 }")),
+            smoke_with("[lookup]", &section("flannel = 1")),
+            smoke_with("[lookup]", &section("cilium = true")),
+            smoke_with("[lookup]", &section("host_ports = -1")),
+            smoke_with("\"direct\", ", "\"direct\", \"neighbours-nft\", "),
+        ];
+        insta::assert_snapshot!(errors.join("\n----\n"));
+    }
+
+    #[test]
     fn the_scheduler_of_ipvs_is_chosen_or_kube_proxys() {
         let smoke = |more: &str| {
             let text = BUILT_IN[0].1.replacen("endpoints = 3", &format!("endpoints = 3\n{more}"), 1);

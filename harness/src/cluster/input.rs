@@ -18,10 +18,21 @@ pub const MAX_BYTES: u64 = 1 << 30;
 /// as long.
 pub const MAX_OBJECT_BYTES: u64 = 16 << 20;
 
+/// How much is read.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Bytes of the whole input.
+    whole: u64,
+    /// Bytes of one object.
+    object: u64,
+}
+
+const LIMITS: Limits = Limits { whole: MAX_BYTES, object: MAX_OBJECT_BYTES };
+
 /// Reads every object.
 pub(super) fn read(path: &Path) -> Result<Objects, ClusterError> {
     if path == Path::new("-") {
-        return read_from(io::stdin().lock(), "standard input", MAX_BYTES);
+        return read_from(io::stdin().lock(), "standard input", LIMITS);
     }
     let file = path.display().to_string();
     let failed = |source| ClusterError::Read { file: file.clone(), source };
@@ -30,10 +41,10 @@ pub(super) fn read(path: &Path) -> Result<Objects, ClusterError> {
     if length > MAX_BYTES {
         return Err(ClusterError::TooLarge { what: format!("{} MiB", length >> 20), file });
     }
-    read_from(opened, &file, MAX_BYTES)
+    read_from(opened, &file, LIMITS)
 }
 
-fn read_from(reader: impl Read, file: &str, limit: u64) -> Result<Objects, ClusterError> {
+fn read_from(reader: impl Read, file: &str, limits: Limits) -> Result<Objects, ClusterError> {
     let failed = |source| ClusterError::Read { file: file.to_owned(), source };
     let mut reader = BufReader::with_capacity(1 << 16, reader);
     let start = reader.fill_buf().map_err(failed)?;
@@ -50,7 +61,7 @@ fn read_from(reader: impl Read, file: &str, limit: u64) -> Result<Objects, Clust
     }
     let start = reader.fill_buf().map_err(failed)?;
     let is_json = matches!(start.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['));
-    let meter = Rc::new(Meter::new(limit));
+    let meter = Rc::new(Meter::new(limits));
     let mut stream = Stream::new(Rc::clone(&meter));
     let outcome = if is_json {
         json::read(Metered { reader, meter: Rc::clone(&meter) }, &mut stream)
@@ -83,7 +94,7 @@ pub(super) enum Failure {
 
 /// How much was read, shared by who reads and who knows where objects begin.
 pub(super) struct Meter {
-    limit: u64,
+    limits: Limits,
     read: Cell<u64>,
     object: Cell<u64>,
     exceeded: Cell<Option<Exceeded>>,
@@ -96,8 +107,8 @@ enum Exceeded {
 }
 
 impl Meter {
-    fn new(limit: u64) -> Self {
-        Self { limit, read: Cell::new(0), object: Cell::new(0), exceeded: Cell::new(None) }
+    fn new(limits: Limits) -> Self {
+        Self { limits, read: Cell::new(0), object: Cell::new(0), exceeded: Cell::new(None) }
     }
 
     /// Here a new object begins. A reader may be ahead by its buffer.
@@ -108,9 +119,9 @@ impl Meter {
     fn count(&self, bytes: usize) -> io::Result<()> {
         let read = self.read.get() + bytes as u64;
         self.read.set(read);
-        let exceeded = if read > self.limit {
+        let exceeded = if read > self.limits.whole {
             Exceeded::Total
-        } else if read - self.object.get() > MAX_OBJECT_BYTES {
+        } else if read - self.object.get() > self.limits.object {
             Exceeded::Object
         } else {
             return Ok(());
@@ -124,11 +135,11 @@ impl Meter {
         let place = stream.position.before(None);
         match (self.exceeded.get(), failure) {
             (Some(Exceeded::Total), _) => {
-                ClusterError::TooLarge { file, what: format!("more than {} MiB", self.limit >> 20) }
+                ClusterError::TooLarge { file, what: format!("more than {} MiB", self.limits.whole >> 20) }
             }
             (Some(Exceeded::Object), _) => {
                 let problem =
-                    format!("longer than {} MiB; no object of Kubernetes is", MAX_OBJECT_BYTES >> 20);
+                    format!("longer than {} MiB; no object of Kubernetes is", self.limits.object >> 20);
                 ClusterError::Content { file, place, problem }
             }
             (None, Failure::Read(source)) => ClusterError::Read { file, source },
@@ -169,8 +180,10 @@ impl<R: BufRead> BufRead for Metered<R> {
 mod tests {
     use super::*;
 
-    fn refused(input: impl Read, limit: u64) -> String {
-        match read_from(input, "FILE", limit) {
+    const MIB: u64 = 1 << 20;
+
+    fn refused(input: impl Read, limits: Limits) -> String {
+        match read_from(input, "FILE", limits) {
             Ok(_) => panic!("accepted"),
             Err(error) => error.to_string(),
         }
@@ -182,7 +195,8 @@ mod tests {
             let item =
                 if start.starts_with('{') { "{\"kind\": \"ConfigMap\"}," } else { "- kind: ConfigMap\n" };
             let endless = start.as_bytes().chain(Endless(item.as_bytes(), 0));
-            assert!(refused(endless, 1 << 20).starts_with("FILE: more than 1 MiB; at most"), "{start}");
+            let limits = Limits { whole: MIB, object: MIB };
+            assert!(refused(endless, limits).starts_with("FILE: more than 1 MiB; at most"), "{start}");
         }
     }
 
@@ -195,8 +209,9 @@ mod tests {
             ("items:\n- kind:\n", "  - []\n"),
         ] {
             let endless = start.as_bytes().chain(Endless(item.as_bytes(), 0));
-            let expected = "FILE: items[0]: longer than 16 MiB; no object of Kubernetes is";
-            assert_eq!(refused(endless, MAX_BYTES), expected, "{start}");
+            let expected = "FILE: items[0]: longer than 1 MiB; no object of Kubernetes is";
+            let limits = Limits { whole: MAX_BYTES, object: MIB };
+            assert_eq!(refused(endless, limits), expected, "{start}");
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Difference {
     SourceRangesOfNobody,
     /// What the node itself sends to an external address that nobody answers for.
     OwnPacketsToNobody,
+    /// What the node itself sends to a Service with `externalTrafficPolicy: Local` that has no endpoint here.
+    OwnPacketsFilteredFirst,
 }
 
 impl Difference {
@@ -34,6 +36,7 @@ impl Difference {
         Difference::SourceRangesOfEverybody,
         Difference::SourceRangesOfNobody,
         Difference::OwnPacketsToNobody,
+        Difference::OwnPacketsFilteredFirst,
     ];
 
     /// What differs, and why.
@@ -73,6 +76,10 @@ impl Difference {
             Difference::OwnPacketsToNobody => {
                 "iptables mode looks for external addresses without endpoints in INPUT and FORWARD only \
                  (KUBE-EXTERNAL-SERVICES), nftables mode in output as well; in IPVS mode a virtual server answers"
+            }
+            Difference::OwnPacketsFilteredFirst => {
+                "nftables mode of 1.30 filters the node's own packets before it translates them (priority -110), so that they are \
+                 dropped where no endpoint is local; other modes, and later versions, translate first, to any endpoint"
             }
         }
     }

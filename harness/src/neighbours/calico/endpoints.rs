@@ -194,7 +194,7 @@ pub fn policy(namespace: u32, policy: u32, count: u32, chains: &mut Chains) -> S
     for (prefix, direction, side) in directions {
         let mut rules = Vec::new();
         for number in 0..count {
-            let protocol = if number % 2 == 0 { "tcp" } else { "udp" };
+            let protocol = if number.is_multiple_of(2) { "tcp" } else { "udp" };
             let port = 8_000 + number;
             let matched = format!(
                 "-p {protocol} -m set --match-set {set} {side} -m multiport --destination-ports {port} {ACCEPT}"
