@@ -27,7 +27,7 @@ pub enum Difference {
 
 impl Difference {
     /// All of them.
-    pub const ALL: [Difference; 8] = [
+    pub const ALL: [Difference; 9] = [
         Difference::NodePortsOnLoopback,
         Difference::OtherPorts,
         Difference::LocalWithoutLocal,
