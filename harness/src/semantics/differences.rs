@@ -15,6 +15,8 @@ pub enum Difference {
     NoShortCircuit,
     /// Source ranges for what the node itself sends.
     SourceRangesOfNode,
+    /// Source ranges that everybody is in.
+    SourceRangesOfEverybody,
     /// Source ranges of a Service without endpoints.
     SourceRangesOfNobody,
     /// What the node itself sends to an external address that nobody answers for.
@@ -25,12 +27,13 @@ pub enum Difference {
 
 impl Difference {
     /// All of them.
-    pub const ALL: [Difference; 8] = [
+    pub const ALL: [Difference; 9] = [
         Difference::NodePortsOnLoopback,
         Difference::OtherPorts,
         Difference::LocalWithoutLocal,
         Difference::NoShortCircuit,
         Difference::SourceRangesOfNode,
+        Difference::SourceRangesOfEverybody,
         Difference::SourceRangesOfNobody,
         Difference::OwnPacketsToNobody,
         Difference::OwnPacketsFilteredFirst,
@@ -58,7 +61,13 @@ impl Difference {
                  mode; in IPVS mode a virtual server has one list of real servers for everybody, the local ones"
             }
             Difference::SourceRangesOfNode => {
-                "IPVS mode checks source ranges in INPUT, which the node's own packets do not pass before IPVS takes them"
+                "IPVS mode checks source ranges in INPUT, which the node's own packets do not pass before IPVS takes them; in OUTPUT \
+                 it only drops those that have the load-balancer IP itself for a source, if the node is in no range \
+                 (KUBE-IPVS-OUT-FILTER, kubernetes/kubernetes#119656)"
+            }
+            Difference::SourceRangesOfEverybody => {
+                "a range of all addresses (0.0.0.0/0, ::/0) cannot be stored in an ipset of type hash:ip,port,net; kube-proxy logs \
+                 the refusal, and in IPVS mode whoever is in no other range is dropped"
             }
             Difference::SourceRangesOfNobody => {
                 "iptables mode has source ranges only for load balancers with endpoints, and rejects everybody without; nftables \
