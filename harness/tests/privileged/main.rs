@@ -52,6 +52,8 @@ fn tests() -> Vec<Test> {
         test("a_missing_program_makes_skipped_rows", PROXY, runs::missing_program),
         test("a_run_writes_nowhere_but_into_its_folder", PROXY, runs::read_only_host),
         test("the_lock_watch_measures_a_known_wait", LEGACY, lock::known_wait),
+        test("a_sync_that_starves_is_ended_and_contenders_are_kept", &[Mode::Nftables], lock::starved),
+        test("a_sync_predicted_to_take_too_long_is_ended_and_waits_are_kept", LEGACY, lock::predicted),
         test("the_golden_cluster_gives_the_golden_iptables", PROXY, state::golden_iptables),
         test("the_golden_cluster_gives_the_golden_nftables", PROXY, state::golden_nftables),
         test("the_golden_cluster_gives_the_golden_ipvs", &IPVS, ipvs::golden),
