@@ -10,6 +10,7 @@ use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
 use crate::dataplane::Mode;
 use crate::sweep::Sweep;
+use crate::tools::Tools;
 
 /// Seconds for 1,000 Services x 10 endpoints and growth with the number of Services: (load, growth, one
 /// partial sync, growth, full sync, growth).
@@ -72,12 +73,12 @@ pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
             0.2 + f64::from(connections) * (150e-6 + f64::from(response.bytes()) * 5e-9)
         }
         Workload::Lock(_) => {
-            let round = capped(at(full, cell) + at(partial, cell));
-            if round == 0.0 {
-                0.5
-            } else {
-                round.max(sweep.lock.as_ref().map_or(0.0, |lock| lock.seconds)) + 0.5
-            }
+            let Some(lock) = &sweep.lock else { return 0.0 };
+            let alone = at(full, cell) + at(partial, cell);
+            // Against contenders: with the lock, each of its programs queues behind all of theirs.
+            let round = if Tools::of(cell.mode).take_the_lock() { alone * 8.0 } else { alone * 3.0 };
+            let waited = if round > lock.limit_seconds { lock.patience() } else { round };
+            waited.max(lock.seconds) + 0.5
         }
     }
 }

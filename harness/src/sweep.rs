@@ -155,10 +155,25 @@ pub struct Lock {
     /// How long a cell lasts at least; it always has one partial and one full sync.
     #[serde(deserialize_with = "seconds")]
     pub seconds: f64,
-    /// As [`Sweep::limit_seconds`], for a full and a partial sync under contention. One that turns out to take longer than
-    /// both limits is not waited for.
+    /// As [`Sweep::limit_seconds`], for a partial and a full sync against contenders: where they are predicted to take longer
+    /// together, they are not waited for, and only contenders are measured.
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
+    /// How long contenders are measured against a sync that is not waited for: one predicted to take longer than
+    /// `limit_seconds`, or one that may never end, as there is no lock and it starts over when contenders have changed the
+    /// ruleset. It is then ended, if contenders have done [`LEAST_OPERATIONS`], or else at `limit_seconds`. At most
+    /// `limit_seconds`; absent: see [`Lock::patience`].
+    ///
+    /// [`LEAST_OPERATIONS`]: crate::contention::LEAST_OPERATIONS
+    #[serde(default, deserialize_with = "some_seconds")]
+    pub patience_seconds: Option<f64>,
+}
+
+impl Lock {
+    /// `patience_seconds`; a tenth of the limit if it is not given, but no less than the `seconds` of a cell.
+    pub fn patience(&self) -> f64 {
+        self.patience_seconds.unwrap_or((self.limit_seconds / 10.0).max(self.seconds).min(self.limit_seconds))
+    }
 }
 
 /// Which sequences of changes are played.
@@ -299,6 +314,16 @@ impl Sweep {
             }
             if let Some(&services) = sweep.services.last() {
                 sweep.shape.check(services).map_err(|problem| invalid(format!("[shape]: {problem}")))?;
+            }
+            if let Some(lock) = &sweep.lock
+                && lock.patience() > lock.limit_seconds
+            {
+                return Err(invalid(format!(
+                    "[{section}lock] patience_seconds = {} is more than limit_seconds = {}, which is the longest that a sync \
+                     is waited for",
+                    lock.patience(),
+                    lock.limit_seconds
+                )));
             }
             if sweep.lookup.is_none()
                 && sweep.connect.is_none()
@@ -476,6 +501,9 @@ mod tests {
             smoke_with("kube_proxy = \"current\"", "kube_proxy = \"1.31\""),
             smoke_with("endpoints = 3", "endpoints = 3\nscheduler = \"fifo\""),
             smoke_with("seconds = 0.5", "seconds = -1"),
+            smoke_with("patience_seconds = 3", "patience_seconds = 0"),
+            smoke_with("patience_seconds = 3", "patience_seconds = 31"),
+            smoke_with("patience_seconds = 3", "patience = 3"),
             smoke_with("seed = 1", "seed = -1"),
             smoke_with("question = \"Does", "question = \"\" # \"Does"),
             smoke_with("endpoints = 3", "endpoints = 3\nendpoints = 4"),
@@ -521,6 +549,20 @@ mod tests {
         assert_eq!(smoke("").scheduler, Scheduler::Rr);
         let chosen = smoke("scheduler = \"mh\"");
         assert_eq!([chosen.scheduler, chosen.in_guest().scheduler], [Scheduler::Mh; 2]);
+    }
+
+    #[test]
+    fn patience_that_is_not_given_follows_from_the_rest() {
+        let lock = |seconds, limit_seconds| Lock {
+            contenders: vec![4],
+            seconds,
+            limit_seconds,
+            patience_seconds: None,
+        };
+        assert_eq!(lock(1.0, 60.0).patience(), 6.0);
+        assert_eq!(lock(10.0, 60.0).patience(), 10.0, "no less than the cell lasts");
+        assert_eq!(lock(10.0, 5.0).patience(), 5.0, "no more than the limit");
+        assert_eq!(Lock { patience_seconds: Some(7.0), ..lock(1.0, 60.0) }.patience(), 7.0);
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl Tools {
         self.variant
     }
 
+    /// Whether its `iptables` programs take the xtables lock.
+    pub const fn take_the_lock(&self) -> bool {
+        matches!(self.variant, Variant::Legacy)
+    }
+
     /// Path of a program.
     ///
     /// # Errors

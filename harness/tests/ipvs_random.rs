@@ -92,9 +92,13 @@ proptest! {
             let mut after = before.clone();
             after.carry_out(&Plan { cleanup: Vec::new(), ..plan.clone() });
             prop_assert_eq!(after.counts().virtual_servers, before.counts().virtual_servers + 1);
-            prop_assert!(after.ipvs.state().servers.services().all(|(server, _)| {
-                server.key.address.is_ipv6() == (family == Family::Ipv6)
-            }));
+            let of_family = after
+                .ipvs
+                .state()
+                .servers
+                .services()
+                .all(|(server, _)| server.key.address.is_ipv6() == (family == Family::Ipv6));
+            prop_assert!(of_family);
             after.carry_out(&Plan { steps: plan.cleanup, ..Plan::default() });
             prop_assert_eq!(after, before);
         }

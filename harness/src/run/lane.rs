@@ -16,7 +16,7 @@ use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
 use crate::connect;
 use crate::cores::Cores;
-use crate::dataplane::{Mode, Node};
+use crate::dataplane::{Mode, Node, planner};
 use crate::estimate;
 use crate::events::{Event, Outcome, Sink};
 use crate::explain::explain;
@@ -113,6 +113,8 @@ pub struct Lane<'a> {
     no_limit: bool,
     cores: Cores,
     unable: BTreeMap<Mode, String>,
+    /// Scales that a mode cannot hold, with the reason.
+    unfit: BTreeMap<(Mode, Scale), String>,
     mark: Mark,
     finished: HashSet<u32>,
     tally: Tally,
@@ -134,6 +136,7 @@ impl<'a> Lane<'a> {
             no_limit,
             cores,
             unable,
+            unfit: BTreeMap::new(),
             mark,
             finished: before.finished,
             tally: before.tally,
@@ -175,6 +178,8 @@ impl<'a> Lane<'a> {
             .collect();
         wanted.sort_by_key(|&(mode, scale)| (scale, mode));
         wanted.dedup();
+        self.find_unfit(&pending);
+        wanted.retain(|lab| !self.unfit.contains_key(lab));
         self.labs.load_all(&wanted, self.sweep, self.node, self.limit(), self.stop, sink);
 
         for (index, cell) in cells.iter().enumerate() {
@@ -217,6 +222,20 @@ impl<'a> Lane<'a> {
         Ok(self.tally)
     }
 
+    /// Finds the scales that a mode cannot hold.
+    fn find_unfit(&mut self, cells: &[Cell]) {
+        let mut labs: Vec<(Mode, Scale)> = cells.iter().map(|cell| (cell.mode, cell.scale)).collect();
+        labs.sort_unstable();
+        labs.dedup();
+        labs.retain(|(mode, _)| !self.unable.contains_key(mode));
+        for (mode, scale) in labs {
+            let set = self.labs.set(scale, self.sweep);
+            if let Err(reason) = planner(mode, self.node).fits(&set) {
+                self.unfit.insert((mode, scale), reason.to_string());
+            }
+        }
+    }
+
     pub(super) fn limit(&self) -> Option<Duration> {
         (!self.no_limit).then(|| Duration::from_secs_f64(self.sweep.limit_seconds))
     }
@@ -224,7 +243,8 @@ impl<'a> Lane<'a> {
     /// Measures one cell, or says why not.
     fn cell(&mut self, cell: &Cell, sink: Sink<'_>) -> Rows {
         let mut rows = Rows::new(cell, &self.mark);
-        if let Some(reason) = self.unable.get(&cell.mode) {
+        let unfit = || self.unfit.get(&(cell.mode, cell.scale));
+        if let Some(reason) = self.unable.get(&cell.mode).or_else(unfit) {
             // Once is enough; the cell keeps its place in every block, so that a resumed run finds its own.
             if cell.block == 1 {
                 rows.skip_all(self.sweep, reason);
@@ -264,7 +284,7 @@ impl<'a> Lane<'a> {
                 }
             }
             Workload::Sync => self.sync(cell, rows, sink)?,
-            Workload::Lock(contenders) => self.lock(cell, contenders, rows)?,
+            Workload::Lock(contenders) => self.lock(cell, contenders, rows, sink)?,
             Workload::Churn(scenario) => self.churn(cell, scenario, rows)?,
             Workload::Forwarding(method, response) => {
                 let Some(sweep) = &self.sweep.forwarding else { return Ok(()) };
