@@ -77,11 +77,9 @@ impl Kernel {
 
     fn counts(&self) -> Counts {
         let listed = listed(&self.nft(&["list", "ruleset"]));
-        if self.family == Family::Ipv4 {
-            let none = Neighbours::default();
-            let read = self.namespace.run(|| readback::counts(Mode::Nftables, &none, &self.runner)).unwrap();
-            assert_eq!(read, listed);
-        }
+        let (none, family) = (Neighbours::default(), self.family);
+        let read = self.namespace.run(|| readback::counts(Mode::Nftables, family, &none, &self.runner));
+        assert_eq!(read.unwrap(), listed);
         listed
     }
 }
