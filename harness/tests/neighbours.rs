@@ -49,8 +49,8 @@ fn docker_small() {
     insta::assert_snapshot!("neighbours_docker", installed(&docker(3, 1), Mode::IptablesNft));
 }
 
-/// moby's own listing of a published port on a user-defined network, of Engine 29 (usernet-portmap.md), with its names of
-/// bridges and addresses.
+/// moby's own listing of a published port on a user-defined network, of Engine 29 (usernet-portmap.md), with its
+/// names of bridges and addresses.
 #[test]
 fn docker_is_what_moby_documents() {
     let documented = [
@@ -90,8 +90,8 @@ fn flannel_and_host_ports() {
     insta::assert_snapshot!("neighbours_host_ports_nftables", installed(&host_ports, Mode::Nftables));
 }
 
-/// `iptables -S` and `-L` of a node with Calico 3.28.0 by its operator and kube-proxy 1.30.1: hashes in the order of its chains.
-/// The hash of a rule depends on all of the rules before it in its chain, and on its own words.
+/// `iptables -S` and `-L` of a node with Calico 3.28.0 by its operator and kube-proxy 1.30.1: hashes in the order of
+/// its chains. The hash of a rule depends on all of the rules before it in its chain, and on its own words.
 #[test]
 fn calico_has_the_hashes_of_a_real_node() {
     let real = [

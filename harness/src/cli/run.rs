@@ -23,7 +23,7 @@ const REPEAT: &str = "repeat";
 /// Flags of `svcbench run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A built-in sweep (smoke, default, guest) or a TOML file
+    /// A built-in sweep (smoke, default, guest, churn, neighbours) or a TOML file
     #[arg(default_value = "default")]
     sweep: String,
     /// Folder for rows, plots and report [default: svcbench-results/SWEEP-TIME]

@@ -1,4 +1,5 @@
-//! Neighbours in kernels: as many objects as the model says, where they stand on nodes, and Services answer all the same.
+//! Neighbours in kernels: as many objects as the model says, where they stand on nodes, and Services answer all the
+//! same.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -79,8 +80,8 @@ fn hooks(save: &str) -> String {
     tables.into_iter().map(|(table, rules)| format!("*{table}\n{rules}")).collect()
 }
 
-/// As on a node whose Felix, kube-proxy, Docker, flannel and port-map plugin have all done their work. Both variants of iptables
-/// print the same.
+/// As on a node whose Felix, kube-proxy, Docker, flannel and port-map plugin have all done their work. Both variants
+/// of iptables print the same.
 const fn expected(mode: Mode) -> &'static str {
     match mode {
         Mode::Nftables => include_str!("neighbours/nftables.txt"),
