@@ -304,3 +304,39 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cells;
+
+    #[test]
+    fn a_scale_that_a_mode_cannot_hold_is_skipped_with_the_reason() {
+        let text = "question = \"?\"\nseed = 1\nmodes = [\"ipvs\", \"nftables\"]\nservices = [10, 65537]\nendpoints = 1\n\
+                    [lookup]\nblocks = 2\npositions = [\"last\"]\nprobes = 10\n[lock]\ncontenders = [4]\nseconds = 1";
+        let sweep = Sweep::parse("test", text).unwrap();
+        let mark = Mark {
+            run: "r".into(),
+            lane: String::new(),
+            clock: Clock::Wall,
+            kernel: "k".into(),
+            hypervisor: String::new(),
+        };
+        let before = Before::default();
+        let settings = Settings { sweep: &sweep, mark, unable: BTreeMap::new(), no_limit: false, before };
+        let stop = Stop::new();
+        let mut lane = Lane::new(settings, Cores::choose().unwrap(), &stop);
+        let cells = cells::order(&sweep);
+        lane.find_unfit(&cells);
+        let large = Scale { services: 65_537, endpoints: 1 };
+        assert_eq!(lane.unfit.keys().collect::<Vec<_>>(), [&(Mode::Ipvs, large)]);
+        for cell in cells.iter().filter(|cell| (cell.mode, cell.scale) == (Mode::Ipvs, large)) {
+            match lane.cell(cell, &mut |_| ()).outcome() {
+                Outcome::Skipped(reason) => {
+                    assert!(cell.block == 1 && reason.contains("65537 entries"), "{reason}")
+                }
+                outcome => assert!(cell.block > 1 && outcome == Outcome::NotNeeded, "{outcome:?}"),
+            }
+        }
+    }
+}
