@@ -108,12 +108,7 @@ pub fn anonymise(text: &str, key: Option<&Key>) -> anyhow::Result<Anonymised> {
     best.ok_or_else(|| anyhow::anyhow!("no key was drawn"))
 }
 
-fn once(
-    format: Format,
-    text: &str,
-    before: Option<&Inspection>,
-    key: &Key,
-) -> anyhow::Result<Anonymised> {
+fn once(format: Format, text: &str, before: Option<&Inspection>, key: &Key) -> anyhow::Result<Anonymised> {
     let mut names = Names::new(key);
     let anonymous = match format {
         Format::Iptables => iptables::anonymise(text, &mut names)?,
@@ -151,7 +146,16 @@ fn same_structure(before: &Inspection, after: &Inspection) -> bool {
             .services
             .found
             .iter()
-            .map(|found| (found.line, found.door, found.protocol, found.entry.port(), found.answers.len(), found.is_certain))
+            .map(|found| {
+                (
+                    found.line,
+                    found.door,
+                    found.protocol,
+                    found.entry.port(),
+                    found.answers.len(),
+                    found.is_certain,
+                )
+            })
             .collect();
         (tables, services, inspection.sets.values().copied().collect::<HashSet<_>>())
     };

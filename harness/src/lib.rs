@@ -34,6 +34,7 @@ pub mod oracle;
 pub mod passport;
 pub mod predict;
 pub mod readback;
+pub mod replay;
 pub mod ruleset;
 pub mod run;
 pub mod scale;

@@ -69,7 +69,8 @@ fn of_mode(mode: Mode, runner: &Runner) -> Result<Counts, ReadBackError> {
         | Mode::Dnat
         | Mode::IptablesNft
         | Mode::NeighboursNft
-        | Mode::Nftables => nf_tables(),
+        | Mode::Nftables
+        | Mode::Replay => nf_tables(),
         Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(legacy(runner)?),
     }
 }

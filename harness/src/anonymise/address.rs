@@ -44,7 +44,10 @@ impl Names {
         if let Ok(network) = word.parse::<IpNet>() {
             return Some(self.network(network).to_string());
         }
-        self.masked(word).or_else(|| self.with_port(word)).or_else(|| self.range(word)).or_else(|| mac(self, word))
+        self.masked(word)
+            .or_else(|| self.with_port(word))
+            .or_else(|| self.range(word))
+            .or_else(|| mac(self, word))
     }
 
     /// `10.0.0.0/255.0.255.0`: a mask stays what it is.
@@ -93,7 +96,8 @@ impl Names {
 
     fn bracketed(&mut self, word: &str) -> Option<String> {
         if let Some((first, last)) = word.split_once("]-[") {
-            let (first, last) = (first.strip_prefix('[')?.parse().ok()?, last.strip_suffix(']')?.parse().ok()?);
+            let (first, last) =
+                (first.strip_prefix('[')?.parse().ok()?, last.strip_suffix(']')?.parse().ok()?);
             let (first, last) = self.ends(first, last)?;
             return Some(format!("[{first}]-[{last}]"));
         }

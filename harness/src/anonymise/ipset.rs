@@ -17,7 +17,8 @@ pub fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
             anonymous.push('#');
         } else {
             let mut words = bare.split_ascii_whitespace();
-            if let (Some("create"), Some(name), Some("list:set")) = (words.next(), words.next(), words.next()) {
+            if let (Some("create"), Some(name), Some("list:set")) = (words.next(), words.next(), words.next())
+            {
                 of_sets.insert(name);
             }
             let is_of_sets = bare.split_ascii_whitespace().nth(1).is_some_and(|name| of_sets.contains(name));
@@ -67,10 +68,14 @@ fn part_of_entry(part: &str, names: &mut Names) -> String {
     }
     match part.split_once(':') {
         // Protocol and port; of ICMP the type.
-        Some((protocol, _)) if protocol.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) => {
+        Some((protocol, _))
+            if protocol.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) =>
+        {
             part.to_owned()
         }
-        _ if part.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'x' | b'/')) => part.to_owned(),
+        _ if part.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'x' | b'/')) => {
+            part.to_owned()
+        }
         _ => names.interface(part),
     }
 }

@@ -24,17 +24,17 @@ enum Values {
 
 fn values(option: &str) -> Values {
     match option {
-        "-m" | "--match" | "-p" | "--protocol" | "--mode" | "--log-level" | "--reject-with" | "--algo" => Values::Known,
+        "-m" | "--match" | "-p" | "--protocol" | "--mode" | "--log-level" | "--reject-with" | "--algo" => {
+            Values::Known
+        }
         "-j" | "--jump" | "-g" | "--goto" => Values::Chain,
-        "-i" | "--in-interface" | "-o" | "--out-interface" | "--physdev-in" | "--physdev-out" | "--oif" | "--gateway-dev" => {
-            Values::Interface
-        }
+        "-i" | "--in-interface" | "-o" | "--out-interface" | "--physdev-in" | "--physdev-out" | "--oif"
+        | "--gateway-dev" => Values::Interface,
         "--match-set" | "--add-set" | "--del-set" | "--map-set" => Values::Set,
-        "--comment" | "--log-prefix" | "--nflog-prefix" | "--ulog-prefix" | "--string" | "--hex-string" | "--path"
-        | "--bytecode" | "--object-pinned" | "--label" | "--selctx" => Values::Text,
-        "--name" | "--hashlimit-name" | "--nfacct-name" | "--rateest-name" | "--led-trigger-id" | "--timeout" => {
-            Values::Identifier
-        }
+        "--comment" | "--log-prefix" | "--nflog-prefix" | "--ulog-prefix" | "--string" | "--hex-string"
+        | "--path" | "--bytecode" | "--object-pinned" | "--label" | "--selctx" => Values::Text,
+        "--name" | "--hashlimit-name" | "--nfacct-name" | "--rateest-name" | "--led-trigger-id"
+        | "--timeout" => Values::Identifier,
         _ => Values::Any,
     }
 }
@@ -75,9 +75,10 @@ pub fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
                     }
                     _ => bare,
                 };
-                let (chain, rest) = rule.strip_prefix("-A ").and_then(|rule| rule.split_once(' ')).unwrap_or_else(|| {
-                    (rule.strip_prefix("-A ").unwrap_or(rule), "")
-                });
+                let (chain, rest) = rule
+                    .strip_prefix("-A ")
+                    .and_then(|rule| rule.split_once(' '))
+                    .unwrap_or_else(|| (rule.strip_prefix("-A ").unwrap_or(rule), ""));
                 anonymous.push_str("-A ");
                 anonymous.push_str(&names.identifier(chain));
                 words(rest, names, &mut anonymous).map_err(at)?;
@@ -117,7 +118,8 @@ fn words(rule: &str, names: &mut Names, into: &mut String) -> Result<(), &'stati
             into.push_str(&word.text);
             if word.text != "!" {
                 (kind, place) = (values(&word.text), 0);
-                expects_text = matches!(kind, Values::Text | Values::Chain | Values::Interface | Values::Identifier);
+                expects_text =
+                    matches!(kind, Values::Text | Values::Chain | Values::Interface | Values::Identifier);
             }
             continue;
         }

@@ -122,7 +122,8 @@ pub fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
     if let (Some(fields), true) = (anonymous.as_object_mut(), value.get("items").is_some()) {
         fields.remove("metadata");
     }
-    let mut text = serde_json::to_string_pretty(&anonymous).map_err(|error| Fault::whole(error.to_string()))?;
+    let mut text =
+        serde_json::to_string_pretty(&anonymous).map_err(|error| Fault::whole(error.to_string()))?;
     text.push('\n');
     Ok(text)
 }
@@ -162,7 +163,8 @@ fn field(field: Field, value: &Value, names: &mut Names, depth: u32) -> Option<V
         (Field::As | Field::NameOrNumber, Value::Number(_) | Value::Bool(_)) => value.clone(),
         (Field::As, Value::String(word)) => {
             // A word of the API is short and plain; anything else has no business here.
-            let is_plain = word.len() <= 40 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"./".contains(&b));
+            let is_plain =
+                word.len() <= 40 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"./".contains(&b));
             if is_plain { value.clone() } else { names.label(word).into() }
         }
         (Field::Name | Field::NameOrNumber, Value::String(name)) => name_with_dots(name, names).into(),

@@ -104,7 +104,8 @@ impl Names {
 
     /// What is not ASCII has no alphabet: as many letters as it has bytes.
     fn hashed(&self, name: &str) -> String {
-        let digest = |block: usize| permute::digest(&self.key, "hash", &[&block.to_be_bytes(), name.as_bytes()]);
+        let digest =
+            |block: usize| permute::digest(&self.key, "hash", &[&block.to_be_bytes(), name.as_bytes()]);
         let letters = (0..).flat_map(|block| digest(block).map(|byte| char::from(b'a' + byte % 26)));
         letters.take(name.len()).collect()
     }
@@ -113,7 +114,8 @@ impl Names {
     pub fn remarks(&self) -> Vec<String> {
         let letters = |name: &str| name.bytes().filter(u8::is_ascii_alphanumeric).count();
         let originals: HashSet<&str> = self.known.keys().map(|(_, name)| name.as_str()).collect();
-        let names = self.known.values().filter(|name| letters(name) >= SHORT && originals.contains(name.as_str()));
+        let names =
+            self.known.values().filter(|name| letters(name) >= SHORT && originals.contains(name.as_str()));
         let addresses = self.addresses.values().filter(|mapped| self.addresses.contains_key(mapped));
         let mut remarks = Vec::new();
         for (count, what) in [(names.count(), "names"), (addresses.count(), "addresses")] {

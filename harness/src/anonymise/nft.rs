@@ -6,8 +6,20 @@ use crate::ruleset::Fault;
 use crate::ruleset::nft::{Kind, Token, tokens, unquoted};
 
 /// Words behind which a name stands.
-const BEFORE_NAMES: [&str; 12] =
-    ["chain", "set", "map", "goto", "jump", "flowtable", "counter", "quota", "limit", "secmark", "synproxy", "name"];
+const BEFORE_NAMES: [&str; 12] = [
+    "chain",
+    "set",
+    "map",
+    "goto",
+    "jump",
+    "flowtable",
+    "counter",
+    "quota",
+    "limit",
+    "secmark",
+    "synproxy",
+    "name",
+];
 /// Replaces names and addresses; counters become zero.
 pub fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
     let mut writer = Writer { names, before: "", second: "", depth: 0, devices: false };
@@ -70,7 +82,9 @@ impl<'a> Writer<'_, 'a> {
     fn word(&mut self, word: &'a str) -> String {
         match (self.before, word) {
             (_, "devices") => self.devices = true,
-            ("packets" | "bytes", number) if number.bytes().all(|byte| byte.is_ascii_digit()) => return "0".into(),
+            ("packets" | "bytes", number) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                return "0".into();
+            }
             _ => {}
         }
         if let Some(name) = word.strip_prefix('@') {
@@ -109,7 +123,8 @@ impl<'a> Writer<'_, 'a> {
 
 /// Comments of the tool stay; others do not.
 fn comment(text: &str) -> String {
-    let is_of_the_tool = text.starts_with("# Warning: table ") && text.ends_with("is managed by iptables-nft, do not touch!");
+    let is_of_the_tool =
+        text.starts_with("# Warning: table ") && text.ends_with("is managed by iptables-nft, do not touch!");
     let words: Vec<&str> = text.split(' ').collect();
     match words[..] {
         ["#", "Warning:", "table", family, name, ..] if is_of_the_tool => {

@@ -60,11 +60,11 @@ const STAY_V6: [(u128, u8); 4] = [
     (0xff00 << 112, 8),  // multicast
 ];
 const CLOSED_V6: [(u128, u8); 5] = [
-    (0xffff << 32, 96),       // IPv4-mapped
-    (0x0064_ff9b << 96, 96),  // NAT64
-    (0xfd00 << 112, 8),       // unique local
-    (0xfc00 << 112, 8),       // unique local, without a meaning yet
-    (0x2000 << 112, 3),       // global unicast
+    (0xffff << 32, 96),      // IPv4-mapped
+    (0x0064_ff9b << 96, 96), // NAT64
+    (0xfd00 << 112, 8),      // unique local
+    (0xfc00 << 112, 8),      // unique local, without a meaning yet
+    (0x2000 << 112, 3),      // global unicast
 ];
 
 /// Replaces an address: two that share their first bits still do, and no others.
@@ -73,7 +73,9 @@ const CLOSED_V6: [(u128, u8); 5] = [
 /// anonymization", 2004), but for those above and inside the blocks that stay.
 pub fn ipv4(key: &[u8; 32], address: Ipv4Addr) -> Ipv4Addr {
     let bits = u128::from(u32::from(address)) << 96;
-    let wide = |blocks: &[(u32, u8)]| blocks.iter().map(|&(bits, length)| (u128::from(bits) << 96, length)).collect();
+    let wide = |blocks: &[(u32, u8)]| {
+        blocks.iter().map(|&(bits, length)| (u128::from(bits) << 96, length)).collect()
+    };
     let (stay, closed): (Vec<_>, Vec<_>) = (wide(&STAY_V4), wide(&CLOSED_V4));
     Ipv4Addr::from((tree(key, "ipv4", bits, 4, &stay, &closed) >> 96) as u32)
 }
@@ -90,7 +92,9 @@ pub fn stays(address: std::net::IpAddr) -> bool {
             let bits = u32::from(address);
             STAY_V4.iter().any(|&(block, length)| (bits ^ block) >> (32 - length) == 0)
         }
-        std::net::IpAddr::V6(address) => STAY_V6.iter().any(|&(block, length)| shares(u128::from(address), block, length)),
+        std::net::IpAddr::V6(address) => {
+            STAY_V6.iter().any(|&(block, length)| shares(u128::from(address), block, length))
+        }
     }
 }
 
@@ -120,8 +124,7 @@ fn tree(
         for bit in 0..8 {
             let depth = byte * 8 + bit;
             let is_set = bits >> (127 - depth) & 1 == 1;
-            let is_above =
-                |&(block, length): &(u128, u8)| depth < length && shares(bits, block, depth);
+            let is_above = |&(block, length): &(u128, u8)| depth < length && shares(bits, block, depth);
             let fixed = stay.iter().chain(closed).any(is_above);
             let swap = !fixed && swaps[node / 8] >> (node % 8) & 1 == 1;
             result |= u128::from(is_set != swap) << (127 - depth);

@@ -38,6 +38,8 @@ impl fmt::Display for Fault {
     }
 }
 
+impl std::error::Error for Fault {}
+
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesetError {

@@ -79,6 +79,8 @@ pub struct Table<'a> {
     pub name: &'a str,
     /// Where it begins.
     pub line: u32,
+    /// Where its COMMIT stands.
+    pub end: u32,
     /// Its chains.
     pub chains: Chains<'a>,
 }
@@ -135,7 +137,7 @@ pub fn parse(text: &str) -> Result<Dump<'_>, Fault> {
             };
             match line {
                 "COMMIT" => {
-                    let table = open.take().map(|open| open.end(&mut dump)).transpose()?;
+                    let table = open.take().map(|open| open.end(number, &mut dump)).transpose()?;
                     dump.tables.extend(table);
                 }
                 _ => table.line(number, line)?,
@@ -173,7 +175,8 @@ impl<'a> Open<'a> {
                 .any(|other| other.name == name && other.family == Family::Ipv4)
                 .then_some(Family::Ipv6)
         });
-        let table = Table { family: family.unwrap_or_default(), name, line, chains: Chains::default() };
+        let table =
+            Table { family: family.unwrap_or_default(), name, line, end: line, chains: Chains::default() };
         if let Some(other) =
             before.iter().find(|other| (other.name, other.family) == (table.name, table.family))
         {
@@ -283,7 +286,7 @@ impl<'a> Open<'a> {
     }
 
     /// At its COMMIT.
-    fn end(mut self, dump: &mut Dump<'a>) -> Result<Table<'a>, Fault> {
+    fn end(mut self, line: u32, dump: &mut Dump<'a>) -> Result<Table<'a>, Fault> {
         for (from, target, line) in std::mem::take(&mut self.targets) {
             if self.table.chains.index(target).is_some() {
                 self.table.chains.jump(from, target, line);
@@ -301,6 +304,7 @@ impl<'a> Open<'a> {
             }
         }
         self.table.chains.check()?;
+        self.table.end = line;
         for (from, into) in [(self.sets, &mut dump.sets), (self.extensions, &mut dump.extensions)] {
             for (name, line) in from {
                 into.entry(name).or_insert(line);

@@ -27,7 +27,9 @@ impl Names {
         if known::is_of_comments(word) || is_number(word) {
             return word.to_owned();
         }
-        if let Some(hash) = word.strip_prefix("cali:").filter(|hash| hash.bytes().all(|byte| BASE64.contains(&byte))) {
+        if let Some(hash) =
+            word.strip_prefix("cali:").filter(|hash| hash.bytes().all(|byte| BASE64.contains(&byte)))
+        {
             return format!("cali:{}", self.replace(Kind::Base64, hash, |_| true));
         }
         if ["KUBE-", "CNI-", "DOCKER-", "cali-"].iter().any(|start| word.starts_with(start)) {
@@ -72,10 +74,14 @@ const CLOSING: [char; 10] = ['"', '\'', ')', ']', '}', '>', ';', ',', '.', ':'];
 /// Digits and signs, or a hexadecimal number that is too short for a hash or address.
 pub(super) fn is_number(word: &str) -> bool {
     let short_hex = |part: &str| {
-        part.strip_prefix("0x").is_some_and(|digits| digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        part.strip_prefix("0x")
+            .is_some_and(|digits| digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
     };
-    let signs = |byte: u8| matches!(byte, b'.' | b'/' | b':' | b'-' | b',' | b'%' | b'+' | b'!' | b'=' | b'|' | b'&' | b'>');
+    let signs = |byte: u8| {
+        matches!(byte, b'.' | b'/' | b':' | b'-' | b',' | b'%' | b'+' | b'!' | b'=' | b'|' | b'&' | b'>')
+    };
     // Three dots are an address.
-    let is_decimal = word.bytes().all(|byte| byte.is_ascii_digit() || signs(byte)) && word.matches('.').count() < 3;
+    let is_decimal =
+        word.bytes().all(|byte| byte.is_ascii_digit() || signs(byte)) && word.matches('.').count() < 3;
     is_decimal || word.split('/').all(short_hex)
 }

@@ -120,14 +120,29 @@ fn kind_of_interface(rest: &str) -> Kind {
 }
 
 fn is_interface_of_calico(text: &str) -> bool {
-    text.len() == 15 && text.strip_prefix("cali").is_some_and(|rest| rest.bytes().all(|byte| HEX.contains(&byte)))
+    text.len() == 15
+        && text.strip_prefix("cali").is_some_and(|rest| rest.bytes().all(|byte| HEX.contains(&byte)))
 }
 
 /// Calico's names with what varies: `cali-tw-...`, `cali40s:...`.
 fn calico(name: &str) -> Option<(&str, &str)> {
     const STARTS: [&str; 16] = [
-        "cali-fw-", "cali-tw-", "cali-pi-", "cali-po-", "cali-pri-", "cali-pro-", "cali-sm-", "cali-fh-", "cali-th-",
-        "cali-fhfw-", "cali-thfw-", "cali-pt-", "cali40s:", "cali60s:", "cali40t:", "cali60t:",
+        "cali-fw-",
+        "cali-tw-",
+        "cali-pi-",
+        "cali-po-",
+        "cali-pri-",
+        "cali-pro-",
+        "cali-sm-",
+        "cali-fh-",
+        "cali-th-",
+        "cali-fhfw-",
+        "cali-thfw-",
+        "cali-pt-",
+        "cali40s:",
+        "cali60s:",
+        "cali40t:",
+        "cali60t:",
     ];
     let start = STARTS.into_iter().find(|start| name.starts_with(start))?;
     let rest = &name[start.len()..];

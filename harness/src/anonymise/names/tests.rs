@@ -30,10 +30,26 @@ fn names_keep_length_case_and_signs() {
 fn what_everybody_has_stays() {
     let mut names = names();
     for name in [
-        "KUBE-SERVICES", "KUBE-MARK-MASQ", "PREROUTING", "DOCKER-ISOLATION-STAGE-1", "CNI-HOSTPORT-DNAT", "FLANNEL-FWD",
-        "cali-from-wl-dispatch", "cluster-ips", "service-ips", "nat-prerouting", "mark-for-masquerade", "kube-proxy",
-        "KUBE-LOOP-BACK", "KUBE-6-CLUSTER-IP", "KUBE-NODE-PORT-LOCAL-SCTP-HASH", "no-endpoint-nodeports",
-        "filter-prerouting-pre-dnat", "cali40all-ipam-pools", "KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY",
+        "KUBE-SERVICES",
+        "KUBE-MARK-MASQ",
+        "PREROUTING",
+        "DOCKER-ISOLATION-STAGE-1",
+        "CNI-HOSTPORT-DNAT",
+        "FLANNEL-FWD",
+        "cali-from-wl-dispatch",
+        "cluster-ips",
+        "service-ips",
+        "nat-prerouting",
+        "mark-for-masquerade",
+        "kube-proxy",
+        "KUBE-LOOP-BACK",
+        "KUBE-6-CLUSTER-IP",
+        "KUBE-NODE-PORT-LOCAL-SCTP-HASH",
+        "no-endpoint-nodeports",
+        "filter-prerouting-pre-dnat",
+        "cali40all-ipam-pools",
+        "KUBE-IPTABLES-HINT",
+        "KUBE-KUBELET-CANARY",
     ] {
         assert_eq!(names.identifier(name), name);
     }
@@ -87,7 +103,11 @@ fn names_are_the_same_wherever_they_stand() {
     let hash = names.identifier("JXY4WP3I");
     assert_eq!(chain, format!("endpoint-{hash}-{namespace}/{service}/tcp/{port}__{address}/8080"));
     let v6 = names.address_word("fd00:10::1").unwrap().replace(':', ".");
-    assert!(names.identifier("endpoint-JXY4WP3I-demo/web-1/tcp/__fd00.10..1/80").ends_with(&format!("/tcp/__{v6}/80")));
+    assert!(
+        names
+            .identifier("endpoint-JXY4WP3I-demo/web-1/tcp/__fd00.10..1/80")
+            .ends_with(&format!("/tcp/__{v6}/80"))
+    );
 }
 
 #[test]

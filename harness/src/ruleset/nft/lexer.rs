@@ -77,7 +77,10 @@ impl<'a> Lexer<'a> {
             b'"' => match rest[1..].iter().position(|&b| b == b'"' || b == b'\n') {
                 Some(end) if rest[1 + end] == b'"' => (Kind::Quoted, end + 2),
                 _ => {
-                    return Err(Fault::at(line, "a quotation is not closed in its line: the file is cut off"));
+                    return Err(Fault::at(
+                        line,
+                        "a quotation is not closed in its line: the file is cut off",
+                    ));
                 }
             },
             _ => {
