@@ -77,8 +77,11 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
 
     let mut grid: Vec<(Mode, Scale)> = Vec::new();
     for &services in &sweep.services {
-        grid.extend(sweep.modes.iter().map(|&mode| (mode, Scale { services, endpoints: sweep.endpoints })));
+        let scale = Scale { services, endpoints: sweep.endpoints };
+        grid.extend(sweep.modes.iter().filter(|mode| **mode != Mode::Replay).map(|&mode| (mode, scale)));
     }
+    // A replayed ruleset is as large as it is.
+    grid.extend(sweep.replay.as_ref().map(|replay| (Mode::Replay, replay.scale())));
 
     let lookup_blocks = sweep.lookup.as_ref().map_or(0, |lookup| lookup.blocks);
     let connect_blocks = sweep.connect.as_ref().map_or(0, |connect| connect.blocks);

@@ -20,7 +20,8 @@ const fn costs(mode: Mode) -> [(f64, f64); 3] {
             [(0.01, 0.0); 3]
         }
         Mode::IptablesLegacy => [(0.4, 1.3), (0.1, 1.1), (0.9, 1.2)],
-        Mode::IptablesNft => [(0.7, 1.2), (0.3, 1.5), (6.0, 2.0)],
+        // Whatever its tool is, and whatever it holds besides Services.
+        Mode::Replay | Mode::IptablesNft => [(0.7, 1.2), (0.3, 1.5), (6.0, 2.0)],
         Mode::Nftables => [(0.7, 1.5), (1.4, 1.2), (1.5, 2.0)],
         // Guessed from the programs that are run, about a millisecond each.
         Mode::Ipvs => [(0.1, 1.0), (0.15, 0.8), (3.0, 1.0)],

@@ -27,11 +27,22 @@ pub struct Lookup {
 ///
 /// # Errors
 /// The first packet that did not arrive where it should.
-pub fn measure(world: &mut World, position: Position, probes: u32, cores: &Cores) -> anyhow::Result<Lookup> {
+pub fn measure(
+    world: &mut World,
+    position: Position,
+    protocol: Protocol,
+    probes: u32,
+    cores: &Cores,
+) -> anyhow::Result<Lookup> {
     let probes = probes as usize;
     world.steer(Egress::Tun)?;
-    let (aims, picks) = world.aims(position, Protocol::Udp, WARM_UP + probes)?;
-    anyhow::ensure!(!aims.is_empty(), "there is no UDP Service at position {}", position.name());
+    let (aims, picks) = world.aims(position, protocol, WARM_UP + probes)?;
+    anyhow::ensure!(
+        !aims.is_empty(),
+        "there is no {} Service at position {}",
+        protocol.name(),
+        position.name()
+    );
     let targets = aims.iter().map(|aim| aim.target()).collect::<Result<Vec<Target>, _>>()?;
     let (warm_up, picks) = picks.split_at(WARM_UP);
 

@@ -67,9 +67,10 @@ impl Neighbours {
         *self == Self::default()
     }
 
-    /// Whether a lab of this mode has them: all but the controls that stand for a kernel without rules.
+    /// Whether a lab of this mode has them: all but the controls that stand for a kernel without rules, and replayed rulesets,
+    /// which bring their own.
     pub const fn are_in(mode: Mode) -> bool {
-        !matches!(mode, Mode::Direct | Mode::Conntrack | Mode::Dnat)
+        !matches!(mode, Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Replay)
     }
 
     /// What is in the kernel before kube-proxy starts, in the order in which it came; Calico's last.
@@ -185,7 +186,7 @@ const fn kube_proxy_tables(mode: Mode) -> &'static [&'static str] {
         Mode::IptablesLegacy | Mode::IptablesNft => &["filter", "nat", "mangle"],
         Mode::Ipvs | Mode::IpvsBatched => &["filter", "nat"],
         Mode::NeighboursLegacy | Mode::NeighboursNft => &["nat"],
-        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables => &[],
+        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables | Mode::Replay => &[],
     }
 }
 

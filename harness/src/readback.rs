@@ -75,7 +75,8 @@ fn of_mode(mode: Mode, family: Family, runner: &Runner) -> Result<Counts, ReadBa
         | Mode::Dnat
         | Mode::IptablesNft
         | Mode::NeighboursNft
-        | Mode::Nftables => nf_tables(family),
+        | Mode::Nftables
+        | Mode::Replay => nf_tables(family),
         Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(legacy(family, runner)?),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use netns_setup::ipvs::Scheduler;
 use serde::de::{Error as _, Unexpected};
@@ -11,17 +12,19 @@ use crate::churn::scenario::Scenario;
 use crate::dataplane::{KubeProxy, Mode};
 use crate::forwarding::Method;
 use crate::neighbours::Neighbours;
+use crate::replay::Replay;
 use crate::scale::Position;
 use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 5] = [
+pub const BUILT_IN: [(&str, &str); 6] = [
     ("smoke", include_str!("../sweeps/smoke.toml")),
     ("default", include_str!("../sweeps/default.toml")),
     ("guest", include_str!("../sweeps/guest.toml")),
     ("churn", include_str!("../sweeps/churn.toml")),
     ("neighbours", include_str!("../sweeps/neighbours.toml")),
+    ("replay", include_str!("../sweeps/replay.toml")),
 ];
 
 /// What to measure. Unknown keys and impossible values are errors.
@@ -70,6 +73,9 @@ pub struct Sweep {
     pub forwarding: Option<Forwarding>,
     /// What is measured in a guest instead; absent: the same.
     pub guest: Option<InGuest>,
+    /// A ruleset of a real node, measured as mode `replay`. It comes from the command line.
+    #[serde(skip)]
+    pub replay: Option<Arc<Replay>>,
 }
 
 /// What a guest measures instead of the rest of the sweep: under emulation a second of the instruction clock, a
@@ -300,6 +306,11 @@ impl Sweep {
             ));
         }
         for (sweep, section) in [(&sweep, ""), (&sweep.in_guest(), "guest.")] {
+            if sweep.modes.contains(&Mode::Replay) {
+                return Err(invalid(format!(
+                    "{section}modes has replay, which needs a ruleset: leave it out, and run `svcbench run {name} --replay FILE`"
+                )));
+            }
             let control = sweep.modes.iter().find(|mode| mode.is_of_neighbours());
             if let (Some(mode), None) = (control, sweep.neighbours) {
                 return Err(invalid(format!(
@@ -344,13 +355,17 @@ impl Sweep {
 
     /// What a guest measures: the sweep with what its `[guest]` says instead.
     pub fn in_guest(&self) -> Sweep {
-        let Some(guest) = self.guest.clone() else { return self.clone() };
+        // Replayed rulesets stay with the host.
+        let modes = || self.modes.iter().copied().filter(|mode| *mode != Mode::Replay).collect();
+        let Some(guest) = self.guest.clone() else {
+            return Sweep { modes: modes(), replay: None, ..self.clone() };
+        };
         Sweep {
             question: self.question.clone(),
             seed: self.seed,
             kube_proxy: self.kube_proxy,
             scheduler: self.scheduler,
-            modes: guest.modes.unwrap_or_else(|| self.modes.clone()),
+            modes: guest.modes.unwrap_or_else(modes),
             services: guest.services.unwrap_or_else(|| self.services.clone()),
             endpoints: self.endpoints,
             shape: self.shape.clone(),
@@ -363,7 +378,15 @@ impl Sweep {
             churn: guest.churn,
             forwarding: guest.forwarding,
             guest: None,
+            replay: None,
         }
+    }
+
+    /// The sweep with a replayed ruleset among its modes.
+    pub fn with_replay(mut self, replay: Arc<Replay>) -> Self {
+        self.modes.push(Mode::Replay);
+        self.replay = Some(replay);
+        self
     }
 }
 

@@ -13,7 +13,7 @@ pub struct NotInstalled {
 }
 
 /// The two programs behind `iptables`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Variant {
     /// iptables-legacy: the kernel's ip_tables, and the xtables lock.
     Legacy,
@@ -35,6 +35,11 @@ impl Tools {
             Mode::IptablesLegacy | Mode::Ipvs | Mode::IpvsBatched | Mode::NeighboursLegacy => Variant::Legacy,
             _ => Variant::Nft,
         };
+        Self { variant }
+    }
+
+    /// With a variant of iptables.
+    pub const fn with(variant: Variant) -> Self {
         Self { variant }
     }
 

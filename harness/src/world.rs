@@ -16,10 +16,12 @@ use workloads::sources::Sources;
 use workloads::target::{Shares, Target};
 
 use crate::apply::{Applied, Runner};
-use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, Way, ipvs, planner};
+use crate::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Way, ipvs, planner};
 use crate::flows::Flows;
 use crate::neighbours::Neighbours;
 use crate::readback;
+use crate::replay::plan::Replayed;
+use crate::replay::{self, Replay};
 use crate::scale::{Position, Scale, ServiceSet};
 use crate::service::Protocol;
 use crate::stop::Stop;
@@ -43,6 +45,8 @@ pub struct Aim {
     pub protocol: Protocol,
     /// Who may receive it, sorted.
     pub answers: Vec<SocketAddrV4>,
+    /// Whether it may come from any source: masqueraded or not, by rules that nobody has planned.
+    pub any_source: bool,
 }
 
 impl Aim {
@@ -56,7 +60,8 @@ impl Aim {
             Protocol::Udp => workloads::target::Protocol::Udp,
             Protocol::Sctp => anyhow::bail!("the packet probe sends no SCTP, which {} asks for", self.entry),
         };
-        Ok(Target::new(self.entry, protocol, &self.answers)?)
+        let target = Target::new(self.entry, protocol, &self.answers)?;
+        Ok(if self.any_source { target.from_anywhere() } else { target })
     }
 }
 
@@ -73,6 +78,7 @@ pub struct World {
     mode: Mode,
     node: Node,
     neighbours: Neighbours,
+    replay: Option<Arc<Replay>>,
     probe: Probe,
     flows: Flows,
     random: ChaCha8Rng,
@@ -84,27 +90,53 @@ impl World {
     /// # Errors
     /// If the kernel refuses.
     pub fn build(mode: Mode, scale: Scale, node: Node, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
-        let dataplane = planner(mode, node);
         let IpAddr::V4(node_address) = node.address else {
             anyhow::bail!("the packet probe sends IPv4, but the node's address is {}", node.address);
         };
-        let lab = Lab::build(&Topology {
+        let topology = Topology {
             label: format!("{mode}-{}", scale.services),
             probe_prefix: addresses::PROBES,
             client_prefix: addresses::CLIENTS,
             service_prefix: addresses::SERVICES,
             endpoint_prefix: addresses::ENDPOINTS,
             node_address,
-        })?;
-        let sources =
-            Sources::new(addresses::PROBES.network(), addresses::PROBES.prefix_len(), 1024..=65535, seed)?;
+        };
+        Self::in_lab(&topology, planner(mode, node), Tools::of(mode), mode, node, seed, stop)
+    }
+
+    /// An empty lab for a ruleset of a real node, with addresses that suit it.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn replaying(replay: &Arc<Replay>, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
+        let topology = replay.place.topology(format!("replay-{}", replay.scale().services));
+        let (dataplane, tools) = (Box::new(Replayed(Arc::clone(replay))), Tools::with(replay.variant));
+        let node = Node { address: topology.node_address.into(), ..Node::lab(KubeProxy::Current) };
+        let mut world = Self::in_lab(&topology, dataplane, tools, Mode::Replay, node, seed, stop)?;
+        world.lab.catch_all()?;
+        world.replay = Some(Arc::clone(replay));
+        Ok(world)
+    }
+
+    fn in_lab(
+        topology: &Topology,
+        dataplane: Box<dyn Dataplane>,
+        tools: Tools,
+        mode: Mode,
+        node: Node,
+        seed: u64,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
+        let lab = Lab::build(topology)?;
+        let probes = topology.probe_prefix;
+        let sources = Sources::new(probes.network(), probes.prefix_len(), 1024..=65535, seed)?;
         let fd = |tun: &netns_setup::Tun| tun.as_fd().try_clone_to_owned();
         let probe = Probe::new(fd(lab.ingress())?, fd(lab.egress())?, sources)?;
         let flows = lab.node.run(|| Flows::open(mode))?;
-        let runner = Runner::new(Tools::of(mode), lab.node.leash(), stop.clone());
+        let runner = Runner::new(tools, lab.node.leash(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
-        let (set, neighbours) = (ServiceSet::default(), Neighbours::default());
-        Ok(Self { set, dataplane, lab, runner, mode, node, neighbours, probe, flows, random })
+        let (set, neighbours, replay) = (ServiceSet::default(), Neighbours::default(), None);
+        Ok(Self { set, dataplane, lab, runner, mode, node, neighbours, replay, probe, flows, random })
     }
 
     /// The mode.
@@ -197,6 +229,9 @@ impl World {
     /// # Errors
     /// If they differ, with both counts.
     pub fn verify_counts(&self) -> anyhow::Result<Counts> {
+        if let Some(replay) = &self.replay {
+            return self.lab.node.run(|| replay::lab::held(replay, &self.runner));
+        }
         let mut held = self
             .lab
             .node
@@ -211,6 +246,17 @@ impl World {
             self.set.len(),
         );
         Ok(held)
+    }
+
+    /// Has the tool of a replayed ruleset check it, without installing a rule. Of other modes there is nothing to check.
+    ///
+    /// # Errors
+    /// What the tool says.
+    pub fn check_replayed(&self) -> anyhow::Result<()> {
+        match &self.replay {
+            Some(replay) => self.lab.node.run(|| replay::lab::check(replay, &self.runner)),
+            None => Ok(()),
+        }
     }
 
     /// Sends packets to sampled Services of both protocols: each must arrive at one of its endpoints,
@@ -231,7 +277,9 @@ impl World {
         for index in indices {
             self.verify_service(index, 10)?;
         }
-        let equal = !self.mode.is_ipvs() || ipvs::shares_equally(self.node.scheduler);
+        // Whose shares are equal, a ruleset that was not planned does not tell.
+        let equal =
+            self.mode != Mode::Replay && (!self.mode.is_ipvs() || ipvs::shares_equally(self.node.scheduler));
         if equal
             && let Some(index) = self.set.index_at(Position::Middle, Protocol::Udp)
             && let Some(unequal) = self.unequal_shares(index, 200)?
@@ -325,7 +373,8 @@ impl World {
         let answers = self.dataplane.answers(&self.set, service).into_iter();
         let mut answers = answers.map(ipv4).collect::<anyhow::Result<Vec<_>>>()?;
         answers.sort_unstable();
-        Ok(Aim { entry: ipv4(self.dataplane.entry(service))?, protocol: service.protocol, answers })
+        let (entry, protocol) = (ipv4(self.dataplane.entry(service))?, service.protocol);
+        Ok(Aim { entry, protocol, answers, any_source: self.mode == Mode::Replay })
     }
 
     /// What a load at a position is aimed at, and which of them each of `count` packets takes.
@@ -345,8 +394,13 @@ impl World {
                     Protocol::Udp => crate::synthetic::UDP_PORTS.1,
                     Protocol::Sctp => crate::synthetic::SCTP_PORTS.1,
                 };
-                let entry = ipv4(SocketAddr::new(spare_address(77), port))?;
-                (vec![Aim { entry, protocol, answers: vec![entry] }], vec![0; count])
+                let address = match &self.replay {
+                    Some(replay) => replay.place.miss.into(),
+                    None => spare_address(77),
+                };
+                let entry = ipv4(SocketAddr::new(address, port))?;
+                let any_source = self.mode == Mode::Replay;
+                (vec![Aim { entry, protocol, answers: vec![entry], any_source }], vec![0; count])
             }
             Position::Uniform => {
                 let of_protocol: Vec<usize> = (0..self.set.len())

@@ -126,7 +126,8 @@ pub fn modules(modes: &[Mode]) -> (Vec<&'static str>, Vec<&'static str>) {
     };
     for &mode in modes {
         match mode {
-            Mode::Direct => {}
+            // Replayed rulesets stay with the host.
+            Mode::Direct | Mode::Replay => {}
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => {
                 add(&CONNTRACK);
                 add(&NFTABLES);

@@ -11,6 +11,7 @@ use crate::events::{Event, Sink};
 use crate::explain::explain;
 use crate::neighbours::Neighbours;
 use crate::predict::Predictor;
+use crate::replay::Replay;
 use crate::scale::{Scale, ServiceSet};
 use crate::stop::Stop;
 use crate::sweep::Sweep;
@@ -31,19 +32,24 @@ pub enum NoLab {
 /// All labs of a run.
 pub struct Labs {
     neighbours: Option<Neighbours>,
+    replay: Option<Arc<Replay>>,
     living: HashMap<(Mode, Scale), Result<World, NoLab>>,
     kept: Option<(Mode, Scale, World)>,
     sets: Sets,
 }
 
 impl Labs {
-    /// None yet. Each will have these neighbours.
-    pub fn beside(neighbours: Option<Neighbours>) -> Self {
-        Self { neighbours, living: HashMap::new(), kept: None, sets: Sets::default() }
+    /// None yet. Each will have the sweep's neighbours.
+    pub fn of(sweep: &Sweep) -> Self {
+        let (neighbours, replay) = (sweep.neighbours, sweep.replay.clone());
+        Self { neighbours, replay, living: HashMap::new(), kept: None, sets: Sets::default() }
     }
 
-    /// The Services of a scale.
-    pub fn set(&mut self, scale: Scale, sweep: &Sweep) -> Arc<ServiceSet> {
+    /// The Services of a scale, or of the replayed ruleset.
+    pub fn set(&mut self, mode: Mode, scale: Scale, sweep: &Sweep) -> Arc<ServiceSet> {
+        if let Some(replay) = self.replay.as_ref().filter(|_| mode == Mode::Replay) {
+            return Arc::new(replay.services().clone());
+        }
         let make = || Arc::new(ServiceSet::shaped(scale, &sweep.shape, sweep.seed));
         Arc::clone(self.sets.entry(scale).or_insert_with(make))
     }
@@ -59,8 +65,8 @@ impl Labs {
         stop: &Stop,
         sink: Sink<'_>,
     ) {
-        let sets: Vec<Arc<ServiceSet>> = wanted.iter().map(|&(_, scale)| self.set(scale, sweep)).collect();
-        let neighbours = self.neighbours;
+        let sets: Vec<Arc<ServiceSet>> =
+            wanted.iter().map(|&(mode, scale)| self.set(mode, scale, sweep)).collect();
         let queue = Mutex::new(wanted.iter().copied().zip(sets).collect::<std::collections::VecDeque<_>>());
         let predictor = Mutex::new(Predictor::default());
         let (sender, loaded) = std::sync::mpsc::channel();
@@ -72,8 +78,7 @@ impl Labs {
                         if stop.is_requested() {
                             return;
                         }
-                        let world =
-                            load(mode, scale, &set, neighbours, sweep.seed, node, limit, predictor, stop);
+                        let world = load(mode, scale, &set, sweep, node, limit, predictor, stop);
                         if sender.send((mode, scale, world)).is_err() {
                             return;
                         }
@@ -130,7 +135,10 @@ impl Labs {
             drop(world);
             settle(scale.services);
         }
-        let mut world = World::build(mode, scale, node, seed, stop)?;
+        let mut world = match &self.replay {
+            Some(replay) if mode == Mode::Replay => World::replaying(replay, seed, stop)?,
+            _ => World::build(mode, scale, node, seed, stop)?,
+        };
         world.move_in(self.neighbours)?;
         Ok(world)
     }
@@ -151,8 +159,7 @@ fn load(
     mode: Mode,
     scale: Scale,
     set: &ServiceSet,
-    neighbours: Option<Neighbours>,
-    seed: u64,
+    sweep: &Sweep,
     node: Node,
     limit: Option<Duration>,
     predictor: &Mutex<Predictor<Mode>>,
@@ -169,8 +176,12 @@ fn load(
     }
     let begun = Instant::now();
     let fill = || -> anyhow::Result<World> {
-        let mut world = World::build(mode, scale, node, seed, stop)?;
-        world.move_in(neighbours)?;
+        let mut world = match &sweep.replay {
+            Some(replay) if mode == Mode::Replay => World::replaying(replay, sweep.seed, stop)?,
+            _ => World::build(mode, scale, node, sweep.seed, stop)?,
+        };
+        world.move_in(sweep.neighbours)?;
+        world.check_replayed()?;
         world.load(set, None)?;
         world.verify_counts()?;
         world.verify_traffic()?;

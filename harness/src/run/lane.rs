@@ -11,6 +11,7 @@ use results::timeline::TimelineRow;
 use super::Tally;
 use super::before::Before;
 use super::labs::Labs;
+use super::replayed;
 use super::rows::Rows;
 use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
@@ -25,6 +26,7 @@ use crate::health::Health;
 use crate::lookup;
 use crate::predict::Predictor;
 use crate::scale::Scale;
+use crate::service::Protocol;
 use crate::stop::Stop;
 use crate::sweep::Sweep;
 
@@ -130,7 +132,7 @@ impl<'a> Lane<'a> {
             stop,
             node: Node { scheduler: sweep.scheduler, ..Node::lab(sweep.kube_proxy) },
             predictor: before.predictor,
-            labs: Labs::beside(sweep.neighbours),
+            labs: Labs::of(sweep),
             sync_spent: before.sync_spent,
             number: 0,
             no_limit,
@@ -173,7 +175,7 @@ impl<'a> Lane<'a> {
         let mut wanted: Vec<(Mode, Scale)> = pending
             .iter()
             .filter(of_lookups)
-            .filter(|cell| !self.unable.contains_key(&cell.mode))
+            .filter(|cell| !self.unable.contains_key(&cell.mode) && self.not_replayed(cell).is_none())
             .map(|cell| (cell.mode, cell.scale))
             .collect();
         wanted.sort_by_key(|&(mode, scale)| (scale, mode));
@@ -229,7 +231,7 @@ impl<'a> Lane<'a> {
         labs.dedup();
         labs.retain(|(mode, _)| !self.unable.contains_key(mode));
         for (mode, scale) in labs {
-            let set = self.labs.set(scale, self.sweep);
+            let set = self.labs.set(mode, scale, self.sweep);
             if let Err(reason) = planner(mode, self.node).fits(&set) {
                 self.unfit.insert((mode, scale), reason.to_string());
             }
@@ -265,13 +267,31 @@ impl<'a> Lane<'a> {
         rows
     }
 
+    /// Why a cell of a replayed ruleset is not measured; `None`: it is, or is of another mode.
+    fn not_replayed(&self, cell: &Cell) -> Option<String> {
+        let replay = self.sweep.replay.as_ref().filter(|_| cell.mode == Mode::Replay)?;
+        replayed::not_measured(cell.workload, replay)
+    }
+
     fn workload(&mut self, cell: &Cell, rows: &mut Rows, sink: Sink<'_>) -> anyhow::Result<()> {
+        if let Some(reason) = self.not_replayed(cell) {
+            // Once is enough.
+            if cell.block == 1 {
+                rows.skip_all(self.sweep, &reason);
+            }
+            return Ok(());
+        }
         match cell.workload {
             Workload::Lookup(position) => {
                 let Some(sweep) = &self.sweep.lookup else { return Ok(()) };
+                // All cells of a run send the same packets, or the controls would be none.
+                let protocol = self.sweep.replay.as_ref().map_or(Protocol::Udp, |replay| replay.protocol());
                 match self.labs.living(cell.mode, cell.scale) {
                     Err(reason) => rows.missing_lab(&reason),
-                    Ok(world) => rows.lookup(lookup::measure(world, position, sweep.probes, &self.cores)?),
+                    Ok(world) => {
+                        let found = lookup::measure(world, position, protocol, sweep.probes, &self.cores)?;
+                        rows.lookup(found);
+                    }
                 }
             }
             Workload::Connect(position) => {

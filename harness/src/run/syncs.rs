@@ -11,6 +11,7 @@ use crate::cells::Cell;
 use crate::churn;
 use crate::churn::scenario::Scenario;
 use crate::contention::{self, Known, Patience};
+use crate::dataplane::Mode;
 use crate::events::{Event, Sink};
 use crate::explain::explain;
 use crate::scale::{Scale, ServiceSet};
@@ -43,8 +44,11 @@ impl Lane<'_> {
                 return Ok(());
             }
         }
+        if cell.mode == Mode::Replay {
+            return self.replayed(cell, sweep, rows, sink);
+        }
         let begun = Instant::now();
-        let to = self.labs.set(cell.scale, self.sweep);
+        let to = self.labs.set(cell.mode, cell.scale, self.sweep);
         let limit = self.limit();
         let cold = sweep.operations.contains(&Operation::Cold);
         let too_long = self.over_limit(&Cost::Cold(cell.mode), services).filter(|_| cold);
@@ -131,7 +135,7 @@ impl Lane<'_> {
 
     /// A lab filled in the quickest way, outside any timed region.
     fn filled(&mut self, cell: &Cell) -> anyhow::Result<World> {
-        let to = self.labs.set(cell.scale, self.sweep);
+        let to = self.labs.set(cell.mode, cell.scale, self.sweep);
         let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
         world.load(&to, None).context("filling a lab")?;
         world.verify_counts()?;
@@ -233,7 +237,7 @@ impl Lane<'_> {
 }
 
 /// Says what comes next; for a guest it is also the sign that it is alive.
-fn step(cell: &Cell, operation: Operation, sink: Sink<'_>) {
+pub(super) fn step(cell: &Cell, operation: Operation, sink: Sink<'_>) {
     let scale = cell.scale;
     sink(Event::Step(format!(
         "{} {} x {}, {}",

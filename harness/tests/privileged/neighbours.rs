@@ -133,7 +133,7 @@ fn control(mode: Mode) {
 /// Packets to the node's ports go to the pods that have them, and only those.
 fn reach_host_ports(world: &mut World) {
     let mut send = |entry: SocketAddrV4, protocol, pod: SocketAddrV4| {
-        let aim = Aim { entry, protocol, answers: vec![pod] };
+        let aim = Aim { entry, protocol, answers: vec![pod], any_source: false };
         let target = [aim.target().unwrap()];
         let sent = world.probe().first_packets(&target, &[0; 10], &mut Times::new(), None).unwrap();
         world.forget_flows().unwrap();
