@@ -97,6 +97,7 @@ pub fn measure(
     let mut found = Contention { has_lock, ..Contention::default() };
     let watch = if has_lock { Some(Watch::start(&world.lab.node)?) } else { None };
     let begun = Instant::now();
+    world.disturbed = true;
     let running = Contenders::start(contenders, &world.lab.node, &world.runner)?;
     let held = Holder { running: &running, patience, alive, begun, gave_up: Vec::new() }
         .hold(world, contenders, seconds, &mut found);

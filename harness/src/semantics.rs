@@ -203,7 +203,9 @@ impl Judge<'_> {
             Origin::Node => true,
             Origin::Outside => false,
         };
-        let filters_first = self.mode == Mode::Nftables && self.node.kube_proxy == KubeProxy::V1_30;
+        let filters_first = self.mode == Mode::Nftables
+            && self.node.kube_proxy == KubeProxy::V1_30
+            && entrance != Entrance::NodePort;
         if filters_first && packet.origin == Origin::Node && wanted.is_empty() && routes.any {
             differences.push(Difference::OwnPacketsFilteredFirst);
             return Verdict::Dropped;

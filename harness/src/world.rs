@@ -75,6 +75,8 @@ pub struct World {
     pub lab: Lab,
     /// Runs programs in the node's namespace.
     pub runner: Runner,
+    /// Whether contenders for the lock have left chains of theirs, so that counts are no longer the model's.
+    pub disturbed: bool,
     mode: Mode,
     node: Node,
     neighbours: Neighbours,
@@ -136,7 +138,20 @@ impl World {
         let runner = Runner::new(tools, lab.node.leash(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
         let (set, neighbours, replay) = (ServiceSet::default(), Neighbours::default(), None);
-        Ok(Self { set, dataplane, lab, runner, mode, node, neighbours, replay, probe, flows, random })
+        Ok(Self {
+            set,
+            dataplane,
+            lab,
+            runner,
+            disturbed: false,
+            mode,
+            node,
+            neighbours,
+            replay,
+            probe,
+            flows,
+            random,
+        })
     }
 
     /// The mode.

@@ -133,6 +133,15 @@ impl Lane<'_> {
         }
     }
 
+    /// A lab that has been used already if there is one that will do, else one filled anew.
+    fn used(&mut self, cell: &Cell, will_do: impl Fn(&World) -> bool) -> anyhow::Result<World> {
+        let kept = self.labs.take(cell.mode, cell.scale).filter(will_do);
+        match kept.or_else(|| self.labs.take_living(cell.mode, cell.scale)) {
+            Some(world) => Ok(world),
+            None => self.filled(cell),
+        }
+    }
+
     /// A lab filled in the quickest way, outside any timed region.
     fn filled(&mut self, cell: &Cell) -> anyhow::Result<World> {
         let to = self.labs.set(cell.mode, cell.scale, self.sweep);
@@ -164,12 +173,7 @@ impl Lane<'_> {
             alone: self.predictor.seen(&Cost::Small(cell.mode), services),
         };
         let patience = Patience::of(sweep, known, self.limit().is_none());
-        let kept =
-            self.labs.take(cell.mode, cell.scale).or_else(|| self.labs.take_living(cell.mode, cell.scale));
-        let mut world = match kept {
-            Some(world) => world,
-            None => self.filled(cell)?,
-        };
+        let mut world = self.used(cell, |_| true)?;
         labs::settle(services);
         let mut alive = |what: String| {
             let Scale { services, endpoints } = cell.scale;
@@ -210,12 +214,7 @@ impl Lane<'_> {
             rows.skip_all(self.sweep, &reason);
             return Ok(());
         }
-        let kept =
-            self.labs.take(cell.mode, cell.scale).or_else(|| self.labs.take_living(cell.mode, cell.scale));
-        let mut world = match kept {
-            Some(world) => world,
-            None => self.filled(cell)?,
-        };
+        let mut world = self.used(cell, |world| !world.disturbed)?;
         labs::settle(services);
         let seed = self.sweep.seed ^ u64::from(cell.block);
         match churn::measure(&mut world, scenario, sweep.pods, seed, limit) {

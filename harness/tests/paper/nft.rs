@@ -29,6 +29,7 @@ pub struct Set {
 #[derive(Clone, Debug, Default, Eq)]
 pub struct Element {
     pub verdict: String,
+    #[allow(dead_code, reason = "only the tests of nftables mode look at it")]
     pub comment: String,
 }
 
