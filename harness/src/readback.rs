@@ -77,7 +77,7 @@ fn of_mode(mode: Mode, family: Family, runner: &Runner) -> Result<Counts, ReadBa
         | Mode::NeighboursNft
         | Mode::Nftables
         | Mode::Replay => nf_tables(family),
-        Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(legacy(family, runner)?),
+        Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(family, legacy(family, runner)?),
     }
 }
 
