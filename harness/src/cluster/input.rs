@@ -166,11 +166,13 @@ impl<R: BufRead> Read for Metered<R> {
 
 impl<R: BufRead> BufRead for Metered<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        // What was taken in [`BufRead::consume`] could not be refused there.
+        self.meter.count(0)?;
         self.reader.fill_buf()
     }
 
     fn consume(&mut self, bytes: usize) {
-        // What goes beyond is refused by the next read.
+        // What goes beyond is refused when more is asked for.
         let _ = self.meter.count(bytes);
         self.reader.consume(bytes);
     }
