@@ -186,11 +186,14 @@ pub fn run(
 ) -> anyhow::Result<Tally> {
     let lanes = lanes(sweep, options, sink)?;
     if let Some(replay) = &sweep.replay {
-        anyhow::ensure!(
-            lanes.host.is_some(),
-            "a ruleset is replayed on this machine's own kernel; leave out --kernel guest"
-        );
-        replay::lab::rehearse(replay, stop)?;
+        match &lanes.host {
+            None => {
+                let why = "a ruleset is replayed on this machine's own kernel; `svcbench doctor` says what is missing there";
+                return Err(Unable(format!("  replay: {why}")).into());
+            }
+            Some(unable) if unable.contains_key(&Mode::Replay) => {}
+            Some(_) => replay::lab::rehearse(replay, stop)?,
+        }
     }
     let cores = Cores::choose()?;
     let mut folder = Folder::open(&options.out, options.resume, sweep, sweep_text, cores.measuring)?;

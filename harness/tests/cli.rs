@@ -236,11 +236,6 @@ fn broken_clusters_are_refused_with_their_place() {
         *list.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = value;
         list.to_string()
     };
-    let spec = |field: &str, value: Value| {
-        let mut list = example.clone();
-        list["items"][0]["spec"][field] = value;
-        list.to_string()
-    };
     let twice = {
         let mut list = example.clone();
         let service = list["items"][0].clone();

@@ -6,6 +6,8 @@ mod children;
 mod churn;
 mod features;
 mod forwarding;
+#[path = "../paper/found.rs"]
+mod found;
 mod hostport;
 mod iptables_features;
 mod ipvs;
@@ -19,6 +21,7 @@ mod paper;
 mod paths;
 mod promise;
 mod proxied;
+mod replay;
 mod runs;
 #[path = "../paper/services.rs"]
 #[allow(dead_code, reason = "property tests use the rest")]
@@ -129,6 +132,7 @@ fn tests() -> Vec<Test> {
         tests.push(test(&name, modes, move || promise::alike(modes, family)));
     }
     tests.extend(neighbours::tests());
+    tests.extend(replay::tests());
     tests.extend(hostport::tests());
     for mode in IPTABLES.iter().copied() {
         for version in KubeProxy::ALL {

@@ -29,8 +29,8 @@ pub enum Verdict<'a> {
 /// A rule, taken apart.
 #[derive(Clone, Debug, Default)]
 pub struct Statement<'a> {
-    /// `ip saddr`: whether negated, and the addresses.
-    pub source: Option<(bool, IpNet)>,
+    /// `ip saddr`: whether negated, and the networks, of which one is to hold it.
+    pub source: Option<(bool, Vec<IpNet>)>,
     /// `ip daddr`.
     pub destination: Option<(bool, IpNet)>,
     /// `meta l4proto`, or what a port belongs to.
@@ -91,6 +91,17 @@ impl<'a> Reader<'_, 'a> {
         false
     }
 
+    /// A network, or several between braces; none: something else.
+    fn networks(&mut self) -> Vec<IpNet> {
+        if self.peek() == "{" {
+            let words = self.braces().iter().filter(|token| token.kind != Kind::Comma);
+            return words.map(|token| network(token.text)).collect::<Option<_>>().unwrap_or_default();
+        }
+        let found = network(self.peek()).into_iter().collect();
+        self.next();
+        found
+    }
+
     /// What stands between braces, which come next.
     fn braces(&mut self) -> &[Token<'a>] {
         if !self.skip(&["{"]) {
@@ -109,10 +120,13 @@ impl<'a> Statement<'a> {
             ("ip" | "ip6", "saddr" | "daddr") => {
                 let is_source = reader.next().is_some_and(|token| token.text == "saddr");
                 let negated = reader.negation();
-                let found = network(reader.peek()).map(|network| (negated, network));
-                reader.next();
-                self.unknown |= found.is_none();
-                *(if is_source { &mut self.source } else { &mut self.destination }) = found;
+                let networks = reader.networks();
+                self.unknown |= networks.is_empty() || (!is_source && networks.len() > 1);
+                if is_source && !networks.is_empty() {
+                    self.source = Some((negated, networks));
+                } else if let (false, [network]) = (is_source, &networks[..]) {
+                    self.destination = Some((negated, *network));
+                }
             }
             ("meta", "l4proto") => {
                 reader.next();
@@ -228,7 +242,7 @@ mod tests {
         let masquerade = parse_statement(
             "ip daddr 10.96.0.10 tcp dport 80 ip saddr != 10.244.0.0/16 jump mark-for-masquerade",
         );
-        assert_eq!(masquerade.source, Some((true, "10.244.0.0/16".parse().unwrap())));
+        assert_eq!(masquerade.source, Some((true, vec!["10.244.0.0/16".parse().unwrap()])));
         assert_eq!(masquerade.destination, Some((false, "10.96.0.10/32".parse().unwrap())));
         assert_eq!((masquerade.protocol, masquerade.ports), (Some("tcp"), Some((false, 80..=80))));
         assert_eq!(masquerade.verdict, Verdict::Jump(vec!["mark-for-masquerade"]));
@@ -249,11 +263,19 @@ mod tests {
         }
         for text in [
             "numgen random mod 3 vmap { 0 : goto a }",
-            "ip saddr { 10.0.0.1, 10.0.0.2 } drop",
+            "ip saddr { 10.0.0.1-10.0.0.2 } drop",
             "ip daddr @x accept",
         ] {
             assert!(parse_statement(text).unknown, "{text}");
         }
+    }
+
+    #[test]
+    fn firewalls_name_several_networks() {
+        let firewall = parse_statement("ip saddr != { 10.0.0.0/8, 192.0.2.1 } drop");
+        let networks = ["10.0.0.0/8", "192.0.2.1/32"].map(|network| network.parse().unwrap());
+        assert_eq!(firewall.source, Some((true, networks.to_vec())));
+        assert!(!firewall.unknown && firewall.verdict == Verdict::End);
     }
 
     #[test]

@@ -207,7 +207,10 @@ fn holds(options: &Options<'_>, packet: &Packet) -> Holds {
     let interfaces = if options.interfaces.is_empty() { Holds::Always } else { Holds::Perhaps };
     let unknown = if options.unknown { Holds::Perhaps } else { Holds::Always };
     [
-        walk::source(packet, options.source),
+        walk::source(
+            packet,
+            options.source.as_ref().map(|(negated, one)| (*negated, std::slice::from_ref(one))),
+        ),
         walk::destination(packet, options.destination),
         walk::protocol(packet, name(&options.protocol)),
         walk::ports(packet, options.ports.as_ref()),

@@ -1,6 +1,6 @@
 //! In nftables mode: the map `service-ips` of table kube-proxy, and that of those without endpoints.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::super::chains::Rule;
@@ -12,6 +12,7 @@ use crate::service::{Family, Protocol};
 const TABLE: &str = "kube-proxy";
 const SERVICES: &str = "service-ips";
 const NODE_PORTS: &str = "service-nodeports";
+const FIREWALLS: &str = "firewall-ips";
 const WITHOUT_ENDPOINTS: &str = "no-endpoint-services";
 const MASQUERADE: &str = "jump mark-for-masquerade";
 
@@ -23,7 +24,8 @@ pub fn find(listing: &Listing<'_>, limit: u64) -> Services {
     for table in tables() {
         for rule in table.chains.all().iter().flat_map(|chain| &chain.rules) {
             if rule.text.ends_with(MASQUERADE)
-                && let Some((true, cidr)) = parse_statement(rule.text).source
+                && let Some((true, cidrs)) = parse_statement(rule.text).source
+                && let [cidr] = cidrs[..]
             {
                 votes.cast(cidr);
             }
@@ -35,12 +37,17 @@ pub fn find(listing: &Listing<'_>, limit: u64) -> Services {
     for table in tables() {
         let cidr = services.cluster_cidr(if table.family == "ip6" { Family::Ipv6 } else { Family::Ipv4 });
         let mut walker = Walker { chains: &table.chains, judge, left };
+        let firewalls: HashMap<(SocketAddr, Protocol), &str> =
+            entries(table, FIREWALLS).map(|entry| ((entry.address, entry.protocol), entry.chain)).collect();
         for entry in entries(table, SERVICES) {
             let packet = Packet { from: cidr, to: entry.address, protocol: entry.protocol };
-            let Some(walked) = walker.walk(entry.chain, &packet) else {
+            let firewall = firewalls.get(&(entry.address, entry.protocol));
+            let shut_out = firewall.map_or(Some(false), |chain| walker.may_end(chain, &packet));
+            let (Some(mut walked), Some(shut_out)) = (walker.walk(entry.chain, &packet), shut_out) else {
                 services.is_incomplete = true;
                 return services;
             };
+            walked.may_miss |= shut_out;
             services.found.push(Found {
                 name: names::of_chain(entry.chain).unwrap_or_else(|| entry.address.to_string()),
                 protocol: entry.protocol,
@@ -124,7 +131,7 @@ impl Services {
 fn judge<'a>(rule: &Rule<'a>, packet: &Packet) -> (Holds, Then<'a>) {
     let statement = parse_statement(rule.text);
     let holds = [
-        walk::source(packet, statement.source),
+        walk::source(packet, statement.source.as_ref().map(|(negated, all)| (*negated, all.as_slice()))),
         walk::destination(packet, statement.destination),
         walk::protocol(packet, statement.protocol.map(|name| (false, name))),
         walk::ports(packet, statement.ports.as_ref()),

@@ -93,6 +93,13 @@ impl<'a> Walker<'_, 'a> {
         Some(walked)
     }
 
+    /// Whether a chain, from its first rule, may put an end to the packet. `None`: the limit is reached.
+    pub fn may_end(&mut self, chain: &str, packet: &Packet) -> Option<bool> {
+        let mut walked = Walked::default();
+        self.chain(chain, packet, DEPTH, &mut walked)?;
+        Some(walked.may_miss)
+    }
+
     /// Whether the packet may come back from the chain.
     fn chain(&mut self, name: &str, packet: &Packet, depth: u32, walked: &mut Walked) -> Option<bool> {
         let Some(chain) = self.chains.get(name).filter(|_| depth > 0) else { return Some(true) };
@@ -142,15 +149,14 @@ impl<'a> Walker<'_, 'a> {
     }
 }
 
-/// Whether addresses are asked for that the packet has.
-pub fn source(packet: &Packet, asked: Option<(bool, IpNet)>) -> Holds {
-    let Some((negated, network)) = asked else { return Holds::Always };
-    if network.prefix_len() == 0 {
-        return Holds::from(true, negated);
-    }
+/// Whether one of the networks is asked for that the packet is from.
+pub fn source(packet: &Packet, asked: Option<(bool, &[IpNet])>) -> Holds {
+    let Some((negated, networks)) = asked else { return Holds::Always };
+    let everybody = networks.iter().any(|network| network.prefix_len() == 0);
     match packet.from {
-        Some(from) if network.contains(&from) => Holds::from(true, negated),
-        Some(from) if !from.contains(&network) => Holds::from(false, negated),
+        _ if everybody => Holds::from(true, negated),
+        Some(from) if networks.iter().any(|network| network.contains(&from)) => Holds::from(true, negated),
+        Some(from) if networks.iter().all(|network| !from.contains(network)) => Holds::from(false, negated),
         _ => Holds::Perhaps,
     }
 }
