@@ -13,7 +13,7 @@ use harness::replay::Replay;
 use harness::replay::lab::rehearse;
 use harness::ruleset::{Format, inspect_text};
 use harness::scale::{Position, ServiceSet};
-use harness::service::{Family, Protocol};
+use harness::service::{Family, Protocol, Service};
 use harness::shape::Shape;
 use harness::stop::Stop;
 use harness::tools::Variant;
@@ -134,7 +134,11 @@ fn own(mode: Mode) {
     let mut set = shaped(60);
     if mode == Mode::Nftables {
         // The packets of a check leave elements in sets of affinity, each with the time that it has left.
-        let without = |service: &Arc<Service>| Service { affinity_seconds: None, ..Service::clone(service) };
+        let without = |service: &Arc<Service>| {
+            let mut service = Service::clone(service);
+            service.affinity_seconds = None;
+            service
+        };
         set = set.services().iter().map(without).collect();
     }
     let world = cold(mode, KubeProxy::Current, &set);
