@@ -17,6 +17,9 @@ const ENDPOINTS: u32 = 10;
 const SERVICES_OF_46_MB: u32 = 14_000;
 /// The largest scale of the default sweep, where partial syncs are planned.
 const MANY: u32 = 10_000;
+/// Scales of clusters as large as they are supported (150,000 pods), and larger.
+const LARGE: [Scale; 2] =
+    [Scale { services: 50_000, endpoints: ENDPOINTS }, Scale { services: 5_000, endpoints: 100 }];
 const SEED: u64 = 20_260_101;
 /// Endpoint that no synthetic Service has.
 const SPARE: u32 = 2_900_000;
@@ -25,6 +28,8 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     full(&mut settings(criterion.benchmark_group("plan-full")));
     partial(&mut settings(criterion.benchmark_group("plan-partial")));
+    large(&mut settings(criterion.benchmark_group("plan-large")));
+    restart(&mut settings(criterion.benchmark_group("plan-restart")));
     criterion.final_summary();
 }
 
@@ -54,12 +59,28 @@ fn partial(group: &mut BenchmarkGroup<'_, WallTime>) {
     }
     // 1.30 rewrites the whole table at every sync.
     plan(group, Mode::Nftables, KubeProxy::V1_30, MANY, Change::OneEndpoint);
+    plan_at(group, Mode::Nftables, KubeProxy::Current, LARGE[0], Change::OneEndpoint);
+}
+
+/// A cold full sync of nftables mode at the largest scales.
+fn large(group: &mut BenchmarkGroup<'_, WallTime>) {
+    for kube_proxy in [KubeProxy::V1_30, KubeProxy::Current] {
+        for scale in LARGE {
+            plan_at(group, Mode::Nftables, kube_proxy, scale, Change::Everything);
+        }
+    }
+}
+
+/// The first sync of a kube-proxy over what the one before has left.
+fn restart(group: &mut BenchmarkGroup<'_, WallTime>) {
+    plan_at(group, Mode::Nftables, KubeProxy::Current, LARGE[0], Change::Restart);
 }
 
 #[derive(Clone, Copy)]
 enum Change {
     Everything,
     OneEndpoint,
+    Restart,
 }
 
 fn plan(
@@ -69,21 +90,36 @@ fn plan(
     services: u32,
     change: Change,
 ) {
+    plan_at(group, mode, kube_proxy, Scale { services, endpoints: ENDPOINTS }, change);
+}
+
+fn plan_at(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    mode: Mode,
+    kube_proxy: KubeProxy,
+    scale: Scale,
+    change: Change,
+) {
     let planner = planner(mode, Node::lab(kube_proxy));
-    let set = ServiceSet::synthetic(Scale { services, endpoints: ENDPOINTS }, SEED);
+    let set = ServiceSet::synthetic(scale, SEED);
     let (from, to, sync) = match change {
         Change::Everything => (ServiceSet::default(), set, Sync::Full),
         Change::OneEndpoint => {
             let changed = with_another_endpoint(&set);
             (set, changed, Sync::Partial)
         }
+        Change::Restart => (set.clone(), set, Sync::Full),
     };
     group.throughput(Throughput::Bytes(planner.plan(&from, &to, sync).bytes()));
     let name = match kube_proxy {
         KubeProxy::Current => mode.name().to_owned(),
         older => format!("{mode}-{}", older.name()),
     };
-    group.bench_function(BenchmarkId::new(name, services), |bencher| {
+    let at = match scale.endpoints {
+        ENDPOINTS => scale.services.to_string(),
+        endpoints => format!("{}x{endpoints}", scale.services),
+    };
+    group.bench_function(BenchmarkId::new(name, at), |bencher| {
         bencher.iter_batched(|| (), |()| planner.plan(&from, &to, sync), BatchSize::PerIteration);
     });
 }

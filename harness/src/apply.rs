@@ -101,6 +101,11 @@ impl Runner {
         &self.draining
     }
 
+    /// The same, but stopped by somebody else.
+    pub fn until(&self, stop: Stop) -> Self {
+        Self { stop, ..self.clone() }
+    }
+
     /// Whether somebody asked to stop.
     pub fn is_stopped(&self) -> bool {
         self.stop.is_requested()

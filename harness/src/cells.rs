@@ -67,7 +67,8 @@ impl Response {
 /// Lookups and connections come first, in blocks; each block visits the same labs in a fresh random
 /// order. Syncs follow. Their first block goes from the smallest scale to the largest, modes shuffled
 /// within a scale, because each rung's time is predicted from the smaller ones; later blocks are shuffled
-/// wholly. Lock and churn cells follow the sync cell whose lab they take over. Forwarding methods come last: their labs are others.
+/// wholly. Churn and lock cells follow the sync cell whose lab they take over,
+/// the lock last, as its contenders leave chains behind. Forwarding methods come last: their labs are others.
 pub fn order(sweep: &Sweep) -> Vec<Cell> {
     let mut random = ChaCha8Rng::seed_from_u64(sweep.seed ^ 0x5eed_0f0d_e7ab_1e00);
     let mut cells: Vec<Cell> = Vec::new();
@@ -77,8 +78,11 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
 
     let mut grid: Vec<(Mode, Scale)> = Vec::new();
     for &services in &sweep.services {
-        grid.extend(sweep.modes.iter().map(|&mode| (mode, Scale { services, endpoints: sweep.endpoints })));
+        let scale = Scale { services, endpoints: sweep.endpoints };
+        grid.extend(sweep.modes.iter().filter(|mode| **mode != Mode::Replay).map(|&mode| (mode, scale)));
     }
+    // A replayed ruleset is as large as it is.
+    grid.extend(sweep.replay.as_ref().map(|replay| (Mode::Replay, replay.scale())));
 
     let lookup_blocks = sweep.lookup.as_ref().map_or(0, |lookup| lookup.blocks);
     let connect_blocks = sweep.connect.as_ref().map_or(0, |connect| connect.blocks);
@@ -112,14 +116,14 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
             if block <= sync_blocks {
                 add(block, mode, scale, Workload::Sync);
             }
-            let lock = sweep.lock.iter().filter(|_| block <= lock_blocks && mode != Mode::IpvsBatched);
-            for &contenders in lock.flat_map(|lock| &lock.contenders) {
-                add(block, mode, scale, Workload::Lock(contenders));
-            }
             for &scenario in
                 sweep.churn.iter().filter(|_| block <= churn_blocks).flat_map(|churn| &churn.scenarios)
             {
                 add(block, mode, scale, Workload::Churn(scenario));
+            }
+            let lock = sweep.lock.iter().filter(|_| block <= lock_blocks && mode != Mode::IpvsBatched);
+            for &contenders in lock.flat_map(|lock| &lock.contenders) {
+                add(block, mode, scale, Workload::Lock(contenders));
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Flags, exit codes, and one file per command.
 
+pub mod anonymise;
 mod cluster;
 pub mod doctor;
+pub mod inspect;
 pub mod plan;
 mod progress;
 pub mod report;
@@ -47,6 +49,10 @@ pub enum Command {
     Run(run::RunArgs),
     /// Rebuild plots and pages of a finished or broken run from its rows
     Report(report::ReportArgs),
+    /// Print what a ruleset of a real node is, and which Services it has
+    Inspect(inspect::InspectArgs),
+    /// Print a ruleset or cluster without the names and addresses of its owner
+    Anonymise(anonymise::AnonymiseArgs),
 }
 
 /// For which node the Services of a cluster are planned.

@@ -59,10 +59,13 @@ pub enum Mode {
     /// kube-proxy's IPVS mode, programmed in the best way that the kernel allows.
     // The same state of the kernel, so that it has syncs of its own and no lookups.
     IpvsBatched,
+    /// A ruleset of a real node, replayed. It has no planner, and is in a sweep only if `--replay` puts it there.
+    #[value(skip)]
+    Replay,
 }
 
 impl Mode {
-    /// All modes: controls first, then kube-proxy's.
+    /// All modes that can be planned: controls first, then kube-proxy's.
     pub const ALL: [Mode; 10] = [
         Mode::Direct,
         Mode::Conntrack,
@@ -89,6 +92,7 @@ impl Mode {
             Mode::Nftables => "nftables",
             Mode::Ipvs => "ipvs",
             Mode::IpvsBatched => "ipvs-batched",
+            Mode::Replay => "replay",
         }
     }
 
@@ -111,6 +115,8 @@ impl Mode {
     pub const fn needs(self) -> &'static [Need] {
         match self {
             Mode::Direct => &[],
+            // And its own tool, which is asked to check it.
+            Mode::Replay => &[Need::Conntrack],
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => &[Need::Conntrack, Need::Nft],
             Mode::NeighboursLegacy | Mode::IptablesLegacy => &[Need::Conntrack, Need::IptablesLegacy],
             Mode::NeighboursNft | Mode::IptablesNft => &[Need::Conntrack, Need::IptablesNft],
@@ -253,7 +259,8 @@ pub trait Dataplane: Send + std::marker::Sync {
 /// The planner of a mode.
 pub fn planner(mode: Mode, node: Node) -> Box<dyn Dataplane> {
     match mode {
-        Mode::Direct => Box::new(direct::Control::Direct),
+        // What is replayed stands in its file: whoever plans it gets nothing.
+        Mode::Direct | Mode::Replay => Box::new(direct::Control::Direct),
         Mode::Conntrack => Box::new(direct::Control::Conntrack),
         Mode::Dnat => Box::new(direct::Control::Dnat),
         Mode::NeighboursLegacy | Mode::NeighboursNft => Box::new(direct::Control::DnatOfIptables),

@@ -10,6 +10,7 @@ use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
 use crate::dataplane::Mode;
 use crate::sweep::Sweep;
+use crate::tools::Tools;
 
 /// Seconds for 1,000 Services x 10 endpoints and growth with the number of Services: (load, growth, one
 /// partial sync, growth, full sync, growth).
@@ -19,7 +20,8 @@ const fn costs(mode: Mode) -> [(f64, f64); 3] {
             [(0.01, 0.0); 3]
         }
         Mode::IptablesLegacy => [(0.4, 1.3), (0.1, 1.1), (0.9, 1.2)],
-        Mode::IptablesNft => [(0.7, 1.2), (0.3, 1.5), (6.0, 2.0)],
+        // Whatever its tool is, and whatever it holds besides Services.
+        Mode::Replay | Mode::IptablesNft => [(0.7, 1.2), (0.3, 1.5), (6.0, 2.0)],
         Mode::Nftables => [(0.7, 1.5), (1.4, 1.2), (1.5, 2.0)],
         // Guessed from the programs that are run, about a millisecond each.
         Mode::Ipvs => [(0.1, 1.0), (0.15, 0.8), (3.0, 1.0)],
@@ -72,12 +74,12 @@ pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
             0.2 + f64::from(connections) * (150e-6 + f64::from(response.bytes()) * 5e-9)
         }
         Workload::Lock(_) => {
-            let round = capped(at(full, cell) + at(partial, cell));
-            if round == 0.0 {
-                0.5
-            } else {
-                round.max(sweep.lock.as_ref().map_or(0.0, |lock| lock.seconds)) + 0.5
-            }
+            let Some(lock) = &sweep.lock else { return 0.0 };
+            let alone = at(full, cell) + at(partial, cell);
+            // Against contenders: with the lock, each of its programs queues behind all of theirs.
+            let round = if Tools::of(cell.mode).take_the_lock() { alone * 8.0 } else { alone * 3.0 };
+            let waited = if round > lock.limit_seconds { lock.patience() } else { round };
+            waited.max(lock.seconds) + 0.5
         }
     }
 }

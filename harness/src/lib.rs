@@ -11,6 +11,7 @@
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`run`]: which cells, in which order, how long
 //! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`passport`]: what surrounds a run
 
+pub mod anonymise;
 pub mod apply;
 pub mod cells;
 pub mod churn;
@@ -33,6 +34,8 @@ pub mod oracle;
 pub mod passport;
 pub mod predict;
 pub mod readback;
+pub mod replay;
+pub mod ruleset;
 pub mod run;
 pub mod scale;
 pub mod semantics;

@@ -19,6 +19,8 @@ fn main() -> ExitCode {
         Command::Plan(args) => cli::plan::run(&cli, args),
         Command::Run(args) => cli::run::run(&cli, args),
         Command::Report(args) => cli::report::run(&cli, args),
+        Command::Inspect(args) => cli::inspect::run(&cli, args),
+        Command::Anonymise(args) => cli::anonymise::run(&cli, args),
     };
     match result {
         Ok(exit) => exit.into(),

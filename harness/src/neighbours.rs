@@ -1,16 +1,17 @@
 //! Neighbours: what else is in the kernel of a real node, and paid for by every packet.
 //!
-//! Rulesets like those of Calico, Docker and flannel, and host ports as the CNI port-map plugin writes them, sized by numbers. They
-//! use iptables in every mode, of the variant that the mode's own iptables has; in nftables mode that is iptables-nft, beside
-//! kube-proxy's table, as on nodes where nobody has switched these products to nftables. Only host ports have their nftables
-//! backend there. See each file for its source, and for what a packet of a lab walks through.
+//! Rulesets like those of Calico, Docker and flannel, and host ports as the CNI port-map plugin writes them, sized by
+//! numbers. They use iptables in every mode, of the variant that the mode's own iptables has; in nftables mode that
+//! is iptables-nft, beside kube-proxy's table, as on nodes where nobody has switched these products to nftables. Only
+//! host ports have their nftables backend there. See each file for its source, and for what a packet of a lab walks
+//! through.
 //!
-//! They are there before kube-proxy: its jumps, which are prepended, come first. Calico then moves its own before them, as Felix
-//! does when it finds that they are not first (`ChainInsertMode` Insert). So in FORWARD stand cali-FORWARD, kube-proxy's jumps,
-//! DOCKER-USER and DOCKER-FORWARD, FLANNEL-FWD, and last what Calico appends.
+//! They are there before kube-proxy: its jumps, which are prepended, come first. Calico then moves its own before
+//! them, as Felix does when it finds that they are not first (`ChainInsertMode` Insert). So in FORWARD stand
+//! cali-FORWARD, kube-proxy's jumps, DOCKER-USER and DOCKER-FORWARD, FLANNEL-FWD, and last what Calico appends.
 //!
-//! How the products themselves write is not measured, so rulesets are written in one transaction for each of them; host ports by
-//! the many programs that the plugin runs. All of it is for IPv4.
+//! How the products themselves write is not measured, so rulesets are written in one transaction for each of them;
+//! host ports by the many programs that the plugin runs. All of it is for IPv4.
 
 mod calico;
 mod docker;
@@ -66,9 +67,10 @@ impl Neighbours {
         *self == Self::default()
     }
 
-    /// Whether a lab of this mode has them: all but the controls that stand for a kernel without rules.
+    /// Whether a lab of this mode has them: all but the controls that stand for a kernel without rules, and replayed rulesets,
+    /// which bring their own.
     pub const fn are_in(mode: Mode) -> bool {
-        !matches!(mode, Mode::Direct | Mode::Conntrack | Mode::Dnat)
+        !matches!(mode, Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Replay)
     }
 
     /// What is in the kernel before kube-proxy starts, in the order in which it came; Calico's last.
@@ -90,8 +92,8 @@ impl Neighbours {
         Plan { steps, cleanup: Vec::new(), expect: self.counts(mode) }
     }
 
-    /// What they do after kube-proxy's first sync: Calico puts its jumps before those of kube-proxy again, and what it appends
-    /// behind all else.
+    /// What they do after kube-proxy's first sync: Calico puts its jumps before those of kube-proxy again, and what
+    /// it appends behind all else.
     pub fn settle(&self, mode: Mode) -> Plan {
         let steps = self.calico_in(mode).map(|calico| restore(calico.text_of_hooks())).into_iter().collect();
         Plan { steps, cleanup: Vec::new(), expect: self.counts(mode) }
@@ -136,7 +138,7 @@ impl Neighbours {
     /// Where pod `number` with a host port is reached: the node's port, the protocol, and the pod.
     pub fn host_port(number: u32) -> (u16, Protocol, SocketAddr) {
         let (protocol, (_, port)) =
-            if number % 2 == 0 { (Protocol::Tcp, TCP_PORTS) } else { (Protocol::Udp, UDP_PORTS) };
+            if number.is_multiple_of(2) { (Protocol::Tcp, TCP_PORTS) } else { (Protocol::Udp, UDP_PORTS) };
         // Below 1,000.
         let host_port = FIRST_HOST_PORT + number as u16;
         (host_port, protocol, SocketAddr::new(spare_address(FIRST_HOST_PORT_POD + number), port))
@@ -184,7 +186,7 @@ const fn kube_proxy_tables(mode: Mode) -> &'static [&'static str] {
         Mode::IptablesLegacy | Mode::IptablesNft => &["filter", "nat", "mangle"],
         Mode::Ipvs | Mode::IpvsBatched => &["filter", "nat"],
         Mode::NeighboursLegacy | Mode::NeighboursNft => &["nat"],
-        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables => &[],
+        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables | Mode::Replay => &[],
     }
 }
 

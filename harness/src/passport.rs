@@ -120,7 +120,8 @@ fn programs(modes: &[Mode]) -> BTreeMap<String, String> {
             }
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => Program::Nft,
             Mode::Ipvs | Mode::IpvsBatched => Program::Ipset,
-            Mode::Direct => continue,
+            // A replayed ruleset's tool is told by its own file, `replay.json`.
+            Mode::Direct | Mode::Replay => continue,
         };
         let Ok(path) = Tools::of(mode).path(program) else { continue };
         let versions = found.entry(program.name().to_owned()).or_default();

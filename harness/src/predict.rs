@@ -29,13 +29,19 @@ impl<K: Eq + Hash> Predictor<K> {
         seen.sort_by_key(|(at, _)| *at);
     }
 
+    /// Seconds seen at a scale.
+    pub fn seen(&self, kind: &K, services: u32) -> Option<f64> {
+        let seen = self.seen.get(kind)?;
+        seen.iter().find(|(at, _)| *at == services).map(|(_, seconds)| *seconds)
+    }
+
     /// Seconds expected at a scale: what was seen there, or a power law through the two largest smaller
     /// rungs, never falling and at most cubic. `None` without any smaller rung.
     pub fn predict(&self, kind: &K, services: u32) -> Option<f64> {
-        let seen = self.seen.get(kind)?;
-        if let Some((_, seconds)) = seen.iter().find(|(at, _)| *at == services) {
-            return Some(*seconds);
+        if let Some(seconds) = self.seen(kind, services) {
+            return Some(seconds);
         }
+        let seen = self.seen.get(kind)?;
         let smaller: Vec<_> = seen.iter().filter(|(at, _)| *at < services).collect();
         let (at, seconds) = **smaller.last()?;
         let growth = match smaller.len() {
@@ -63,6 +69,7 @@ mod tests {
         predictor.note("cold", 1000, 1.0);
         assert!((predictor.predict(&"cold", 10_000).unwrap() - 100.0).abs() < 1e-6, "quadratic");
         assert_eq!(predictor.predict(&"cold", 1000), Some(1.0), "what was seen");
+        assert_eq!((predictor.seen(&"cold", 1000), predictor.seen(&"cold", 10_000)), (Some(1.0), None));
         assert_eq!(predictor.predict(&"cold", 50), None, "nothing smaller was seen");
         assert_eq!(predictor.predict(&"warm", 1000), None);
     }

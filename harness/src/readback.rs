@@ -15,6 +15,7 @@ use self::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
 use crate::dataplane::{Counts, Mode, Program};
 use crate::neighbours::{Neighbours, built_in_chains};
+use crate::service::Family;
 
 /// Why the kernel's state could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +28,11 @@ pub enum ReadBackError {
         /// What the system said.
         source: io::Error,
     },
-    /// iptables-legacy-save.
+    /// iptables-legacy-save or ip6tables-legacy-save.
     #[error(transparent)]
     Program(#[from] ApplyError),
     /// What it wrote.
-    #[error("cannot read the output of iptables-legacy-save: {0}")]
+    #[error("cannot read what iptables-legacy-save or ip6tables-legacy-save wrote: {0}")]
     Output(io::Error),
     /// A program did not do its work.
     #[error("{program} failed: {stderr}")]
@@ -49,41 +50,51 @@ pub enum ReadBackError {
     Kernel(#[from] WorldError),
 }
 
-/// Counts rules, chains, set elements, servers and addresses in the namespace of the calling thread; those of neighbours,
-/// too.
+/// Counts rules, chains, set elements, servers and addresses of one family in the namespace of the calling thread; those of
+/// neighbours, too.
 ///
 /// # Errors
 /// [`ReadBackError`].
-pub fn counts(mode: Mode, neighbours: &Neighbours, runner: &Runner) -> Result<Counts, ReadBackError> {
-    let counts = of_mode(mode, runner)?;
+pub fn counts(
+    mode: Mode,
+    family: Family,
+    neighbours: &Neighbours,
+    runner: &Runner,
+) -> Result<Counts, ReadBackError> {
+    let counts = of_mode(mode, family, runner)?;
     // In IPVS mode all sets are counted anyway. Elsewhere ip_set may be missing from the kernel.
     let elements = if mode.is_ipvs() || neighbours.calico.is_none() { 0 } else { ipvs::entries()? };
     Ok(Counts { elements: counts.elements + elements, ..counts })
 }
 
-fn of_mode(mode: Mode, runner: &Runner) -> Result<Counts, ReadBackError> {
+fn of_mode(mode: Mode, family: Family, runner: &Runner) -> Result<Counts, ReadBackError> {
     match mode {
-        Mode::IptablesLegacy | Mode::NeighboursLegacy => legacy(runner),
+        Mode::IptablesLegacy | Mode::NeighboursLegacy => legacy(family, runner),
         Mode::Direct
         | Mode::Conntrack
         | Mode::Dnat
         | Mode::IptablesNft
         | Mode::NeighboursNft
-        | Mode::Nftables => nf_tables(),
-        Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(legacy(runner)?),
+        | Mode::Nftables
+        | Mode::Replay => nf_tables(family),
+        Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(family, legacy(family, runner)?),
     }
 }
 
 /// ip_tables has no dump but the one that iptables-save decodes; it takes no lock.
-fn legacy(runner: &Runner) -> Result<Counts, ReadBackError> {
-    let program = runner.tools().path(Program::IptablesSave).map_err(ApplyError::from)?;
+fn legacy(family: Family, runner: &Runner) -> Result<Counts, ReadBackError> {
+    let program = runner.tools().path(Program::iptables_save(family)).map_err(ApplyError::from)?;
+    let name = match family {
+        Family::Ipv4 => "iptables-legacy-save",
+        Family::Ipv6 => "ip6tables-legacy-save",
+    };
     // Into memory: 10,000 Services are 35 MB.
     let file = empty_in_memory().map_err(ReadBackError::Output)?;
     let copy = file.try_clone().map_err(ReadBackError::Output)?;
-    let finished = runner.run_into(&mut Command::new(program), "iptables-legacy-save", copy)?;
+    let finished = runner.run_into(&mut Command::new(program), name, copy)?;
     if !finished.status.success() {
         let stderr = last_lines(&finished.stderr);
-        return Err(ReadBackError::Save { program: "iptables-legacy-save", stderr });
+        return Err(ReadBackError::Save { program: name, stderr });
     }
     count_lines(file).map_err(ReadBackError::Output)
 }
@@ -117,13 +128,13 @@ const SET_FLAGS: u16 = 3;
 const SET_ANONYMOUS: u32 = 1;
 const ELEMENTS: u16 = 3;
 
-/// Objects of the IPv4 family in nf_tables.
+/// Objects of one family in nf_tables.
 ///
 /// iptables-nft makes a table's built-in chains as they are used, while iptables-save always shows all of them: they are counted
 /// as iptables-save shows them.
-fn nf_tables() -> Result<Counts, ReadBackError> {
+fn nf_tables(family: Family) -> Result<Counts, ReadBackError> {
     let failed = |what| move |source| ReadBackError::Netlink { what, source };
-    let mut netlink = Netfilter::open(SUBSYSTEM).map_err(failed("nf_tables"))?;
+    let mut netlink = Netfilter::open(SUBSYSTEM, family).map_err(failed("nf_tables"))?;
     let mut counts = Counts::default();
     let (mut chains, mut of_iptables) = (Vec::new(), BTreeMap::new());
     netlink

@@ -5,6 +5,7 @@ mod folder;
 mod interference;
 mod labs;
 mod lane;
+mod replayed;
 mod rows;
 mod syncs;
 
@@ -27,6 +28,7 @@ use crate::dataplane::Mode;
 use crate::events::{Event, Sink};
 use crate::guest::{Guests, NoGuest};
 use crate::passport;
+use crate::replay;
 use crate::stop::Stop;
 use crate::sweep::Sweep;
 
@@ -183,8 +185,19 @@ pub fn run(
     sink: Sink<'_>,
 ) -> anyhow::Result<Tally> {
     let lanes = lanes(sweep, options, sink)?;
+    if let Some(replay) = &sweep.replay {
+        match &lanes.host {
+            None => {
+                let why = "a ruleset is replayed on this machine's own kernel; `svcbench doctor` says what is missing there";
+                return Err(Unable(format!("  replay: {why}")).into());
+            }
+            Some(unable) if unable.contains_key(&Mode::Replay) => {}
+            Some(_) => replay::lab::rehearse(replay, stop)?,
+        }
+    }
     let cores = Cores::choose()?;
     let mut folder = Folder::open(&options.out, options.resume, sweep, sweep_text, cores.measuring)?;
+    replay::note::keep(folder.path(), sweep.replay.as_deref(), folder.is_resumed())?;
     let begun = Instant::now();
     let steal = passport::steal_ticks();
     let mut tally = Tally::default();

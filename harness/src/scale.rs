@@ -162,6 +162,9 @@ pub struct Diff {
 impl Diff {
     /// Compares two sets by Service identity; the order of Services does not count as a change.
     pub fn between(from: &ServiceSet, to: &ServiceSet) -> Self {
+        if from.is_empty() {
+            return Self { changed: (0..to.len()).collect(), removed: Vec::new() };
+        }
         let mut old: HashMap<ServiceKey<'_>, (usize, &Arc<Service>)> = from
             .services
             .iter()

@@ -203,6 +203,13 @@ impl Judge<'_> {
             Origin::Node => true,
             Origin::Outside => false,
         };
+        let filters_first = self.mode == Mode::Nftables
+            && self.node.kube_proxy == KubeProxy::V1_30
+            && entrance != Entrance::NodePort;
+        if filters_first && packet.origin == Origin::Node && wanted.is_empty() && routes.any {
+            differences.push(Difference::OwnPacketsFilteredFirst);
+            return Verdict::Dropped;
+        }
         if inside && !routes.cluster.is_empty() {
             return self.delivered(&routes.cluster, packet.origin == Origin::Node);
         }
@@ -222,10 +229,24 @@ impl Judge<'_> {
         let has_node = ranges.iter().any(|range| range.contains(&node.address));
         // What the node sends to an address of its own has that address for a source.
         let is_own = has_node && service.load_balancer_ips.contains(&packet.from);
-        let allowed = is_own || ranges.iter().any(|range| range.contains(&packet.from));
-        if !allowed && self.mode.is_ipvs() && packet.origin == Origin::Node {
-            differences.push(Difference::SourceRangesOfNode);
-            return false;
+        let admits = |range: &&ipnet::IpNet| range.contains(&packet.from);
+        let promised = is_own || ranges.iter().any(|range| admits(&range));
+        if self.mode.is_ipvs() && packet.origin == Origin::Node {
+            // KUBE-IPVS-OUT-FILTER
+            let is_shut_out = !has_node && packet.from == packet.to.ip();
+            if !promised && !is_shut_out {
+                differences.push(Difference::SourceRangesOfNode);
+            }
+            return is_shut_out;
+        }
+        let allowed = match self.mode.is_ipvs() {
+            true => {
+                is_own || ranges.iter().filter(|range| range.prefix_len() > 0).any(|range| admits(&range))
+            }
+            false => promised,
+        };
+        if allowed != promised {
+            differences.push(Difference::SourceRangesOfEverybody);
         }
         if !allowed && !self.routes.any {
             differences.push(Difference::SourceRangesOfNobody);
@@ -369,6 +390,24 @@ mod tests {
             // They are for load-balancer IPs only.
             assert_eq!(ask(mode, &service, STRANGER, "198.51.100.1:80").0, delivered(&[1, 2, 3], true));
         }
+    }
+
+    #[test]
+    fn ipvs_mode_has_source_ranges_of_its_own() {
+        let mut service = service();
+        service.source_ranges = vec!["10.128.0.0/9".parse().unwrap()];
+        let (node, balancer) = ("172.30.0.1", "203.0.113.1:80");
+        assert_eq!(ask(Mode::Nftables, &service, node, balancer), (Verdict::Dropped, vec![]));
+        let (verdict, differences) = ask(Mode::Ipvs, &service, node, balancer);
+        assert_eq!(
+            (verdict, differences),
+            (delivered(&[1, 2, 3], true), vec![Difference::SourceRangesOfNode])
+        );
+        service.source_ranges = vec!["0.0.0.0/0".parse().unwrap()];
+        assert_eq!(ask(Mode::Nftables, &service, STRANGER, balancer), (delivered(&[1, 2, 3], true), vec![]));
+        let (verdict, differences) = ask(Mode::Ipvs, &service, STRANGER, balancer);
+        assert_eq!((verdict, differences), (Verdict::Dropped, vec![Difference::SourceRangesOfEverybody]));
+        assert_eq!(ask(Mode::Ipvs, &service, node, balancer), (delivered(&[1, 2, 3], true), vec![]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use netns_setup::ipvs::Scheduler;
 use serde::de::{Error as _, Unexpected};
@@ -12,16 +13,20 @@ use crate::cluster::Installed;
 use crate::dataplane::{KubeProxy, Mode, Node};
 use crate::forwarding::Method;
 use crate::neighbours::Neighbours;
+use crate::replay::Replay;
 use crate::scale::Position;
+use crate::service::Protocol;
 use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 4] = [
+pub const BUILT_IN: [(&str, &str); 6] = [
     ("smoke", include_str!("../sweeps/smoke.toml")),
     ("default", include_str!("../sweeps/default.toml")),
     ("guest", include_str!("../sweeps/guest.toml")),
     ("churn", include_str!("../sweeps/churn.toml")),
+    ("neighbours", include_str!("../sweeps/neighbours.toml")),
+    ("replay", include_str!("../sweeps/replay.toml")),
 ];
 
 /// What to measure. Unknown keys and impossible values are errors.
@@ -70,9 +75,12 @@ pub struct Sweep {
     pub forwarding: Option<Forwarding>,
     /// What is measured in a guest instead; absent: the same.
     pub guest: Option<InGuest>,
-    /// A cluster whose Services are installed instead of synthetic ones. Not in a file: the command line names it.
+    /// A ruleset of a real node, measured as mode `replay`. It comes from the command line.
     #[serde(skip)]
-    pub cluster: Option<std::sync::Arc<Installed>>,
+    pub replay: Option<Arc<Replay>>,
+    /// A cluster whose Services are installed instead of synthetic ones. It comes from the command line.
+    #[serde(skip)]
+    pub cluster: Option<Arc<Installed>>,
 }
 
 /// What a guest measures instead of the rest of the sweep: under emulation a second of the instruction clock, a
@@ -159,10 +167,25 @@ pub struct Lock {
     /// How long a cell lasts at least; it always has one partial and one full sync.
     #[serde(deserialize_with = "seconds")]
     pub seconds: f64,
-    /// As [`Sweep::limit_seconds`], for a full and a partial sync under contention. One that turns out to take longer than
-    /// both limits is not waited for.
+    /// As [`Sweep::limit_seconds`], for a partial and a full sync against contenders: where they are predicted to take longer
+    /// together, they are not waited for, and only contenders are measured.
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
+    /// How long contenders are measured against a sync that is not waited for: one predicted to take longer than
+    /// `limit_seconds`, or one that may never end, as there is no lock and it starts over when contenders have changed the
+    /// ruleset. It is then ended, if contenders have done [`LEAST_OPERATIONS`], or else at `limit_seconds`. At most
+    /// `limit_seconds`; absent: see [`Lock::patience`].
+    ///
+    /// [`LEAST_OPERATIONS`]: crate::contention::LEAST_OPERATIONS
+    #[serde(default, deserialize_with = "some_seconds")]
+    pub patience_seconds: Option<f64>,
+}
+
+impl Lock {
+    /// `patience_seconds`; a tenth of the limit if it is not given, but no less than the `seconds` of a cell.
+    pub fn patience(&self) -> f64 {
+        self.patience_seconds.unwrap_or((self.limit_seconds / 10.0).max(self.seconds).min(self.limit_seconds))
+    }
 }
 
 /// Which sequences of changes are played.
@@ -288,6 +311,11 @@ impl Sweep {
             ));
         }
         for (sweep, section) in [(&sweep, ""), (&sweep.in_guest(), "guest.")] {
+            if sweep.modes.contains(&Mode::Replay) {
+                return Err(invalid(format!(
+                    "{section}modes has replay, which needs a ruleset: leave it out, and run `svcbench run {name} --replay FILE`"
+                )));
+            }
             let control = sweep.modes.iter().find(|mode| mode.is_of_neighbours());
             if let (Some(mode), None) = (control, sweep.neighbours) {
                 return Err(invalid(format!(
@@ -303,6 +331,16 @@ impl Sweep {
             }
             if let Some(&services) = sweep.services.last() {
                 sweep.shape.check(services).map_err(|problem| invalid(format!("[shape]: {problem}")))?;
+            }
+            if let Some(lock) = &sweep.lock
+                && lock.patience() > lock.limit_seconds
+            {
+                return Err(invalid(format!(
+                    "[{section}lock] patience_seconds = {} is more than limit_seconds = {}, which is the longest that a sync \
+                     is waited for",
+                    lock.patience(),
+                    lock.limit_seconds
+                )));
             }
             if sweep.lookup.is_none()
                 && sweep.connect.is_none()
@@ -322,13 +360,17 @@ impl Sweep {
 
     /// What a guest measures: the sweep with what its `[guest]` says instead.
     pub fn in_guest(&self) -> Sweep {
-        let Some(guest) = self.guest.clone() else { return self.clone() };
+        // Replayed rulesets stay with the host.
+        let modes = || self.modes.iter().copied().filter(|mode| *mode != Mode::Replay).collect();
+        let Some(guest) = self.guest.clone() else {
+            return Sweep { modes: modes(), replay: None, ..self.clone() };
+        };
         Sweep {
             question: self.question.clone(),
             seed: self.seed,
             kube_proxy: self.kube_proxy,
             scheduler: self.scheduler,
-            modes: guest.modes.unwrap_or_else(|| self.modes.clone()),
+            modes: guest.modes.unwrap_or_else(modes),
             services: guest.services.unwrap_or_else(|| self.services.clone()),
             endpoints: self.endpoints,
             shape: self.shape.clone(),
@@ -341,14 +383,16 @@ impl Sweep {
             churn: guest.churn,
             forwarding: guest.forwarding,
             guest: None,
+            replay: None,
             cluster: self.cluster.clone(),
         }
     }
 
-    /// The node of its labs, as kube-proxy knows it.
-    pub fn node(&self) -> Node {
-        let lab = Node { scheduler: self.scheduler, ..Node::lab(self.kube_proxy) };
-        self.cluster.as_ref().map_or(lab, |cluster| cluster.node(lab))
+    /// The sweep with a replayed ruleset among its modes.
+    pub fn with_replay(mut self, replay: Arc<Replay>) -> Self {
+        self.modes.push(Mode::Replay);
+        self.replay = Some(replay);
+        self
     }
 
     /// The sweep over a cluster: its Services are the only scale. Connections and churn are left out, since their servers
@@ -372,8 +416,23 @@ impl Sweep {
                     .into(),
             );
         }
-        self.cluster = Some(std::sync::Arc::new(cluster));
+        self.cluster = Some(Arc::new(cluster));
         Ok(self)
+    }
+
+    /// The node of its labs, as kube-proxy knows it.
+    pub fn node(&self) -> Node {
+        let lab = Node { scheduler: self.scheduler, ..Node::lab(self.kube_proxy) };
+        self.cluster.as_ref().map_or(lab, |cluster| cluster.node(lab))
+    }
+
+    /// Which packets are sent in lookups. All cells of a run send the same, or the controls would be none.
+    pub fn protocol(&self) -> Protocol {
+        match (&self.replay, &self.cluster) {
+            (Some(replay), _) => replay.protocol(),
+            (None, Some(cluster)) => cluster.protocol,
+            (None, None) => Protocol::Udp,
+        }
     }
 }
 
@@ -512,9 +571,41 @@ mod tests {
             smoke_with("kube_proxy = \"current\"", "kube_proxy = \"1.31\""),
             smoke_with("endpoints = 3", "endpoints = 3\nscheduler = \"fifo\""),
             smoke_with("seconds = 0.5", "seconds = -1"),
+            smoke_with("patience_seconds = 3", "patience_seconds = 0"),
+            smoke_with("patience_seconds = 3", "patience_seconds = 31"),
+            smoke_with("patience_seconds = 3", "patience = 3"),
             smoke_with("seed = 1", "seed = -1"),
             smoke_with("question = \"Does", "question = \"\" # \"Does"),
             smoke_with("endpoints = 3", "endpoints = 3\nendpoints = 4"),
+        ];
+        insta::assert_snapshot!(errors.join("\n----\n"));
+    }
+
+    #[test]
+    fn neighbours_are_read_as_strictly_as_all_else() {
+        let section = |text: &str| format!("[neighbours]\n{text}\n\n[lookup]");
+        let text = BUILT_IN[0].1.replacen(
+            "[lookup]",
+            &section("calico = { endpoints = 30 }\ndocker = { containers = 2 }\nhost_ports = 4"),
+            1,
+        );
+        let sweep = Sweep::parse("test", &text).unwrap();
+        let neighbours = sweep.neighbours.unwrap();
+        assert_eq!(
+            neighbours.to_string(),
+            "Calico (30 endpoints, 0 policies of 1 rules), Docker (2 containers, 1 networks), 4 host ports"
+        );
+        assert_eq!(sweep.in_guest().neighbours, Some(neighbours));
+
+        let errors = [
+            smoke_with("[lookup]", &section("")),
+            smoke_with("[lookup]", &section("calico = { endpoints = 1001 }")),
+            smoke_with("[lookup]", &section("calico = { policies = 5 }")),
+            smoke_with("[lookup]", &section("docker = { containers = 1, network = 1 }")),
+            smoke_with("[lookup]", &section("flannel = 1")),
+            smoke_with("[lookup]", &section("cilium = true")),
+            smoke_with("[lookup]", &section("host_ports = -1")),
+            smoke_with("\"direct\", ", "\"direct\", \"neighbours-nft\", "),
         ];
         insta::assert_snapshot!(errors.join("\n----\n"));
     }
@@ -528,6 +619,20 @@ mod tests {
         assert_eq!(smoke("").scheduler, Scheduler::Rr);
         let chosen = smoke("scheduler = \"mh\"");
         assert_eq!([chosen.scheduler, chosen.in_guest().scheduler], [Scheduler::Mh; 2]);
+    }
+
+    #[test]
+    fn patience_that_is_not_given_follows_from_the_rest() {
+        let lock = |seconds, limit_seconds| Lock {
+            contenders: vec![4],
+            seconds,
+            limit_seconds,
+            patience_seconds: None,
+        };
+        assert_eq!(lock(1.0, 60.0).patience(), 6.0);
+        assert_eq!(lock(10.0, 60.0).patience(), 10.0, "no less than the cell lasts");
+        assert_eq!(lock(10.0, 5.0).patience(), 5.0, "no more than the limit");
+        assert_eq!(Lock { patience_seconds: Some(7.0), ..lock(1.0, 60.0) }.patience(), 7.0);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub struct NotInstalled {
 }
 
 /// The two programs behind `iptables`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Variant {
     /// iptables-legacy: the kernel's ip_tables, and the xtables lock.
     Legacy,
@@ -38,9 +38,19 @@ impl Tools {
         Self { variant }
     }
 
+    /// With a variant of iptables.
+    pub const fn with(variant: Variant) -> Self {
+        Self { variant }
+    }
+
     /// Which `iptables` this is.
     pub const fn variant(&self) -> Variant {
         self.variant
+    }
+
+    /// Whether its `iptables` programs take the xtables lock.
+    pub const fn take_the_lock(&self) -> bool {
+        matches!(self.variant, Variant::Legacy)
     }
 
     /// Path of a program.

@@ -17,10 +17,12 @@ use workloads::target::{Shares, Target};
 
 use crate::apply::{Applied, Runner};
 use crate::cluster::place::Place;
-use crate::dataplane::{Counts, Dataplane, Mode, Node, Plan, Way, ipvs, planner};
+use crate::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Way, ipvs, planner};
 use crate::flows::Flows;
 use crate::neighbours::Neighbours;
 use crate::readback;
+use crate::replay::plan::Replayed;
+use crate::replay::{self, Replay};
 use crate::scale::{Position, Scale, ServiceSet};
 use crate::service::Protocol;
 use crate::spare::Spare;
@@ -45,6 +47,8 @@ pub struct Aim {
     pub protocol: Protocol,
     /// Who may receive it, sorted.
     pub answers: Vec<SocketAddrV4>,
+    /// Whether it may come from any source: masqueraded or not, by rules that nobody has planned.
+    pub any_source: bool,
 }
 
 impl Aim {
@@ -58,7 +62,8 @@ impl Aim {
             Protocol::Udp => workloads::target::Protocol::Udp,
             Protocol::Sctp => anyhow::bail!("the packet probe sends no SCTP, which {} asks for", self.entry),
         };
-        Ok(Target::new(self.entry, protocol, &self.answers)?)
+        let target = Target::new(self.entry, protocol, &self.answers)?;
+        Ok(if self.any_source { target.from_anywhere() } else { target })
     }
 }
 
@@ -72,9 +77,12 @@ pub struct World {
     pub lab: Lab,
     /// Runs programs in the node's namespace.
     pub runner: Runner,
+    /// Whether contenders for the lock have left chains of theirs, so that counts are no longer the model's.
+    pub disturbed: bool,
     mode: Mode,
     node: Node,
     neighbours: Neighbours,
+    replay: Option<Arc<Replay>>,
     spare: Spare,
     probe: Probe,
     flows: Flows,
@@ -98,7 +106,7 @@ impl World {
             endpoint_prefix: addresses::ENDPOINTS,
             node_address,
         };
-        Self::in_lab(&topology, mode, node, seed, stop)
+        Self::in_lab(&topology, planner(mode, node), Tools::of(mode), mode, node, seed, stop)
     }
 
     /// An empty lab for the Services of a cluster: at `place`, with routes to its endpoints.
@@ -114,23 +122,58 @@ impl World {
         stop: &Stop,
     ) -> anyhow::Result<Self> {
         let topology = place.topology(format!("{mode}-{}", scale.services));
-        let world = Self::in_lab(&topology, mode, node, seed, stop)?;
+        let world = Self::in_lab(&topology, planner(mode, node), Tools::of(mode), mode, node, seed, stop)?;
         world.lab.read_also(&place.endpoints)?;
         Ok(Self { spare: place.spare, ..world })
     }
 
-    fn in_lab(topology: &Topology, mode: Mode, node: Node, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
-        let dataplane = planner(mode, node);
+    /// An empty lab for a ruleset of a real node, with addresses that suit it.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn replaying(replay: &Arc<Replay>, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
+        let topology = replay.place.topology(format!("replay-{}", replay.scale().services));
+        let (dataplane, tools) = (Box::new(Replayed(Arc::clone(replay))), Tools::with(replay.variant));
+        let node = Node { address: topology.node_address.into(), ..Node::lab(KubeProxy::Current) };
+        let mut world = Self::in_lab(&topology, dataplane, tools, Mode::Replay, node, seed, stop)?;
+        world.lab.catch_all()?;
+        world.replay = Some(Arc::clone(replay));
+        Ok(world)
+    }
+
+    fn in_lab(
+        topology: &Topology,
+        dataplane: Box<dyn Dataplane>,
+        tools: Tools,
+        mode: Mode,
+        node: Node,
+        seed: u64,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
         let lab = Lab::build(topology)?;
         let probes = topology.probe_prefix;
         let sources = Sources::new(probes.network(), probes.prefix_len(), 1024..=65535, seed)?;
         let fd = |tun: &netns_setup::Tun| tun.as_fd().try_clone_to_owned();
         let probe = Probe::new(fd(lab.ingress())?, fd(lab.egress())?, sources)?;
         let flows = lab.node.run(|| Flows::open(mode))?;
-        let runner = Runner::new(Tools::of(mode), lab.node.leash(), stop.clone());
+        let runner = Runner::new(tools, lab.node.leash(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
-        let (set, neighbours, spare) = (ServiceSet::default(), Neighbours::default(), Spare::Synthetic);
-        Ok(Self { set, dataplane, lab, runner, mode, node, neighbours, spare, probe, flows, random })
+        let (set, neighbours, replay) = (ServiceSet::default(), Neighbours::default(), None);
+        Ok(Self {
+            set,
+            dataplane,
+            lab,
+            runner,
+            disturbed: false,
+            mode,
+            node,
+            neighbours,
+            replay,
+            spare: Spare::Synthetic,
+            probe,
+            flows,
+            random,
+        })
     }
 
     /// The mode.
@@ -228,7 +271,13 @@ impl World {
     /// # Errors
     /// If they differ, with both counts.
     pub fn verify_counts(&self) -> anyhow::Result<Counts> {
-        let mut held = self.lab.node.run(|| readback::counts(self.mode, &self.neighbours, &self.runner))?;
+        if let Some(replay) = &self.replay {
+            return self.lab.node.run(|| replay::lab::held(replay, &self.runner));
+        }
+        let mut held = self
+            .lab
+            .node
+            .run(|| readback::counts(self.mode, self.node.family(), &self.neighbours, &self.runner))?;
         // Those that wait for the end of their connections are no longer the model's.
         held.real_servers = held.real_servers.saturating_sub(self.runner.draining().len() as u64);
         let model = self.dataplane.counts(&self.set) + self.neighbours.counts(self.mode);
@@ -239,6 +288,17 @@ impl World {
             self.set.len(),
         );
         Ok(held)
+    }
+
+    /// Has the tool of a replayed ruleset check it, without installing a rule. Of other modes there is nothing to check.
+    ///
+    /// # Errors
+    /// What the tool says.
+    pub fn check_replayed(&self) -> anyhow::Result<()> {
+        match &self.replay {
+            Some(replay) => self.lab.node.run(|| replay::lab::check(replay, &self.runner)),
+            None => Ok(()),
+        }
     }
 
     /// Sends packets to sampled Services of both protocols: each must arrive at one of its endpoints,
@@ -259,7 +319,9 @@ impl World {
         for index in indices {
             self.verify_service(index, 10)?;
         }
-        let equal = !self.mode.is_ipvs() || ipvs::shares_equally(self.node.scheduler);
+        // Whose shares are equal, a ruleset that was not planned does not tell.
+        let equal =
+            self.mode != Mode::Replay && (!self.mode.is_ipvs() || ipvs::shares_equally(self.node.scheduler));
         if equal
             && let Some(index) = self.set.index_at(Position::Middle, Protocol::Udp)
             // A client that comes again goes where it was.
@@ -355,7 +417,8 @@ impl World {
         let answers = self.dataplane.answers(&self.set, service).into_iter();
         let mut answers = answers.map(ipv4).collect::<anyhow::Result<Vec<_>>>()?;
         answers.sort_unstable();
-        Ok(Aim { entry: ipv4(self.dataplane.entry(service))?, protocol: service.protocol, answers })
+        let (entry, protocol) = (ipv4(self.dataplane.entry(service))?, service.protocol);
+        Ok(Aim { entry, protocol, answers, any_source: self.mode == Mode::Replay })
     }
 
     /// What a load at a position is aimed at, and which of them each of `count` packets takes.
@@ -375,8 +438,13 @@ impl World {
                     Protocol::Udp => crate::synthetic::UDP_PORTS.1,
                     Protocol::Sctp => crate::synthetic::SCTP_PORTS.1,
                 };
-                let entry = ipv4(SocketAddr::new(self.spare.endpoint(77), port))?;
-                (vec![Aim { entry, protocol, answers: vec![entry] }], vec![0; count])
+                let address = match &self.replay {
+                    Some(replay) => replay.place.miss.into(),
+                    None => self.spare.endpoint(77),
+                };
+                let entry = ipv4(SocketAddr::new(address, port))?;
+                let any_source = self.mode == Mode::Replay;
+                (vec![Aim { entry, protocol, answers: vec![entry], any_source }], vec![0; count])
             }
             Position::Uniform => {
                 let of_protocol: Vec<usize> = (0..self.set.len())

@@ -112,7 +112,7 @@ fn plan_of_the_golden_cluster_has_the_golden_input() {
 
 #[test]
 fn wrong_flags_are_bad_input() {
-    let wrong: [&[&str]; 14] = [
+    let wrong: [&[&str]; 13] = [
         &[],
         &["measure"],
         &["plan"],
@@ -122,7 +122,6 @@ fn wrong_flags_are_bad_input() {
         &["plan", "-m", "bpf", "-s", "1"],
         &["plan", "-m", "direct", "-s", "0"],
         &["plan", "-m", "direct", "-s", "1000000", "-e", "1000"],
-        &["plan", "-m", "direct", "-s", "1", "--node", "node1"],
         &["plan", "-m", "direct", "-s", "1", "--from", "cluster.json"],
         &["plan", "-m", "direct", "-s", "1", "--kube-proxy", "1.99"],
         &["run", "smoke", "--resume"],

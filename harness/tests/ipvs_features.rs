@@ -93,11 +93,11 @@ fn features_come_and_go() {
                 sync(&set, Sync::Full, "cold");
                 sync(&set, Sync::Full, "restart");
                 sync(&set, Sync::Partial, "nothing changed");
-                for index in 0..set.len() {
-                    let name = &all[index].name;
+                for (index, service) in all.iter().enumerate() {
+                    let name = &service.name;
                     sync(&set.without(index), Sync::Partial, &format!("without {name}"));
                     sync(&set, Sync::Partial, &format!("with {name} again"));
-                    let plain = features::plain(family, index as u8 + 1, all[index].protocol);
+                    let plain = features::plain(family, index as u8 + 1, service.protocol);
                     sync(&set.with_replaced(index, plain), Sync::Partial, &format!("{name} made plain"));
                 }
                 sync(&ServiceSet::default(), Sync::Partial, "none");

@@ -83,6 +83,27 @@ proptest! {
         }
     }
 
+    #[test]
+    fn an_append_adds_one_and_its_cleanup_removes_it((family, set) in services::sets_of_either_family()) {
+        for mode in MODES {
+            let dataplane = planner(mode, services::node(family, KubeProxy::Current));
+            let plan = dataplane.append(&set).unwrap();
+            let before = cold(&*dataplane, &set);
+            let mut after = before.clone();
+            after.carry_out(&Plan { cleanup: Vec::new(), ..plan.clone() });
+            prop_assert_eq!(after.counts().virtual_servers, before.counts().virtual_servers + 1);
+            let of_family = after
+                .ipvs
+                .state()
+                .servers
+                .services()
+                .all(|(server, _)| server.key.address.is_ipv6() == (family == Family::Ipv6));
+            prop_assert!(of_family);
+            after.carry_out(&Plan { steps: plan.cleanup, ..Plan::default() });
+            prop_assert_eq!(after, before);
+        }
+    }
+
     /// The batched way sends nothing for nothing, and a change has a reverse.
     #[test]
     fn a_change_and_its_reverse_leave_things_as_they_were((family, history) in history()) {

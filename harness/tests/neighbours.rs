@@ -49,8 +49,8 @@ fn docker_small() {
     insta::assert_snapshot!("neighbours_docker", installed(&docker(3, 1), Mode::IptablesNft));
 }
 
-/// moby's own listing of a published port on a user-defined network, of Engine 29 (usernet-portmap.md), with its names of
-/// bridges and addresses.
+/// moby's own listing of a published port on a user-defined network, of Engine 29 (usernet-portmap.md), with its
+/// names of bridges and addresses.
 #[test]
 fn docker_is_what_moby_documents() {
     let documented = [
@@ -90,8 +90,8 @@ fn flannel_and_host_ports() {
     insta::assert_snapshot!("neighbours_host_ports_nftables", installed(&host_ports, Mode::Nftables));
 }
 
-/// `iptables -S` and `-L` of a node with Calico 3.28.0 by its operator and kube-proxy 1.30.1: hashes in the order of its chains.
-/// The hash of a rule depends on all of the rules before it in its chain, and on its own words.
+/// `iptables -S` and `-L` of a node with Calico 3.28.0 by its operator and kube-proxy 1.30.1: hashes in the order of
+/// its chains. The hash of a rule depends on all of the rules before it in its chain, and on its own words.
 #[test]
 fn calico_has_the_hashes_of_a_real_node() {
     let real = [
@@ -137,6 +137,57 @@ fn calico_has_the_hashes_of_a_real_node() {
             hooks.chain(chains).map(|rule| rule.split(['"', ':']).nth(2).unwrap()).collect();
         let real: Vec<&str> = hashes.split_whitespace().collect();
         assert_eq!(ours[..real.len().min(ours.len())], real, "{table} {chain}");
+    }
+}
+
+fn plan(args: &[&str]) -> (bool, String) {
+    let mut command = assert_cmd::Command::cargo_bin("svcbench").unwrap();
+    let output = command.arg("plan").args(args).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn plans_are_printed_with_neighbours_before_and_after_them() {
+    let neighbours = "calico = { endpoints = 1 }, host_ports = 1";
+    let (success, all) = plan(&["-m", "iptables-legacy", "-s", "1", "-e", "1", "--neighbours", neighbours]);
+    assert!(success, "{all}");
+    let at = |text: &str| all.find(text).unwrap_or_else(|| panic!("no {text} in {all}"));
+    let order =
+        ["create cali40this-host", ":cali-FORWARD", "-N CNI-HOSTPORT-DNAT", "-N KUBE-SERVICES", "-D FORWARD"];
+    assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{all}");
+
+    // What iptables-restore would read has the same rules.
+    let (success, part) = plan(&[
+        "-m",
+        "iptables-legacy",
+        "-s",
+        "1",
+        "-e",
+        "1",
+        "--part",
+        "iptables",
+        "--neighbours",
+        "host_ports = 1",
+    ]);
+    assert!(success);
+    insta::assert_snapshot!("neighbours_plan_part_iptables", part);
+
+    let (success, stats) = plan(&["-m", "nftables", "-s", "1", "--stats", "--neighbours", neighbours]);
+    assert!(success);
+    insta::assert_snapshot!("neighbours_plan_stats", stats);
+}
+
+#[test]
+fn wrong_neighbours_are_bad_input() {
+    for (mode, neighbours, word) in [
+        ("nftables", "cilium = true", "unknown field `cilium`"),
+        ("nftables", "calico = { endpoints = 5000 }", "5000 is out of range; allowed: 0 to 1000"),
+        ("nftables", "flannel", "for example"),
+        ("direct", "flannel = true", "the control direct has no neighbours"),
+    ] {
+        let (success, text) = plan(&["-m", mode, "-s", "1", "--neighbours", neighbours]);
+        assert!(!success && text.contains(word), "{text}");
     }
 }
 

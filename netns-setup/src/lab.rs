@@ -217,6 +217,17 @@ impl Lab {
 }
 
 impl Lab {
+    /// Packets of the node to addresses that no prefix of its topology has are read at the egress TUN from now on, instead of
+    /// being unroutable: for endpoints anywhere, as a real node has a default route.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn catch_all(&self) -> Result<(), WorldError> {
+        self.node.links(|links| links.add_route(&Route::device(Ipv4Net::default(), EGRESS)))
+    }
+}
+
+impl Lab {
     /// Packets of the node to these prefixes, too, are read at the egress TUN, wherever the endpoint prefix is steered: for
     /// endpoints that are not in one prefix.
     ///

@@ -10,7 +10,7 @@ use self::notes::notes;
 use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::names::{is_control, metric, position, workload};
-use crate::record::{Clock, Record, Unit};
+use crate::record::{Clock, Record, Status, Unit};
 use crate::stats::{Bootstrap, Estimate};
 use crate::tables::LOCK_ON_ONE_CPU;
 use crate::text::{Quantity, thousands};
@@ -252,7 +252,7 @@ fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
 fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     let name = workload::XTABLES_LOCK;
     let sources = [(name, metric::LOCK_WAIT), (name, metric::CONTENDER_OPERATION)];
-    let headings = ["Waiting for the xtables lock", "One contending “iptables -w 5” command"];
+    let headings = ["Waiting for the xtables lock", "One contending “iptables -w 5”"];
     let timeouts = Chosen::new(groups, name, metric::LOCK_TIMEOUTS);
     let mut scope = String::new();
     let mut panels = Vec::new();
@@ -267,9 +267,9 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         if !panel.lines.is_empty() {
             let limit = match groups.world.clock {
                 Clock::Wall => "5 s",
-                Clock::Instructions => "5 G (5 s of guest time)",
+                Clock::Instructions => "5 G",
             };
-            panel.limits.push((5e9, format!("{limit}: “-w 5” gives up (× timeouts, all blocks)")));
+            panel.limits.push((5e9, format!("{limit}: “-w 5” gives up")));
             for (mode, services, group) in timeouts.cells() {
                 let total: u64 = group.measured.iter().filter_map(|row| row.p50).fold(0, u64::saturating_add);
                 if total > 0 && panel.lines.iter().any(|line| line.mode == mode) {
@@ -285,7 +285,17 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         }
         panels.push(panel);
     }
+    let syncs = Chosen::new(groups, name, metric::HOLDER_FULL_SYNC);
     let mut lines = notes(groups, &sources, &panels);
+    if panels.iter().any(|panel| !panel.crosses.is_empty()) {
+        lines.insert(0, "Crosses count commands that gave up, in all blocks.".to_owned());
+    }
+    if syncs.cells().next().is_some() {
+        let mut held = syncs.panel(groups, "A full sync against them");
+        held.lines = syncs.lines(bootstrap, p50, false);
+        lines.splice(0..0, unfinished(&syncs, !held.lines.is_empty()));
+        panels.push(held);
+    }
     if groups.world.clock == Clock::Instructions {
         lines.insert(0, LOCK_ON_ONE_CPU.to_owned());
     }
@@ -297,6 +307,29 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         notes: lines,
         panels,
     }
+}
+
+/// Which syncs were ended before they were done. `marked`: there are hollow markers for them.
+fn unfinished(syncs: &Chosen<'_>, marked: bool) -> Option<String> {
+    let mut modes: Vec<(&str, Vec<String>)> = Vec::new();
+    for (mode, services, group) in syncs.cells() {
+        if !group.measured.is_empty() || group.lost.iter().all(|row| row.status != Status::Skipped) {
+            continue;
+        }
+        match modes.last_mut().filter(|(known, _)| *known == mode) {
+            Some((_, scales)) => scales.push(thousands(services)),
+            None => modes.push((mode, vec![thousands(services)])),
+        }
+    }
+    if modes.is_empty() {
+        return None;
+    }
+    let modes = modes.iter().map(|(mode, scales)| format!("{mode} at {}", scales.join("; ")));
+    let modes = modes.collect::<Vec<_>>().join(", ");
+    let markers = if marked { " (hollow markers)" } else { "" };
+    Some(format!(
+        "Syncs ended unfinished{markers}, contenders measured all the same: {modes}. Why: in the report."
+    ))
 }
 
 fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {

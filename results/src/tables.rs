@@ -189,7 +189,9 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
         "The xtables lock",
         &format!(
             "Only the iptables-legacy programs take the lock; where no program takes it there is no wait and no hold, \
-             only operations.{}{what}",
+             only operations. Holders are the syncs. Without the lock a listing or a transaction starts over when others \
+             have changed the ruleset meanwhile, so a sync can starve; unfinished: none was waited for to its end, for the \
+             reason given below.{}{what}",
             if what.is_empty() { "" } else { " " }
         ),
         &[workload::XTABLES_LOCK],
@@ -277,10 +279,18 @@ fn wide(
     let mut used = BTreeSet::new();
     for (index, name) in workloads.iter().enumerate() {
         for (column, (metric, field, _)) in metrics.iter().enumerate() {
-            for (key, group) in groups.of(name, metric).filter(|(_, group)| !group.measured.is_empty()) {
+            for (key, group) in groups.of(name, metric) {
+                let unfinished = is_unfinished(key, group);
+                if group.measured.is_empty() && !unfinished {
+                    continue;
+                }
                 let rank = mode_rank(key.mode);
                 let at = (index, rank, key.mode, key.endpoints, key.contenders, key.position, key.services);
-                let text = cell(groups, key, group, bootstrap, *field);
+                let text = if unfinished {
+                    UNFINISHED.to_owned()
+                } else {
+                    cell(groups, key, group, bootstrap, *field)
+                };
                 let row = cells.entry(at).or_insert_with(|| (vec!["—".to_owned(); metrics.len()], 0));
                 if let Some(slot) = row.0.get_mut(column) {
                     *slot = text;
@@ -332,6 +342,18 @@ fn wide(
         table.rows.push(row);
     }
     table
+}
+
+/// What stands for a sync that was ended before it was done.
+const UNFINISHED: &str = "unfinished";
+
+/// Whether syncs were tried against contenders, and none was waited for to its end.
+pub(crate) fn is_unfinished(key: &GroupKey<'_>, group: &Group<'_>) -> bool {
+    let syncs = [metric::HOLDER_FULL_SYNC, metric::HOLDER_PARTIAL_SYNC];
+    key.workload == workload::XTABLES_LOCK
+        && syncs.contains(&key.metric)
+        && group.measured.is_empty()
+        && group.lost.iter().any(|row| row.status == Status::Skipped)
 }
 
 /// Metrics that no other table shows, so that nothing in the file is invisible.

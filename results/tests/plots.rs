@@ -44,6 +44,17 @@ fn a_cell_that_failed_in_one_block_says_so() {
 }
 
 #[test]
+fn syncs_that_were_ended_are_marked_and_named() {
+    let drawn = draw_all(&fixtures::guest::guest_rows(1));
+    let (_, lock) = drawn.iter().find(|(name, _)| name == "lock").unwrap();
+    std::fs::write(format!("{}/unfinished-lock.svg", env!("CARGO_TARGET_TMPDIR")), lock).unwrap();
+    assert!(lock.contains("A full sync against them"));
+    let named = "Syncs ended unfinished (hollow markers), contenders measured all the same: iptables-nft at 10; 100; 1,000; \
+                 5,000, nftables at 1,000; 5,000. Why: in the report.";
+    assert!(lock.contains(named));
+}
+
+#[test]
 fn a_run_that_was_all_skipped_says_why() {
     let rows: Vec<Record> = fixtures::rows(1).into_iter().filter(|row| row.mode == "ipvs").collect();
     for (name, svg) in draw_all(&rows) {

@@ -205,6 +205,7 @@ impl Probe {
             to: target.address(),
             source: client,
             masquerade: target.masquerade(),
+            any_source: target.any_source(),
             destinations: target.endpoints(),
         };
         let arrival = self.devices.carry(Way::In, packet, &expected, client, self.patience, summary)?;
@@ -239,6 +240,7 @@ impl Probe {
             to: opened.seen_as,
             source: target.address(),
             masquerade: None,
+            any_source: false,
             destinations: &[opened.client],
         };
         let reply =
@@ -265,8 +267,8 @@ impl Probe {
         };
         flow.sequence = sequence.wrapping_add(SEGMENT);
         let destinations = &[flow.endpoint];
-        let expected =
-            Expected { protocol, tag, sequence, to, source: flow.seen_as, masquerade: None, destinations };
+        let (source, masquerade, any_source) = (flow.seen_as, None, false);
+        let expected = Expected { protocol, tag, sequence, to, source, masquerade, any_source, destinations };
         let arrival = self.devices.carry(Way::In, packet, &expected, client, self.patience, summary)?;
         Ok(arrival.map(|arrival| arrival.nanoseconds))
     }

@@ -35,6 +35,7 @@ pub struct Target<'a> {
     protocol: Protocol,
     endpoints: &'a [SocketAddrV4],
     masquerade: Option<Ipv4Addr>,
+    any_source: bool,
 }
 
 impl<'a> Target<'a> {
@@ -53,18 +54,24 @@ impl<'a> Target<'a> {
         if !endpoints.is_sorted_by(|one, next| one < next) {
             return Err(TargetError::Unsorted { address });
         }
-        Ok(Target { address, protocol, endpoints, masquerade: None })
+        Ok(Target { address, protocol, endpoints, masquerade: None, any_source: false })
     }
 
     /// A control: what is sent to `address` must arrive there, untranslated.
     pub fn untranslated(address: &'a SocketAddrV4, protocol: Protocol) -> Target<'a> {
         let endpoints = std::slice::from_ref(address);
-        Target { address: *address, protocol, endpoints, masquerade: None }
+        Target { address: *address, protocol, endpoints, masquerade: None, any_source: false }
     }
 
     /// The same target, but what is sent must arrive from `address` at any port: it must be masqueraded.
     pub fn masqueraded_as(self, address: Ipv4Addr) -> Target<'a> {
         Target { masquerade: Some(address), ..self }
+    }
+
+    /// The same target, but it is of no account which source is seen: whether and as what packets are masqueraded is for
+    /// rules to say that nobody has planned.
+    pub fn from_anywhere(self) -> Target<'a> {
+        Target { any_source: true, ..self }
     }
 
     /// Where to send.
@@ -80,6 +87,11 @@ impl<'a> Target<'a> {
     /// Who may receive, sorted.
     pub fn endpoints(&self) -> &'a [SocketAddrV4] {
         self.endpoints
+    }
+
+    /// Whether any source may be seen.
+    pub fn any_source(&self) -> bool {
+        self.any_source
     }
 
     /// The source address that must be seen in place of the client's, if any.

@@ -25,6 +25,24 @@ pub struct Cluster {
     passed_over: PassedOver,
 }
 
+impl NodeArgs {
+    /// That nothing is asked of a node where there is no cluster.
+    ///
+    /// # Errors
+    /// If something is. (clap passes over `requires` where what is required conflicts with what is there.)
+    pub fn are_not_given(&self) -> anyhow::Result<()> {
+        let is_given = self.node.is_some()
+            || self.node_ip.is_some()
+            || self.cluster_cidr.is_some()
+            || self.family.is_some();
+        anyhow::ensure!(
+            !is_given,
+            "--node, --node-ip, --cluster-cidr and --family are for the Services of a cluster: give it with --from FILE"
+        );
+        Ok(())
+    }
+}
+
 /// What a run installs.
 pub struct Given {
     /// The Services and where their lab is.

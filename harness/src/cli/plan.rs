@@ -102,6 +102,7 @@ fn services(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Services> {
         let node = chosen.node(lab);
         return Ok((ServiceSet::default(), chosen.set, node, Some(cluster)));
     }
+    args.node.are_not_given()?;
     let set = |services: u32| -> anyhow::Result<ServiceSet> {
         let endpoints = u64::from(services) * u64::from(args.endpoints);
         ensure!(

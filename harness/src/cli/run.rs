@@ -2,15 +2,18 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use harness::cells;
 use harness::estimate;
 use harness::guest::{Guests, KernelPaths, Pass};
+use harness::replay::{Replay, Source};
 use harness::run::{self, KernelChoice, Options, Tally, default_out, unable_in};
 use harness::stop::Stop;
-use harness::sweep::{BUILT_IN, Sweep};
+use harness::sweep::Sweep;
+use harness::tools::Variant;
 use results::record::Clock;
 use results::repeat::{Sample, compare};
 
@@ -18,15 +21,17 @@ use super::cluster::Given;
 use super::progress::{Progress, span};
 use super::{Cli, Exit, NodeArgs};
 
+/// The sweep that is there for `--replay`.
+const REPLAY: &str = "replay";
 /// Folder of the second pass, in the run's folder.
 const REPEAT: &str = "repeat";
 
 /// Flags of `svcbench run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A built-in sweep (smoke, default, guest) or a TOML file
-    #[arg(default_value = "default")]
-    sweep: String,
+    /// A built-in sweep (smoke, default, guest, churn, neighbours, replay) or a TOML file [default: default; with --replay: replay]
+    #[arg(value_name = "SWEEP")]
+    sweep: Option<String>,
     /// Folder for rows, plots and report [default: svcbench-results/SWEEP-TIME]
     #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -43,11 +48,21 @@ pub struct RunArgs {
     /// or `-o yaml` prints; `-` is standard input. On this machine's own kernel
     #[arg(
         long, value_name = "FILE", help_heading = "Services of a cluster",
-        conflicts_with_all = ["guest_kernel", "clock", "repeat_check"]
+        conflicts_with_all = ["replay", "guest_kernel", "clock", "repeat_check"]
     )]
     from: Option<PathBuf>,
     #[command(flatten)]
     node: NodeArgs,
+    /// Measure this ruleset of a real node beside the sweep's modes: output of iptables-save, ip6tables-save (or both in one
+    /// file) or nft list ruleset
+    #[arg(long, value_name = "FILE", conflicts_with = "repeat_check", help_heading = "Replay")]
+    replay: Option<PathBuf>,
+    /// ipsets that it refers to: output of ipset save
+    #[arg(long, value_name = "FILE", requires = "replay", help_heading = "Replay")]
+    replay_sets: Option<PathBuf>,
+    /// iptables that installs it [default: the one that has written it; nft if the file does not say]
+    #[arg(long, value_enum, value_name = "VARIANT", requires = "replay", help_heading = "Replay")]
+    replay_variant: Option<Variant>,
     /// Whose kernel is measured
     #[arg(long, value_enum, default_value_t, help_heading = "Kernels")]
     kernel: KernelChoice,
@@ -105,21 +120,34 @@ impl RunArgs {
 /// # Errors
 /// Bad input, a machine that cannot run any cell, or results that cannot be written.
 pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
-    let (mut sweep, mut text) = Sweep::load(&args.sweep)?;
+    let name = args.sweep.as_deref().unwrap_or(if args.replay.is_some() { REPLAY } else { "default" });
+    let (mut sweep, mut text) = Sweep::load(name)?;
+    match &args.replay {
+        Some(rules) => {
+            anyhow::ensure!(
+                args.kernel != KernelChoice::Guest,
+                "a ruleset is replayed on this machine's own kernel; leave out --kernel guest"
+            );
+            let source =
+                Source { rules: rules.clone(), sets: args.replay_sets.clone(), variant: args.replay_variant };
+            sweep = sweep.with_replay(Arc::new(Replay::read(&source)?));
+        }
+        None => {
+            anyhow::ensure!(name != REPLAY, "sweep {REPLAY} measures a ruleset; give it with --replay FILE")
+        }
+    }
     if let Some(path) = &args.from {
-        let Given { installed, note } = super::cluster::install(cli, path, &args.node)?;
         anyhow::ensure!(
             args.kernel != KernelChoice::Guest,
             "the Services of a cluster are measured on this machine's own kernel; leave out --kernel guest"
         );
+        let Given { installed, note } = super::cluster::install(cli, path, &args.node)?;
         sweep = sweep.over(installed).map_err(anyhow::Error::msg)?;
         text.push_str(&note);
     }
     if args.dry_run {
         return dry_run(cli, &sweep);
     }
-    let name =
-        if BUILT_IN.iter().any(|(name, _)| *name == args.sweep) { args.sweep.as_str() } else { &args.sweep };
     let out = args.out.clone().unwrap_or_else(|| default_out(name));
     let mut options = Options {
         out: out.clone(),

@@ -1,12 +1,12 @@
 //! HostPort: what the CNI `portmap` plugin runs when a pod with host ports comes and when it goes.
 //!
 //! Source: containernetworking/plugins v1.9.0, `plugins/meta/portmap` and `pkg/utils`; go-iptables, which runs one
-//! `iptables` for every rule and every question; knftables for `nft`. The runtime calls the plugin once for a pod: every
-//! call starts from nothing, asks for versions anew, and knows only what the kernel holds.
+//! `iptables` for every rule and every question; knftables for `nft`. The runtime calls the plugin once for a pod:
+//! every call starts from nothing, asks for versions anew, and knows only what the kernel holds.
 //!
 //! Configuration: the plugin's defaults (`snat` true, `markMasqBit` 13, `masqAll` false, no conditions). Without a
-//! `backend` the plugin takes iptables wherever that works (`validateBackend`), on a node whose kube-proxy is in nftables
-//! mode, too; [`Backend::Nftables`] is a node whose configuration says so.
+//! `backend` the plugin takes iptables wherever that works (`validateBackend`), on a node whose kube-proxy is in
+//! nftables mode, too; [`Backend::Nftables`] is a node whose configuration says so.
 
 mod iptables;
 mod nftables;
@@ -21,8 +21,8 @@ use crate::service::{Family, Protocol};
 /// One port of the node that goes to a pod: an entry of `portMappings`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostPort {
-    /// The address of the node on which it is served. `None` or an unspecified address: all local ones. One of another family
-    /// than the pod's address makes the plugin leave the entry out for that address.
+    /// The address of the node on which it is served. `None` or an unspecified address: all local ones. One of
+    /// another family than the pod's address makes the plugin leave the entry out for that address.
     pub host_ip: Option<IpAddr>,
     /// The node's port.
     pub host_port: u16,
@@ -43,8 +43,8 @@ pub struct Sandbox {
     pub addresses: Vec<IpNet>,
     /// Its host ports, in the order of the pod's containers.
     pub ports: Vec<HostPort>,
-    /// The sysctl `net.ipv4.conf.LINK.route_localnet` of the link through which the pod is reached: the plugin sets it to 1,
-    /// so that connections from 127.0.0.1 can be translated. `None`: there is no route to the pod.
+    /// The sysctl `net.ipv4.conf.LINK.route_localnet` of the link through which the pod is reached: the plugin sets
+    /// it to 1, so that connections from 127.0.0.1 can be translated. `None`: there is no route to the pod.
     pub route_localnet: Option<&'static str>,
 }
 
@@ -83,8 +83,9 @@ pub enum Backend {
 
 /// The host ports of a node: which pods have some now, and what the plugin runs for the next.
 ///
-/// The state is a model of what the kernel holds, since each call of the plugin depends on it: which chains and rules are there
-/// already, and the handles by which nft deletes rules. It is right as long as nobody else writes into the same chains.
+/// The state is a model of what the kernel holds, since each call of the plugin depends on it: which chains and rules
+/// are there already, and the handles by which nft deletes rules. It is right as long as nobody else writes into the
+/// same chains.
 #[derive(Clone, Debug)]
 pub struct HostPorts {
     kernel: Kernel,
@@ -98,7 +99,8 @@ enum Kernel {
 }
 
 impl HostPorts {
-    /// A node without any. `ip6tables`: whether it works there; without it the plugin leaves IPv6 alone when a pod goes.
+    /// A node without any. `ip6tables`: whether it works there; without it the plugin leaves IPv6 alone when a pod
+    /// goes.
     pub fn new(backend: Backend, ip6tables: bool) -> Self {
         let kernel = match backend {
             Backend::Iptables => Kernel::Iptables(iptables::Nat::new(ip6tables)),
@@ -154,7 +156,8 @@ impl HostPorts {
         &self.sandboxes
     }
 
-    /// What the kernel holds for a family. The nat table's own chains are not counted, those of table `cni_hostport` are.
+    /// What the kernel holds for a family. The nat table's own chains are not counted, those of table `cni_hostport`
+    /// are.
     pub fn counts(&self, family: Family) -> Counts {
         match &self.kernel {
             Kernel::Iptables(nat) => nat.counts(family),

@@ -18,7 +18,7 @@ mod servers;
 mod sets;
 mod state;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use netns_setup::ipvs::{Key, Request, Scheduler};
 
@@ -26,7 +26,7 @@ pub use self::sets::Set;
 pub use self::state::State;
 use super::{Action, Counts, Dataplane, Drain, KubeProxy, Mode, Node, Phase, Plan, Step, Sync, Unfit, Way};
 use crate::scale::ServiceSet;
-use crate::service::{Protocol, Service};
+use crate::service::{Family, Protocol, Service};
 use crate::synthetic::spare_address;
 
 /// The dummy link that Service addresses are bound to. It is never brought up.
@@ -90,7 +90,12 @@ impl Dataplane for Ipvs {
 
     fn append(&self, to: &ServiceSet) -> Option<Plan> {
         let protocol = to.services().first().map_or(Protocol::Tcp, |service| service.protocol);
-        let key = servers::key(SocketAddr::new(spare_address(0), 80), protocol);
+        let address = match self.node.family() {
+            Family::Ipv4 => spare_address(0),
+            // For documentation (RFC 3849), so that nobody has it.
+            Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1)),
+        };
+        let key = servers::key(SocketAddr::new(address, 80), protocol);
         let server = servers::virtual_server(self.node.scheduler, key, None);
         let send =
             |phase, request| Step::asks(phase, Action::Ipvs { way: Way::KubeProxy, requests: vec![request] });

@@ -82,7 +82,10 @@ impl Nftables {
         let mut steps = self.listings(whole, whole == Whole::First && from.is_empty());
         steps.push(transaction(Phase::Restore, input));
         if !self.is_current() {
-            steps.extend(conntrack::cleanup_of(from, to, &diff));
+            steps.extend(match whole {
+                Whole::First => conntrack::cleanup(&ServiceSet::default(), to),
+                Whole::Again | Whole::No => conntrack::cleanup_of(from, to, &diff),
+            });
         }
         // At least one second later, with the next sync: before Linux 6.2 a deleted map element
         // holds on to its chain for a moment (comment in syncProxyRules).
@@ -142,7 +145,7 @@ impl Nftables {
         if whole != Whole::No {
             base::write(&self.node, whole == Whole::First, writer.out());
         }
-        let existing = (whole == Whole::First).then(|| Existing::of(from));
+        let existing = (whole == Whole::First && !from.is_empty()).then(|| Existing::of(from));
         let mut present = Present::before(from, to, diff);
         let mut changed = diff.changed.iter().copied().peekable();
         for (&index, service) in scope.iter().zip(services()) {

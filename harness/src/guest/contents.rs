@@ -34,13 +34,14 @@ const LAB: [&str; 2] = ["tun", "veth"];
 /// Connection tracking, its control over netlink, and address translation.
 const CONNTRACK: [&str; 3] = ["nf_conntrack", "nf_conntrack_netlink", "nf_nat"];
 /// What the rules of kube-proxy match and do, in whichever variant of iptables.
-const XTABLES: [&str; 13] = [
+const XTABLES: [&str; 14] = [
     "xt_comment",
     "xt_conntrack",
     "xt_statistic",
     "xt_mark",
     "xt_addrtype",
     "xt_tcpudp",
+    "xt_sctp",
     "xt_multiport",
     "xt_nat",
     "xt_MASQUERADE",
@@ -60,7 +61,7 @@ const LEGACY: [&str; 9] = [
     "ip6table_mangle",
     "ip6t_REJECT",
 ];
-const NFTABLES: [&str; 12] = [
+const NFTABLES: [&str; 14] = [
     "nf_tables",
     "nft_chain_nat",
     "nft_nat",
@@ -69,8 +70,10 @@ const NFTABLES: [&str; 12] = [
     "nft_ct",
     "nft_fib",
     "nft_fib_ipv4",
+    "nft_fib_ipv6",
     "nft_reject",
     "nft_reject_ipv4",
+    "nft_reject_ipv6",
     "nft_reject_inet",
     "nft_hash",
 ];
@@ -123,7 +126,8 @@ pub fn modules(modes: &[Mode]) -> (Vec<&'static str>, Vec<&'static str>) {
     };
     for &mode in modes {
         match mode {
-            Mode::Direct => {}
+            // Replayed rulesets stay with the host.
+            Mode::Direct | Mode::Replay => {}
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => {
                 add(&CONNTRACK);
                 add(&NFTABLES);

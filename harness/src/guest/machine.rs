@@ -77,7 +77,8 @@ impl Boot<'_> {
             clock: self.clock,
             accelerator: self.accelerator,
             append: Vec::new(),
-            boot_timeout: BOOT_PATIENCE,
+            // Whoever is more patient with a guest, because the machine is busy, is so with its boot.
+            boot_timeout: BOOT_PATIENCE.max(self.patience / 5),
             silence_timeout: self.patience,
         };
         Guest::start(&spec, &|| stop.is_requested())

@@ -15,7 +15,7 @@ const fn bytes(mode: Mode) -> (u64, u64) {
     match mode {
         Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::NeighboursLegacy | Mode::NeighboursNft => (0, 0),
         Mode::IptablesLegacy => (1_500, 3_000),
-        Mode::IptablesNft => (4_000, 8_000),
+        Mode::Replay | Mode::IptablesNft => (4_000, 8_000),
         Mode::Nftables => (4_000, 20_000),
         Mode::Ipvs | Mode::IpvsBatched => (1_000, 1_000),
     }

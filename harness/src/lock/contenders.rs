@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,11 +27,12 @@ pub struct Operation {
 /// Threads that insert and delete one rule each, in a chain of their own, again and again.
 pub struct Contenders {
     done: Arc<AtomicBool>,
+    finished: Arc<AtomicU64>,
     threads: Vec<JoinHandle<Result<Vec<Operation>, ApplyError>>>,
 }
 
-/// More than any operation should take: 5 s of waiting and the work itself.
-const LIMIT: Duration = Duration::from_secs(60);
+/// More than any operation should take, at any scale: 5 s of waiting and the work itself.
+const LIMIT: Duration = Duration::from_secs(600);
 
 impl Contenders {
     /// Makes each contender's chain, then starts them all.
@@ -54,14 +55,26 @@ impl Contenders {
             }
         }
         let done = Arc::new(AtomicBool::new(false));
+        let finished = Arc::new(AtomicU64::new(0));
         let threads = (0..count)
             .map(|index| {
-                let (done, runner) = (Arc::clone(&done), runner.clone());
-                namespace.thread(&format!("contender-{index}"), move || contend(index, &runner, &done))
+                let (done, finished, runner) = (Arc::clone(&done), Arc::clone(&finished), runner.clone());
+                namespace
+                    .thread(&format!("contender-{index}"), move || contend(index, &runner, &done, &finished))
             })
             .collect::<Result<_, _>>()
             .map_err(|source| ApplyError::Run { command: "a contender's thread".into(), source })?;
-        Ok(Self { done, threads })
+        Ok(Self { done, finished, threads })
+    }
+
+    /// How many operations all of them have finished.
+    pub fn finished(&self) -> u64 {
+        self.finished.load(Ordering::Relaxed)
+    }
+
+    /// Whether all go on; what ended one of them, [`Contenders::stop`] tells.
+    pub fn are_alive(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
     }
 
     /// Lets each finish what it is at, and returns what all of them did.
@@ -83,7 +96,12 @@ fn chain(index: u32) -> String {
 }
 
 /// As the CNI port-map plugin does for one pod: one rule into a chain of its own, later the same out.
-fn contend(index: u32, runner: &Runner, done: &AtomicBool) -> Result<Vec<Operation>, ApplyError> {
+fn contend(
+    index: u32,
+    runner: &Runner,
+    done: &AtomicBool,
+    finished: &AtomicU64,
+) -> Result<Vec<Operation>, ApplyError> {
     let chain = chain(index);
     let port = (20_000 + index).to_string();
     let rule = ["-p", "tcp", "--dport", &port, "-j", "DNAT", "--to-destination", "10.192.0.9:80"];
@@ -99,6 +117,7 @@ fn contend(index: u32, runner: &Runner, done: &AtomicBool) -> Result<Vec<Operati
         };
         inserted ^= operation.code == Some(0);
         operations.push(operation);
+        finished.fetch_add(1, Ordering::Relaxed);
     }
     Ok(operations)
 }

@@ -1,19 +1,20 @@
 //! Calico: Felix's chains, in the iptables dataplane.
 //!
-//! Source: Calico v3.28, `felix/rules` (`static.go`, `dispatch.go`, `endpoints.go`, `policy.go`, `nat.go`), as the Tigera operator
-//! sets it up: VXLAN between nodes, outgoing NAT, `ChainInsertMode` Insert, Kubernetes NetworkPolicies. Chains that nothing
-//! leads to are not written, and so the failsafe chains are missing: there is no host endpoint. Policies have a selector each,
-//! and so none are gathered in group chains (cali-gi-, cali-go-).
+//! Source: Calico v3.28, `felix/rules` (`static.go`, `dispatch.go`, `endpoints.go`, `policy.go`, `nat.go`), as the
+//! Tigera operator sets it up: VXLAN between nodes, outgoing NAT, `ChainInsertMode` Insert, Kubernetes
+//! NetworkPolicies. Chains that nothing leads to are not written, and so the failsafe chains are missing: there is no
+//! host endpoint. Policies have a selector each, and so none are gathered in group chains (cali-gi-, cali-go-).
 //!
-//! In nftables mode, too, these rules are iptables' (iptables-nft): the nftables dataplane (`nftablesMode`, a technology
-//! preview in v3.29) has to be asked for.
+//! In nftables mode, too, these rules are iptables' (iptables-nft): the nftables dataplane (`nftablesMode`, a
+//! technology preview in v3.29) has to be asked for.
 //!
-//! What a packet of a lab meets, first packets and others alike: it comes from no `cali*` device and goes to none, as one
-//! from another node to another node would. In raw six rules of cali-PREROUTING; in mangle PREROUTING up to four, one for known
-//! flows; in FORWARD the six of cali-FORWARD, without those of any pod; if kube-proxy's KUBE-FORWARD has not accepted it, two
-//! more at the end, the last of which sets a mark by which mangle POSTROUTING returns at once. First packets meet one rule in nat
-//! PREROUTING and four in POSTROUTING. In IPVS mode they come through INPUT and OUTPUT: there the chain that marks packets with
-//! the endpoint that they came from is walked as a tree of device names.
+//! What a packet of a lab meets, first packets and others alike: it comes from no `cali*` device and goes to none, as
+//! one from another node to another node would. In raw six rules of cali-PREROUTING; in mangle PREROUTING up to four,
+//! one for known flows; in FORWARD the six of cali-FORWARD, without those of any pod; if kube-proxy's KUBE-FORWARD
+//! has not accepted it, two more at the end, the last of which sets a mark by which mangle POSTROUTING returns at
+//! once. First packets meet one rule in nat PREROUTING and four in POSTROUTING. In IPVS mode they come through INPUT
+//! and OUTPUT: there the chain that marks packets with the endpoint that they came from is walked as a tree of device
+//! names.
 
 mod endpoints;
 mod rules;
@@ -266,8 +267,8 @@ fn output(ipvs: bool) -> Vec<Rule> {
     rules
 }
 
-/// IPVS forwards packets through INPUT and OUTPUT, where the device that they came by is not known any more: it is put into the
-/// mark.
+/// IPVS forwards packets through INPUT and OUTPUT, where the device that they came by is not known any more: it is
+/// put into the mark.
 fn ipvs_filter(chains: &mut Chains) {
     let node_port = |protocol: &str| {
         rule(format!(

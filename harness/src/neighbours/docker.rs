@@ -1,16 +1,16 @@
 //! Docker: bridge networks with containers that publish a port each.
 //!
 //! Source: Docker Engine 29 with its iptables backend; moby keeps a listing of what it installs in
-//! `integration/network/bridge/iptablesdoc/generated` (`new-daemon.md`, `usernet-portmap.md`), which a test here repeats. Engine
-//! 28 has DOCKER-ISOLATION-STAGE-1 and -2 where 29 has DOCKER-INTERNAL; before 28 there were no DOCKER-FORWARD, DOCKER-CT and
-//! DOCKER-BRIDGE. Engine 29's nftables backend is experimental and not the default.
+//! `integration/network/bridge/iptablesdoc/generated` (`new-daemon.md`, `usernet-portmap.md`), which a test here
+//! repeats. Engine 28 has DOCKER-ISOLATION-STAGE-1 and -2 where 29 has DOCKER-INTERNAL; before 28 there were no
+//! DOCKER-FORWARD, DOCKER-CT and DOCKER-BRIDGE. Engine 29's nftables backend is experimental and not the default.
 //!
 //! The policy of FORWARD stays ACCEPT: Docker makes it DROP only where it has to switch on `ip_forward` itself, which
 //! nodes of Kubernetes have on before Docker starts.
 //!
-//! What a packet of a lab meets: in raw PREROUTING one rule for each container, every packet; in FORWARD, unless kube-proxy has
-//! accepted it before, two rules for each network, none of which matches; in nat, chain DOCKER only if it is sent to an address
-//! of the node.
+//! What a packet of a lab meets: in raw PREROUTING one rule for each container, every packet; in FORWARD, unless
+//! kube-proxy has accepted it before, two rules for each network, none of which matches; in nat, chain DOCKER only if
+//! it is sent to an address of the node.
 
 use std::net::Ipv4Addr;
 

@@ -1,12 +1,12 @@
 //! flannel: what lets pods' packets pass, and masquerades what leaves the cluster.
 //!
 //! Source: flannel v0.27, `pkg/trafficmngr/iptables` (`forwardRules`, `masqRules`), with iptables that knows
-//! `--random-fully`. It appends its jumps, once, by `iptables-restore --noflush`, so they stand behind kube-proxy's, which are
-//! prepended. With `EnableNFTables`, which is not the default, it would have tables of its own instead.
+//! `--random-fully`. It appends its jumps, once, by `iptables-restore --noflush`, so they stand behind kube-proxy's,
+//! which are prepended. With `EnableNFTables`, which is not the default, it would have tables of its own instead.
 //!
-//! What a packet of a lab meets: kube-proxy's KUBE-FORWARD accepts it before FLANNEL-FWD if it was marked for masquerading or
-//! belongs to a known flow; else FLANNEL-FWD accepts it, by its source. In FLANNEL-POSTRTG the first packet of a flow returns
-//! at the second rule, as one from a pod of this node to another pod.
+//! What a packet of a lab meets: kube-proxy's KUBE-FORWARD accepts it before FLANNEL-FWD if it was marked for
+//! masquerading or belongs to a known flow; else FLANNEL-FWD accepts it, by its source. In FLANNEL-POSTRTG the first
+//! packet of a flow returns at the second rule, as one from a pod of this node to another pod.
 
 use ipnet::Ipv4Net;
 

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect, getpeername,
-    getsockname, getsockopt, recv, recvmsg, send, setsockopt, socket, sockopt,
+    getsockname, getsockopt, recv, send, setsockopt, socket, sockopt,
 };
 use workloads::wire;
 
@@ -39,7 +39,7 @@ impl Client {
         };
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(family, kind, flags, protocol).map_err(failed("open"))?;
-        // Every error that comes back is kept to be read, in all states of the socket (ip(7)).
+        // Else sockets pass over some errors (ip(7)).
         match packet.to {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),
             SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true),
@@ -78,9 +78,7 @@ impl Client {
 
     /// Whether the socket was told of an error.
     pub fn is_refused(&self) -> bool {
-        let pending = getsockopt(&self.socket, sockopt::SocketError).unwrap_or(0) != 0;
-        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        pending || recvmsg::<()>(self.socket.as_raw_fd(), &mut [], None, flags).is_ok()
+        getsockopt(&self.socket, sockopt::SocketError).is_ok_and(|error| error != 0)
     }
 
     /// Whether the socket has taken an answer.

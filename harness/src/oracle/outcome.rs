@@ -42,8 +42,8 @@ impl fmt::Display for Place {
 pub struct Packet {
     /// Transport protocol.
     pub protocol: Protocol,
-    /// Source. Port 0 stands for a fresh one, never used since flows were last forgotten; of the node's packets, an
-    /// unspecified address for the one that the kernel chooses.
+    /// Source. Port 0 stands for a fresh one, from 16,384 up and never given since flows were last forgotten; ports that are
+    /// chosen are best below. Of the node's packets, an unspecified address stands for the one that the kernel chooses.
     pub from: SocketAddr,
     /// Destination.
     pub to: SocketAddr,

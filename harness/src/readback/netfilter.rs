@@ -4,6 +4,8 @@ use std::io;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
+use crate::service::Family;
+
 /// Attributes of a netlink message: (type without flags, value).
 pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
@@ -25,6 +27,7 @@ pub struct Netfilter {
     socket: Socket,
     buffer: Vec<u8>,
     subsystem: u16,
+    family: u8,
 }
 
 const NLMSG_ERROR: u16 = 2;
@@ -33,19 +36,24 @@ const DUMP_REQUEST: u16 = 0x301;
 const DUMP_INTERRUPTED: u16 = 0x10;
 
 impl Netfilter {
-    /// For one of the subsystems in include/uapi/linux/netfilter/nfnetlink.h.
-    pub fn open(subsystem: u8) -> io::Result<Self> {
+    /// For one of the subsystems in include/uapi/linux/netfilter/nfnetlink.h, and what one family has in it.
+    pub fn open(subsystem: u8, family: Family) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
+        let family = match family {
+            Family::Ipv4 => nix::libc::AF_INET,
+            Family::Ipv6 => nix::libc::AF_INET6,
+        };
         // The kernel fills at most 32 KiB at once (netlink_dump, net/netlink/af_netlink.c).
-        Ok(Self { socket, buffer: Vec::with_capacity(1 << 16), subsystem: u16::from(subsystem) << 8 })
+        let buffer = Vec::with_capacity(1 << 16);
+        Ok(Self { socket, buffer, subsystem: u16::from(subsystem) << 8, family: family as u8 })
     }
 
     /// Calls `each` with the attributes of every object.
     pub fn dump(&mut self, get: u16, which: &[(u16, &[u8])], mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let mut request = vec![0; 16];
-        request.extend([nix::libc::AF_INET as u8, 0, 0, 0]);
+        request.extend([self.family, 0, 0, 0]);
         for (kind, value) in which {
             request.extend((value.len() as u16 + 4).to_ne_bytes());
             request.extend(kind.to_ne_bytes());

@@ -37,7 +37,7 @@ impl Before {
         let mut before = Self::default();
         let mut statuses: BTreeMap<u32, Vec<Status>> = BTreeMap::new();
         let mut cells: BTreeMap<(u32, Mode, u32), f64> = BTreeMap::new();
-        let mut rounds: BTreeMap<(u32, Mode, u32), f64> = BTreeMap::new();
+        let mut rounds: BTreeMap<(u32, Mode, u32), BTreeMap<&str, f64>> = BTreeMap::new();
         for record in records {
             statuses.entry(record.order).or_default().push(record.status);
             let Some(mode) = Mode::ALL.into_iter().find(|mode| mode.name() == record.mode) else { continue };
@@ -55,7 +55,7 @@ impl Before {
                     *cells.entry(place).or_default() += mean as f64 * record.n as f64 / 1e9;
                 }
                 metric::HOLDER_FULL_SYNC | metric::HOLDER_PARTIAL_SYNC => {
-                    *rounds.entry(place).or_default() += seconds;
+                    rounds.entry(place).or_default().insert(&record.metric, seconds);
                 }
                 _ => {}
             }
@@ -64,8 +64,9 @@ impl Before {
             before.predictor.note(Cost::SyncCell(mode), services, seconds);
             before.sync_spent += seconds;
         }
-        for ((_, mode, services), seconds) in rounds {
-            before.predictor.note(Cost::LockRound(mode), services, seconds);
+        // A round of which one sync did not finish tells nothing.
+        for ((_, mode, services), round) in rounds.into_iter().filter(|(_, round)| round.len() == 2) {
+            before.predictor.note(Cost::LockRound(mode), services, round.values().sum());
         }
         for (order, statuses) in statuses {
             before.finished.insert(order);
@@ -107,14 +108,28 @@ mod tests {
         let records = [
             key(3, workload::FULL_SYNC_COLD).scalar(metric::APPLY, Unit::Ns, 4 * second),
             key(3, workload::PARTIAL_SYNC_NOOP).samples(metric::APPLY, Unit::Ns, &[second, second]),
-            key(4, workload::XTABLES_LOCK).skipped(metric::CONTENDER_OPERATION, Unit::Ns, "too long"),
+            key(4, workload::XTABLES_LOCK).scalar(metric::HOLDER_PARTIAL_SYNC, Unit::Ns, second),
+            key(4, workload::XTABLES_LOCK).skipped(metric::HOLDER_FULL_SYNC, Unit::Ns, "ended"),
+            key(6, workload::XTABLES_LOCK).skipped(metric::CONTENDER_OPERATION, Unit::Ns, "no such mode"),
+            CellKey { services: 10, ..key(7, workload::XTABLES_LOCK) }.scalar(
+                metric::HOLDER_PARTIAL_SYNC,
+                Unit::Ns,
+                second,
+            ),
+            CellKey { services: 10, ..key(7, workload::XTABLES_LOCK) }.scalar(
+                metric::HOLDER_FULL_SYNC,
+                Unit::Ns,
+                second,
+            ),
             key(5, workload::PACKET_PROBE).failed(metric::LOOKUP_FIRST_PACKET, Unit::Ns, "lost"),
         ];
         let before = Before::read(&records);
-        assert_eq!(before.finished, HashSet::from([3, 4, 5]));
-        assert_eq!(before.tally, Tally { done: 1, skipped: 1, failed: 1, interrupted: false });
+        assert_eq!(before.finished, HashSet::from([3, 4, 5, 6, 7]));
+        assert_eq!(before.tally, Tally { done: 3, skipped: 1, failed: 1, interrupted: false });
         assert_eq!(before.predictor.predict(&Cost::Cold(Mode::Nftables), 1000), Some(4.0));
         assert_eq!(before.predictor.predict(&Cost::Small(Mode::Nftables), 1000), Some(1.0));
+        let round = |services| before.predictor.seen(&Cost::LockRound(Mode::Nftables), services);
+        assert_eq!((round(10), round(1000)), (Some(2.0), None));
         assert!((before.sync_spent - 6.0).abs() < 1e-9);
     }
 }

@@ -33,6 +33,7 @@ pub struct Folder {
     pub environment: Environment,
     /// The rows that an earlier, broken run has left.
     pub before: Vec<Record>,
+    resumed: bool,
     path: PathBuf,
     records: RecordWriter,
     histograms: HistogramWriter,
@@ -89,10 +90,16 @@ impl Folder {
         Ok(Self {
             environment,
             before,
+            resumed,
             path: path.to_owned(),
             records: RecordWriter::open(&path.join(RECORDS))?,
             histograms: HistogramWriter::open(&path.join(HISTOGRAMS))?,
         })
+    }
+
+    /// Whether an earlier, broken run goes on.
+    pub const fn is_resumed(&self) -> bool {
+        self.resumed
     }
 
     /// Where it is.

@@ -12,6 +12,7 @@ use crate::events::{Event, Sink};
 use crate::explain::explain;
 use crate::neighbours::Neighbours;
 use crate::predict::Predictor;
+use crate::replay::Replay;
 use crate::scale::{Scale, ServiceSet};
 use crate::stop::Stop;
 use crate::sweep::Sweep;
@@ -32,6 +33,7 @@ pub enum NoLab {
 /// All labs of a run.
 pub struct Labs {
     neighbours: Option<Neighbours>,
+    replay: Option<Arc<Replay>>,
     cluster: Option<Arc<Installed>>,
     living: HashMap<(Mode, Scale), Result<World, NoLab>>,
     kept: Option<(Mode, Scale, World)>,
@@ -39,14 +41,17 @@ pub struct Labs {
 }
 
 impl Labs {
-    /// None yet. Each will have the sweep's neighbours, and Services of its cluster if it has one.
+    /// None yet. Each will have the sweep's neighbours.
     pub fn of(sweep: &Sweep) -> Self {
-        let (neighbours, cluster) = (sweep.neighbours, sweep.cluster.clone());
-        Self { neighbours, cluster, living: HashMap::new(), kept: None, sets: Sets::default() }
+        let (neighbours, replay, cluster) = (sweep.neighbours, sweep.replay.clone(), sweep.cluster.clone());
+        Self { neighbours, replay, cluster, living: HashMap::new(), kept: None, sets: Sets::default() }
     }
 
-    /// The Services of a scale, or of the cluster.
-    pub fn set(&mut self, scale: Scale, sweep: &Sweep) -> Arc<ServiceSet> {
+    /// The Services of a scale, or of the cluster, or of the replayed ruleset.
+    pub fn set(&mut self, mode: Mode, scale: Scale, sweep: &Sweep) -> Arc<ServiceSet> {
+        if let Some(replay) = self.replay.as_ref().filter(|_| mode == Mode::Replay) {
+            return Arc::new(replay.services().clone());
+        }
         if let Some(cluster) = &self.cluster {
             return Arc::clone(&cluster.set);
         }
@@ -65,7 +70,8 @@ impl Labs {
         stop: &Stop,
         sink: Sink<'_>,
     ) {
-        let sets: Vec<Arc<ServiceSet>> = wanted.iter().map(|&(_, scale)| self.set(scale, sweep)).collect();
+        let sets: Vec<Arc<ServiceSet>> =
+            wanted.iter().map(|&(mode, scale)| self.set(mode, scale, sweep)).collect();
         let queue = Mutex::new(wanted.iter().copied().zip(sets).collect::<std::collections::VecDeque<_>>());
         let predictor = Mutex::new(Predictor::default());
         let (sender, loaded) = std::sync::mpsc::channel();
@@ -134,7 +140,11 @@ impl Labs {
             drop(world);
             settle(scale.services);
         }
-        let mut world = build(self.cluster.as_deref(), mode, scale, node, seed, stop)?;
+        let mut world = match (&self.replay, &self.cluster) {
+            (Some(replay), _) if mode == Mode::Replay => World::replaying(replay, seed, stop)?,
+            (_, Some(cluster)) => World::of_cluster(&cluster.place, mode, scale, node, seed, stop)?,
+            _ => World::build(mode, scale, node, seed, stop)?,
+        };
         world.move_in(self.neighbours)?;
         Ok(world)
     }
@@ -172,8 +182,13 @@ fn load(
     }
     let begun = Instant::now();
     let fill = || -> anyhow::Result<World> {
-        let mut world = build(sweep.cluster.as_deref(), mode, scale, node, sweep.seed, stop)?;
+        let mut world = match (&sweep.replay, &sweep.cluster) {
+            (Some(replay), _) if mode == Mode::Replay => World::replaying(replay, sweep.seed, stop)?,
+            (_, Some(cluster)) => World::of_cluster(&cluster.place, mode, scale, node, sweep.seed, stop)?,
+            _ => World::build(mode, scale, node, sweep.seed, stop)?,
+        };
         world.move_in(sweep.neighbours)?;
+        world.check_replayed()?;
         world.load(set, None)?;
         world.verify_counts()?;
         world.verify_traffic()?;
@@ -182,21 +197,6 @@ fn load(
     let world = fill().map_err(|error| NoLab::Failed(explain(&error)))?;
     lock(predictor).note(mode, scale.services, begun.elapsed().as_secs_f64());
     Ok(world)
-}
-
-/// An empty lab, for a cluster if there is one.
-fn build(
-    cluster: Option<&Installed>,
-    mode: Mode,
-    scale: Scale,
-    node: Node,
-    seed: u64,
-    stop: &Stop,
-) -> anyhow::Result<World> {
-    match cluster {
-        Some(cluster) => World::of_cluster(&cluster.place, mode, scale, node, seed, stop),
-        None => World::build(mode, scale, node, seed, stop),
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -11,12 +11,13 @@ use results::timeline::TimelineRow;
 use super::Tally;
 use super::before::Before;
 use super::labs::Labs;
+use super::replayed;
 use super::rows::Rows;
 use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
 use crate::connect;
 use crate::cores::Cores;
-use crate::dataplane::{Mode, Node};
+use crate::dataplane::{Mode, Node, planner};
 use crate::estimate;
 use crate::events::{Event, Outcome, Sink};
 use crate::explain::explain;
@@ -25,7 +26,6 @@ use crate::health::Health;
 use crate::lookup;
 use crate::predict::Predictor;
 use crate::scale::Scale;
-use crate::service::Protocol;
 use crate::stop::Stop;
 use crate::sweep::Sweep;
 
@@ -114,6 +114,8 @@ pub struct Lane<'a> {
     no_limit: bool,
     cores: Cores,
     unable: BTreeMap<Mode, String>,
+    /// Scales that a mode cannot hold, with the reason.
+    unfit: BTreeMap<(Mode, Scale), String>,
     mark: Mark,
     finished: HashSet<u32>,
     tally: Tally,
@@ -135,6 +137,7 @@ impl<'a> Lane<'a> {
             no_limit,
             cores,
             unable,
+            unfit: BTreeMap::new(),
             mark,
             finished: before.finished,
             tally: before.tally,
@@ -171,11 +174,13 @@ impl<'a> Lane<'a> {
         let mut wanted: Vec<(Mode, Scale)> = pending
             .iter()
             .filter(of_lookups)
-            .filter(|cell| !self.unable.contains_key(&cell.mode))
+            .filter(|cell| !self.unable.contains_key(&cell.mode) && self.not_replayed(cell).is_none())
             .map(|cell| (cell.mode, cell.scale))
             .collect();
         wanted.sort_by_key(|&(mode, scale)| (scale, mode));
         wanted.dedup();
+        self.find_unfit(&pending);
+        wanted.retain(|lab| !self.unfit.contains_key(lab));
         self.labs.load_all(&wanted, self.sweep, self.node, self.limit(), self.stop, sink);
 
         for (index, cell) in cells.iter().enumerate() {
@@ -218,6 +223,20 @@ impl<'a> Lane<'a> {
         Ok(self.tally)
     }
 
+    /// Finds the scales that a mode cannot hold.
+    fn find_unfit(&mut self, cells: &[Cell]) {
+        let mut labs: Vec<(Mode, Scale)> = cells.iter().map(|cell| (cell.mode, cell.scale)).collect();
+        labs.sort_unstable();
+        labs.dedup();
+        labs.retain(|(mode, _)| !self.unable.contains_key(mode));
+        for (mode, scale) in labs {
+            let set = self.labs.set(mode, scale, self.sweep);
+            if let Err(reason) = planner(mode, self.node).fits(&set) {
+                self.unfit.insert((mode, scale), reason.to_string());
+            }
+        }
+    }
+
     pub(super) fn limit(&self) -> Option<Duration> {
         (!self.no_limit).then(|| Duration::from_secs_f64(self.sweep.limit_seconds))
     }
@@ -225,7 +244,8 @@ impl<'a> Lane<'a> {
     /// Measures one cell, or says why not.
     fn cell(&mut self, cell: &Cell, sink: Sink<'_>) -> Rows {
         let mut rows = Rows::new(cell, &self.mark);
-        if let Some(reason) = self.unable.get(&cell.mode) {
+        let unfit = || self.unfit.get(&(cell.mode, cell.scale));
+        if let Some(reason) = self.unable.get(&cell.mode).or_else(unfit) {
             // Once is enough; the cell keeps its place in every block, so that a resumed run finds its own.
             if cell.block == 1 {
                 rows.skip_all(self.sweep, reason);
@@ -246,11 +266,25 @@ impl<'a> Lane<'a> {
         rows
     }
 
+    /// Why a cell of a replayed ruleset is not measured; `None`: it is, or is of another mode.
+    fn not_replayed(&self, cell: &Cell) -> Option<String> {
+        let replay = self.sweep.replay.as_ref().filter(|_| cell.mode == Mode::Replay)?;
+        replayed::not_measured(cell.workload, replay)
+    }
+
     fn workload(&mut self, cell: &Cell, rows: &mut Rows, sink: Sink<'_>) -> anyhow::Result<()> {
+        if let Some(reason) = self.not_replayed(cell) {
+            // Once is enough.
+            if cell.block == 1 {
+                rows.skip_all(self.sweep, &reason);
+            }
+            return Ok(());
+        }
         match cell.workload {
             Workload::Lookup(position) => {
                 let Some(sweep) = &self.sweep.lookup else { return Ok(()) };
-                let protocol = self.sweep.cluster.as_ref().map_or(Protocol::Udp, |cluster| cluster.protocol);
+                // All cells of a run send the same packets, or the controls would be none.
+                let protocol = self.sweep.protocol();
                 match self.labs.living(cell.mode, cell.scale) {
                     Err(reason) => rows.missing_lab(&reason),
                     Ok(world) => {
@@ -269,7 +303,7 @@ impl<'a> Lane<'a> {
                 }
             }
             Workload::Sync => self.sync(cell, rows, sink)?,
-            Workload::Lock(contenders) => self.lock(cell, contenders, rows)?,
+            Workload::Lock(contenders) => self.lock(cell, contenders, rows, sink)?,
             Workload::Churn(scenario) => self.churn(cell, scenario, rows)?,
             Workload::Forwarding(method, response) => {
                 let Some(sweep) = &self.sweep.forwarding else { return Ok(()) };
@@ -287,5 +321,41 @@ impl<'a> Lane<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cells;
+
+    #[test]
+    fn a_scale_that_a_mode_cannot_hold_is_skipped_with_the_reason() {
+        let text = "question = \"?\"\nseed = 1\nmodes = [\"ipvs\", \"nftables\"]\nservices = [10, 65537]\nendpoints = 1\n\
+                    [lookup]\nblocks = 2\npositions = [\"last\"]\nprobes = 10\n[lock]\ncontenders = [4]\nseconds = 1";
+        let sweep = Sweep::parse("test", text).unwrap();
+        let mark = Mark {
+            run: "r".into(),
+            lane: String::new(),
+            clock: Clock::Wall,
+            kernel: "k".into(),
+            hypervisor: String::new(),
+        };
+        let before = Before::default();
+        let settings = Settings { sweep: &sweep, mark, unable: BTreeMap::new(), no_limit: false, before };
+        let stop = Stop::new();
+        let mut lane = Lane::new(settings, Cores::choose().unwrap(), &stop);
+        let cells = cells::order(&sweep);
+        lane.find_unfit(&cells);
+        let large = Scale { services: 65_537, endpoints: 1 };
+        assert_eq!(lane.unfit.keys().collect::<Vec<_>>(), [&(Mode::Ipvs, large)]);
+        for cell in cells.iter().filter(|cell| (cell.mode, cell.scale) == (Mode::Ipvs, large)) {
+            match lane.cell(cell, &mut |_| ()).outcome() {
+                Outcome::Skipped(reason) => {
+                    assert!(cell.block == 1 && reason.contains("65537 entries"), "{reason}")
+                }
+                outcome => assert!(cell.block > 1 && outcome == Outcome::NotNeeded, "{outcome:?}"),
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::cells::{Cell, Response, Workload};
 use crate::churn::Churn;
 use crate::churn::scenario::Scenario;
 use crate::connect::Connect;
-use crate::contention::Contention;
+use crate::contention::{Contention, LEAST_OPERATIONS};
 use crate::dataplane::{Counts, Phase};
 use crate::events::Outcome;
 use crate::forwarding::Forwarding;
@@ -243,16 +243,36 @@ impl Rows {
     /// The lock. Where there is none, its rows are absent.
     pub fn lock(&mut self, found: &Contention) {
         self.times(metric::CONTENDER_OPERATION, &found.contender_operations);
-        if let Some(record) = self.records.last_mut() {
-            record.note.clone_from(&found.complaints);
+        if let Some(record) = self.records.last_mut().filter(|record| record.status == Status::Ok) {
+            let few = record.n < LEAST_OPERATIONS;
+            let few = few.then(|| {
+                format!(
+                    "only {} operations in {:.0} s: no tail can be read",
+                    record.n,
+                    found.lasted.as_secs_f64()
+                )
+            });
+            let notes =
+                few.into_iter().chain((!found.complaints.is_empty()).then(|| found.complaints.clone()));
+            record.note = notes.collect::<Vec<_>>().join("; ");
         }
         for (metric, syncs) in [
             (metric::HOLDER_FULL_SYNC, &found.full_syncs),
             (metric::HOLDER_PARTIAL_SYNC, &found.partial_syncs),
         ] {
-            self.records.push(match (&syncs[..], &found.unfinished) {
+            self.records.push(match (&syncs.times[..], &syncs.unfinished) {
                 ([], Some(reason)) => self.key.skipped(metric, Unit::Ns, reason),
-                (syncs, _) => self.key.samples(metric, Unit::Ns, syncs),
+                ([], None) => {
+                    let reason = "each gave up waiting for the xtables lock; lock_timeouts counts them";
+                    self.key.skipped(metric, Unit::Ns, reason)
+                }
+                (times, unfinished) => {
+                    let mut record = self.key.samples(metric, Unit::Ns, times);
+                    if let Some(reason) = unfinished {
+                        record.note = format!("one more: {reason}");
+                    }
+                    record
+                }
             });
         }
         if !found.has_lock {

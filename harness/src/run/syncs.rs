@@ -10,12 +10,14 @@ use super::rows::{self, Rows};
 use crate::cells::Cell;
 use crate::churn;
 use crate::churn::scenario::Scenario;
-use crate::contention;
+use crate::contention::{self, Known, Patience};
+use crate::dataplane::Mode;
 use crate::events::{Event, Sink};
 use crate::explain::explain;
-use crate::scale::ServiceSet;
+use crate::scale::{Scale, ServiceSet};
 use crate::sweep::Operation;
 use crate::sync_cell;
+use crate::tools::Tools;
 use crate::world::World;
 
 impl Lane<'_> {
@@ -42,8 +44,11 @@ impl Lane<'_> {
                 return Ok(());
             }
         }
+        if cell.mode == Mode::Replay {
+            return self.replayed(cell, sweep, rows, sink);
+        }
         let begun = Instant::now();
-        let to = self.labs.set(cell.scale, self.sweep);
+        let to = self.labs.set(cell.mode, cell.scale, self.sweep);
         let limit = self.limit();
         let cold = sweep.operations.contains(&Operation::Cold);
         let too_long = self.over_limit(&Cost::Cold(cell.mode), services).filter(|_| cold);
@@ -128,9 +133,18 @@ impl Lane<'_> {
         }
     }
 
+    /// A lab that has been used already if there is one that will do, else one filled anew.
+    fn used(&mut self, cell: &Cell, will_do: impl Fn(&World) -> bool) -> anyhow::Result<World> {
+        let kept = self.labs.take(cell.mode, cell.scale).filter(will_do);
+        match kept.or_else(|| self.labs.take_living(cell.mode, cell.scale)) {
+            Some(world) => Ok(world),
+            None => self.filled(cell),
+        }
+    }
+
     /// A lab filled in the quickest way, outside any timed region.
     fn filled(&mut self, cell: &Cell) -> anyhow::Result<World> {
-        let to = self.labs.set(cell.scale, self.sweep);
+        let to = self.labs.set(cell.mode, cell.scale, self.sweep);
         let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
         world.load(&to, None).context("filling a lab")?;
         world.verify_counts()?;
@@ -143,36 +157,42 @@ impl Lane<'_> {
     }
 
     /// Contention for the lock, in the lab that the syncs have left.
-    pub(super) fn lock(&mut self, cell: &Cell, contenders: u32, rows: &mut Rows) -> anyhow::Result<()> {
+    pub(super) fn lock(
+        &mut self,
+        cell: &Cell,
+        contenders: u32,
+        rows: &mut Rows,
+        sink: Sink<'_>,
+    ) -> anyhow::Result<()> {
         let Some(sweep) = &self.sweep.lock else { return Ok(()) };
         let services = cell.scale.services;
         let cost = Cost::LockRound(cell.mode);
-        let predicted = self.predictor.predict(&cost, services).unwrap_or(0.0);
-        if predicted > sweep.limit_seconds && self.limit().is_some() {
-            rows.skip_all(
-                self.sweep,
-                &format!(
-                    "a round of syncs is predicted to take {predicted:.0} s, from the smaller scales of this run; the \
-                     limit is {:.0} s (--no-limit measures it)",
-                    sweep.limit_seconds
-                ),
-            );
-            return Ok(());
-        }
-        let kept =
-            self.labs.take(cell.mode, cell.scale).or_else(|| self.labs.take_living(cell.mode, cell.scale));
-        let mut world = match kept {
-            Some(world) => world,
-            None => self.filled(cell)?,
+        let known = Known {
+            has_lock: Tools::of(cell.mode).take_the_lock(),
+            predicted: self.predictor.predict(&cost, services),
+            alone: self.predictor.seen(&Cost::Small(cell.mode), services),
         };
-        labs::settle(cell.scale.services);
-        // A sync that takes much longer than predicted is not waited for; the contenders' figures stand.
-        let limit = self.limit().map(|limit| limit.min(Duration::from_secs_f64(sweep.limit_seconds)));
-        let patience = limit.map(|limit| limit.max(Duration::from_secs_f64(predicted * 1.5)));
-        let found = contention::measure(&mut world, contenders, sweep.seconds, patience)?;
-        self.predictor.note(cost, services, found.round_seconds);
+        let patience = Patience::of(sweep, known, self.limit().is_none());
+        let mut world = self.used(cell, |_| true)?;
+        labs::settle(services);
+        let mut alive = |what: String| {
+            let Scale { services, endpoints } = cell.scale;
+            sink(Event::Step(format!(
+                "{} {services} x {endpoints}, {what} against {contenders} contenders",
+                cell.mode
+            )));
+        };
+        let found = contention::measure(&mut world, contenders, sweep.seconds, &patience, &mut alive)?;
+        if let Some(seconds) = found.round_seconds() {
+            self.predictor.note(cost, services, seconds);
+        }
         rows.lock(&found);
-        self.labs.keep(cell.mode, cell.scale, world);
+        if found.is_torn() {
+            drop(world);
+            labs::settle(services);
+        } else {
+            self.labs.keep(cell.mode, cell.scale, world);
+        }
         Ok(())
     }
 }
@@ -194,12 +214,7 @@ impl Lane<'_> {
             rows.skip_all(self.sweep, &reason);
             return Ok(());
         }
-        let kept =
-            self.labs.take(cell.mode, cell.scale).or_else(|| self.labs.take_living(cell.mode, cell.scale));
-        let mut world = match kept {
-            Some(world) => world,
-            None => self.filled(cell)?,
-        };
+        let mut world = self.used(cell, |world| !world.disturbed)?;
         labs::settle(services);
         let seed = self.sweep.seed ^ u64::from(cell.block);
         match churn::measure(&mut world, scenario, sweep.pods, seed, limit) {
@@ -221,7 +236,7 @@ impl Lane<'_> {
 }
 
 /// Says what comes next; for a guest it is also the sign that it is alive.
-fn step(cell: &Cell, operation: Operation, sink: Sink<'_>) {
+pub(super) fn step(cell: &Cell, operation: Operation, sink: Sink<'_>) {
     let scale = cell.scale;
     sink(Event::Step(format!(
         "{} {} x {}, {}",

@@ -15,22 +15,28 @@ pub enum Difference {
     NoShortCircuit,
     /// Source ranges for what the node itself sends.
     SourceRangesOfNode,
+    /// Source ranges that everybody is in.
+    SourceRangesOfEverybody,
     /// Source ranges of a Service without endpoints.
     SourceRangesOfNobody,
     /// What the node itself sends to an external address that nobody answers for.
     OwnPacketsToNobody,
+    /// What the node itself sends to a Service with `externalTrafficPolicy: Local` that has no endpoint here.
+    OwnPacketsFilteredFirst,
 }
 
 impl Difference {
     /// All of them.
-    pub const ALL: [Difference; 7] = [
+    pub const ALL: [Difference; 9] = [
         Difference::NodePortsOnLoopback,
         Difference::OtherPorts,
         Difference::LocalWithoutLocal,
         Difference::NoShortCircuit,
         Difference::SourceRangesOfNode,
+        Difference::SourceRangesOfEverybody,
         Difference::SourceRangesOfNobody,
         Difference::OwnPacketsToNobody,
+        Difference::OwnPacketsFilteredFirst,
     ];
 
     /// What differs, and why.
@@ -55,7 +61,13 @@ impl Difference {
                  mode; in IPVS mode a virtual server has one list of real servers for everybody, the local ones"
             }
             Difference::SourceRangesOfNode => {
-                "IPVS mode checks source ranges in INPUT, which the node's own packets do not pass before IPVS takes them"
+                "IPVS mode checks source ranges in INPUT, which the node's own packets do not pass before IPVS takes them; in OUTPUT \
+                 it only drops those that have the load-balancer IP itself for a source, if the node is in no range \
+                 (KUBE-IPVS-OUT-FILTER, kubernetes/kubernetes#119656)"
+            }
+            Difference::SourceRangesOfEverybody => {
+                "a range of all addresses (0.0.0.0/0, ::/0) cannot be stored in an ipset of type hash:ip,port,net; kube-proxy logs \
+                 the refusal, and in IPVS mode whoever is in no other range is dropped"
             }
             Difference::SourceRangesOfNobody => {
                 "iptables mode has source ranges only for load balancers with endpoints, and rejects everybody without; nftables \
@@ -64,6 +76,10 @@ impl Difference {
             Difference::OwnPacketsToNobody => {
                 "iptables mode looks for external addresses without endpoints in INPUT and FORWARD only \
                  (KUBE-EXTERNAL-SERVICES), nftables mode in output as well; in IPVS mode a virtual server answers"
+            }
+            Difference::OwnPacketsFilteredFirst => {
+                "nftables mode of 1.30 filters the node's own packets before it translates them (priority -110), so that they are \
+                 dropped where no endpoint is local; other modes, and later versions, translate first, to any endpoint"
             }
         }
     }

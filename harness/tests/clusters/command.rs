@@ -60,7 +60,8 @@ fn what_does_not_go_together_is_bad_input() {
         &["--from-services", "3"],
     ];
     let start = ["-m", "nftables", "--from", "everything.json"];
-    let all: Vec<String> = wrong.iter().map(|args| shown(&[&start[..], args].concat())).collect();
+    let mut all: Vec<String> = wrong.iter().map(|args| shown(&[&start[..], args].concat())).collect();
+    all.push(shown(&["-m", "nftables", "--services", "1", "--node", "n1"]));
     assert!(all.iter().all(|text| text.ends_with("--- exit code 2\n")), "{all:?}");
     insta::assert_snapshot!("wrong", all.join("\n"));
 }

@@ -1,4 +1,5 @@
-//! Host ports in kernels: every program that the plugin would run ends as planned, and what is left is what nodes show.
+//! Host ports in kernels: every program that the plugin would run ends as planned, and what is left is what nodes
+//! show.
 
 mod packets;
 

@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::contention;
+use harness::contention::{self, Known, LEAST_OPERATIONS, Patience};
 use harness::dataplane::{KubeProxy, Mode, Program};
 use harness::lock::{Acquisition, LOCK_FILE, Watch, acquisitions};
 use harness::scale::ServiceSet;
+use harness::sweep::Lock;
 use harness::tools::Tools;
 use netns_setup::Namespace;
 
@@ -72,7 +73,7 @@ pub fn timeout() {
     let mut holder = Command::new("sh");
     let mut holder = world.lab.node.spawn(holder.args(["-c", &script]).stdin(Stdio::null())).unwrap();
 
-    let found = contention::measure(&mut world, 1, 8.0, None).unwrap();
+    let found = contention::measure(&mut world, 1, 8.0, &Patience::endless(), &mut |_| ()).unwrap();
     assert!(holder.wait().unwrap().success());
     // The contender once and the sync once: each gave up after 5 s, tried again, and waited for the rest.
     assert_eq!(found.timeouts, 2, "{}", found.complaints);
@@ -88,6 +89,60 @@ pub fn timeout() {
     }
     assert!(found.contender_holds.histogram().max() < 1_000_000_000);
     assert!(found.contender_operations.histogram().max() >= 5_000_000_000);
-    assert!(!found.full_syncs.is_empty() && !found.partial_syncs.is_empty());
+    assert!(!found.full_syncs.times.is_empty() && !found.partial_syncs.times.is_empty());
     world.verify_traffic().unwrap();
+}
+
+const SWEEP: Lock =
+    Lock { contenders: Vec::new(), seconds: 60.0, limit_seconds: 2.0, patience_seconds: Some(0.001) };
+
+/// Alone the sync takes a second or more, as it lists every chain; an operation takes some hundredths.
+pub fn starved() {
+    let set = ServiceSet::synthetic(scale(2_000, 2), 1);
+    let mut world = cold(Mode::Nftables, KubeProxy::Current, &set);
+    let known = Known { has_lock: false, predicted: None, alone: Some(0.001) };
+    let patience = Patience::of(&Lock { limit_seconds: 600.0, ..SWEEP }, known, false);
+    let mut told = Vec::new();
+    let found = contention::measure(&mut world, 4, 60.0, &patience, &mut |what| told.push(what)).unwrap();
+
+    // It was ended as soon as contenders had done enough, and what they did is there.
+    assert!(found.partial_syncs.times.is_empty() && found.full_syncs.times.is_empty());
+    let why = found.partial_syncs.unfinished.as_deref().unwrap();
+    for words in ["starved: ended unfinished after ", " against 4 contenders; ", "; it was at `nft "] {
+        assert!(why.contains(words), "{why}");
+    }
+    assert!(found.full_syncs.unfinished.as_deref().unwrap().starts_with("not begun"));
+    assert!(found.is_torn() && found.round_seconds().is_none());
+    assert!(found.contender_operations.histogram().len() >= LEAST_OPERATIONS);
+    assert_eq!((found.complaints.as_str(), found.timeouts), ("", 0));
+    assert!(found.contender_waits.histogram().is_empty() && !found.has_lock);
+    assert_eq!(told.first().map(String::as_str), Some("partial sync"));
+}
+
+pub fn predicted() {
+    let tools = Tools::of(Mode::IptablesLegacy);
+    let save = tools.path(Program::IptablesSave).unwrap();
+    let mut world = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
+    // Takes the lock once the contender has begun, and keeps it until its standard input ends.
+    let script = format!(
+        "until {} -t nat | grep -q CNI-DN; do sleep 0.01; done; exec 9>>{LOCK_FILE}; flock 9; read _ || true",
+        save.display()
+    );
+    let mut holder = Command::new("sh");
+    let mut holder = world.lab.node.spawn(holder.args(["-c", &script]).stdin(Stdio::piped())).unwrap();
+
+    let known = Known { has_lock: true, predicted: Some(100.0), alone: None };
+    let patience = Patience::of(&SWEEP, known, false);
+    let found = contention::measure(&mut world, 1, 60.0, &patience, &mut |_| ()).unwrap();
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
+    // The contender could not do enough, so the sync had all of its 2 s; the contender then had to finish.
+    assert!(found.is_torn() && found.lasted < Duration::from_secs(40), "{:?}", found.lasted);
+    let unfinished = [&found.partial_syncs, &found.full_syncs].map(|syncs| syncs.unfinished.as_deref());
+    let why =
+        unfinished.into_iter().flatten().find(|why| why.starts_with("ended unfinished after ")).unwrap();
+    assert!(why.contains("predicted to take 100 s,") && why.contains("the limit is 2.0 s"), "{why}");
+    let waits = found.contender_waits.histogram();
+    assert!(!waits.is_empty() && waits.max() > 2_000_000_000, "its wait is kept: {}", waits.max());
+    assert!(found.complaints.contains("exit code 4: "), "{}", found.complaints);
 }

@@ -7,14 +7,22 @@ mod churn;
 mod clusters;
 mod features;
 mod forwarding;
+#[path = "../paper/found.rs"]
+mod found;
 mod hostport;
+mod iptables_features;
 mod ipvs;
 mod lock;
 mod neighbours;
+mod nftables;
 mod oracle;
+#[allow(dead_code, reason = "it is for tests without a kernel first of all")]
+#[path = "../paper/mod.rs"]
+mod paper;
 mod paths;
 mod promise;
 mod proxied;
+mod replay;
 mod runs;
 #[path = "../paper/services.rs"]
 #[allow(dead_code, reason = "property tests use the rest")]
@@ -46,6 +54,7 @@ fn with_ipvsadm(mut test: Test) -> Test {
 }
 
 const LEGACY: &[Mode] = &[Mode::IptablesLegacy];
+const IPTABLES: &[Mode] = &[Mode::IptablesLegacy, Mode::IptablesNft];
 /// kube-proxy's modes that hosts have.
 const PROXY: &[Mode] = &[Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables];
 /// Those that many hosts lack.
@@ -65,7 +74,16 @@ fn tests() -> Vec<Test> {
         test("a_run_installs_the_services_of_a_cluster", PROXY, clusters::run),
         test("a_run_writes_nowhere_but_into_its_folder", PROXY, runs::read_only_host),
         test("the_lock_watch_measures_a_known_wait", LEGACY, lock::known_wait),
+        test("a_sync_that_starves_is_ended_and_contenders_are_kept", &[Mode::Nftables], lock::starved),
+        test("a_sync_predicted_to_take_too_long_is_ended_and_waits_are_kept", LEGACY, lock::predicted),
         test("the_golden_cluster_gives_the_golden_iptables", PROXY, state::golden_iptables),
+        test("the_golden_cluster_gives_the_golden_iptables_of_1_20", IPTABLES, state::golden_iptables_1_20),
+        test("no_services_give_the_golden_ip6tables", IPTABLES, iptables_features::golden_v6),
+        test(
+            "packets_for_the_loopback_are_let_in",
+            IPTABLES,
+            iptables_features::lets_packets_for_the_loopback_in,
+        ),
         test("the_golden_cluster_gives_the_golden_nftables", PROXY, state::golden_nftables),
         test("the_golden_cluster_gives_the_golden_ipvs", &IPVS, ipvs::golden),
         with_ipvsadm(test("what_tools_read_of_an_ipvs_plan_does_what_the_plan_does", &IPVS, ipvs::printed)),
@@ -117,7 +135,27 @@ fn tests() -> Vec<Test> {
         tests.push(test(&name, modes, move || promise::alike(modes, family)));
     }
     tests.extend(neighbours::tests());
+    tests.extend(replay::tests());
     tests.extend(hostport::tests());
+    for mode in IPTABLES.iter().copied() {
+        for version in KubeProxy::ALL {
+            let of = |what: &str| format!("{what}::{mode}::{}", version.name());
+            tests.push(test(&of("every_feature_leaves_what_the_model_says"), &[mode], move || {
+                iptables_features::random(mode, version)
+            }));
+            tests.push(test(&of("changes_of_features_leave_what_a_cold_sync_leaves"), &[mode], move || {
+                iptables_features::changes(mode, version)
+            }));
+        }
+        let of = |what: &str| format!("{what}::{mode}::1.20");
+        let version = KubeProxy::V1_20;
+        tests.push(test(&of("syncs_leave_what_the_model_says"), &[mode], move || {
+            syncs::changes(mode, version)
+        }));
+        tests.push(test(&of("loading_leaves_what_a_sync_leaves"), &[mode], move || {
+            state::loaded(mode, version)
+        }));
+    }
     for method in Method::ALL {
         let name = format!("what_passes_a_director_is_counted_and_timed::{}", method.mode());
         let needs = [&LAB_NEEDS[..], method.needs()].concat();
@@ -134,6 +172,7 @@ fn tests() -> Vec<Test> {
             .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));
     }
     tests.extend(oracle::tests());
+    tests.extend(nftables::tests());
     tests
 }
 

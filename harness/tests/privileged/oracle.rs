@@ -4,6 +4,7 @@ mod ipvs;
 mod rules;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::Command;
 
 use harness::oracle::{Delivered, Oracle, OracleError, Outcome, Packet, Place, Refusal};
 use harness::service::{Family, Protocol};
@@ -304,6 +305,31 @@ fn without_limits() {
     });
 }
 
+/// What the node sends to itself, and is told, may wait in its loopback. Here it does: 2 kB pass at once, then 10 kB/s.
+fn slow_loopback() {
+    let mut oracle = Oracle::build(&topology()).unwrap();
+    let tc = netns_setup::find_program("tc").expect("tc, of package iproute2");
+    let limit = "qdisc add dev lo root tbf rate 80kbit burst 2kb limit 100kb";
+    let mut child = oracle.node().spawn(Command::new(tc).args(limit.split(' '))).unwrap();
+    assert!(child.wait().unwrap().success());
+    for family in Family::ALL {
+        let cast = cast(family);
+        for protocol in Protocol::ALL {
+            let _case = Case(format!("{} {}", family.name(), protocol.name()));
+            let own = Packet::new(protocol, cast.node, SocketAddr::new(cast.node, 9));
+            let other = Packet::new(protocol, cast.node, cast.service);
+            let reject = [Rule::Filter(To::Address(cast.service), Verdict::Reject)];
+            install(&oracle, Tool::Nft, family, protocol, &reject);
+            for _ in 0..10 {
+                assert_eq!(delivered(oracle.send(own, Place::Node).unwrap()).at, Place::Node);
+                let rejected = oracle.send(other, Place::Node).unwrap();
+                assert!(is_port_unreachable(&rejected), "{rejected}");
+            }
+            install(&oracle, Tool::Nft, family, protocol, &[]);
+        }
+    }
+}
+
 fn limits() {
     let mut oracle = Oracle::build(&topology()).unwrap();
     let [ipv4, ipv6] = Family::ALL.map(cast);
@@ -322,6 +348,13 @@ fn limits() {
          requested address; is the source an address of the node, and is there a route?"
     );
 
+    for protocol in Protocol::ALL {
+        let packet = Packet::new(protocol, ipv4.node, SocketAddr::new(ipv4.remote, 80));
+        let both = [(); 2].map(|()| delivered(oracle.send(packet, Place::Node).unwrap()));
+        for there in &both {
+            assert!(there.is_answered_by(&oracle.reply(there).unwrap()), "each socket has its own answer");
+        }
+    }
     let packet = Packet::new(Protocol::Tcp, ipv4.node, SocketAddr::new(ipv4.remote, 80));
     let first = delivered(oracle.send(packet, Place::Node).unwrap());
     for _ in 0..64 {
@@ -361,6 +394,7 @@ pub fn tests() -> Vec<Test> {
         of("sees_what_ends_on_the_node_itself", onto_the_node),
         of("sees_flows_kept_and_forgotten", flows),
         of("is_told_no_as_often_as_it_asks", without_limits),
+        of("waits_for_a_slow_loopback", slow_loopback),
         of("says_why_it_is_silent", limits),
     ]
 }

@@ -11,6 +11,10 @@ use crate::worlds::{cold, empty, held, ordered_iptables, ordered_nft, scale, syn
 
 /// After a first full sync of the golden cluster and, over it, after that of a restarted kube-proxy.
 pub fn golden(mode: Mode) -> [String; 2] {
+    golden_of(mode, KubeProxy::V1_30)
+}
+
+fn golden_of(mode: Mode, version: KubeProxy) -> [String; 2] {
     // In a guest there are no files of this repository.
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(include_bytes!("../golden/example.json")).unwrap();
@@ -18,7 +22,7 @@ pub fn golden(mode: Mode) -> [String; 2] {
     let node = Node {
         address: "10.10.0.1".parse().unwrap(),
         cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
-        ..Node::lab(KubeProxy::V1_30)
+        ..Node::lab(version)
     };
     let mut world: World = empty(mode, node);
     [(); 2].map(|()| {
@@ -28,9 +32,17 @@ pub fn golden(mode: Mode) -> [String; 2] {
 }
 
 pub fn golden_iptables() {
-    let real = ordered_iptables(include_str!("../golden/iptables-save.txt"));
+    iptables_is(include_str!("../golden/iptables-save.txt"), KubeProxy::V1_30);
+}
+
+pub fn golden_iptables_1_20() {
+    iptables_is(include_str!("../golden/1.20/iptables-save.txt"), KubeProxy::V1_20);
+}
+
+fn iptables_is(save: &str, version: KubeProxy) {
+    let real = ordered_iptables(save);
     for mode in [Mode::IptablesLegacy, Mode::IptablesNft] {
-        let [first, restarted] = golden(mode);
+        let [first, restarted] = golden_of(mode, version);
         pretty(&first, &real, &format!("{mode}, first sync"));
         pretty(&restarted, &real, &format!("{mode}, restart"));
     }

@@ -126,9 +126,10 @@ fn no_op(world: &mut World) {
 fn append(world: &mut World) {
     let plan = world.dataplane.append(&world.set).unwrap();
     let before = world.verify_counts().unwrap();
-    let (runner, mode) = (world.runner.clone(), world.mode());
+    let (runner, mode, family) = (world.runner.clone(), world.mode(), world.node().family());
     world.lab.node.run(|| runner.apply(&plan, None)).unwrap();
-    let held = world.lab.node.run(|| readback::counts(mode, &Neighbours::default(), &runner)).unwrap();
+    let held =
+        world.lab.node.run(|| readback::counts(mode, family, &Neighbours::default(), &runner)).unwrap();
     let sum = |counts: harness::dataplane::Counts| counts.rules + counts.elements + counts.virtual_servers;
     assert_eq!((sum(held), held.chains), (sum(before) + 1, before.chains));
     world.lab.node.run(|| runner.clean_up(&plan, None)).unwrap();

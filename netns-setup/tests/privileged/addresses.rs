@@ -50,6 +50,19 @@ pub fn come_and_go() {
     });
 }
 
+pub fn at_once() {
+    let namespace = namespace();
+    namespace
+        .links(|links| {
+            links.set_up("link")?;
+            links.set_up("peer")?;
+            links.add_address("link", "fd00::1/64".parse::<ipnet::IpNet>().unwrap())
+        })
+        .unwrap();
+    // Were others asked first whether it is theirs, it would take a second.
+    namespace.run(|| std::net::UdpSocket::bind("[fd00::1]:0")).unwrap();
+}
+
 pub fn refusals() {
     let namespace = namespace();
     namespace.run(|| {

@@ -1,12 +1,13 @@
 //! A node and its surroundings, and a loopback that has nothing left to deliver.
 
 use std::net::{IpAddr, UdpSocket};
+use std::process::Command;
 use std::time::Duration;
 
 use netns_setup::yard::{Topology, Yard};
-use netns_setup::{Loopback, Namespace, Tun};
+use netns_setup::{Loopback, Namespace, Tun, find_program};
 
-use crate::helpers::{PATIENCE, next_packet, parse, udp};
+use crate::helpers::{next_packet, parse, udp};
 
 fn topology() -> Topology {
     let nets = |texts: [&str; 2]| texts.map(|text| text.parse().unwrap()).to_vec();
@@ -73,24 +74,50 @@ pub fn between_all() {
     }
 }
 
+/// Makes a loopback slow: 2 kB at once, then 10 kB/s (tc-tbf(8)).
+fn slow(namespace: &Namespace) {
+    let tc = find_program("tc").expect("tc, of package iproute2");
+    let limit = "qdisc add dev lo root tbf rate 80kbit burst 2kb limit 100kb";
+    let mut child = namespace.spawn(Command::new(tc).args(limit.split(' '))).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
 pub fn settled() {
     let namespace = Namespace::create("test/loopback").unwrap();
+    slow(&namespace);
     namespace.run(|| {
         let mut loopback = Loopback::open().unwrap();
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         receiver.set_nonblocking(true).unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
-        sender.set_read_timeout(Some(PATIENCE)).unwrap();
-        for round in 0..100_u32 {
-            sender.send_to(&round.to_ne_bytes(), receiver.local_addr().unwrap()).unwrap();
-            loopback.settle().unwrap();
-            let mut received = [0; 8];
-            assert_eq!(receiver.recv(&mut received).unwrap(), 4, "round {round}");
-            assert_eq!(received[..4], round.to_ne_bytes());
+        sender.connect(receiver.local_addr().unwrap()).unwrap();
+        let mut received = [0; 1500];
+        let mut next = || receiver.recv(&mut received).ok();
+        for length in [1500, 1000, 4] {
+            sender.send(&[0; 1500][..length]).unwrap();
         }
+        assert_eq!((next(), next()), (Some(1500), None), "the others still wait");
+        loopback.settle().unwrap();
+        assert_eq!((next(), next(), next()), (Some(1000), Some(4), None));
     });
     // Nothing comes out of a loopback that is down, and that is said.
     namespace.links(|links| links.set_down("lo")).unwrap();
     let error = namespace.run(|| Loopback::open().unwrap().settle()).unwrap_err();
     assert_eq!(error.to_string(), "wait for a marker on lo: Network is down");
+}
+
+/// What comes of a packet waits as well: here, that nobody listens.
+pub fn settled_in_turn() {
+    let namespace = Namespace::create("test/loopback").unwrap();
+    slow(&namespace);
+    namespace.run(|| {
+        let mut loopback = Loopback::open().unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.send_to(&[0; 1500], sender.local_addr().unwrap()).unwrap();
+        sender.connect("127.0.0.1:9").unwrap();
+        sender.send(&[0; 1000]).unwrap();
+        assert!(sender.take_error().unwrap().is_none(), "it still waits");
+        loopback.settle().unwrap();
+        assert_eq!(sender.take_error().unwrap().unwrap().kind(), std::io::ErrorKind::ConnectionRefused);
+    });
 }

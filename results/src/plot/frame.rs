@@ -211,10 +211,12 @@ impl Frame {
         Ok(())
     }
 
-    /// The last value of each line that reaches the right end, moved apart where they would touch.
+    /// The last value of each line that reaches the right end, moved apart where they would touch. A line that ends
+    /// before a cell without a figure does not reach it.
     fn draw_end_labels(&self, canvas: &mut Canvas<'_>, panel: &Panel) -> Drawn {
         let furthest = panel.lines.iter().filter(|line| !line.level).flat_map(|line| line.points.last());
-        let furthest = furthest.map(|point| point.x).fold(0.0, f64::max);
+        let gaps = panel.gaps.iter().map(|gap| gap.x);
+        let furthest = furthest.map(|point| point.x).chain(gaps).fold(0.0, f64::max);
         let mut labels: Vec<(f64, f64, &Line, String)> = Vec::new();
         for line in panel.lines.iter().filter(|line| !line.secondary) {
             let Some(last) = line.points.last().filter(|last| line.level || last.x == furthest) else {

@@ -139,6 +139,8 @@ pub(super) struct Expected<'a> {
     pub source: SocketAddrV4,
     /// If there, this address at any port is expected in place of `source`.
     pub masquerade: Option<Ipv4Addr>,
+    /// If so, any source is taken.
+    pub any_source: bool,
     /// Sorted.
     pub destinations: &'a [SocketAddrV4],
 }
@@ -173,7 +175,7 @@ impl Expected<'_> {
             Some(address) => SocketAddrV4::new(address, packet.from.port()),
             None => self.source,
         };
-        if packet.from != expected {
+        if packet.from != expected && !self.any_source {
             return Verdict::Bad(Fault::WrongSource { tag, to, got: packet.from, expected });
         }
         match self.destinations.binary_search(&packet.to) {
@@ -219,6 +221,7 @@ mod tests {
             to: at("10.96.0.1:80"),
             source: at("10.1.0.1:1024"),
             masquerade,
+            any_source: false,
             destinations: &destinations,
         };
         let stamp = Stamp { from: at(from), to: at(to), tag, sequence: tag as u32, acknowledgement: 0 };
@@ -244,6 +247,33 @@ mod tests {
             let bad =
                 Verdict::Bad(Fault::WrongSource { tag, to, got: at(client), expected: at("192.0.2.1:1024") });
             assert_eq!(judged(form, client, endpoint, tag, masquerade), bad);
+        }
+    }
+
+    #[test]
+    fn any_source_is_taken_if_told() {
+        let destinations = [at("10.0.0.1:8080")];
+        for (form, protocol) in FORMS {
+            let (to, source) = (at("10.96.0.1:80"), at("10.1.0.1:1024"));
+            let expected = |any_source| {
+                let destinations = &destinations;
+                Expected {
+                    protocol,
+                    tag: 7,
+                    sequence: 7,
+                    to,
+                    source,
+                    masquerade: None,
+                    any_source,
+                    destinations,
+                }
+            };
+            let from = at("192.0.2.1:5");
+            let stamp = Stamp { from, to: destinations[0], tag: 7, sequence: 7, acknowledgement: 0 };
+            let mut frame = Frame::new(form);
+            let packet = frame.stamp(&stamp);
+            assert_eq!(expected(true).judge(packet), Verdict::Verified { destination: 0, source: from });
+            assert!(matches!(expected(false).judge(packet), Verdict::Bad(Fault::WrongSource { .. })));
         }
     }
 

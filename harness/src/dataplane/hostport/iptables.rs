@@ -189,8 +189,8 @@ impl Call<'_> {
     }
 }
 
-/// The rules of one mapping in the chain of its pod: packets from the pod itself and from 127.0.0.1 are marked, all are
-/// translated.
+/// The rules of one mapping in the chain of its pod: packets from the pod itself and from 127.0.0.1 are marked, all
+/// are translated.
 fn rules(port: &HostPort, address: IpNet) -> Vec<Rule> {
     let mut base = words(&["-p", port.protocol.name(), "--dport", &port.host_port.to_string()]);
     if let Some(ip) = port.destination() {
@@ -205,8 +205,8 @@ fn rules(port: &HostPort, address: IpNet) -> Vec<Rule> {
     rules
 }
 
-/// What leads from the common chain to that of a pod: by protocol, in the order of their names, 15 ports at a time. The
-/// plugin puts ports of both families here, whatever their `hostIP` says.
+/// What leads from the common chain to that of a pod: by protocol, in the order of their names, 15 ports at a time.
+/// The plugin puts ports of both families here, whatever their `hostIP` says.
 fn entries(sandbox: &Sandbox) -> Vec<Rule> {
     let mut comment = format!("dnat name: \"{}\" id: \"{}\"", sandbox.network, sandbox.container_id);
     if comment.len() > COMMENT {

@@ -1,8 +1,8 @@
-//! The plugin's nftables backend: a rule for each mapping in chain `hostports` of table `cni_hostport`, with the pod's id
-//! for its comment, by which it is found again.
+//! The plugin's nftables backend: a rule for each mapping in chain `hostports` of table `cni_hostport`, with the
+//! pod's id for its comment, by which it is found again.
 //!
-//! Source: `portmap_nftables.go` of v1.9.0, which looks only at packets to local addresses; 1.6 to 1.8 translated whatever
-//! passed through the node (CVE-2025-67499).
+//! Source: `portmap_nftables.go` of v1.9.0, which looks only at packets to local addresses; 1.6 to 1.8 translated
+//! whatever passed through the node (CVE-2025-67499).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,7 +31,8 @@ pub struct Tables {
 /// What the kernel holds: rules with their handles, by chain.
 #[derive(Clone, Debug, Default)]
 struct Table {
-    /// The last handle given out. The kernel numbers a table's chains and rules in one sequence (`nf_tables_alloc_handle`).
+    /// The last handle given out. The kernel numbers a table's chains and rules in one sequence
+    /// (`nf_tables_alloc_handle`).
     handle: u64,
     base_rules: u64,
     rules: Vec<Rule>,

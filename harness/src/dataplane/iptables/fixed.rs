@@ -35,15 +35,17 @@ fn guards_loopback(node: &Node) -> bool {
     node.family() == Family::Ipv4 && node.localhost_node_ports
 }
 
-/// The filter table up to the rules of Services.
-pub fn filter_head(node: &Node, out: &mut Vec<u8>) {
+/// The filter table up to the rules of Services. `all_chains`: those, too, that only the jumps make.
+pub fn filter_head(node: &Node, all_chains: bool, out: &mut Vec<u8>) {
     let old = node.kube_proxy == KubeProxy::V1_20;
     put!(out, "*filter\n");
     for chain in if old { &FILTER[..3] } else { &FILTER[..] } {
         put!(out, ":", chain, " - [0:0]\n");
     }
-    if !old && guards_loopback(node) {
+    if !old && (guards_loopback(node) || all_chains) {
         put!(out, ":KUBE-FIREWALL - [0:0]\n");
+    }
+    if !old && guards_loopback(node) {
         put!(
             out,
             "-A KUBE-FIREWALL -m comment --comment \"block incoming localnet connections\" -d 127.0.0.0/8"
@@ -69,11 +71,14 @@ pub fn filter_tail(kube_proxy: KubeProxy, out: &mut Vec<u8>) {
     put!(out, "COMMIT\n");
 }
 
-/// The nat table up to the chains of Services.
-pub fn nat_head(out: &mut Vec<u8>) {
+/// The nat table up to the chains of Services. `all_chains`: as in [`filter_head`].
+pub fn nat_head(node: &Node, all_chains: bool, out: &mut Vec<u8>) {
     put!(out, "*nat\n");
     for chain in NAT {
         put!(out, ":", chain, " - [0:0]\n");
+    }
+    if all_chains && node.kube_proxy == KubeProxy::V1_20 {
+        put!(out, ":KUBE-MARK-DROP - [0:0]\n");
     }
 }
 

@@ -10,8 +10,8 @@ use crate::scale::ServiceSet;
 /// Services only within the scope.
 pub fn input(node: &Node, ports: &Ports<'_>, comments: bool, stale: &[String]) -> Vec<u8> {
     let mut out = Vec::with_capacity(ports.capacity(node, comments));
-    filter_table(node, ports, &mut out);
-    fixed::nat_head(&mut out);
+    filter_table(node, ports, false, &mut out);
+    fixed::nat_head(node, false, &mut out);
     chain_lines(node, ports, &mut out);
     for chain in stale {
         put!(out, ":", chain, " - [0:0]\n");
@@ -29,11 +29,8 @@ pub fn input(node: &Node, ports: &Ports<'_>, comments: bool, stale: &[String]) -
 /// that must be last.
 pub fn inputs_in_pieces(node: &Node, to: &ServiceSet, chunk: usize, comments: bool) -> Vec<Vec<u8>> {
     let mut first = Vec::new();
-    filter_table(node, &Ports::new(node.kube_proxy, to.services(), |_| false), &mut first);
-    fixed::nat_head(&mut first);
-    if node.kube_proxy == KubeProxy::V1_20 {
-        put!(first, ":KUBE-MARK-DROP - [0:0]\n");
-    }
+    filter_table(node, &Ports::new(node.kube_proxy, to.services(), |_| false), true, &mut first);
+    fixed::nat_head(node, true, &mut first);
     fixed::nat_rules(&mut first);
     put!(first, "COMMIT\n");
     let mut inputs = vec![first];
@@ -71,8 +68,8 @@ pub fn delete_chains(chains: &[String]) -> Vec<u8> {
     out
 }
 
-fn filter_table(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
-    fixed::filter_head(node, out);
+fn filter_table(node: &Node, ports: &Ports<'_>, all_chains: bool, out: &mut Vec<u8>) {
+    fixed::filter_head(node, all_chains, out);
     match node.kube_proxy {
         KubeProxy::V1_20 => v1_20::filter_rules(node, ports, out),
         KubeProxy::V1_30 | KubeProxy::Current => filter::rules(node, ports, out),

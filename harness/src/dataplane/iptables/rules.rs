@@ -166,13 +166,13 @@ impl Rules<'_> {
         if let Some(seconds) = port.service.affinity_seconds {
             let seconds = seconds.to_string();
             for (endpoint, name) in chosen() {
-                self.to_endpoint(chain, port, endpoint);
+                self.jump_to_endpoint(chain, port, endpoint);
                 put!(self.out, " -m recent --name KUBE-SEP-", name, " --rcheck --seconds ", seconds);
                 put!(self.out, " --reap -j KUBE-SEP-", name, "\n");
             }
         }
         for (index, (endpoint, name)) in chosen().enumerate() {
-            self.to_endpoint(chain, port, endpoint);
+            self.jump_to_endpoint(chain, port, endpoint);
             let remaining = endpoints.len() - index;
             if remaining > 1 {
                 put!(
@@ -185,7 +185,7 @@ impl Rules<'_> {
         }
     }
 
-    fn to_endpoint(&mut self, chain: &str, port: &Port<'_>, endpoint: &Endpoint) {
+    fn jump_to_endpoint(&mut self, chain: &str, port: &Port<'_>, endpoint: &Endpoint) {
         put!(self.out, "-A ", chain, port.hash);
         if self.comments {
             let address = AddressText::new(endpoint.address);
@@ -228,6 +228,8 @@ pub fn chosen<'a>(
     all: &'a [Endpoint],
     names: &'a [HashName],
 ) -> impl Iterator<Item = (&'a Endpoint, &'a HashName)> {
+    let is_all = some.len() == all.len();
     let mut rest = all.iter().zip(names);
-    some.iter().filter_map(move |endpoint| rest.find(|(other, _)| other.address == endpoint.address))
+    some.iter()
+        .filter_map(move |endpoint| rest.find(|(other, _)| is_all || other.address == endpoint.address))
 }

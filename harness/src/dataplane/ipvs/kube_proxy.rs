@@ -50,7 +50,9 @@ pub fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec
     }
     steps.push(leftovers(&before, &after));
     if node.kube_proxy == KubeProxy::V1_30 {
-        steps.extend(conntrack::cleanup(from, to));
+        // A kube-proxy that has just been started takes every Service for a new one.
+        let known = if sync == Sync::Full { &ServiceSet::default() } else { from };
+        steps.extend(conntrack::cleanup(known, to));
     }
     steps
 }

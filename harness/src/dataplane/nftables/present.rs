@@ -42,6 +42,8 @@ impl<'a> Present<'a> {
     pub fn before(from: &'a ServiceSet, to: &ServiceSet, diff: &Diff) -> Self {
         let mut present = Self { slots: HashMap::new(), old: Vec::new(), claims: Claims::default() };
         if from.is_empty() {
+            // Most Services have two elements.
+            present.slots.reserve(2 * to.len());
             return present;
         }
         let touched: Vec<&'a Arc<Service>> = diff.touched(from, to).collect();

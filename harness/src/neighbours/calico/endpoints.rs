@@ -35,7 +35,8 @@ fn policy_name(namespace: u32, policy: u32) -> String {
     format!("{}/knp.default.policy-{policy}", self::namespace(namespace))
 }
 
-/// The tree of device names: chains for those that share the first character in which all differ, where there is more than one.
+/// The tree of device names: chains for those that share the first character in which all differ, where there is more
+/// than one.
 pub fn dispatch(workloads: &[Workload], ipvs: bool, chains: &mut Chains) {
     let mut devices: Vec<&str> = workloads.iter().map(|workload| workload.device.as_str()).collect();
     devices.sort_unstable();
@@ -110,8 +111,8 @@ fn endpoint_marks(devices: &[&str], chains: &mut Chains) {
     chains.add("cali-from-endpoint-mark", &known.chain([unknown]).collect::<Vec<_>>());
 }
 
-/// Twelve bits for each endpoint, from a hash of its device's name or the next that is free (`felix/rules/epmark.go`). Of 4,096
-/// marks 0 is no mark, and 1 is that of packets from elsewhere.
+/// Twelve bits for each endpoint, from a hash of its device's name or the next that is free
+/// (`felix/rules/epmark.go`). Of 4,096 marks 0 is no mark, and 1 is that of packets from elsewhere.
 fn marks(devices: &[&str]) -> Vec<u32> {
     const MARKS: u32 = 1 << 12;
     let mut taken = vec![false; MARKS as usize];
@@ -194,7 +195,7 @@ pub fn policy(namespace: u32, policy: u32, count: u32, chains: &mut Chains) -> S
     for (prefix, direction, side) in directions {
         let mut rules = Vec::new();
         for number in 0..count {
-            let protocol = if number % 2 == 0 { "tcp" } else { "udp" };
+            let protocol = if number.is_multiple_of(2) { "tcp" } else { "udp" };
             let port = 8_000 + number;
             let matched = format!(
                 "-p {protocol} -m set --match-set {set} {side} -m multiport --destination-ports {port} {ACCEPT}"

@@ -1,7 +1,7 @@
 //! How Felix writes rules and names: with hashes by which it knows its own again.
 //!
-//! Source: `felix/iptables/rules.go` (`RuleHashes`), `felix/hashutils` (`GetLengthLimitedID`), `felix/ipsets`. That both are
-//! right is seen from the hashes that real nodes show, which the tests have.
+//! Source: `felix/iptables/rules.go` (`RuleHashes`), `felix/hashutils` (`GetLengthLimitedID`), `felix/ipsets`. That
+//! both are right is seen from the hashes that real nodes show, which the tests have.
 
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha224, Sha256};

@@ -22,8 +22,8 @@ fn service(protocol: Protocol) -> Service {
     synthetic_service(1, protocol, 2)
 }
 
-fn set(services: &[Service]) -> ServiceSet {
-    services.iter().cloned().collect()
+fn only(service: &Service) -> ServiceSet {
+    ServiceSet::from_iter([service.clone()])
 }
 
 fn without_first(service: &Service) -> Service {
@@ -92,7 +92,7 @@ pub fn keeps_connections() {
 fn of_tcp(mode: Mode) {
     let all = service(Protocol::Tcp);
     let [gone, kept] = [0, 1].map(|index| all.endpoints()[index].address);
-    let mut world = cold(mode, KubeProxy::Current, &set(&[all.clone()]));
+    let mut world = cold(mode, KubeProxy::Current, &only(&all));
     world.steer(Egress::Server).unwrap();
     echo(&world);
     // One to each endpoint, in turn.
@@ -101,7 +101,7 @@ fn of_tcp(mode: Mode) {
     assert_eq!(pool(&world, &all), [(gone, 1, 1), (kept, 1, 1)], "{mode}");
 
     let less = without_first(&all);
-    sync(&mut world, &set(&[less.clone()]));
+    sync(&mut world, &only(&less));
     assert_eq!(pool(&world, &all), [(gone, 0, 1), (kept, 1, 1)], "{mode}: weight 0");
     assert!(streams.iter_mut().all(talks), "{mode}: both connections live on");
     let mut more: Vec<TcpStream> = (0..4).map(|_| connect(&world, &all)).collect();
@@ -109,22 +109,22 @@ fn of_tcp(mode: Mode) {
     assert_eq!(pool(&world, &all), [(gone, 0, 1), (kept, 1, 5)], "{mode}: none of them to what has gone");
     // As long as there is a connection, nothing changes.
     assert_eq!(world.pass().unwrap(), 1, "{mode}");
-    sync(&mut world, &set(&[less.clone()]));
+    sync(&mut world, &only(&less));
     assert_eq!(pool(&world, &all), [(gone, 0, 1), (kept, 1, 5)], "{mode}: after another sync");
 
-    // The connections came in the kernel's order, which is the reverse of that in which endpoints were added.
+    // Both, as nothing says which of them has which endpoint.
     streams.into_iter().for_each(reset);
     wait_until("the connection is forgotten and its endpoint removed", || world.pass().unwrap() == 0);
     assert_eq!(pool(&world, &all).iter().map(|(at, ..)| *at).collect::<Vec<_>>(), [kept], "{mode}");
     super::is_the_model(&world);
 
     // One that comes back before it has gone: kube-proxy removes it first, and so ends its connections.
-    sync(&mut world, &set(&[all.clone()]));
+    sync(&mut world, &only(&all));
     let mut streams: Vec<TcpStream> = (0..2).map(|_| connect(&world, &all)).collect();
     assert!(streams.iter_mut().all(talks), "{mode}");
-    sync(&mut world, &set(&[less]));
+    sync(&mut world, &only(&less));
     assert_eq!(world.runner.draining().len(), 1, "{mode}");
-    sync(&mut world, &set(&[all.clone()]));
+    sync(&mut world, &only(&all));
     assert_eq!(world.runner.draining().len(), 0, "{mode}");
     assert!(pool(&world, &all).iter().all(|(_, weight, _)| *weight == 1), "{mode}");
     super::is_the_model(&world);
@@ -132,14 +132,14 @@ fn of_tcp(mode: Mode) {
     // With its virtual server goes everything.
     let mut stream = connect(&world, &all);
     assert!(talks(&mut stream), "{mode}");
-    sync(&mut world, &set(&[without_first(&all)]));
+    sync(&mut world, &only(&without_first(&all)));
     sync(&mut world, &ServiceSet::default());
     assert_eq!((world.pass().unwrap(), state(&world).servers.len()), (0, 0), "{mode}");
 }
 
 fn of_udp(mode: Mode) {
     let all = service(Protocol::Udp);
-    let mut world = cold(mode, KubeProxy::Current, &set(&[all.clone()]));
+    let mut world = cold(mode, KubeProxy::Current, &only(&all));
     world.steer(Egress::Server).unwrap();
     let server = world.lab.server.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, UDP_PORTS.1))).unwrap();
     server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -148,7 +148,7 @@ fn of_udp(mode: Mode) {
         client.send_to(b"x", all.cluster).unwrap();
         server.recv_from(&mut [0]).unwrap();
     }
-    sync(&mut world, &set(&[without_first(&all)]));
+    sync(&mut world, &only(&without_first(&all)));
     super::is_the_model(&world);
     assert!(world.runner.draining().is_empty(), "{mode}");
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use harness::apply::Runner;
 use harness::dataplane::ipvs::State;
-use harness::dataplane::{Dataplane, KubeProxy, Mode, Node, Program, Sync, planner};
+use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Program, Sync, planner};
+use harness::neighbours::Neighbours;
 use harness::readback;
 use harness::scale::ServiceSet;
 use harness::service::{Family, Service};
@@ -58,10 +59,12 @@ impl Bare {
         let state = self.state();
         // Line by line, so that a failure shows what differs.
         pretty(&lines(&state), &lines(&State::of(&self.node, to)), &what);
-        let rules = self.rules();
-        let counts = self.dataplane.counts(to);
-        let rules = rules.lines().filter(|line| line.starts_with("  ")).count() as u64;
-        assert_eq!(rules, counts.rules, "{what}");
+        assert_eq!(self.counts(), self.dataplane.counts(to), "{what}");
+    }
+
+    fn counts(&self) -> Counts {
+        let (family, neighbours) = (self.node.family(), Neighbours::default());
+        self.namespace.run(|| readback::counts(self.mode, family, &neighbours, &self.runner)).unwrap()
     }
 
     /// As they are listed.
@@ -128,6 +131,10 @@ pub fn both_families() {
             model.sort();
             found.sort();
             assert_eq!(found, model, "{mode}, round {round}");
+            for proxier in &proxiers {
+                let model = proxier.dataplane.counts(&proxier.installed);
+                assert_eq!(proxier.counts(), model, "{mode}, round {round}");
+            }
         }
     }
 }

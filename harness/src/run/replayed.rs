@@ -1,0 +1,125 @@
+//! Cells of a replayed ruleset: what can be measured without a planner, and why the rest is not.
+
+use std::time::{Duration, Instant};
+
+use super::labs;
+use super::lane::{Cost, Lane};
+use super::rows::{self, Rows};
+use crate::cells::{Cell, Workload};
+use crate::dataplane::Mode;
+use crate::events::Sink;
+use crate::explain::explain;
+use crate::replay::Replay;
+use crate::scale::Position;
+use crate::sweep::{Operation, SyncCells};
+use crate::sync_cell::Sample;
+use crate::world::World;
+
+/// As for small syncs: repeated in one visit until they have taken this long together, or five times.
+const ENOUGH: Duration = Duration::from_millis(1000);
+const REPEATS: usize = 5;
+const NO_PLANNER: &str =
+    "a replayed ruleset has no planner that could change it; `cold` and `restart` install it as it is";
+
+/// Why a cell of a replayed ruleset is not measured; `None`: it is.
+pub(super) fn not_measured(workload: Workload, replay: &Replay) -> Option<String> {
+    match workload {
+        Workload::Lookup(Position::Miss) => replay.without_misses(),
+        Workload::Lookup(_) => replay.without_services(),
+        Workload::Connect(_) => Some(
+            "the endpoints of a replayed ruleset are addresses anywhere, at which no server listens".into(),
+        ),
+        Workload::Sync => None,
+        Workload::Lock(_) | Workload::Churn(_) | Workload::Forwarding(..) => Some(NO_PLANNER.into()),
+    }
+}
+
+impl Lane<'_> {
+    /// Its syncs: into an empty kernel, and over itself.
+    pub(super) fn replayed(
+        &mut self,
+        cell: &Cell,
+        sweep: &SyncCells,
+        rows: &mut Rows,
+        sink: Sink<'_>,
+    ) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let mut world: Option<World> = None;
+        for &operation in &sweep.operations {
+            let cost = match operation {
+                Operation::Cold => Cost::Cold(Mode::Replay),
+                Operation::Restart => Cost::Restart(Mode::Replay),
+                _ => {
+                    // Once is enough.
+                    if cell.block == 1 {
+                        rows.skip(operation, NO_PLANNER);
+                    }
+                    continue;
+                }
+            };
+            super::syncs::step(cell, operation, sink);
+            let done = match operation {
+                Operation::Cold => self.installed_cold(cell, rows).map(|installed| world = Some(installed)),
+                _ => self.installed_again(cell, &mut world, rows),
+            };
+            if let Err(error) = done {
+                match rows::out_of_time(&error) {
+                    Some(reason) => {
+                        self.predictor.note(cost, cell.scale.services, self.sweep.limit_seconds * 2.0);
+                        rows.skip(operation, &reason);
+                    }
+                    None => rows.fail_operation(operation, &explain(&error)),
+                }
+            }
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        self.predictor.note(Cost::SyncCell(Mode::Replay), cell.scale.services, seconds);
+        Ok(())
+    }
+
+    fn installed_cold(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<World> {
+        let mut world = self.labs.empty(Mode::Replay, cell.scale, self.node, self.sweep.seed, self.stop)?;
+        world.check_replayed()?;
+        labs::settle(cell.scale.services);
+        let sample = self.install(cell, &mut world)?;
+        let counts = world.verify_counts()?;
+        world.verify_traffic()?;
+        rows.sync(Operation::Cold, &[sample], Some(counts));
+        Ok(world)
+    }
+
+    /// In the lab of the cold sync, or one of its own.
+    fn installed_again(
+        &mut self,
+        cell: &Cell,
+        world: &mut Option<World>,
+        rows: &mut Rows,
+    ) -> anyhow::Result<()> {
+        let world = match world {
+            Some(world) => world,
+            None => {
+                let fresh =
+                    self.labs.empty(Mode::Replay, cell.scale, self.node, self.sweep.seed, self.stop)?;
+                let world = world.insert(fresh);
+                self.install(cell, world)?;
+                world
+            }
+        };
+        let begun = Instant::now();
+        let mut samples = Vec::new();
+        while samples.is_empty() || (samples.len() < REPEATS && begun.elapsed() < ENOUGH) {
+            samples.push(self.install(cell, world)?);
+        }
+        world.verify_counts()?;
+        world.verify_traffic()?;
+        rows.sync(Operation::Restart, &samples, None);
+        Ok(())
+    }
+
+    fn install(&mut self, cell: &Cell, world: &mut World) -> anyhow::Result<Sample> {
+        let to = self.labs.set(Mode::Replay, cell.scale, self.sweep);
+        let plan = world.dataplane.load(&to);
+        let applied = world.carry_out(&plan, &to, self.limit())?;
+        Ok(Sample { generate: None, applied })
+    }
+}

@@ -1,0 +1,71 @@
+//! Services found in a ruleset, compared with what kube-proxy promises for packets of a pod.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use harness::dataplane::{Mode, Node};
+use harness::ruleset::services::{Door, Services};
+use harness::scale::ServiceSet;
+use harness::semantics::{Origin, Packet, Verdict, verdict};
+
+/// What was found amiss.
+pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &Services) -> Vec<String> {
+    let mut amiss = Vec::new();
+    let cidr = node.cluster_cidr.unwrap();
+    // An address of the CIDR that no pod of the random Services has.
+    let from: IpAddr = cidr.hosts().nth(200).unwrap();
+    let mut doors = BTreeSet::new();
+    for service in set.services() {
+        let balanced = |ip| Door::LoadBalancer == door_of(service, ip);
+        let all = std::iter::once((service.cluster, Door::Cluster)).chain(service.external_addresses().map(
+            |address| (address, if balanced(address.ip()) { Door::LoadBalancer } else { Door::External }),
+        ));
+        for (to, door) in all {
+            let packet = Packet { from, origin: Origin::Pod, to, protocol: service.protocol };
+            let (promised, _) = verdict(mode, node, set, &packet);
+            let wanted: BTreeSet<SocketAddr> = match &promised {
+                Verdict::Delivered(choices) => choices.iter().map(|choice| choice.endpoint).collect(),
+                _ => BTreeSet::new(),
+            };
+            doors.insert((to, service.protocol));
+            let here =
+                found.found.iter().find(|found| (found.entry, found.protocol) == (to, service.protocol));
+            let Some(here) = here else {
+                // Where nobody answers there may be no rule at all.
+                if !wanted.is_empty() {
+                    amiss.push(format!("{to} of {} is not found, but {promised:?}", service.display_name()));
+                }
+                continue;
+            };
+            let answers: BTreeSet<SocketAddr> = here.answers.iter().copied().collect();
+            if here.is_certain == wanted.is_empty() || (here.is_certain && answers != wanted) {
+                amiss.push(format!("{here:?}, but {promised:?}"));
+            }
+            // nftables does not tell external from load-balancer IPs.
+            let same_door = here.door == door
+                || (mode == Mode::Nftables && here.door == Door::External && door != Door::Cluster);
+            if here.name != service.display_name() && here.name.contains('/') || !same_door && here.is_certain
+            {
+                amiss.push(format!("{here:?} is {door:?} of {}", service.display_name()));
+            }
+        }
+    }
+    amiss.extend(
+        found
+            .found
+            .iter()
+            .filter(|found| !doors.contains(&(found.entry, found.protocol)))
+            .map(|found| format!("{found:?} is no address of a Service")),
+    );
+    let cidrs = &found.cluster_cidrs;
+    if set.services().iter().any(|service| !service.routes().internal(service).is_empty())
+        && *cidrs != [cidr.trunc()]
+    {
+        amiss.push(format!("cluster CIDR {cidrs:?} instead of {cidr}"));
+    }
+    amiss
+}
+
+fn door_of(service: &harness::service::Service, ip: IpAddr) -> Door {
+    if service.load_balancer_ips.contains(&ip) { Door::LoadBalancer } else { Door::External }
+}
