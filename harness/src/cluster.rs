@@ -20,6 +20,7 @@ mod unique;
 mod yaml;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -57,6 +58,14 @@ impl ClusterInput {
     /// [`ClusterError`] says where in the file, what is wrong and what is expected.
     pub fn read(path: &Path, node: Option<&str>) -> Result<Self, ClusterError> {
         input::read(path)?.finish(node)
+    }
+
+    /// The same, from anywhere; `file` stands for it in errors.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub fn read_from(reader: impl Read, file: &str, node: Option<&str>) -> Result<Self, ClusterError> {
+        input::read_from(reader, file, input::LIMITS)?.finish(node)
     }
 
     /// The Service ports that kube-proxy's proxier of a family handles, in the order of the file.

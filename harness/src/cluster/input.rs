@@ -20,14 +20,13 @@ pub const MAX_OBJECT_BYTES: u64 = 16 << 20;
 
 /// How much is read.
 #[derive(Clone, Copy)]
-struct Limits {
-    /// Bytes of the whole input.
-    whole: u64,
-    /// Bytes of one object.
+pub(super) struct Limits {
+    total: u64,
     object: u64,
 }
 
-const LIMITS: Limits = Limits { whole: MAX_BYTES, object: MAX_OBJECT_BYTES };
+/// Those of everybody but tests.
+pub(super) const LIMITS: Limits = Limits { total: MAX_BYTES, object: MAX_OBJECT_BYTES };
 
 /// Reads every object.
 pub(super) fn read(path: &Path) -> Result<Objects, ClusterError> {
@@ -44,7 +43,8 @@ pub(super) fn read(path: &Path) -> Result<Objects, ClusterError> {
     read_from(opened, &file, LIMITS)
 }
 
-fn read_from(reader: impl Read, file: &str, limits: Limits) -> Result<Objects, ClusterError> {
+/// Reads every object of a stream.
+pub(super) fn read_from(reader: impl Read, file: &str, limits: Limits) -> Result<Objects, ClusterError> {
     let failed = |source| ClusterError::Read { file: file.to_owned(), source };
     let mut reader = BufReader::with_capacity(1 << 16, reader);
     let start = reader.fill_buf().map_err(failed)?;
@@ -119,7 +119,7 @@ impl Meter {
     fn count(&self, bytes: usize) -> io::Result<()> {
         let read = self.read.get() + bytes as u64;
         self.read.set(read);
-        let exceeded = if read > self.limits.whole {
+        let exceeded = if read > self.limits.total {
             Exceeded::Total
         } else if read - self.object.get() > self.limits.object {
             Exceeded::Object
@@ -135,7 +135,7 @@ impl Meter {
         let place = stream.position.before(None);
         match (self.exceeded.get(), failure) {
             (Some(Exceeded::Total), _) => {
-                ClusterError::TooLarge { file, what: format!("more than {} MiB", self.limits.whole >> 20) }
+                ClusterError::TooLarge { file, what: format!("more than {} MiB", self.limits.total >> 20) }
             }
             (Some(Exceeded::Object), _) => {
                 let problem =
@@ -182,10 +182,8 @@ impl<R: BufRead> BufRead for Metered<R> {
 mod tests {
     use super::*;
 
-    const MIB: u64 = 1 << 20;
-
-    fn refused(input: impl Read, limits: Limits) -> String {
-        match read_from(input, "FILE", limits) {
+    fn refused(input: impl Read, total: u64) -> String {
+        match read_from(input, "FILE", Limits { total, object: 1 << 20 }) {
             Ok(_) => panic!("accepted"),
             Err(error) => error.to_string(),
         }
@@ -197,8 +195,7 @@ mod tests {
             let item =
                 if start.starts_with('{') { "{\"kind\": \"ConfigMap\"}," } else { "- kind: ConfigMap\n" };
             let endless = start.as_bytes().chain(Endless(item.as_bytes(), 0));
-            let limits = Limits { whole: MIB, object: MIB };
-            assert!(refused(endless, limits).starts_with("FILE: more than 1 MiB; at most"), "{start}");
+            assert!(refused(endless, 2 << 20).starts_with("FILE: more than 2 MiB; at most"), "{start}");
         }
     }
 
@@ -212,8 +209,7 @@ mod tests {
         ] {
             let endless = start.as_bytes().chain(Endless(item.as_bytes(), 0));
             let expected = "FILE: items[0]: longer than 1 MiB; no object of Kubernetes is";
-            let limits = Limits { whole: MAX_BYTES, object: MIB };
-            assert_eq!(refused(endless, limits), expected, "{start}");
+            assert_eq!(refused(endless, MAX_BYTES), expected, "{start}");
         }
     }
 

@@ -109,7 +109,9 @@ impl Objects {
     fn other(&mut self, kind: &str) -> Result<(), String> {
         let is_kind = kind.len() <= 63 && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !is_kind {
-            return Err("expected a kind, such as Service or EndpointSlice".into());
+            let expected =
+                "expected a kind, such as Service or EndpointSlice, here or before the items of its list";
+            return Err(expected.into());
         }
         let kinds = &mut self.passed_over.kinds;
         let kind = if kinds.len() < MAX_KINDS || kinds.contains_key(kind) { kind } else { "others" };

@@ -19,11 +19,18 @@ pub(super) struct Stream {
     /// Where the reader is.
     pub position: Position,
     meter: Rc<Meter>,
+    needs_kind: bool,
 }
 
 impl Stream {
     pub fn new(meter: Rc<Meter>) -> Self {
-        Self { objects: Objects::default(), problem: None, position: Position::default(), meter }
+        let (objects, position) = (Objects::default(), Position::default());
+        Self { objects, problem: None, position, meter, needs_kind: false }
+    }
+
+    /// In YAML nothing else tells a list that is cut off between two items: kubectl writes the kind behind them.
+    pub fn lists_need_a_kind(&mut self) {
+        self.needs_kind = true;
     }
 
     /// Another document begins.
@@ -90,6 +97,11 @@ impl<'de> Visitor<'de> for Document<'_> {
             fields.next_value_seed(Items { stream: &mut *self.0, kind })?;
         }
         self.0.position.item = None;
+        if is_list && self.0.needs_kind && !object.contains_key("kind") {
+            let place = self.0.position.before(None);
+            let problem = "the list has no `kind`, which kubectl writes behind the items; expected the whole of its output";
+            return Err(self.0.stop(Problem { place, problem: problem.into() }));
+        }
         if is_list { Ok(()) } else { self.0.take(Value::Object(object), None) }
     }
 }

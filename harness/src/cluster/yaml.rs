@@ -9,12 +9,14 @@ use serde_saphyr::{Budget, Error, Options, RenderOptions, SnippetMode};
 use super::input::Failure;
 use super::stream::{Document, Stream};
 
-/// Nesting that is read, as for JSON.
-const MAX_DEPTH: usize = 128;
+/// Nesting that is read: three times what objects of Kubernetes have, managed fields included, and what a thread's stack
+/// of 2 MiB holds twice.
+const MAX_DEPTH: usize = 64;
 
 /// Reads every document.
 pub(super) fn read(reader: impl BufRead, stream: &mut Stream) -> Result<(), Failure> {
     let mut documents = Documents::new(reader);
+    stream.lists_need_a_kind();
     while documents.open().map_err(Failure::Read)? {
         let lines = documents.lines;
         let outcome =
@@ -48,12 +50,16 @@ fn options() -> Options {
 /// `lines`: those before the document.
 fn failure(error: &Error, lines: u64) -> Failure {
     let error = error.without_snippet();
-    if let Error::IOError { cause } = error {
-        return Failure::Read(io::Error::new(cause.kind(), cause.to_string()));
-    }
     let why = match error {
+        Error::IOError { cause } if cause.kind() == io::ErrorKind::InvalidData => {
+            return Failure::Syntax(format!("not UTF-8 either: {cause}"));
+        }
+        Error::IOError { cause } => {
+            return Failure::Read(io::Error::new(cause.kind(), cause.to_string()));
+        }
+        Error::DuplicateMappingKey { .. } => "a key is there twice",
         Error::Budget { breach: BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. }, .. } => {
-            "anchors and aliases are not read, and kubectl writes none"
+            "anchors and aliases are not read, since kubectl writes none,"
         }
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => "nested too deeply",
         _ => {

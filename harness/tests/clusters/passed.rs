@@ -1,0 +1,95 @@
+//! What is passed over, and that it is told.
+
+use harness::cluster::{PassedOver, Reason};
+use harness::service::Family;
+use serde_json::{Value, json};
+
+use crate::{EVERYTHING_JSON, cluster, read, service, slice};
+
+#[test]
+fn everything_that_leaves_nothing_in_the_kernel_is_told() {
+    let passed = read(EVERYTHING_JSON).unwrap().passed_over;
+    let text = Family::ALL.map(|family| {
+        let of = passed.of(family);
+        format!("{}\n\n{}\n", of.lines(false).join("\n"), of.lines(true).join("\n"))
+    });
+    insta::assert_snapshot!("everything_passed_over", text.join("\n"));
+}
+
+fn passed(item: Value) -> PassedOver {
+    cluster(&[item]).unwrap().passed_over
+}
+
+#[test]
+fn services_that_kube_proxy_skips() {
+    let labelled = |label: &str| {
+        let mut service = service(json!({}));
+        service["metadata"]["labels"] = json!({ label: "" });
+        service
+    };
+    for (item, reason) in [
+        (service(json!({ "clusterIP": "None", "clusterIPs": ["None"] })), Reason::Headless),
+        (labelled("service.kubernetes.io/headless"), Reason::Headless),
+        (service(json!({ "clusterIP": null })), Reason::NoClusterIp),
+        (service(json!({ "clusterIP": "" })), Reason::NoClusterIp),
+        (
+            service(json!({ "type": "ExternalName", "externalName": "example.com", "clusterIP": null })),
+            Reason::ExternalName,
+        ),
+        (service(json!({ "type": "ExternalName", "externalName": "example.com" })), Reason::ExternalName),
+        (labelled("service.kubernetes.io/service-proxy-name"), Reason::OtherProxy),
+    ] {
+        let cluster = cluster(&[item.clone()]).unwrap();
+        assert!(Family::ALL.iter().all(|&family| cluster.set(family).is_empty()), "{item}");
+        assert_eq!(cluster.service_objects, 1);
+        let told: Vec<_> =
+            cluster.passed_over.services.iter().map(|(reason, listed)| (*reason, listed.words())).collect();
+        assert_eq!(told, [(reason, "1 (a/s)".to_owned())], "{item}");
+    }
+    let only = passed(service(json!({})));
+    assert_eq!(only.of(Family::Ipv4), PassedOver::default());
+    assert_eq!(only.of(Family::Ipv6).services.keys().collect::<Vec<_>>(), [&Reason::NoIpv6]);
+}
+
+#[test]
+fn slices_that_nobody_owns() {
+    let mut strange = slice("x", json!([{ "addresses": ["10.0.0.1"] }]));
+    strange["metadata"]["labels"]["kubernetes.io/service-name"] = json!("other");
+    let mut unowned = slice("y", json!([]));
+    unowned["metadata"]["labels"] = Value::Null;
+    let headless = service(json!({ "clusterIP": "None" }));
+    let told = |items: &[Value]| cluster(items).unwrap().passed_over.slices.words();
+    assert_eq!(told(&[service(json!({})), strange, unowned]), "2 (a/y, a/other)");
+    assert_eq!(told(&[headless, slice("x", json!([]))]), "0", "of a headless Service");
+}
+
+#[test]
+fn hints_and_other_kinds() {
+    let hinted =
+        slice("x", json!([{ "addresses": ["10.0.0.1"], "hints": { "forZones": [{ "name": "a" }] } }]));
+    let other = |kind: &str| json!({ "kind": kind, "metadata": { "name": "x" }, "data": {} });
+    let told =
+        cluster(&[service(json!({})), hinted, other("ConfigMap"), other("Secret"), other("ConfigMap")])
+            .unwrap();
+    let lines = told.passed_over.of(Family::Ipv4).lines(true);
+    assert_eq!(
+        lines,
+        [
+            "Services whose topology hints are not followed: 1 (a/s)",
+            "objects of other kinds: ConfigMap 2, Secret 1"
+        ]
+    );
+}
+
+#[test]
+fn names_are_kept_up_to_a_bound() {
+    let headless = |number: u32| {
+        let mut service = service(json!({ "clusterIP": "None" }));
+        service["metadata"]["name"] = json!(format!("s{number}"));
+        service
+    };
+    let many: Vec<Value> = (0..1000).map(headless).collect();
+    let listed = &cluster(&many).unwrap().passed_over.services[&Reason::Headless];
+    assert_eq!((listed.count, listed.names.len()), (1000, 20));
+    assert!(listed.words().ends_with("a/s19, ...)"));
+}
