@@ -29,7 +29,9 @@ pub fn scenarios(mode: Mode) {
                 );
             }
             // IPVS mode reconciles every half minute.
-            None => assert_eq!(found.syncs.len(), if mode.is_ipvs() { 9 } else { 0 }),
+            // One more if they take no time, as those that have nothing to send.
+            None if mode.is_ipvs() => assert!((9..=10).contains(&found.syncs.len()), "{:?}", found.syncs),
+            None => assert_eq!(found.syncs.len(), 0),
         }
     }
 }
