@@ -1,7 +1,7 @@
 //! Clusters as `kubectl` prints them: what they are read as, how broken ones are refused, and that none brings the reader
 //! down. Needs no privilege.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod broken;
 mod command;

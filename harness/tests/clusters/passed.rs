@@ -39,7 +39,7 @@ fn services_that_kube_proxy_skips() {
         (service(json!({ "type": "ExternalName", "externalName": "example.com" })), Reason::ExternalName),
         (labelled("service.kubernetes.io/service-proxy-name"), Reason::OtherProxy),
     ] {
-        let cluster = cluster(&[item.clone()]).unwrap();
+        let cluster = cluster(std::slice::from_ref(&item)).unwrap();
         assert!(Family::ALL.iter().all(|&family| cluster.set(family).is_empty()), "{item}");
         assert_eq!(cluster.service_objects, 1);
         let told: Vec<_> =

@@ -22,10 +22,16 @@ pub fn scenarios(mode: Mode) {
                 let mut wanted = (*world.set.services()[edit.service]).clone();
                 wanted.set_endpoints(edit.endpoints);
                 assert_eq!(*world.set.services()[edit.service], wanted);
-                assert!(found.syncs.len() < changes, "changes within a second share a sync");
+                // IPVS mode has no pause between syncs that changes could share.
+                assert!(
+                    mode.is_ipvs() || found.syncs.len() < changes,
+                    "changes within a second share a sync"
+                );
             }
             // IPVS mode reconciles every half minute.
-            None => assert_eq!(found.syncs.len(), if mode.is_ipvs() { 9 } else { 0 }),
+            // One more if they take no time, as those that have nothing to send.
+            None if mode.is_ipvs() => assert!((9..=10).contains(&found.syncs.len()), "{:?}", found.syncs),
+            None => assert_eq!(found.syncs.len(), 0),
         }
     }
 }
