@@ -72,8 +72,8 @@ impl Place {
             let meets = |other: Ipv4Net| other.contains(block) || block.contains(&other);
             cidr.is_some_and(meets) || meets(probes)
         };
-        // Half for spare endpoints; of the rest four small blocks.
-        let candidates = OWN.iter().filter_map(|&within| free(within, (15, 17), &used));
+        // Half for spare endpoints; of the rest five small blocks.
+        let candidates = OWN.iter().filter_map(|&within| free(within, (16, 18), &used));
         let own = candidates.filter(|block| !taken(block)).find_map(|block| {
             let halves: Vec<Ipv4Net> = block.subnets(block.prefix_len() + 1).ok()?.collect();
             let [spare, rest] = halves.try_into().ok()?;
@@ -219,9 +219,9 @@ mod tests {
         let pods: Vec<u32> = (0..3000).map(|low| 0x0af4_0000 + low).collect();
         let place = check(&chosen(Some("10.244.0.0/16"), &[0x0a60_0001], &pods));
         assert_eq!(place.probes.to_string(), "10.244.192.0/18");
-        assert_eq!(place.node.to_string(), "198.19.4.1");
+        assert_eq!(place.node.to_string(), "198.19.132.1");
         let routes: Vec<String> = place.endpoints.iter().map(ToString::to_string).collect();
-        assert_eq!(routes, ["10.244.0.0/21", "10.244.8.0/22", "198.18.0.0/16"]);
+        assert_eq!(routes, ["10.244.0.0/21", "10.244.8.0/22", "198.19.0.0/17"]);
         assert!(!check(&chosen(None, &[0x0a60_0001], &pods)).probes.contains(&Ipv4Addr::from(pods[0])));
     }
 
@@ -229,7 +229,7 @@ mod tests {
     fn a_service_among_endpoints_is_not_routed_with_them() {
         let place = check(&chosen(None, &[0x0a00_0001], &[0x0a00_0002, 0x0a00_0003, 0x0a00_0100]));
         let routes: Vec<String> = place.endpoints.iter().map(ToString::to_string).collect();
-        assert_eq!(routes, ["10.0.0.2/31", "10.0.1.0/24", "198.18.0.0/16"]);
+        assert_eq!(routes, ["10.0.0.2/31", "10.0.1.0/24", "198.19.0.0/17"]);
     }
 
     #[test]
