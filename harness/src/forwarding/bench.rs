@@ -248,7 +248,8 @@ impl Client<'_> {
         Ok(counted)
     }
 
-    /// The director's counters when the last packets of a connection have passed: the client is done before them.
+    /// The director's counters when the last packets of a connection have passed: the client is done before them, and on
+    /// a busy machine they take their time.
     fn quiet(&self) -> anyhow::Result<Counters> {
         let passed = || -> anyhow::Result<Counters> {
             let links = self.director.counters()?;
@@ -259,12 +260,22 @@ impl Client<'_> {
         loop {
             std::thread::sleep(QUIET);
             let now = passed()?;
-            if now == before {
+            if now == before && self.all_closed()? {
                 return Ok(now);
             }
             anyhow::ensure!(begun.elapsed() < PATIENCE, "packets still pass the director after {PATIENCE:?}");
             before = now;
         }
+    }
+
+    /// Whether client and servers have seen the end of every connection.
+    fn all_closed(&self) -> anyhow::Result<bool> {
+        for namespace in self.director.servers.iter().chain([&self.director.client]) {
+            if !namespace.run(no_tcp_connection)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub fn forget_times(&mut self) {
@@ -279,6 +290,20 @@ impl Client<'_> {
     }
 }
 
+/// Whether this thread's namespace has no TCP socket but those that listen or only wait for stray packets.
+fn no_tcp_connection() -> std::io::Result<bool> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/tcp")?;
+    Ok(none_open(&table))
+}
+
+/// The same of the kernel's table: the fourth column is the state (`include/net/tcp_states.h`).
+fn none_open(table: &str) -> bool {
+    const TIME_WAIT: &str = "06";
+    const LISTEN: &str = "0A";
+    let mut states = table.lines().skip(1).filter_map(|line| line.split_whitespace().nth(3));
+    states.all(|state| [TIME_WAIT, LISTEN].contains(&state))
+}
+
 fn equal_shares(shares: &[u64]) -> anyhow::Result<()> {
     let (least, most) = (shares.iter().min().copied(), shares.iter().max().copied());
     anyhow::ensure!(
@@ -286,4 +311,22 @@ fn equal_shares(shares: &[u64]) -> anyhow::Result<()> {
         "real servers in turn should have equal shares, but have {shares:?}"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_open_until_both_ends_saw_it_end() {
+        let table = |states: &[&str]| {
+            let line = |state| format!("   0: 0101A8C0:0050 0201A8C0:C350 {state} 00000000:00000000 00:00000000\n");
+            let lines: String = states.iter().map(line).collect();
+            format!("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n{lines}")
+        };
+        assert!(none_open(&table(&[])));
+        assert!(none_open(&table(&["0A", "06"])));
+        assert!(!none_open(&table(&["0A", "09", "06"])), "LAST_ACK");
+        assert!(!none_open(&table(&["01"])));
+    }
 }

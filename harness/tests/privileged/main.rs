@@ -131,8 +131,12 @@ fn tests() -> Vec<Test> {
             }
         }
         let modes = &[Mode::IptablesLegacy, Mode::Nftables, Mode::IpvsBatched];
-        let name = format!("modes_differ_only_where_they_mean_to::{}", family.name());
-        tests.push(test(&name, modes, move || promise::alike(modes, family)));
+        for part in 0..promise::PARTS {
+            let name = format!("modes_differ_only_where_they_mean_to::{}::{part}", family.name());
+            tests.push(test(&name, modes, move || promise::alike(modes, family, part)));
+        }
+        let name = format!("every_difference_of_modes_is_met::{}", family.name());
+        tests.push(test(&name, &[], move || promise::differences(modes, family)));
     }
     tests.extend(neighbours::tests());
     tests.extend(replay::tests());
