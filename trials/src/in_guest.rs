@@ -60,52 +60,62 @@ fn run(job: &[u8], tests: Vec<Test>, port: &mut Port) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The host's side: boots the guest, and keeps what it says until somebody asks.
-pub struct Relay {
-    names: Vec<String>,
-    image: MakeImage,
-    state: Mutex<State>,
-    changed: Condvar,
-}
+/// Side by side: a guest has one processor, and its tests take longer than all others.
+const GUESTS: usize = 2;
 
-#[derive(Default)]
-struct State {
-    outcomes: BTreeMap<String, Option<String>>,
-    /// Set when no more is to come: why.
-    ended: Option<String>,
+/// The host's side: boots the guests, and keeps what they say until somebody asks.
+pub struct Relay {
+    /// The tests of each guest.
+    jobs: Vec<Vec<String>>,
+    image: MakeImage,
+    /// By test: why it failed, or that it passed.
+    outcomes: Mutex<BTreeMap<String, Option<String>>>,
+    changed: Condvar,
 }
 
 impl Relay {
     pub fn new(names: Vec<String>, image: MakeImage) -> Self {
-        Self { names, image, state: Mutex::default(), changed: Condvar::new() }
+        // In turn, so that those that are alike, and equally long, are shared out.
+        let mut jobs = vec![Vec::new(); GUESTS.min(names.len())];
+        for (index, name) in names.into_iter().enumerate() {
+            jobs[index % GUESTS].push(name);
+        }
+        Self { jobs, image, outcomes: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Boots the guest, if any test is to run in it, and returns at once.
+    /// Boots the guests, as many as there are tests for, and returns at once.
     pub fn start(self: &Arc<Self>) {
-        if self.names.is_empty() {
+        if self.jobs.is_empty() {
             return;
         }
         let relay = Arc::clone(self);
-        // Nobody waits for it: results are asked for one by one, and a guest dies with this process.
+        // Nobody waits for it: results are asked for one by one, and guests die with this process.
         thread::spawn(move || {
-            let why = match relay.listen() {
-                Ok(()) => "the guest ended without a word about it".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            lock(&relay.state).ended = Some(why);
-            relay.changed.notify_all();
+            let kernel = Kernel::stock(&mut |step| eprintln!("{step}"));
+            thread::scope(|scope| {
+                for job in &relay.jobs {
+                    let (relay, kernel) = (&relay, &kernel);
+                    scope.spawn(move || {
+                        let ended = match kernel {
+                            Ok(kernel) => relay.listen(kernel, job).map_err(|error| error.to_string()),
+                            Err(error) => Err(error.to_string()),
+                        };
+                        let why = ended.err();
+                        relay.give_up(job, why.as_deref().unwrap_or("the guest ended without a word about it"));
+                    });
+                }
+            });
         });
     }
 
-    fn listen(&self) -> Result<(), GuestError> {
-        let kernel = Kernel::stock(&mut |step| eprintln!("{step}"))?;
+    fn listen(&self, kernel: &Kernel, job: &[String]) -> Result<(), GuestError> {
         let broken = |error: serde_json::Error| GuestError::Host {
             action: "talk with the guest".into(),
             cause: error.into(),
         };
-        let image = (self.image)(&kernel, serde_json::to_vec(&self.names).map_err(broken)?)?;
+        let image = (self.image)(kernel, serde_json::to_vec(job).map_err(broken)?)?;
         let spec = Spec {
-            kernel: &kernel,
+            kernel,
             image: &image,
             memory_mib: MEMORY_MIB,
             clock: Clock::Instructions,
@@ -117,10 +127,19 @@ impl Relay {
         let mut guest = Guest::start(&spec, &|| false)?;
         while let Some(line) = guest.next(&|| false)? {
             let outcome: Outcome = serde_json::from_slice(&line).map_err(broken)?;
-            lock(&self.state).outcomes.insert(outcome.name, outcome.failure);
+            lock(&self.outcomes).insert(outcome.name, outcome.failure);
             self.changed.notify_all();
         }
         Ok(())
+    }
+
+    /// What a guest has not told by its end failed.
+    fn give_up(&self, job: &[String], why: &str) {
+        let mut outcomes = lock(&self.outcomes);
+        for name in job {
+            outcomes.entry(name.clone()).or_insert_with(|| Some(why.to_owned()));
+        }
+        self.changed.notify_all();
     }
 
     /// Waits for the outcome of one test.
@@ -128,13 +147,15 @@ impl Relay {
     /// # Errors
     /// Why it failed, or why the guest did not get as far.
     pub fn result(&self, name: &str) -> Result<(), String> {
-        let mut state = lock(&self.state);
+        if !self.jobs.iter().flatten().any(|test| test == name) {
+            return Err("no guest was given this test".to_owned());
+        }
+        let mut outcomes = lock(&self.outcomes);
         loop {
-            match (state.outcomes.get(name), &state.ended) {
-                (Some(None), _) => return Ok(()),
-                (Some(Some(failure)), _) => return Err(failure.clone()),
-                (None, Some(why)) => return Err(why.clone()),
-                (None, None) => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            match outcomes.get(name) {
+                Some(None) => return Ok(()),
+                Some(Some(failure)) => return Err(failure.clone()),
+                None => outcomes = self.changed.wait(outcomes).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }

@@ -15,15 +15,17 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::proxied::Proxied;
 use crate::services;
 
-/// Sets of Services, each installed over the one before.
-const CASES: u32 = 200;
+/// Sets of Services, each installed over the one before, for a mode by itself.
+const ALONE: u32 = 200;
+/// The same for modes side by side, in an emulated guest; two families make two hundred.
+const CASES: u32 = 100;
 /// A port that no random Service has.
 const OTHER_PORT: u16 = 9_999;
 
 /// One mode, by itself, against the promise.
 pub fn kept(mode: Mode, version: KubeProxy, family: Family) {
     let mut proxied = [Proxied::new(mode, services::node(family, version))];
-    let seen = compare(&mut proxied, family, 0..CASES);
+    let seen = compare(&mut proxied, family, 0..ALONE);
     assert!(seen.delivered > 1_000 && seen.rejected > 100 && seen.dropped > 50, "{seen:?}");
 }
 
@@ -36,14 +38,14 @@ pub fn alike(modes: &[Mode], family: Family, part: u32) {
     let mut all: Vec<Proxied> = modes.iter().map(|&mode| Proxied::new(mode, node)).collect();
     let cases = CASES / PARTS;
     let seen = compare(&mut all, family, part * cases..(part + 1) * cases);
-    assert!(seen.delivered > 100, "{seen:?}");
+    assert!(seen.delivered > 50, "{seen:?}");
 }
 
 /// What [`alike`] sends meets with every difference there is, or the list of them would not be tested.
 pub fn differences(modes: &[Mode], family: Family) {
     let node = services::node(family, KubeProxy::Current);
     let mut seen = BTreeSet::new();
-    for set in sets(family) {
+    for set in sets(family).take(CASES as usize) {
         for (packet, origin) in packets(&node, &set) {
             let packet = asked(&packet, origin);
             seen.extend(modes.iter().flat_map(|&mode| verdict(mode, &node, &set, &packet).1));
@@ -72,7 +74,7 @@ fn sets(family: Family) -> impl Iterator<Item = ServiceSet> {
     let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), random);
     let sets = services::sets(family);
-    (0..CASES).map(move |_| sets.new_tree(&mut runner).unwrap().current())
+    std::iter::repeat_with(move || sets.new_tree(&mut runner).unwrap().current())
 }
 
 fn asked(packet: &Packet, origin: Place) -> semantics::Packet {
@@ -86,7 +88,8 @@ fn asked(packet: &Packet, origin: Place) -> semantics::Packet {
 
 fn compare(all: &mut [Proxied], family: Family, cases: Range<u32>) -> Seen {
     let mut seen = Seen::default();
-    for (case, set) in (0..).zip(sets(family)).filter(|(case, _)| cases.contains(case)) {
+    let sets = (0..cases.end).zip(sets(family));
+    for (case, set) in sets.skip(cases.start as usize) {
         for proxied in &mut *all {
             proxied.sync(&set);
         }
