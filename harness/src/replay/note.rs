@@ -75,10 +75,11 @@ pub fn spread<'a>(found: impl Iterator<Item = &'a Found>) -> serde_json::Value {
     counts.sort_unstable();
     let (Some(least), Some(most)) = (counts.first(), counts.last()) else { return serde_json::Value::Null };
     let mean = counts.iter().sum::<usize>() as f64 / counts.len() as f64;
+    let middle = (counts[(counts.len() - 1) / 2] + counts[counts.len() / 2]) as f64 / 2.0;
     json!({
         "none": counts.iter().filter(|&&count| count == 0).count(),
         "least": least,
-        "median": counts[counts.len() / 2],
+        "median": middle,
         "mean": (mean * 100.0).round() / 100.0,
         "most": most,
     })

@@ -97,6 +97,9 @@ pub fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
 /// What a message quotes of a line or word: its beginning.
 pub fn shown(line: &str) -> String {
     const KEPT: usize = 60;
+    if let Some((first, _)) = line.split_once('\n') {
+        return format!("`{}...`", first.chars().take(KEPT).collect::<String>());
+    }
     match line.char_indices().nth(KEPT) {
         Some((end, _)) => format!("`{}...`", &line[..end]),
         None => format!("`{line}`"),

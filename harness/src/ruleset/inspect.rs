@@ -80,6 +80,16 @@ pub fn inspect(path: &Path) -> Result<(String, Inspection), RulesetError> {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn inspect_text(text: &str) -> Result<Inspection, Fault> {
+    inspected(text).map_err(|mut fault| {
+        let last = input::lines(text).last().map(|(number, _)| number);
+        if fault.line.is_some() && fault.line == last && !text.ends_with('\n') {
+            fault.problem += "; the file ends in the middle of this line, so it may be cut off";
+        }
+        fault
+    })
+}
+
+fn inspected(text: &str) -> Result<Inspection, Fault> {
     match Format::detect(text)? {
         Format::Iptables => Ok(of_iptables(iptables::parse(text)?)),
         Format::Nft => Ok(of_nft(nft::parse(text)?)),

@@ -44,8 +44,9 @@ pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &Services) 
             // nftables does not tell external from load-balancer IPs.
             let same_door = here.door == door
                 || (mode == Mode::Nftables && here.door == Door::External && door != Door::Cluster);
-            if here.name != service.display_name() && here.name.contains('/') || !same_door && here.is_certain
-            {
+            // The comment of an element that stays is that of the Service before.
+            let same_name = here.name == service.display_name() || !here.name.contains('/');
+            if here.is_certain && !(same_name && same_door) {
                 amiss.push(format!("{here:?} is {door:?} of {}", service.display_name()));
             }
         }

@@ -27,6 +27,8 @@ pub struct Options<'a> {
     pub destination_type: Option<(bool, Cow<'a, str>)>,
     /// `--ctstate`: negated, and the states.
     pub states: Option<(bool, Cow<'a, str>)>,
+    /// `--physdev-is-in`, without negation: whether only packets from a port of a bridge are meant.
+    pub is_bridged: bool,
     /// `--comment`.
     pub comment: Option<Cow<'a, str>>,
     /// `-j`.
@@ -66,9 +68,11 @@ pub fn parse_rule(text: &str) -> Options<'_> {
                 let name = value();
                 known = matches!(
                     &*name,
-                    "tcp" | "udp" | "sctp" | "comment" | "addrtype" | "conntrack" | "recent"
+                    "tcp" | "udp" | "sctp" | "comment" | "addrtype" | "conntrack" | "recent" | "physdev"
                 );
             }
+            // A packet of a lab comes from no port of a bridge.
+            "--physdev-is-in" => options.is_bridged = !negated,
             // `-m recent --set` notes the packet's source, and always holds.
             "--set" | "--rsource" => known = !negated,
             "--name" | "--mask" => drop(value()),

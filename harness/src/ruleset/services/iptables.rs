@@ -25,11 +25,14 @@ pub fn find(dump: &Dump<'_>, limit: u64) -> Services {
     let mut votes = Votes::default();
     let nat = || dump.tables.iter().filter(|table| table.name == "nat");
     for table in nat() {
-        for chain in table.chains.all().iter().filter(|chain| names::is_of_services(chain.name)) {
+        for chain in table.chains.all() {
             for rule in &chain.rules {
                 // Rules of masquerading are few words; the others are not taken apart.
-                if rule.text.ends_with(MASQUERADE)
-                    && let Some((true, cidr)) = parse_rule(rule.text).source
+                let of_pods = names::is_of_services(chain.name) && rule.text.ends_with(MASQUERADE);
+                let to_pods = names::is_external(chain.name) && rule.text.contains("-j KUBE-SVC-");
+                if (of_pods || to_pods)
+                    && let Some((negated, cidr)) = parse_rule(rule.text).source
+                    && negated == of_pods
                 {
                     votes.cast(cidr);
                 }
@@ -205,6 +208,7 @@ fn holds(options: &Options<'_>, packet: &Packet) -> Holds {
         Some(_) => Holds::Perhaps,
     };
     let interfaces = if options.interfaces.is_empty() { Holds::Always } else { Holds::Perhaps };
+    let bridged = if options.is_bridged { Holds::Never } else { Holds::Always };
     let unknown = if options.unknown { Holds::Perhaps } else { Holds::Always };
     [
         walk::source(
@@ -218,6 +222,7 @@ fn holds(options: &Options<'_>, packet: &Packet) -> Holds {
         walk::local(name(&options.destination_type)),
         new,
         interfaces,
+        bridged,
         unknown,
     ]
     .into_iter()

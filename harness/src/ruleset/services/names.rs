@@ -27,6 +27,11 @@ pub fn is_of_services(chain: &str) -> bool {
     chain == "KUBE-SERVICES" || chain.starts_with("KUBE-SVC-") || chain.starts_with("KUBE-SVL-")
 }
 
+/// Whether the chain tells traffic of pods from that from outside, for Services of policy Local.
+pub fn is_external(chain: &str) -> bool {
+    chain.starts_with("KUBE-EXT-") || chain.starts_with("KUBE-XLB-")
+}
+
 /// `ns/name:port` of nftables' `service-HASH-ns/name/tcp/port`.
 pub fn of_chain(chain: &str) -> Option<String> {
     let name = chain.splitn(3, '-').nth(2)?;

@@ -22,12 +22,16 @@ pub fn find(listing: &Listing<'_>, limit: u64) -> Services {
     let mut votes = Votes::default();
     let tables = || listing.tables.iter().filter(|table| table.name == TABLE);
     for table in tables() {
-        for rule in table.chains.all().iter().flat_map(|chain| &chain.rules) {
-            if rule.text.ends_with(MASQUERADE)
-                && let Some((true, cidrs)) = parse_statement(rule.text).source
-                && let [cidr] = cidrs[..]
-            {
-                votes.cast(cidr);
+        for chain in table.chains.all() {
+            for rule in &chain.rules {
+                let of_pods = rule.text.ends_with(MASQUERADE);
+                let to_pods = chain.name.starts_with("external-") && rule.text.contains(" goto service-");
+                if (of_pods || to_pods)
+                    && let Some((negated, cidrs)) = parse_statement(rule.text).source
+                    && let ([cidr], true) = (&cidrs[..], negated == of_pods)
+                {
+                    votes.cast(*cidr);
+                }
             }
         }
         services.node_ports += table.set(NODE_PORTS).map_or(0, |map| map.elements.len());
