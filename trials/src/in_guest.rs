@@ -101,7 +101,10 @@ impl Relay {
                             Err(error) => Err(error.to_string()),
                         };
                         let why = ended.err();
-                        relay.give_up(job, why.as_deref().unwrap_or("the guest ended without a word about it"));
+                        relay.give_up(
+                            job,
+                            why.as_deref().unwrap_or("the guest ended without a word about it"),
+                        );
                     });
                 }
             });

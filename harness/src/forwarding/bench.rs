@@ -320,7 +320,8 @@ mod tests {
     #[test]
     fn a_connection_is_open_until_both_ends_saw_it_end() {
         let table = |states: &[&str]| {
-            let line = |state| format!("   0: 0101A8C0:0050 0201A8C0:C350 {state} 00000000:00000000 00:00000000\n");
+            let line =
+                |state| format!("   0: 0101A8C0:0050 0201A8C0:C350 {state} 00000000:00000000 00:00000000\n");
             let lines: String = states.iter().map(line).collect();
             format!("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n{lines}")
         };

@@ -1,6 +1,6 @@
 //! Random Services, random packets: every mode delivers what kube-proxy promises, and differs only where it means to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
@@ -15,40 +15,40 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::proxied::Proxied;
 use crate::services;
 
-/// Sets of Services, each installed over the one before, for a mode by itself.
-const ALONE: u32 = 200;
-/// The same for modes side by side, in an emulated guest; two families make two hundred.
-const CASES: u32 = 100;
+/// Sets of Services, each installed over the one before: the same for every mode.
+const CASES: u32 = 200;
+/// Parts in an emulated guest, which takes its time for the whole and is taken for dead if it is silent for long.
+pub const PARTS: u32 = 10;
 /// A port that no random Service has.
 const OTHER_PORT: u16 = 9_999;
 
-/// One mode, by itself, against the promise.
+/// One mode against the promise.
 pub fn kept(mode: Mode, version: KubeProxy, family: Family) {
-    let mut proxied = [Proxied::new(mode, services::node(family, version))];
-    let seen = compare(&mut proxied, family, 0..ALONE);
+    let seen = compare(mode, version, family, 0..CASES);
     assert!(seen.delivered > 1_000 && seen.rejected > 100 && seen.dropped > 50, "{seen:?}");
 }
 
-/// Parts of [`alike`], as an emulated guest takes its time for the whole, and is taken for dead if it is silent for long.
-pub const PARTS: u32 = 10;
-
-/// Modes side by side: they differ where a [`Difference`] says so, and nowhere else.
-pub fn alike(modes: &[Mode], family: Family, part: u32) {
-    let node = services::node(family, KubeProxy::Current);
-    let mut all: Vec<Proxied> = modes.iter().map(|&mode| Proxied::new(mode, node)).collect();
+/// The same in parts.
+pub fn kept_in_part(mode: Mode, version: KubeProxy, family: Family, part: u32) {
     let cases = CASES / PARTS;
-    let seen = compare(&mut all, family, part * cases..(part + 1) * cases);
-    assert!(seen.delivered > 50, "{seen:?}");
+    let seen = compare(mode, version, family, part * cases..(part + 1) * cases);
+    assert!(seen.delivered > 100, "{seen:?}");
 }
 
-/// What [`alike`] sends meets with every difference there is, or the list of them would not be tested.
-pub fn differences(modes: &[Mode], family: Family) {
+/// What [`kept`] holds each mode to, packet by packet, is one and the same for all modes but where a [`Difference`] says
+/// so; and every such difference is met, or the list of them would not be tested.
+pub fn alike(modes: &[Mode], family: Family) {
     let node = services::node(family, KubeProxy::Current);
-    let mut seen = BTreeSet::new();
+    let mut met = BTreeSet::new();
     for set in sets(family).take(CASES as usize) {
         for (packet, origin) in packets(&node, &set) {
             let packet = asked(&packet, origin);
-            seen.extend(modes.iter().flat_map(|&mode| verdict(mode, &node, &set, &packet).1));
+            let promises: Vec<_> = modes.iter().map(|&mode| verdict(mode, &node, &set, &packet)).collect();
+            let mut same = promises.iter().filter(|(_, differences)| differences.is_empty());
+            if let Some((first, _)) = same.next() {
+                assert!(same.all(|(other, _)| other == first), "{packet:?}: {promises:?}");
+            }
+            met.extend(promises.into_iter().flat_map(|(_, differences)| differences));
         }
     }
     let mut wanted: BTreeSet<Difference> = Difference::ALL.into();
@@ -57,7 +57,7 @@ pub fn differences(modes: &[Mode], family: Family) {
     if family == Family::Ipv6 {
         wanted.remove(&Difference::NodePortsOnLoopback);
     }
-    assert_eq!(seen, wanted, "differences that were met");
+    assert_eq!(met, wanted, "differences that were met");
 }
 
 /// What was seen, to know that something was.
@@ -86,41 +86,29 @@ fn asked(packet: &Packet, origin: Place) -> semantics::Packet {
     }
 }
 
-fn compare(all: &mut [Proxied], family: Family, cases: Range<u32>) -> Seen {
+fn compare(mode: Mode, version: KubeProxy, family: Family, cases: Range<u32>) -> Seen {
+    let mut proxied = Proxied::new(mode, services::node(family, version));
     let mut seen = Seen::default();
     let sets = (0..cases.end).zip(sets(family));
     for (case, set) in sets.skip(cases.start as usize) {
-        for proxied in &mut *all {
-            proxied.sync(&set);
-        }
-        for (packet, origin) in packets(&all[0].node, &set) {
-            let mut without_difference: BTreeMap<Mode, Verdict> = BTreeMap::new();
-            for proxied in &mut *all {
-                let asked = asked(&packet, origin);
-                let (promised, differences) = verdict(proxied.mode, &proxied.node, &set, &asked);
-                let outcome = proxied.send(packet, origin);
-                if let Err(found) = check(proxied, &promised, &outcome, packet) {
-                    let services: Vec<&Service> = set.services().iter().map(AsRef::as_ref).collect();
-                    panic!(
-                        "case {case}, {}: {packet} from {origin}: {found}; promised: {promised:?}, differences {differences:?}\n{services:#?}",
-                        proxied.mode
-                    );
-                }
-                match promised {
-                    Verdict::Delivered(_) => seen.delivered += 1,
-                    Verdict::Rejected => seen.rejected += 1,
-                    Verdict::Dropped => seen.dropped += 1,
-                    Verdict::Untouched => seen.untouched += 1,
-                }
-                if differences.is_empty() {
-                    without_difference.insert(proxied.mode, promised);
-                }
+        proxied.sync(&set);
+        for (packet, origin) in packets(&proxied.node, &set) {
+            let (promised, differences) = verdict(mode, &proxied.node, &set, &asked(&packet, origin));
+            let outcome = proxied.send(packet, origin);
+            if let Err(found) = check(&mut proxied, &promised, &outcome, packet) {
+                let services: Vec<&Service> = set.services().iter().map(AsRef::as_ref).collect();
+                panic!(
+                    "case {case}, {mode}: {packet} from {origin}: {found}; promised: {promised:?}, differences {differences:?}\n{services:#?}"
+                );
             }
-            let verdicts: BTreeSet<String> =
-                without_difference.values().map(|verdict| format!("{verdict:?}")).collect();
-            assert!(verdicts.len() <= 1, "{packet} from {origin}: {without_difference:?}");
+            match promised {
+                Verdict::Delivered(_) => seen.delivered += 1,
+                Verdict::Rejected => seen.rejected += 1,
+                Verdict::Dropped => seen.dropped += 1,
+                Verdict::Untouched => seen.untouched += 1,
+            }
         }
-        all.iter_mut().for_each(Proxied::forget_flows);
+        proxied.forget_flows();
     }
     seen
 }
