@@ -84,6 +84,16 @@ fn plan_counts_instead() {
 }
 
 #[test]
+fn plan_predicts_what_a_large_scale_takes() {
+    for mode in ["iptables-legacy", "nftables"] {
+        let args = ["plan", "-m", mode, "-s", "50000", "-e", "10", "--stats"];
+        insta::assert_snapshot!(format!("plan_stats_large_{mode}"), shown(&args));
+    }
+    let refused = shown(&["plan", "-m", "iptables-legacy", "-s", "52000", "-e", "10", "--stats"]);
+    assert!(refused.contains("the kernel refuses it"), "{refused}");
+}
+
+#[test]
 fn plan_prints_what_one_tool_reads() {
     for part in ["ipvs", "ipset", "iptables"] {
         let args = ["plan", "-m", "ipvs", "-s", "2", "-e", "1", "--scheduler", "mh", "--part", part];
