@@ -10,7 +10,7 @@ pub mod table;
 use std::fmt;
 use std::time::Duration;
 
-use crate::dataplane::{Counts, Dataplane, Mode, Program, Sync};
+use crate::dataplane::{Counts, Dataplane, Mode, Plan, Program, Step, Sync};
 use crate::estimate;
 use crate::scale::ServiceSet;
 
@@ -177,33 +177,32 @@ impl Capacity {
         }
     }
 
-    /// For a set: with `extra`, what else is in the kernel of the lab. The size of a table of iptables-legacy that may
-    /// be too large is taken from its plan, to the byte.
+    /// For a set: with `extra`, what else is in the kernel of the lab. Planned, as in [`Capacity::of_plan`], is only what may be too
+    /// large for the kernel.
     pub fn of_set(mode: Mode, dataplane: &dyn Dataplane, to: &ServiceSet, extra: Counts) -> Self {
         let counts = dataplane.counts(to) + extra;
         let capacity = Self::of(mode, to.len() as u64, to.total_endpoints() as u64, &counts);
         // Rules with comments have more than twice what is reckoned above.
-        match capacity.table {
-            Some(table) if table > table::LARGEST / 3 => {
-                let plan = dataplane.plan(&ServiceSet::default(), to, Sync::Full);
-                capacity.with_table(
-                    plan.steps.iter().filter_map(|step| match step.program() {
-                        Some(Program::IptablesRestore | Program::Ip6tablesRestore) => step.input(),
-                        _ => None,
-                    }),
-                    to,
-                )
-            }
-            _ => capacity,
+        if capacity.table.is_some_and(|bytes| bytes > table::LARGEST / 3) {
+            return Self::of_plan(mode, to, &dataplane.plan(&ServiceSet::default(), to, Sync::Full));
         }
+        capacity
     }
 
-    fn with_table<'a>(mut self, inputs: impl Iterator<Item = &'a [u8]>, to: &ServiceSet) -> Self {
-        let exact = inputs.map(|input| table::nat(input, to.family())).max().unwrap_or(0);
-        self.kernel = self.kernel - self.table.unwrap_or(0) + exact;
-        self.transaction = exact;
-        self.table = Some(exact);
-        self
+    /// For the plan of a cold full sync: a table of iptables-legacy has its size to the byte.
+    pub fn of_plan(mode: Mode, to: &ServiceSet, plan: &Plan) -> Self {
+        let mut capacity = Self::of(mode, to.len() as u64, to.total_endpoints() as u64, &plan.expect);
+        let restores = plan.steps.iter().filter(|step| {
+            matches!(step.program(), Some(Program::IptablesRestore | Program::Ip6tablesRestore))
+        });
+        if let Some(reckoned) = capacity.table {
+            let inputs = restores.filter_map(Step::input);
+            let exact = inputs.map(|input| table::nat(input, to.family())).sum();
+            capacity.kernel = capacity.kernel - reckoned + exact;
+            capacity.transaction = exact;
+            capacity.table = Some(exact);
+        }
+        capacity
     }
 
     /// Bytes in the kernel at the peak, on a machine that may have so many CPUs.

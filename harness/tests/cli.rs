@@ -85,12 +85,8 @@ fn plan_counts_instead() {
 
 #[test]
 fn plan_predicts_what_a_large_scale_takes() {
-    for mode in ["iptables-legacy", "nftables"] {
-        let args = ["plan", "-m", mode, "-s", "50000", "-e", "10", "--stats"];
-        insta::assert_snapshot!(format!("plan_stats_large_{mode}"), shown(&args));
-    }
-    let refused = shown(&["plan", "-m", "iptables-legacy", "-s", "52000", "-e", "10", "--stats"]);
-    assert!(refused.contains("the kernel refuses it"), "{refused}");
+    let args = ["plan", "-m", "iptables-legacy", "-s", "50000", "-e", "10", "--stats"];
+    insta::assert_snapshot!("plan_stats_large", shown(&args));
 }
 
 #[test]

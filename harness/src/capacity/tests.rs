@@ -62,10 +62,7 @@ fn a_table_has_the_size_that_the_kernel_tells() {
             &set,
             Sync::Full,
         );
-        let inputs = plan.steps.iter().filter(|step| step.program() == Some(Program::IptablesRestore));
-        let sizes: Vec<u64> =
-            inputs.filter_map(|step| step.input()).map(|input| table::nat(input, set.family())).collect();
-        let [size] = sizes[..] else { panic!("{sizes:?}") };
+        let size = Capacity::of_plan(Mode::IptablesLegacy, &set, &plan).table.unwrap();
         assert!((told..told + (8 << 10)).contains(&size), "{services} Services: {size}, told {told}");
     }
 }

@@ -85,9 +85,8 @@ pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
     }
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     if args.stats || cli.json {
-        let extra = args.neighbours.map(|neighbours| neighbours.counts(args.mode)).unwrap_or_default();
-        let capacity = (sync == Sync::Full && !args.mode.is_control())
-            .then(|| Capacity::of_set(args.mode, dataplane.as_ref(), &to, extra));
+        let capacity =
+            (sync == Sync::Full && !args.mode.is_control()).then(|| Capacity::of_plan(args.mode, &to, &plan));
         stats(cli, &plan, &to, args, (cluster, capacity), &mut out)?;
     } else {
         plan.write_part(args.part, &mut out)?;
