@@ -29,9 +29,17 @@ const fn costs(mode: Mode) -> [(f64, f64); 3] {
     }
 }
 
-fn at((seconds, growth): (f64, f64), cell: &Cell) -> f64 {
-    let size = f64::from(cell.scale.services) * f64::from(cell.scale.endpoints) / 10_000.0;
-    seconds * size.powf(growth)
+fn at(cost: (f64, f64), cell: &Cell) -> f64 {
+    of_endpoints(cost, f64::from(cell.scale.services) * f64::from(cell.scale.endpoints))
+}
+
+fn of_endpoints((seconds, growth): (f64, f64), endpoints: f64) -> f64 {
+    seconds * (endpoints / 10_000.0).powf(growth)
+}
+
+/// Seconds for writing Services with so many endpoints to a kernel, in whatever pieces are quickest.
+pub fn load_seconds(mode: Mode, endpoints: f64) -> f64 {
+    of_endpoints(costs(mode)[0], endpoints)
 }
 
 /// Seconds for a lab that serves lookups, loaded once.

@@ -8,11 +8,12 @@
 //! * [`world`]: a lab with Services in it, checked
 //! * [`oracle`]: what a node does with one packet, in either family, from wherever it comes
 //! * [`lookup`], [`connect`], [`forwarding`], [`sync_cell`], [`contention`], [`lock`]: what is measured
-//! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`run`]: which cells, in which order, how long
+//! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`capacity`], [`run`]: which cells, in which order, how long
 //! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`passport`]: what surrounds a run
 
 pub mod anonymise;
 pub mod apply;
+pub mod capacity;
 pub mod cells;
 pub mod churn;
 pub mod cluster;

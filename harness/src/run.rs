@@ -2,6 +2,7 @@
 
 mod before;
 mod folder;
+mod foresight;
 mod interference;
 mod labs;
 mod lane;

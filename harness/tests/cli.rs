@@ -84,6 +84,12 @@ fn plan_counts_instead() {
 }
 
 #[test]
+fn plan_predicts_what_a_large_scale_takes() {
+    let args = ["plan", "-m", "iptables-legacy", "-s", "50000", "-e", "10", "--stats"];
+    insta::assert_snapshot!("plan_stats_large", shown(&args));
+}
+
+#[test]
 fn plan_prints_what_one_tool_reads() {
     for part in ["ipvs", "ipset", "iptables"] {
         let args = ["plan", "-m", "ipvs", "-s", "2", "-e", "1", "--scheduler", "mh", "--part", part];

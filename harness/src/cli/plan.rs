@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::Args;
+use harness::capacity::{Bytes, Capacity, table};
 use harness::dataplane::{Counts, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
 use harness::neighbours::Neighbours;
 use harness::scale::{Scale, ServiceSet};
@@ -84,7 +85,9 @@ pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
     }
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     if args.stats || cli.json {
-        stats(cli, &plan, &to, args, cluster, &mut out)?;
+        let capacity =
+            (sync == Sync::Full && !args.mode.is_control()).then(|| Capacity::of_plan(args.mode, &to, &plan));
+        stats(cli, &plan, &to, args, (cluster, capacity), &mut out)?;
     } else {
         plan.write_part(args.part, &mut out)?;
     }
@@ -149,6 +152,41 @@ fn beside(neighbours: &Neighbours, mode: Mode, plan: Plan) -> Plan {
     Plan { steps, cleanup: plan.cleanup, expect: plan.expect + neighbours.counts(mode) }
 }
 
+/// What a cold full sync takes, from constants.
+#[derive(Serialize)]
+struct Predicted {
+    /// Held by the kernel, without what it has for each CPU.
+    kernel_bytes: u64,
+    /// For each CPU.
+    kernel_bytes_per_cpu: u64,
+    /// More of the kernel's, during a transaction.
+    transaction_bytes: u64,
+    /// Of the program that writes it.
+    program_bytes: u64,
+    /// Of the table, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table_bytes: Option<u64>,
+    /// Seconds.
+    seconds: f64,
+}
+
+impl Predicted {
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let [kernel, cpu, more, program] =
+            [self.kernel_bytes, self.kernel_bytes_per_cpu, self.transaction_bytes, self.program_bytes]
+                .map(Bytes);
+        writeln!(out, "predicted    for a cold full sync, from constants (METHODOLOGY.md)")?;
+        writeln!(out, "  kernel     {kernel}, {cpu} for each CPU, and {more} during a transaction")?;
+        writeln!(out, "  program    {program}")?;
+        writeln!(out, "  time       {:.1} s", self.seconds)?;
+        if let Some(bytes) = self.table_bytes {
+            let refused = if bytes >= table::LARGEST { "; the kernel refuses it" } else { "" };
+            writeln!(out, "  table      {} of less than {}{refused}", Bytes(bytes), Bytes(table::LARGEST))?;
+        }
+        Ok(())
+    }
+}
+
 #[derive(Serialize)]
 struct Stats {
     mode: &'static str,
@@ -164,6 +202,9 @@ struct Stats {
     bytes: u64,
     /// What the kernel holds afterwards.
     kernel: Counts,
+    /// What a cold full sync takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted: Option<Predicted>,
     /// What else the cluster's file has.
     #[serde(skip_serializing_if = "Option::is_none")]
     cluster: Option<Cluster>,
@@ -174,7 +215,7 @@ fn stats(
     plan: &Plan,
     to: &ServiceSet,
     args: &PlanArgs,
-    cluster: Option<Cluster>,
+    (cluster, capacity): (Option<Cluster>, Option<Capacity>),
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let by_phase = |of: fn(&Step) -> usize| {
@@ -193,6 +234,15 @@ fn stats(
         messages: by_phase(Step::messages),
         bytes: plan.bytes(),
         kernel: plan.expect,
+        predicted: capacity.map(|capacity| Predicted {
+            kernel_bytes: capacity.kernel,
+            kernel_bytes_per_cpu: capacity.per_cpu,
+            transaction_bytes: capacity.transaction,
+            program_bytes: capacity.program,
+            table_bytes: capacity.table,
+            // To the millisecond, for what is hardly that exact.
+            seconds: (capacity.sync_seconds * 1e3).round() / 1e3,
+        }),
         cluster,
     };
     if cli.json {
@@ -220,6 +270,9 @@ fn stats(
         let Counts { virtual_servers, real_servers, .. } = stats.kernel;
         writeln!(out, "servers      {virtual_servers} virtual, {real_servers} real")?;
         writeln!(out, "addresses    {}", stats.kernel.addresses)?;
+    }
+    if let Some(predicted) = &stats.predicted {
+        predicted.write(out)?;
     }
     if let Some(cluster) = &stats.cluster {
         cluster.write(out)?;

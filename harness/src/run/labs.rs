@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use netns_setup::Egress;
 
+use super::foresight::Foresight;
+use crate::capacity::{Installing, Machine};
 use crate::cluster::Installed;
 use crate::dataplane::{Mode, Node};
 use crate::events::{Event, Sink};
@@ -38,13 +40,25 @@ pub struct Labs {
     living: HashMap<(Mode, Scale), Result<World, NoLab>>,
     kept: Option<(Mode, Scale, World)>,
     sets: Sets,
+    foresight: Foresight,
 }
 
 impl Labs {
     /// None yet. Each will have the sweep's neighbours.
     pub fn of(sweep: &Sweep) -> Self {
         let (neighbours, replay, cluster) = (sweep.neighbours, sweep.replay.clone(), sweep.cluster.clone());
-        Self { neighbours, replay, cluster, living: HashMap::new(), kept: None, sets: Sets::default() }
+        let (living, kept, sets, foresight) = (HashMap::new(), None, Sets::default(), Foresight::default());
+        Self { neighbours, replay, cluster, living, kept, sets, foresight }
+    }
+
+    /// Takes what is known of labs that are still to be made.
+    pub fn foresee(&mut self, foresight: Foresight) {
+        self.foresight = foresight;
+    }
+
+    /// What is known of labs that are still to be made.
+    pub const fn foresight(&self) -> &Foresight {
+        &self.foresight
     }
 
     /// The Services of a scale, or of the cluster, or of the replayed ruleset.
@@ -73,7 +87,7 @@ impl Labs {
         let sets: Vec<Arc<ServiceSet>> =
             wanted.iter().map(|&(mode, scale)| self.set(mode, scale, sweep)).collect();
         let queue = Mutex::new(wanted.iter().copied().zip(sets).collect::<std::collections::VecDeque<_>>());
-        let predictor = Mutex::new(Predictor::default());
+        let (predictor, foresight) = (Mutex::new(Predictor::default()), &self.foresight);
         let (sender, loaded) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             for _ in 0..LOADERS.min(wanted.len()) {
@@ -83,7 +97,7 @@ impl Labs {
                         if stop.is_requested() {
                             return;
                         }
-                        let world = load(mode, scale, &set, sweep, node, limit, predictor, stop);
+                        let world = load(mode, scale, &set, sweep, node, limit, predictor, foresight, stop);
                         if sender.send((mode, scale, world)).is_err() {
                             return;
                         }
@@ -169,9 +183,17 @@ fn load(
     node: Node,
     limit: Option<Duration>,
     predictor: &Mutex<Predictor<Mode>>,
+    foresight: &Foresight,
     stop: &Stop,
 ) -> Result<World, NoLab> {
-    if let (Some(limit), Some(predicted)) = (limit, lock(predictor).predict(&mode, scale.services))
+    let predicted = lock(predictor).predict(&mode, scale.services);
+    let too_long = || foresight.too_long(mode, scale, Installing::Load).filter(|_| predicted.is_none());
+    // Those that were filled before have taken their part of the memory.
+    let too_large = foresight.too_large(mode, scale, Installing::Load, &Machine::now());
+    if let Some(refusal) = too_large.or_else(too_long) {
+        return Err(NoLab::Skipped(refusal.to_string()));
+    }
+    if let (Some(limit), Some(predicted)) = (limit, predicted)
         && predicted > limit.as_secs_f64() * LOADERS as f64
     {
         return Err(NoLab::Skipped(format!(

@@ -10,9 +10,11 @@ use results::timeline::TimelineRow;
 
 use super::Tally;
 use super::before::Before;
+use super::foresight::Foresight;
 use super::labs::Labs;
 use super::replayed;
 use super::rows::Rows;
+use crate::capacity::{Capacity, Installing, Machine, Refusal};
 use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
 use crate::connect;
@@ -24,6 +26,7 @@ use crate::explain::explain;
 use crate::forwarding;
 use crate::health::Health;
 use crate::lookup;
+use crate::neighbours::Neighbours;
 use crate::predict::Predictor;
 use crate::scale::Scale;
 use crate::stop::Stop;
@@ -223,18 +226,29 @@ impl<'a> Lane<'a> {
         Ok(self.tally)
     }
 
-    /// Finds the scales that a mode cannot hold.
+    /// Finds the scales that a mode, or this machine, cannot hold.
     fn find_unfit(&mut self, cells: &[Cell]) {
         let mut labs: Vec<(Mode, Scale)> = cells.iter().map(|cell| (cell.mode, cell.scale)).collect();
         labs.sort_unstable();
         labs.dedup();
         labs.retain(|(mode, _)| !self.unable.contains_key(mode));
+        let mut foresight = Foresight::new(self.limit().filter(|_| self.mark.clock == Clock::Wall));
+        let now = Machine::now();
         for (mode, scale) in labs {
             let set = self.labs.set(mode, scale, self.sweep);
-            if let Err(reason) = planner(mode, self.node).fits(&set) {
+            let dataplane = planner(mode, self.node);
+            if let Err(reason) = dataplane.fits(&set) {
                 self.unfit.insert((mode, scale), reason.to_string());
+                continue;
+            }
+            let neighbours = self.sweep.neighbours.filter(|_| Neighbours::are_in(mode));
+            let extra = neighbours.map(|neighbours| neighbours.counts(mode)).unwrap_or_default();
+            foresight.note(mode, scale, Capacity::of_set(mode, dataplane.as_ref(), &set, extra));
+            if let Some(refusal) = foresight.too_large(mode, scale, Installing::Load, &now) {
+                self.unfit.insert((mode, scale), refusal.to_string());
             }
         }
+        self.labs.foresee(foresight);
     }
 
     pub(super) fn limit(&self) -> Option<Duration> {
@@ -255,7 +269,10 @@ impl<'a> Lane<'a> {
         self.health.ill();
         let begun = Instant::now();
         if let Err(error) = self.workload(cell, &mut rows, sink) {
-            rows.fail(&explain(&error));
+            match error.downcast_ref::<Refusal>() {
+                Some(refusal) => rows.skip_all(self.sweep, &refusal.to_string()),
+                None => rows.fail(&explain(&error)),
+            }
         }
         if matches!(cell.workload, Workload::Sync) {
             self.sync_spent += begun.elapsed().as_secs_f64();
@@ -355,6 +372,43 @@ mod tests {
                     assert!(cell.block == 1 && reason.contains("65537 entries"), "{reason}")
                 }
                 outcome => assert!(cell.block > 1 && outcome == Outcome::NotNeeded, "{outcome:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_takes_far_too_long_is_skipped_before_there_is_a_lab() {
+        let text = "question = \"?\"\nseed = 1\nmodes = [\"nftables\"]\nservices = [10]\nendpoints = 1\nlimit_seconds = 5\n\
+                    [sync]\noperations = [\"cold\", \"noop\"]\nblocks = 1\nbudget_seconds = 9\n[lock]\ncontenders = [4]\nseconds = 1";
+        let sweep = Sweep::parse("test", text).unwrap();
+        let mark = Mark {
+            run: "r".into(),
+            lane: String::new(),
+            clock: Clock::Wall,
+            kernel: "k".into(),
+            hypervisor: String::new(),
+        };
+        let before = Before::default();
+        let settings = Settings { sweep: &sweep, mark, unable: BTreeMap::new(), no_limit: false, before };
+        let stop = Stop::new();
+        let mut lane = Lane::new(settings, Cores::choose().unwrap(), &stop);
+        let scale = Scale { services: 10, endpoints: 1 };
+        let counts = crate::dataplane::Counts { rules: 1, ..crate::dataplane::Counts::default() };
+        let small = Capacity::of(Mode::Nftables, 10, 10, &counts);
+        let mut foresight = Foresight::new(lane.limit());
+        foresight.note(Mode::Nftables, scale, Capacity { sync_seconds: 60.0, load_seconds: 40.0, ..small });
+        lane.labs.foresee(foresight);
+        for cell in &cells::order(&sweep) {
+            let found = lane.cell(cell, &mut |_| ()).into_found();
+            let notes: Vec<&str> = found.records.iter().map(|record| record.note.as_str()).collect();
+            let predicted: Vec<bool> =
+                notes.iter().map(|note| note.contains("predicted to take 40 s, from constants")).collect();
+            match cell.workload {
+                Workload::Sync => {
+                    assert!(notes[0].contains("a cold full sync is predicted to take 60 s"), "{notes:?}");
+                    assert_eq!(predicted, [false, true], "{notes:?}");
+                }
+                _ => assert_eq!(predicted, [true], "{notes:?}"),
             }
         }
     }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::labs;
 use super::lane::{Cost, Lane};
 use super::rows::{self, Rows};
+use crate::capacity::{Installing, Machine, Refusal};
 use crate::cells::Cell;
 use crate::churn;
 use crate::churn::scenario::Scenario;
@@ -51,7 +52,16 @@ impl Lane<'_> {
         let to = self.labs.set(cell.mode, cell.scale, self.sweep);
         let limit = self.limit();
         let cold = sweep.operations.contains(&Operation::Cold);
-        let too_long = self.over_limit(&Cost::Cold(cell.mode), services).filter(|_| cold);
+        let cost = Cost::Cold(cell.mode);
+        let too_long = match self.predictor.predict(&cost, services) {
+            Some(_) => self.over_limit(&cost, services),
+            None => self
+                .labs
+                .foresight()
+                .too_long(cell.mode, cell.scale, Installing::Sync)
+                .map(|why| why.to_string()),
+        };
+        let too_long = too_long.filter(|_| cold);
         let filled = self.labs.take_living(cell.mode, cell.scale);
         let installed = match too_long {
             Some(reason) => {
@@ -69,7 +79,15 @@ impl Lane<'_> {
         // the lookups will do, else one loaded in pieces.
         let mut world = match installed {
             Some(world) => world,
-            None => self.filled(cell)?,
+            None => match self.filled(cell) {
+                Ok(world) => world,
+                Err(error) => {
+                    let refusal = error.downcast::<Refusal>()?;
+                    let others = sweep.operations.iter().filter(|&&operation| operation != Operation::Cold);
+                    others.for_each(|&operation| rows.skip(operation, &refusal.to_string()));
+                    return Ok(());
+                }
+            },
         };
         for &operation in sweep.operations.iter().filter(|&&operation| operation != Operation::Cold) {
             let cost = match operation {
@@ -113,6 +131,13 @@ impl Lane<'_> {
         let cost = Cost::Cold(cell.mode);
         let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
         labs::settle(cell.scale.services);
+        // Only now is the memory of the lab before free again.
+        let now = Machine::now();
+        if let Some(refusal) = self.labs.foresight().too_large(cell.mode, cell.scale, Installing::Sync, &now)
+        {
+            rows.skip(Operation::Cold, &refusal.to_string());
+            return Ok(None);
+        }
         match sync_cell::cold(&mut world, to, self.limit()) {
             Ok((sample, counts)) => {
                 self.note(cost, cell.scale.services, &sample);
@@ -145,7 +170,16 @@ impl Lane<'_> {
     /// A lab filled in the quickest way, outside any timed region.
     fn filled(&mut self, cell: &Cell) -> anyhow::Result<World> {
         let to = self.labs.set(cell.mode, cell.scale, self.sweep);
+        // Before there is anything of it.
+        if let Some(refusal) = self.labs.foresight().too_long(cell.mode, cell.scale, Installing::Load) {
+            return Err(refusal.into());
+        }
         let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
+        let now = Machine::now();
+        if let Some(refusal) = self.labs.foresight().too_large(cell.mode, cell.scale, Installing::Load, &now)
+        {
+            return Err(refusal.into());
+        }
         world.load(&to, None).context("filling a lab")?;
         world.verify_counts()?;
         Ok(world)
