@@ -6,7 +6,8 @@
 
 use crate::service::Family;
 
-/// Largest table that the kernel takes, bytes, with its head (XT_MAX_TABLE_SIZE, net/netfilter/x_tables.c).
+/// A table must be smaller than this, bytes, with its head (XT_MAX_TABLE_SIZE, net/netfilter/x_tables.c). Tried: Linux 6.18 takes one of
+/// 532,401,112 bytes and refuses one of 539,001,112.
 pub const LARGEST: u64 = 512 << 20;
 
 /// What is in the nat table already: policies of four built-in chains, the end of the table, and the jumps to kube-proxy's chains;
@@ -49,7 +50,7 @@ fn a_match(name: &str) -> u64 {
     aligned(HEAD + info)
 }
 
-/// Bytes of a target, head included; `jump`: what is neither is a chain or a verdict.
+/// Bytes of a target, head included. Whatever has no structure of its own is a chain or a verdict.
 fn a_target(name: &str) -> u64 {
     let info = match name {
         "DNAT" => 44,
