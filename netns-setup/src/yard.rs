@@ -11,6 +11,7 @@
 //! kernel answers with included: their rate is not limited here.
 
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -82,8 +83,43 @@ impl Yard {
         let (outside, local_pods, remote_pods) = (tun(OUTSIDE)?, tun(LOCAL_PODS)?, tun(REMOTE_PODS)?);
         node.links(|links| wire(links, topology))?;
         node.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
+        node.run(|| wait_until_local(topology));
         Ok(Yard { node, outside, local_pods, remote_pods })
     }
+}
+
+/// An address of IPv6 is the node's own only when the kernel's work queue has come to it (`addrconf_dad_work` in
+/// `net/ipv6/addrconf.c`), duplicate detection or not. Gives up after a while: packets then tell.
+fn wait_until_local(topology: &Topology) {
+    let begun = Instant::now();
+    let wanted: Vec<String> = topology
+        .node
+        .iter()
+        .filter_map(|address| match address {
+            IpAddr::V6(address) => Some(format!("{:032x} 80 ", address.to_bits())),
+            IpAddr::V4(_) => None,
+        })
+        .collect();
+    let all_are = |routes: &str| {
+        let is = |wanted: &String| routes.lines().any(|line| line.starts_with(wanted) && is_local(line));
+        wanted.iter().all(is)
+    };
+    while begun.elapsed() < PATIENCE {
+        match std::fs::read_to_string("/proc/thread-self/net/ipv6_route") {
+            Ok(routes) if !all_are(&routes) => std::thread::sleep(Duration::from_millis(1)),
+            _ => return,
+        }
+    }
+}
+
+/// How long an address may take to be the node's own.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether a line of ipv6_route is of a route to the node itself: `RTF_LOCAL` in the flags, the last column but one.
+fn is_local(line: &str) -> bool {
+    const RTF_LOCAL: u32 = 0x8000_0000;
+    let flags = line.split_whitespace().rev().nth(1).and_then(|flags| u32::from_str_radix(flags, 16).ok());
+    flags.is_some_and(|flags| flags & RTF_LOCAL != 0)
 }
 
 fn wire(links: &Links, topology: &Topology) -> Result<(), WorldError> {
