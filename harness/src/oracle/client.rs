@@ -48,6 +48,10 @@ impl Client {
         // Closing sends no FIN, which would be repeated, and leaves no TIME_WAIT.
         let abort = libc::linger { l_onoff: 1, l_linger: 0 };
         setsockopt(&socket, sockopt::Linger, &abort).map_err(failed("set up"))?;
+        if packet.protocol == Protocol::Tcp {
+            // One before with the same source may still be on its way out.
+            setsockopt(&socket, sockopt::ReuseAddr, &true).map_err(failed("set up"))?;
+        }
         bind(socket.as_raw_fd(), &SockaddrStorage::from(packet.from)).map_err(failed("bind"))?;
         match connect(socket.as_raw_fd(), &SockaddrStorage::from(packet.to)) {
             // Refused: the answer was there before the call could return.
