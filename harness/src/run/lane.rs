@@ -346,11 +346,7 @@ mod tests {
     use super::*;
     use crate::cells;
 
-    #[test]
-    fn a_scale_that_a_mode_cannot_hold_is_skipped_with_the_reason() {
-        let text = "question = \"?\"\nseed = 1\nmodes = [\"ipvs\", \"nftables\"]\nservices = [10, 65537]\nendpoints = 1\n\
-                    [lookup]\nblocks = 2\npositions = [\"last\"]\nprobes = 10\n[lock]\ncontenders = [4]\nseconds = 1";
-        let sweep = Sweep::parse("test", text).unwrap();
+    fn settings(sweep: &Sweep) -> Settings<'_> {
         let mark = Mark {
             run: "r".into(),
             lane: String::new(),
@@ -358,8 +354,15 @@ mod tests {
             kernel: "k".into(),
             hypervisor: String::new(),
         };
-        let before = Before::default();
-        let settings = Settings { sweep: &sweep, mark, unable: BTreeMap::new(), no_limit: false, before };
+        Settings { sweep, mark, unable: BTreeMap::new(), no_limit: false, before: Before::default() }
+    }
+
+    #[test]
+    fn a_scale_that_a_mode_cannot_hold_is_skipped_with_the_reason() {
+        let text = "question = \"?\"\nseed = 1\nmodes = [\"ipvs\", \"nftables\"]\nservices = [10, 65537]\nendpoints = 1\n\
+                    [lookup]\nblocks = 2\npositions = [\"last\"]\nprobes = 10\n[lock]\ncontenders = [4]\nseconds = 1";
+        let sweep = Sweep::parse("test", text).unwrap();
+        let settings = settings(&sweep);
         let stop = Stop::new();
         let mut lane = Lane::new(settings, Cores::choose().unwrap(), &stop);
         let cells = cells::order(&sweep);
@@ -381,15 +384,7 @@ mod tests {
         let text = "question = \"?\"\nseed = 1\nmodes = [\"nftables\"]\nservices = [10]\nendpoints = 1\nlimit_seconds = 5\n\
                     [sync]\noperations = [\"cold\", \"noop\"]\nblocks = 1\nbudget_seconds = 9\n[lock]\ncontenders = [4]\nseconds = 1";
         let sweep = Sweep::parse("test", text).unwrap();
-        let mark = Mark {
-            run: "r".into(),
-            lane: String::new(),
-            clock: Clock::Wall,
-            kernel: "k".into(),
-            hypervisor: String::new(),
-        };
-        let before = Before::default();
-        let settings = Settings { sweep: &sweep, mark, unable: BTreeMap::new(), no_limit: false, before };
+        let settings = settings(&sweep);
         let stop = Stop::new();
         let mut lane = Lane::new(settings, Cores::choose().unwrap(), &stop);
         let scale = Scale { services: 10, endpoints: 1 };
