@@ -31,7 +31,7 @@ fn large(criterion: &mut Criterion) {
     });
     let environment = fixtures::environment();
     group.bench_function("report", |bencher| {
-        bencher.iter(|| render(&rows, &environment, None).expect("a report"));
+        bencher.iter(|| render(&rows, &[], &environment, None).expect("a report"));
     });
     group.finish();
 }

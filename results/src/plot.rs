@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use plotters::prelude::{DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::HPos;
 
-use self::axis::LogAxis;
+use self::axis::{LogAxis, TimeAxis};
 use self::canvas::{Canvas, Drawn, fit, text_width};
 use self::frame::{Frame, x_axis};
 use self::style::{INK, SOFT, WHITE, style};
@@ -87,6 +87,7 @@ impl Layout {
         let mut modes: Vec<&str> =
             figure.panels.iter().flat_map(|panel| &panel.lines).map(|line| line.mode.as_str()).collect();
         modes.extend(figure.panels.iter().flat_map(|panel| &panel.gaps).map(|gap| gap.mode.as_str()));
+        modes.extend(figure.panels.iter().flat_map(|panel| &panel.spans).map(|span| span.mode.as_str()));
         modes.sort_by_key(|mode| (mode_rank(mode), *mode));
         modes.dedup();
         let (mut x, mut y) = (MARGIN, 108.0);
@@ -154,6 +155,7 @@ impl Layout {
         let count = figure.panels.len().max(1) as f64;
         let width = (WIDTH - 2.0 * MARGIN - AXIS * axes as f64) / count - GUTTER;
         let x = x_axis(&figure.panels);
+        let time = TimeAxis::of(&figure.panels);
         let mut left = MARGIN;
         for (index, panel) in figure.panels.iter().enumerate() {
             let labelled = starts_group(index);
@@ -164,7 +166,7 @@ impl Layout {
             let end = (index + 1..figure.panels.len()).find(|index| starts_group(*index));
             let family = figure.panels.get(first..end.unwrap_or(figure.panels.len())).unwrap_or_default();
             let y = LogAxis::around(family.iter().flat_map(heights));
-            let frame = Frame { left, top: self.plot_top, width, room: self.room, y, x };
+            let frame = Frame { left, top: self.plot_top, width, room: self.room, y, x, time };
             frame.draw(canvas, panel, labelled)?;
             left += width + GUTTER;
         }
@@ -177,13 +179,14 @@ fn heights(panel: &Panel) -> Vec<f64> {
     let intervals = points.clone().filter_map(|point| point.y.interval);
     let ends = intervals.flat_map(|interval| [interval.low, interval.high]);
     let limits = panel.limits.iter().map(|(value, _)| *value);
-    points.map(|point| point.y.median).chain(ends).chain(limits).collect()
+    let spans = panel.spans.iter().map(|span| span.y);
+    points.map(|point| point.y.median).chain(ends).chain(limits).chain(spans).collect()
 }
 
 /// The most hollow markers above one another.
 fn most_stacked(panel: &Panel) -> usize {
     let mut counts = BTreeMap::new();
-    for gap in panel.gaps.iter().filter(|_| !panel.lines.is_empty()) {
+    for gap in panel.gaps.iter().filter(|_| !panel.is_empty()) {
         *counts.entry(gap.x as u64).or_insert(0) += 1;
     }
     counts.into_values().max().unwrap_or(0)

@@ -1,4 +1,4 @@
-//! The report of a run's folder: four figures, one HTML page, one Markdown summary.
+//! The report of a run's folder: its figures, one HTML page, one Markdown summary.
 //!
 //! Identical inputs give identical bytes: nothing here reads a clock or a hash map's order.
 
@@ -19,6 +19,7 @@ use crate::record_file::{ReadError, read_records, replace};
 use crate::series::figures;
 use crate::stats::{Bootstrap, Estimate};
 use crate::tables::{self, Lane, Table};
+use crate::timeline::{self, TIMELINES, TimelineError, TimelineRow};
 
 /// Lanes beyond this many are in the CSV only; the page says so.
 const MOST_WORLDS: usize = 8;
@@ -29,6 +30,9 @@ pub enum ReportError {
     /// The rows could not be read.
     #[error(transparent)]
     Records(#[from] ReadError),
+    /// The timelines could not be read.
+    #[error(transparent)]
+    Timelines(#[from] TimelineError),
     /// The environment passport could not be read.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -103,9 +107,9 @@ pub(crate) struct Pages<'a> {
     pub worlds_left_out: usize,
 }
 
-/// Reads `records.csv`, `environment.json` and, if there is one, `sweep.toml` in `dir`; writes `lookup.svg`,
-/// `sync.svg`, `lock.svg`, `connect.svg` (those that there are rows for, and numbered ones for further lanes),
-/// `report.html` and `summary.md` beside them.
+/// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml` and `timelines.csv` in `dir`; writes
+/// `lookup.svg`, `sync.svg`, `lock.svg`, `connect.svg` and `churn-*.svg` (those that there are rows for, and numbered
+/// ones for further lanes), `report.html` and `summary.md` beside them.
 ///
 /// # Errors
 ///
@@ -119,7 +123,8 @@ pub fn write_report(dir: &Path) -> Result<Report, ReportError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(source) => return Err(ReportError::Io { path: sweep_path, source }),
     };
-    let rendered = render(&records, &environment, sweep.as_deref())?;
+    let timeline = timeline::read(&dir.join(TIMELINES))?;
+    let rendered = render(&records, &timeline, &environment, sweep.as_deref())?;
     let pages = [("report.html".to_owned(), rendered.html), ("summary.md".to_owned(), rendered.markdown)];
     let mut files = Vec::new();
     for (name, text) in pages.into_iter().chain(rendered.figures) {
@@ -138,6 +143,7 @@ pub fn write_report(dir: &Path) -> Result<Report, ReportError> {
 /// [`PlotError`] if the drawing library fails.
 pub fn render(
     records: &[Record],
+    timeline: &[TimelineRow],
     environment: &Environment,
     sweep: Option<&str>,
 ) -> Result<Rendered, PlotError> {
@@ -152,7 +158,7 @@ pub fn render(
         let caption = caption(environment, groups.world);
         let findings = findings(&groups, &mut bootstrap);
         let mut drawn = Vec::new();
-        for figure in figures(&groups, &findings, &mut bootstrap) {
+        for figure in figures(&groups, &findings, timeline, &mut bootstrap) {
             let svg = draw(&figure, &caption)?;
             let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
             files.push((format!("{}{number}.svg", figure.name), svg.clone()));
@@ -254,6 +260,11 @@ pub(crate) fn how_to_read(figure: &str, clock: Clock) -> &'static str {
              whoever waits waits while the others execute, so a wait is the instructions of everybody else, and idle \
              time that the clock skipped. The guest's second is 10⁹ instructions, so that “-w 5” gives up after 5 G; \
              crosses count those that did."
+        }
+        (churn, _) if churn.starts_with("churn") => {
+            "Syncs are real; when each begins follows kube-proxy's rate limit. A mode whose marks are few and high takes \
+             long for each sync and carries many changes in one: until it has ended, traffic goes by the old rules. Marks \
+             that run on for long after the others are changes that waited."
         }
         _ => {
             "What a client sees for a whole new connection: both TCP stacks and every packet, of which only the first \

@@ -2,6 +2,7 @@
 
 mod chosen;
 mod notes;
+mod timelines;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use crate::record::{Clock, Record, Status, Unit};
 use crate::stats::{Bootstrap, Estimate};
 use crate::tables::LOCK_ON_ONE_CPU;
 use crate::text::{Quantity, thousands};
+use crate::timeline::TimelineRow;
 
 /// One figure: panels side by side under a common title and legend.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +45,8 @@ pub struct Panel {
     pub quantity: Quantity,
     /// Lines, in legend order.
     pub lines: Vec<Line>,
+    /// Single events, of a panel over time.
+    pub spans: Vec<Span>,
     /// Cells without a figure.
     pub gaps: Vec<Gap>,
     /// Horizontal reference lines: value and label.
@@ -53,6 +57,13 @@ pub struct Panel {
     pub empty: String,
 }
 
+impl Panel {
+    /// Whether there is nothing to draw.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.spans.is_empty()
+    }
+}
+
 /// The horizontal axis of a panel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum XAxis {
@@ -60,6 +71,8 @@ pub enum XAxis {
     Services,
     /// Named positions; x is the index.
     Names(Vec<&'static str>),
+    /// Time since the beginning, linear, in the panel's quantity.
+    Time,
 }
 
 /// One line.
@@ -82,6 +95,21 @@ pub struct Point {
     pub x: f64,
     /// In the panel's quantity.
     pub y: Estimate,
+}
+
+/// One event that takes time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span {
+    /// Mode.
+    pub mode: String,
+    /// When it began, in the unit of [`XAxis::Time`].
+    pub from: f64,
+    /// When it had ended.
+    pub to: f64,
+    /// In the panel's quantity.
+    pub y: f64,
+    /// Whether its marker is white inside.
+    pub hollow: bool,
 }
 
 /// A cell that has no figure.
@@ -115,9 +143,14 @@ const PARTIAL_SYNCS: [(&str, &str); 4] = [
     (workload::PARTIAL_SYNC_NOOP, "nothing changed"),
 ];
 
-/// The figures of one world that it has rows for, in report order: lookup, sync, lock, connect. `findings` are those
-/// of the same world.
-pub fn figures(groups: &Groups<'_>, findings: &[Finding], bootstrap: &mut Bootstrap) -> Vec<Figure> {
+/// The figures of one world that it has rows for, in report order: lookup, sync, lock, connect, churn. `findings` are
+/// those of the same world; `timeline` is of all worlds.
+pub fn figures(
+    groups: &Groups<'_>,
+    findings: &[Finding],
+    timeline: &[TimelineRow],
+    bootstrap: &mut Bootstrap,
+) -> Vec<Figure> {
     let has = |wanted: &[&str]| groups.map.keys().any(|key| wanted.contains(&key.workload));
     let mut figures = Vec::new();
     if has(&[workload::PACKET_PROBE]) {
@@ -133,6 +166,7 @@ pub fn figures(groups: &Groups<'_>, findings: &[Finding], bootstrap: &mut Bootst
     if has(&[workload::TCP_CRR]) {
         figures.push(connect(groups, bootstrap));
     }
+    figures.extend(timelines::timelines(groups.world, timeline));
     figures
 }
 

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Clock;
 
+/// Name of the file in a run's folder.
+pub const TIMELINES: &str = "timelines.csv";
+
 /// One sync. Times are nanoseconds (instructions, under that clock) since the scenario began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineRow {

@@ -237,7 +237,7 @@ proptest! {
         RecordWriter::open(&path).unwrap().append_cell(&rows).unwrap();
         prop_assert_eq!(read_records(&path).unwrap(), rows.clone());
         // Whatever can be read can be reported.
-        let rendered = results::report::render(&rows, &fixtures::environment(), None);
+        let rendered = results::report::render(&rows, &[], &fixtures::environment(), None);
         prop_assert!(rendered.is_ok());
     }
 

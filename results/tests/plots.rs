@@ -17,7 +17,7 @@ fn draw_all(rows: &[Record]) -> Vec<(String, String)> {
     let caption = fixtures::environment().caption();
     let mut bootstrap = Bootstrap::new();
     let findings = findings(world, &mut bootstrap);
-    let figures = figures(world, &findings, &mut bootstrap);
+    let figures = figures(world, &findings, &[], &mut bootstrap);
     figures.iter().map(|figure| (figure.name.to_owned(), draw(figure, &caption).unwrap())).collect()
 }
 

@@ -9,7 +9,7 @@ use results::environment::Environment;
 use results::histogram::HistogramWriter;
 use results::record::Record;
 use results::record_file::{RecordWriter, recover};
-use results::timeline;
+use results::timeline::{self, TIMELINES};
 
 use super::interference::Interference;
 use super::lane::{Found, Outlet};
@@ -22,8 +22,6 @@ pub const RECORDS: &str = "records.csv";
 pub const HISTOGRAMS: &str = "histograms.hlog";
 /// Name of the passport.
 pub const ENVIRONMENT: &str = "environment.json";
-/// Name of the syncs of churn scenarios.
-pub const TIMELINES: &str = "timelines.csv";
 /// Name of the copy of the sweep.
 pub const SWEEP: &str = "sweep.toml";
 

@@ -1,4 +1,6 @@
-//! Logarithmic axes with ticks at 1, 2, 5 or at decades.
+//! Logarithmic axes with ticks at 1, 2, 5 or at decades; a linear axis of time.
+
+use crate::series::{Panel, XAxis};
 
 /// A logarithmic axis between two positive bounds, mapped to pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +58,36 @@ impl LogAxis {
     }
 }
 
+/// Time since the beginning, in seconds (thousand millions of instructions) from 0, mapped to pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct TimeAxis {
+    high: f64,
+}
+
+impl TimeAxis {
+    /// As long as the longest of the panels over time.
+    pub fn of(panels: &[Panel]) -> Self {
+        let panels = panels.iter().filter(|panel| panel.x == XAxis::Time);
+        let longest = panels.flat_map(|panel| &panel.spans).map(|span| span.to / 1e9).fold(0.0, f64::max);
+        TimeAxis { high: if longest > 0.0 { longest * 1.02 } else { 1.0 } }
+    }
+
+    /// Where this many nanoseconds lie: 0 to 1.
+    pub fn share(self, nanoseconds: f64) -> f64 {
+        (nanoseconds / 1e9 / self.high).clamp(0.0, 1.0)
+    }
+
+    /// At most `limit` round ticks, seconds.
+    pub fn ticks(self, limit: usize) -> Vec<f64> {
+        let least = self.high / limit.max(1) as f64;
+        let decade = 10_f64.powf(least.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|step| step * decade).into_iter().find(|step| *step >= least);
+        let step = step.unwrap_or(10.0 * decade);
+        let count = (self.high / step).floor() as usize;
+        (0..=count.min(limit)).map(|index| index as f64 * step).collect()
+    }
+}
+
 fn extremes(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
     let positive = values.into_iter().filter(|value| value.is_finite() && *value > 0.0);
     positive.fold(None, |range, value| match range {
@@ -85,6 +117,14 @@ mod tests {
         assert_eq!(axis.ticks(9), [1e3, 2e3, 5e3, 1e4, 2e4, 5e4]);
         assert_eq!(axis.ticks(3), [1e3, 1e4]);
         assert!(axis.share(1_500.0) > 0.0 && axis.share(31_000.0) < 1.0);
+    }
+
+    #[test]
+    fn time_has_round_ticks_from_zero() {
+        assert_eq!(TimeAxis { high: 103.0 }.ticks(6), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(TimeAxis { high: 0.7 }.ticks(4), [0.0, 0.2, 0.4, 0.6000000000000001]);
+        assert_eq!(TimeAxis::of(&[]).share(5e8), 0.5);
+        assert_eq!(TimeAxis::of(&[]).ticks(0).len(), 2, "no room is still an axis");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plotters::style::text_anchor::HPos;
 
-use super::axis::LogAxis;
+use super::axis::{LogAxis, TimeAxis};
 use super::canvas::{Canvas, Drawn, fit, text_width};
 use super::style::{FRAME, GRID, INK, LIMIT, SOFT, style};
 use super::{GUTTER, PLOT_HEIGHT};
@@ -32,6 +32,7 @@ pub(super) struct Frame {
     pub room: f64,
     pub y: LogAxis,
     pub x: LogAxis,
+    pub time: TimeAxis,
 }
 
 impl Frame {
@@ -39,6 +40,7 @@ impl Frame {
         let share = match &panel.x {
             XAxis::Names(names) => (value + 0.5) / names.len().max(1) as f64,
             XAxis::Services => self.x.share(value),
+            XAxis::Time => self.time.share(value),
         };
         self.left + self.width * share
     }
@@ -59,7 +61,7 @@ impl Frame {
         // Bold is wider.
         let heading = fit(&panel.heading, 20, self.width + GUTTER - 8.0);
         canvas.bold(&heading, (self.left, self.top - 24.0 - self.room), 19, INK, HPos::Left)?;
-        if panel.lines.is_empty() {
+        if panel.is_empty() {
             return self.draw_empty(canvas, panel);
         }
         self.draw_axes(canvas, panel, labelled)?;
@@ -76,6 +78,7 @@ impl Frame {
         for line in panel.lines.iter().filter(|line| !line.secondary) {
             self.draw_line(canvas, panel, line)?;
         }
+        self.draw_spans(canvas, panel)?;
         for cross in &panel.crosses {
             let at = (self.x(panel, cross.x), self.y(cross.y));
             canvas.cross(at, 8.0, style(&cross.mode).colour)?;
@@ -132,9 +135,19 @@ impl Frame {
                     }
                 }
             }
+            XAxis::Time => {
+                for tick in self.time.ticks((self.width / 62.0) as usize) {
+                    let x = self.x(panel, tick * 1e9);
+                    canvas.line((x, self.top), (x, self.bottom()), GRID, 1)?;
+                    canvas.text(&panel.quantity.show_short(tick * 1e9), (x, below), 18, INK, HPos::Center)?;
+                }
+            }
         }
-        let name =
-            if panel.x == XAxis::Services { "Services" } else { "position of the Service that is looked up" };
+        let name = match panel.x {
+            XAxis::Services => "Services",
+            XAxis::Names(_) => "position of the Service that is looked up",
+            XAxis::Time => "since the scenario began",
+        };
         canvas.text(name, (self.left + self.width / 2.0, self.bottom() + 50.0), 18, SOFT, HPos::Center)?;
         canvas.line((self.left, self.bottom()), (self.right(), self.bottom()), FRAME, 2)?;
         canvas.line((self.left, self.top), (self.left, self.bottom()), FRAME, 1)
@@ -194,6 +207,17 @@ impl Frame {
         }
         for at in path {
             canvas.marker(at, style.marker, 7.0, style.colour, false)?;
+        }
+        Ok(())
+    }
+
+    /// Each event from its beginning to its end, with a marker where it begins.
+    fn draw_spans(&self, canvas: &mut Canvas<'_>, panel: &Panel) -> Drawn {
+        for span in &panel.spans {
+            let style = style(&span.mode);
+            let (from, y) = (self.x(panel, span.from), self.y(span.y));
+            canvas.line((from, y), (self.x(panel, span.to), y), style.colour, style.width)?;
+            canvas.marker((from, y), style.marker, 5.0, style.colour, span.hollow)?;
         }
         Ok(())
     }

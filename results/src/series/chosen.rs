@@ -119,6 +119,7 @@ impl<'a> Chosen<'a> {
             x: XAxis::Services,
             quantity: groups.quantity(Unit::Ns),
             lines: Vec::new(),
+            spans: Vec::new(),
             gaps: self.cells().filter_map(gap).collect(),
             limits: Vec::new(),
             crosses: Vec::new(),

@@ -1,0 +1,110 @@
+//! Churn scenarios as figures: each sync where it began, and how long it took.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Figure, Panel, Span, XAxis};
+use crate::groups::World;
+use crate::names::{mode_rank, workload};
+use crate::record::{Clock, Unit};
+use crate::text::{Quantity, thousands};
+use crate::timeline::TimelineRow;
+
+/// File name, workload and title of each scenario.
+const SCENARIOS: [(&str, &str, &str); 4] = [
+    ("churn-rolling-update", workload::CHURN_ROLLING_UPDATE, "Churn: the rolling update of a Deployment"),
+    ("churn-node-loss", workload::CHURN_NODE_LOSS, "Churn: a node is lost"),
+    ("churn-scale-up", workload::CHURN_SCALE_UP, "Churn: a Deployment grows from one pod"),
+    ("churn-idle", workload::CHURN_IDLE, "Churn: five minutes in which nothing changes"),
+];
+
+/// More scales than this side by side cannot be read; the largest are shown.
+const MOST_PANELS: usize = 3;
+
+/// One figure for each scenario that has syncs in `world`; in each a panel per scale.
+pub(super) fn timelines(world: World<'_>, rows: &[TimelineRow]) -> Vec<Figure> {
+    let here: Vec<&TimelineRow> = rows.iter().filter(|row| world_of(row) == world).collect();
+    SCENARIOS.iter().filter_map(|(name, scenario, title)| figure(world, &here, name, scenario, title)).collect()
+}
+
+fn world_of(row: &TimelineRow) -> World<'_> {
+    World { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor }
+}
+
+fn figure(
+    world: World<'_>,
+    rows: &[&TimelineRow],
+    name: &'static str,
+    scenario: &str,
+    title: &str,
+) -> Option<Figure> {
+    let rows: Vec<&TimelineRow> = rows.iter().filter(|row| row.workload == scenario).copied().collect();
+    let mut scales: BTreeSet<(u32, u32)> = rows.iter().map(|row| (row.services, row.endpoints)).collect();
+    while scales.len() > MOST_PANELS {
+        scales.pop_first();
+    }
+    let quantity = Quantity::of(Unit::Ns, world.clock);
+    let panels: Vec<Panel> = scales
+        .iter()
+        .map(|&(services, endpoints)| Panel {
+            heading: format!("{} Services x {}", thousands(services), thousands(endpoints)),
+            x: XAxis::Time,
+            quantity,
+            lines: Vec::new(),
+            spans: spans(rows.iter().filter(|row| (row.services, row.endpoints) == (services, endpoints))),
+            gaps: Vec::new(),
+            limits: Vec::new(),
+            crosses: Vec::new(),
+            empty: String::new(),
+        })
+        .collect();
+    (!panels.is_empty()).then(|| Figure {
+        name,
+        title: title.to_owned(),
+        subtitle: subtitle(world.clock),
+        remarks: remarks(&panels),
+        panels,
+        notes: Vec::new(),
+    })
+}
+
+fn subtitle(clock: Clock) -> String {
+    let what = match clock {
+        Clock::Wall => "seconds",
+        Clock::Instructions => "10⁹ instructions, a guest's second,",
+    };
+    format!("each mark is one sync: across, {what} since the scenario began; up, how long it took; hollow: nothing had changed")
+}
+
+/// The syncs of the first block of each mode.
+fn spans<'a>(rows: impl Iterator<Item = &'a &'a TimelineRow>) -> Vec<Span> {
+    let mut modes: BTreeMap<(usize, &str), Vec<&TimelineRow>> = BTreeMap::new();
+    for row in rows {
+        modes.entry((mode_rank(&row.mode), &row.mode)).or_default().push(row);
+    }
+    let mut spans = Vec::new();
+    for ((_, mode), rows) in modes {
+        let Some(first) = rows.iter().map(|row| (&row.run, row.block, row.order)).min() else { continue };
+        let rows = rows.iter().filter(|row| (&row.run, row.block, row.order) == first);
+        spans.extend(rows.map(|row| Span {
+            mode: mode.to_owned(),
+            from: row.start as f64,
+            to: row.end.max(row.start) as f64,
+            y: row.end.saturating_sub(row.start) as f64,
+            hollow: row.changes == 0,
+        }));
+    }
+    spans
+}
+
+/// How many syncs each mode had, scale by scale.
+fn remarks(panels: &[Panel]) -> Vec<(String, String)> {
+    let modes: BTreeSet<&str> =
+        panels.iter().flat_map(|panel| &panel.spans).map(|span| span.mode.as_str()).collect();
+    let count = |panel: &Panel, mode: &str| panel.spans.iter().filter(|span| span.mode == mode).count();
+    let shown = |mode: &&str| {
+        let counts: Vec<String> = panels.iter().map(|panel| thousands(count(panel, mode) as u64)).collect();
+        let noun = if counts == ["1"] { "sync" } else { "syncs" };
+        ((*mode).to_owned(), format!("{} {noun}", counts.join(" / ")))
+    };
+    modes.iter().map(shown).collect()
+}

@@ -1,0 +1,106 @@
+//! Churn scenarios as figures: whose syncs are drawn, where, and in which world.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+mod fixtures;
+
+use std::fs;
+
+use results::groups::Groups;
+use results::names::workload;
+use results::record::Clock;
+use results::record_file::RecordWriter;
+use results::report::write_report;
+use results::series::{Figure, XAxis, figures};
+use results::stats::Bootstrap;
+use results::timeline::{TIMELINES, TimelineRow, append};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A rolling update in two modes at two scales: every second one sync, slow ones of iptables.
+fn timeline() -> Vec<TimelineRow> {
+    let mut rows = Vec::new();
+    for (order, (mode, services, cost)) in [
+        ("iptables-legacy", 100, 40_000_000),
+        ("nftables", 100, 10_000_000),
+        ("iptables-legacy", 5_000, 700_000_000),
+        ("nftables", 5_000, 12_000_000),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for sync in 0..20 {
+            let start = u64::from(sync) * (SECOND + cost);
+            rows.push(TimelineRow {
+                run: "2026-11-21-0740".into(),
+                order: order as u32,
+                block: 0,
+                mode: mode.into(),
+                services,
+                endpoints: 10,
+                workload: workload::CHURN_ROLLING_UPDATE.into(),
+                clock: Clock::Wall,
+                kernel: "6.18.44".into(),
+                hypervisor: "kvm".into(),
+                sync: sync + 1,
+                start,
+                end: start + cost,
+                changes: u32::from(sync < 19) * 3,
+                bytes: 900,
+            });
+        }
+    }
+    rows
+}
+
+fn drawn(timeline: &[TimelineRow]) -> Vec<Figure> {
+    let rows = fixtures::rows(1);
+    let groups = Groups::split(&rows);
+    let all = figures(&groups[0], &[], timeline, &mut Bootstrap::new());
+    all.into_iter().filter(|figure| figure.name.starts_with("churn")).collect()
+}
+
+#[test]
+fn each_scenario_is_a_figure_and_each_scale_a_panel() {
+    let [figure] = &drawn(&timeline())[..] else { panic!("one scenario, one figure") };
+    assert_eq!(figure.name, "churn-rolling-update");
+    let headings: Vec<_> = figure.panels.iter().map(|panel| panel.heading.as_str()).collect();
+    assert_eq!(headings, ["100 Services x 10", "5,000 Services x 10"]);
+    assert!(figure.panels.iter().all(|panel| panel.x == XAxis::Time && panel.spans.len() == 40));
+    let slow = &figure.panels[1].spans[1];
+    assert_eq!((slow.mode.as_str(), slow.from, slow.y), ("iptables-legacy", 1.7e9, 7e8));
+    assert_eq!(figure.panels[0].spans.iter().filter(|span| span.hollow).count(), 2, "nothing had changed");
+    assert_eq!(figure.remarks[0], ("iptables-legacy".to_owned(), "20 / 20 syncs".to_owned()));
+}
+
+#[test]
+fn syncs_of_another_kernel_or_block_are_not_mixed_in() {
+    let mut rows = timeline();
+    for row in &mut rows {
+        row.kernel = "6.1".into();
+    }
+    assert_eq!(drawn(&rows), []);
+    let once = timeline();
+    let again = once.iter().map(|row| TimelineRow { block: 1, order: row.order + 10, ..row.clone() });
+    let both: Vec<_> = once.iter().cloned().chain(again).collect();
+    assert_eq!(drawn(&both), drawn(&once));
+}
+
+#[test]
+fn the_report_of_a_folder_shows_its_timelines() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = RecordWriter::open(&dir.path().join("records.csv")).unwrap();
+    writer.append_cell(&fixtures::rows(1)[..2]).unwrap();
+    fixtures::environment().write(&dir.path().join("environment.json")).unwrap();
+    append(&dir.path().join(TIMELINES), &timeline()).unwrap();
+    let report = write_report(dir.path()).unwrap();
+    let svg = fs::read_to_string(dir.path().join("churn-rolling-update.svg")).unwrap();
+    assert!(svg.contains("5,000 Services x 10") && svg.contains("since the scenario began"), "{svg}");
+    assert!(fs::read_to_string(&report.files[0]).unwrap().contains("rolling update of a Deployment"));
+    // Left under the target directory, for looking at.
+    fs::write(format!("{}/churn.svg", env!("CARGO_TARGET_TMPDIR")), svg).unwrap();
+    let broken = fs::read_to_string(dir.path().join(TIMELINES)).unwrap().replace(",900", ",many");
+    fs::write(dir.path().join(TIMELINES), broken).unwrap();
+    let error = write_report(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("timelines.csv") && error.contains("line: 2"), "{error}");
+}
