@@ -212,7 +212,11 @@ impl Guests {
 fn parts(cells: &[Cell], timing: Timing, image: u64, pass: Pass) -> (Vec<Part>, u32) {
     let of = |part: Part| cells.iter().filter(|cell| part.has(cell)).copied().collect::<Vec<_>>();
     let memory = |part| memory::mebibytes(&of(part), image);
-    let halves = [Part::Lookups, Part::Syncs];
+    // What is repeated is the lookups, and they must be alone both times.
+    let halves = match pass {
+        Pass::Only => [Part::LookupsAndIpvs, Part::SyncsOfRules],
+        Pass::First | Pass::Again => [Part::Lookups, Part::Syncs],
+    };
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     // The same for both, as memory is part of what makes two guests alike.
     let each = halves.map(memory).into_iter().max().unwrap_or(0);

@@ -41,18 +41,25 @@ pub enum Part {
     All,
     /// Lookups and connections.
     Lookups,
-    /// Syncs and the lock.
+    /// All but these.
     Syncs,
+    /// Lookups, connections, forwarding, and the syncs of IPVS.
+    LookupsAndIpvs,
+    /// The syncs and locks of the modes with rules: about as much work again.
+    SyncsOfRules,
 }
 
 impl Part {
     /// Whether a cell belongs to this part.
     pub const fn has(self, cell: &Cell) -> bool {
         let lookups = matches!(cell.workload, Workload::Lookup(_) | Workload::Connect(_));
+        let rules = !lookups && !matches!(cell.workload, Workload::Forwarding(..)) && !cell.mode.is_ipvs();
         match self {
             Part::All => true,
             Part::Lookups => lookups,
             Part::Syncs => !lookups,
+            Part::LookupsAndIpvs => !rules,
+            Part::SyncsOfRules => rules,
         }
     }
 }

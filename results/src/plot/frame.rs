@@ -139,7 +139,9 @@ impl Frame {
                 for tick in self.time.ticks((self.width / 62.0) as usize) {
                     let x = self.x(panel, tick * 1e9);
                     canvas.line((x, self.top), (x, self.bottom()), GRID, 1)?;
-                    canvas.text(&panel.quantity.show_short(tick * 1e9), (x, below), 18, INK, HPos::Center)?;
+                    let label =
+                        if tick > 0.0 { panel.quantity.show_short(tick * 1e9) } else { "0".to_owned() };
+                    canvas.text(&label, (x, below), 18, INK, HPos::Center)?;
                 }
             }
         }

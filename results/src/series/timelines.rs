@@ -23,7 +23,10 @@ const MOST_PANELS: usize = 3;
 /// One figure for each scenario that has syncs in `world`; in each a panel per scale.
 pub(super) fn timelines(world: World<'_>, rows: &[TimelineRow]) -> Vec<Figure> {
     let here: Vec<&TimelineRow> = rows.iter().filter(|row| world_of(row) == world).collect();
-    SCENARIOS.iter().filter_map(|(name, scenario, title)| figure(world, &here, name, scenario, title)).collect()
+    SCENARIOS
+        .iter()
+        .filter_map(|(name, scenario, title)| figure(world, &here, name, scenario, title))
+        .collect()
 }
 
 fn world_of(row: &TimelineRow) -> World<'_> {
@@ -72,7 +75,9 @@ fn subtitle(clock: Clock) -> String {
         Clock::Wall => "seconds",
         Clock::Instructions => "10⁹ instructions, a guest's second,",
     };
-    format!("each mark is one sync: across, {what} since the scenario began; up, how long it took; hollow: nothing had changed")
+    format!(
+        "each mark is one sync: across, {what} since the scenario began; up, how long it took; hollow: nothing had changed"
+    )
 }
 
 /// The syncs of the first block of each mode.
