@@ -217,8 +217,8 @@ pub trait Dataplane: Send + std::marker::Sync {
     /// `from` empty: the kernel holds nothing of kube-proxy's yet.
     fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan;
 
-    /// What kube-proxy runs when nothing has changed for as long as it waits before it writes everything again;
-    /// `None`: the mode has no such sync of its own.
+    /// What kube-proxy runs when it is time to write everything again: after 30 s in IPVS mode and in the nftables mode
+    /// of 1.30, else after an hour. `None`: there is no kube-proxy.
     fn resync(&self, set: &ServiceSet) -> Option<Plan> {
         let _ = set;
         None

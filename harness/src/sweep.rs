@@ -229,6 +229,8 @@ pub enum Operation {
     Cold,
     /// A kube-proxy starts anew over what another has left: everything -> the same.
     Restart,
+    /// The full sync that comes with time, without any change.
+    Resync,
     /// One Service more.
     AddService,
     /// One Service less.
@@ -247,6 +249,7 @@ impl Operation {
         match self {
             Operation::Cold => "cold sync",
             Operation::Restart => "kube-proxy restarted",
+            Operation::Resync => "periodic full sync",
             Operation::AddService => "one Service added",
             Operation::RemoveService => "one Service removed",
             Operation::ReplaceEndpoint => "one endpoint replaced",

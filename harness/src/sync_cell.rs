@@ -76,6 +76,15 @@ fn once(
             world.verify_service(near(set.len())?, 5)?;
             Ok(Sample { generate: Some(generate), applied })
         }
+        Operation::Resync => {
+            let begun = Instant::now();
+            let plan = world.dataplane.resync(&set);
+            let generate = nanoseconds(begun.elapsed());
+            let plan = plan.ok_or_else(|| anyhow::anyhow!("this mode has no full sync but its first"))?;
+            let applied = world.carry_out(&plan, &set, limit)?;
+            world.verify_service(near(set.len())?, 5)?;
+            Ok(Sample { generate: Some(generate), applied })
+        }
         Operation::AddService => {
             *number += 1;
             let endpoints = (set.total_endpoints() / set.len().max(1)).max(1) as u32;

@@ -90,6 +90,30 @@ proptest! {
         }
     }
 
+    /// What is shown of the newest is shown of 1.30.
+    #[test]
+    fn versions_of_iptables_write_the_same_rules((node, set) in node_and_set()) {
+        let of = |kube_proxy| cold(Node { kube_proxy, ..node }, &set);
+        prop_assert_eq!(of(KubeProxy::V1_30), of(KubeProxy::Current));
+    }
+
+    /// A full sync that comes with time writes what a restart writes, and begins nothing anew.
+    #[test]
+    fn a_periodic_sync_is_a_restart_without_its_beginning((node, set) in node_and_set()) {
+        prop_assume!(!set.is_empty());
+        let dataplane = planner(Mode::IptablesLegacy, node);
+        let again = dataplane.resync(&set).unwrap();
+        let restart = dataplane.plan(&set, &set, Sync::Full);
+        prop_assert_eq!(restored(&again), restored(&restart));
+        let begins = |plan: &Plan| {
+            plan.steps.iter().any(|step| matches!(step.phase, Phase::Setup | Phase::Canary | Phase::Conntrack))
+        };
+        prop_assert!(begins(&restart) && !begins(&again));
+        let mut kernel = cold(node, &set);
+        kernel.carry_out(&again);
+        prop_assert_eq!(kernel, cold(node, &set));
+    }
+
     /// However a set was reached: the same rules in the same order, every step ending as planned.
     #[test]
     fn syncs_lead_to_the_state_of_a_cold_one((node, history) in histories(1..5)) {

@@ -13,6 +13,8 @@ pub mod workload {
     pub const FULL_SYNC_COLD: &str = "full_sync_cold";
     /// N x M installed, then a kube-proxy that starts anew and syncs everything.
     pub const FULL_SYNC_RESTART: &str = "full_sync_restart";
+    /// N x M installed, then the full sync that its kube-proxy does again from time to time.
+    pub const FULL_SYNC_PERIODIC: &str = "full_sync_periodic";
     /// N x M installed, then one Service added.
     pub const PARTIAL_SYNC_ADD_SERVICE: &str = "partial_sync_add_service";
     /// N x M installed, then one Service removed.

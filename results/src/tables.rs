@@ -106,9 +106,10 @@ fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap, metric: &str, title: &
     table
 }
 
-const SYNCS: [&str; 7] = [
+const SYNCS: [&str; 8] = [
     workload::FULL_SYNC_COLD,
     workload::FULL_SYNC_RESTART,
+    workload::FULL_SYNC_PERIODIC,
     workload::PARTIAL_SYNC_REPLACE_ENDPOINT,
     workload::PARTIAL_SYNC_ADD_SERVICE,
     workload::PARTIAL_SYNC_REMOVE_SERVICE,

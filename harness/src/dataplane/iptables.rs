@@ -86,23 +86,17 @@ impl Iptables {
         Plan { steps, cleanup: Vec::new(), expect: self.counts(to) }
     }
 
-    fn restore(&self, phase: Phase, input: Vec<u8>) -> Step {
-        tools::restore(self.node.family(), phase, input)
-    }
-}
-
-impl Dataplane for Iptables {
-    fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan {
-        if self.node.kube_proxy == KubeProxy::V1_20 {
-            return self.plan_1_20(from, to, sync);
-        }
+    /// 1.30 and newer. `starts`: it is the first sync of a process.
+    fn sync(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync, starts: bool) -> Plan {
         let diff = Diff::between(from, to);
         let stale = stale_chains(&self.node, from, to, &diff);
         let comments = comments(&self.node, to);
         let mut steps = Vec::new();
         if sync == Sync::Full {
-            let present = if from.is_empty() { Present::Nothing } else { Present::Everything };
-            steps.extend(self.start(present));
+            let present = if starts && from.is_empty() { Present::Nothing } else { Present::Everything };
+            if starts {
+                steps.extend(self.start(present));
+            }
             steps.extend(jumps::steps(&self.node, present));
         }
         // A large cluster, which has no comments, is not listed at every sync.
@@ -115,9 +109,9 @@ impl Dataplane for Iptables {
         let removed_now: &[String] = if collects { &stale } else { &[] };
         steps.push(self.restore(Phase::Restore, input(&self.node, &ports, comments, removed_now)));
         if self.node.kube_proxy == KubeProxy::V1_30 {
-            steps.extend(match sync {
-                Sync::Full => conntrack::cleanup(&ServiceSet::default(), to),
-                Sync::Partial => conntrack::cleanup_of(from, to, &diff),
+            steps.extend(match starts {
+                true => conntrack::cleanup(&ServiceSet::default(), to),
+                false => conntrack::cleanup_of(from, to, &diff),
             });
         }
         let cleanup = match collects || stale.is_empty() {
@@ -125,6 +119,27 @@ impl Dataplane for Iptables {
             false => vec![self.restore(Phase::Cleanup, delete_chains(&stale))],
         };
         Plan { steps, cleanup, expect: counts::of_ports(&self.node, &ports) }
+    }
+
+    fn restore(&self, phase: Phase, input: Vec<u8>) -> Step {
+        tools::restore(self.node.family(), phase, input)
+    }
+}
+
+impl Dataplane for Iptables {
+    fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan {
+        match self.node.kube_proxy {
+            KubeProxy::V1_20 => self.plan_1_20(from, to, sync),
+            KubeProxy::V1_30 | KubeProxy::Current => self.sync(from, to, sync, sync == Sync::Full),
+        }
+    }
+
+    fn resync(&self, set: &ServiceSet) -> Option<Plan> {
+        Some(match self.node.kube_proxy {
+            // All its syncs are full ones.
+            KubeProxy::V1_20 => self.plan_1_20(set, set, Sync::Partial),
+            KubeProxy::V1_30 | KubeProxy::Current => self.sync(set, set, Sync::Full, false),
+        })
     }
 
     fn load(&self, to: &ServiceSet) -> Plan {

@@ -83,6 +83,11 @@ impl Dataplane for Ipvs {
         Plan { steps, cleanup: Vec::new(), expect: self.counts(to) }
     }
 
+    fn resync(&self, set: &ServiceSet) -> Option<Plan> {
+        // Every sync looks at everything.
+        Some(self.plan(set, set, Sync::Partial))
+    }
+
     fn load(&self, to: &ServiceSet) -> Plan {
         let steps = batched::steps(&self.node, &ServiceSet::default(), to, Sync::Full);
         Plan { steps, cleanup: Vec::new(), expect: self.counts(to) }

@@ -231,6 +231,7 @@ impl Rows {
         let workload = match operation {
             Operation::Cold => workload::FULL_SYNC_COLD,
             Operation::Restart => workload::FULL_SYNC_RESTART,
+            Operation::Resync => workload::FULL_SYNC_PERIODIC,
             Operation::AddService => workload::PARTIAL_SYNC_ADD_SERVICE,
             Operation::RemoveService => workload::PARTIAL_SYNC_REMOVE_SERVICE,
             Operation::ReplaceEndpoint => workload::PARTIAL_SYNC_REPLACE_ENDPOINT,

@@ -92,7 +92,7 @@ impl Lane<'_> {
         for &operation in sweep.operations.iter().filter(|&&operation| operation != Operation::Cold) {
             let cost = match operation {
                 Operation::Append => Cost::Append(cell.mode),
-                Operation::Restart => Cost::Restart(cell.mode),
+                Operation::Restart | Operation::Resync => Cost::Restart(cell.mode),
                 _ => Cost::Small(cell.mode),
             };
             if let Some(reason) = self.over_limit(&cost, services) {

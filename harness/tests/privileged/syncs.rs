@@ -27,6 +27,7 @@ pub fn changes(mode: Mode, version: KubeProxy) {
         remove_endpoint(&mut world);
         remove(&mut world);
         no_op(&mut world);
+        resync(&mut world);
         append(&mut world);
         every_service_answers(&mut world);
         pretty(
@@ -121,6 +122,15 @@ fn no_op(world: &mut World) {
     let set = world.set.clone();
     partial(world, &set);
     pretty(&held(world), &before, "after a sync without changes");
+}
+
+fn resync(world: &mut World) {
+    let before = held(world);
+    let set = world.set.clone();
+    let plan = world.dataplane.resync(&set).unwrap();
+    world.carry_out(&plan, &set, None).unwrap();
+    world.verify_counts().unwrap();
+    pretty(&held(world), &before, "after a periodic full sync");
 }
 
 fn append(world: &mut World) {
