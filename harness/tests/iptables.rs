@@ -8,6 +8,8 @@ mod paper;
 #[allow(dead_code, reason = "it draws the family, too, for others")]
 #[path = "paper/services.rs"]
 mod services;
+#[path = "paper/found.rs"]
+mod found;
 
 use std::collections::BTreeSet;
 
@@ -88,6 +90,16 @@ proptest! {
             loaded.carry_out(&plan);
             prop_assert_eq!(loaded, cold(node, &set), "{} {:?}", mode, node.kube_proxy);
         }
+    }
+
+    /// `inspect` finds in a ruleset the Services that it was written for, and who answers for them.
+    #[test]
+    fn services_are_found_in_what_is_restored((node, set) in node_and_set()) {
+        prop_assume!(node.cluster_cidr.is_some() && node.kube_proxy != KubeProxy::V1_20);
+        let text = restored(&cold_plan(&*planner(Mode::IptablesLegacy, node), &set));
+        let inspection = harness::ruleset::inspect_text(&text).unwrap();
+        let amiss = found::differences(Mode::IptablesLegacy, &node, &set, &inspection.services);
+        prop_assert_eq!(amiss, Vec::<String>::new());
     }
 
     /// What is shown of the newest is shown of 1.30.
