@@ -48,4 +48,5 @@ pub mod sweep;
 pub mod sync_cell;
 pub mod synthetic;
 pub mod tools;
+pub mod vacant;
 pub mod world;

@@ -3,13 +3,13 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "paper/found.rs"]
+mod found;
 #[allow(dead_code, reason = "it knows other modes, too")]
 mod paper;
 #[allow(dead_code, reason = "it draws the family, too, for others")]
 #[path = "paper/services.rs"]
 mod services;
-#[path = "paper/found.rs"]
-mod found;
 
 use std::collections::BTreeSet;
 

@@ -61,7 +61,7 @@ impl Installed {
             return Err(NotInstalled::Nobody);
         }
         let place = Place::choose(&chosen)?;
-        place.topology(String::new()).validate().map_err(WorldError::from)?;
+        place.ground.topology(String::new()).validate().map_err(WorldError::from)?;
         Ok(Self {
             set: Arc::new(chosen.set.clone()),
             place,

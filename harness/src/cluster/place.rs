@@ -4,38 +4,22 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use netns_setup::Topology;
 
 use super::Chosen;
 use crate::scale::ServiceSet;
 use crate::spare::Spare;
-
-/// Where probes come from if there is no cluster CIDR: shared address space (RFC 6598).
-const ELSEWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 12);
-/// Where the lab's own addresses are from: the block for benchmarks (RFC 2544), else private ones.
-const OWN: [Ipv4Net; 4] = [
-    Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15),
-    Ipv4Net::new_assert(Ipv4Addr::new(100, 80, 0, 0), 12),
-    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
-    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
-];
-/// Lengths of the prefix of probes: the shortest that is wanted and the longest that will do. 14 addresses with all their
-/// ports are 900,000 flows, of which 4,000 are in use at a time.
-const PROBES: (u8, u8) = (18, 28);
+use crate::vacant::{ELSEWHERE, Ground, PROBES, free, host, own};
 
 /// The addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Where probes come from: inside the cluster CIDR, if there is one, so that nothing is masqueraded.
-    pub probes: Ipv4Net,
+    /// What the lab is built on. Probes come from inside the cluster CIDR, if there is one, so that nothing is masqueraded. The
+    /// node is not the cluster's: some of its endpoints are on the node itself, and no packet would leave for them.
+    pub ground: Ground,
     /// Addresses that no Service has.
     pub spare: Spare,
-    /// The lab's node. Not the cluster's: some of its endpoints are on the node itself, and no packet would leave for them.
-    pub node: Ipv4Addr,
     /// What is routed like endpoints: the cluster's, and spare ones. No Service address is in it.
     pub endpoints: Vec<Ipv4Net>,
-    /// Blocks of clients, Services and endpoints that the lab needs and nothing uses.
-    own: [Ipv4Net; 3],
 }
 
 /// Why there are none.
@@ -68,13 +52,9 @@ impl Place {
             Some(cidr) => free(cidr, PROBES, &used).ok_or(Full::Cidr)?,
             None => free(ELSEWHERE, PROBES, &used).ok_or(Full::Everything)?,
         };
-        let taken = |block: &Ipv4Net| {
-            let meets = |other: Ipv4Net| other.contains(block) || block.contains(&other);
-            cidr.is_some_and(meets) || meets(probes)
-        };
+        let taken: Vec<Ipv4Net> = cidr.into_iter().chain([probes]).collect();
         // Half for spare endpoints; of the rest five small blocks.
-        let candidates = OWN.iter().filter_map(|&within| free(within, (16, 18), &used));
-        let own = candidates.filter(|block| !taken(block)).find_map(|block| {
+        let own = own((16, 18), &used, &taken).find_map(|block| {
             let halves: Vec<Ipv4Net> = block.subnets(block.prefix_len() + 1).ok()?.collect();
             let [spare, rest] = halves.try_into().ok()?;
             let small: Vec<Ipv4Net> = rest.subnets(24).ok()?.take(5).collect();
@@ -85,25 +65,10 @@ impl Place {
         let mut routed = routes(&endpoints, &used);
         routed.push(spare);
         Ok(Self {
-            probes,
+            ground: Ground { probes, node: host(node), own: [clients, of_services, of_endpoints] },
             spare: Spare::Blocks { endpoints: spare, services: spare_services },
-            node: node.hosts().next().unwrap_or(node.addr()),
             endpoints: routed,
-            own: [clients, of_services, of_endpoints],
         })
-    }
-
-    /// Of its lab.
-    pub fn topology(&self, label: String) -> Topology {
-        let [client_prefix, service_prefix, endpoint_prefix] = self.own;
-        Topology {
-            label,
-            probe_prefix: self.probes,
-            client_prefix,
-            service_prefix,
-            endpoint_prefix,
-            node_address: self.node,
-        }
     }
 }
 
@@ -144,19 +109,6 @@ fn routes(endpoints: &BTreeSet<u32>, used: &BTreeSet<u32>) -> Vec<Ipv4Net> {
     Ipv4Net::aggregate(&routes)
 }
 
-/// The largest block within another of which no address is used, from the end: pods are given addresses from the start.
-fn free(within: Ipv4Net, (shortest, longest): (u8, u8), used: &BTreeSet<u32>) -> Option<Ipv4Net> {
-    let shortest = shortest.max(within.prefix_len() + u8::from(within.prefix_len() < longest));
-    (shortest..=longest).find_map(|length| {
-        // Of blocks in use at most as many are passed as there are addresses in use.
-        let mut blocks: Vec<Ipv4Net> = within.subnets(length).ok()?.take(1 << 16).collect();
-        blocks.reverse();
-        blocks.into_iter().find(|block| {
-            used.range(u32::from(block.network())..=u32::from(block.broadcast())).next().is_none()
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
@@ -184,16 +136,16 @@ mod tests {
 
     fn check(chosen: &Chosen) -> Place {
         let place = Place::choose(chosen).unwrap();
-        place.topology("test".into()).validate().unwrap();
+        place.ground.topology("test".into()).validate().unwrap();
         let Spare::Blocks { endpoints: spare, services: spare_services } = place.spare else { panic!() };
         let lab = [
-            place.probes,
-            place.own[0],
-            place.own[1],
-            place.own[2],
+            place.ground.probes,
+            place.ground.own[0],
+            place.ground.own[1],
+            place.ground.own[2],
             spare,
             spare_services,
-            place.node.into(),
+            place.ground.node.into(),
         ];
         for (index, one) in lab.iter().enumerate() {
             let meets = |other: &Ipv4Net| one.contains(other) || other.contains(one);
@@ -218,11 +170,13 @@ mod tests {
     fn probes_are_pods_beside_the_endpoints() {
         let pods: Vec<u32> = (0..3000).map(|low| 0x0af4_0000 + low).collect();
         let place = check(&chosen(Some("10.244.0.0/16"), &[0x0a60_0001], &pods));
-        assert_eq!(place.probes.to_string(), "10.244.192.0/18");
-        assert_eq!(place.node.to_string(), "198.19.132.1");
+        assert_eq!(place.ground.probes.to_string(), "10.244.192.0/18");
+        assert_eq!(place.ground.node.to_string(), "198.19.132.1");
         let routes: Vec<String> = place.endpoints.iter().map(ToString::to_string).collect();
         assert_eq!(routes, ["10.244.0.0/21", "10.244.8.0/22", "198.19.0.0/17"]);
-        assert!(!check(&chosen(None, &[0x0a60_0001], &pods)).probes.contains(&Ipv4Addr::from(pods[0])));
+        assert!(
+            !check(&chosen(None, &[0x0a60_0001], &pods)).ground.probes.contains(&Ipv4Addr::from(pods[0]))
+        );
     }
 
     #[test]
@@ -238,7 +192,7 @@ mod tests {
         assert_eq!(Place::choose(&chosen(Some("10.244.0.0/24"), &[1 << 28], &all)), Err(Full::Cidr));
         let most: Vec<u32> = all.iter().copied().filter(|address| address & 0xf0 != 0x50).collect();
         assert_eq!(
-            check(&chosen(Some("10.244.0.0/24"), &[1 << 28], &most)).probes.to_string(),
+            check(&chosen(Some("10.244.0.0/24"), &[1 << 28], &most)).ground.probes.to_string(),
             "10.244.0.80/28"
         );
     }

@@ -4,38 +4,21 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use netns_setup::Topology;
 
 use crate::ruleset::Fault;
 use crate::ruleset::services::Services;
 use crate::service::Family;
-
-/// Where probes come from if the ruleset does not tell where pods are: shared address space (RFC 6598).
-const ELSEWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 12);
-/// Where the lab's own addresses are from: the block for benchmarks (RFC 2544), else private ones.
-const OWN: [Ipv4Net; 4] = [
-    Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15),
-    Ipv4Net::new_assert(Ipv4Addr::new(100, 80, 0, 0), 12),
-    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
-    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
-];
-/// Lengths of the prefix of probes: the shortest that is wanted and the longest that will do. 14 addresses with all their
-/// ports are 900,000 flows, of which 4,000 are in use at a time.
-const PROBES: (u8, u8) = (18, 28);
+use crate::vacant::{ELSEWHERE, Ground, PROBES, free, host, own};
 
 /// The addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Where probes come from.
-    pub probes: Ipv4Net,
-    /// Whether that is inside the ruleset's cluster CIDR.
+    /// What the lab is built on.
+    pub ground: Ground,
+    /// Whether probes come from inside the ruleset's cluster CIDR.
     pub are_pods: bool,
     /// An address that is no Service and no endpoint: inside the cluster CIDR, if there is room.
     pub miss: Ipv4Addr,
-    /// The node's own.
-    pub node: Ipv4Addr,
-    /// Three blocks that the lab needs and nothing uses.
-    own: [Ipv4Net; 3],
 }
 
 impl Place {
@@ -58,13 +41,9 @@ impl Place {
         let full = || Fault::whole("its Services use so many addresses that none are left for a lab");
         let in_cidr = cidr.and_then(|cidr| free(cidr, PROBES, &used));
         let probes = in_cidr.or_else(|| free(ELSEWHERE, PROBES, &used)).ok_or_else(full)?;
-        let taken = |block: &Ipv4Net| {
-            let of_pods = cidr.is_some_and(|cidr| cidr.contains(block) || block.contains(&cidr));
-            of_pods || block.contains(&probes) || probes.contains(block)
-        };
+        let taken: Vec<Ipv4Net> = cidr.into_iter().chain([probes]).collect();
         // A block of four: clients, Services and endpoints of the lab, and the node.
-        let candidates = OWN.iter().filter_map(|&within| free(within, (22, 22), &used));
-        let own = candidates.filter(|block| !taken(block)).find_map(|block| {
+        let own = own((22, 22), &used, &taken).find_map(|block| {
             let quarters: Vec<Ipv4Net> = block.subnets(24).ok()?.collect();
             <[Ipv4Net; 4]>::try_from(quarters).ok()
         });
@@ -72,43 +51,11 @@ impl Place {
         let miss =
             [cidr.unwrap_or(ELSEWHERE), ELSEWHERE].into_iter().find_map(|within| miss(within, probes, &used));
         Ok(Self {
-            probes,
+            ground: Ground { probes, node: host(node), own: [clients, of_services, endpoints] },
             are_pods: in_cidr.is_some(),
             miss: miss.ok_or_else(full)?,
-            node: node.hosts().next().unwrap_or(node.addr()),
-            own: [clients, of_services, endpoints],
         })
     }
-
-    /// Of its lab.
-    pub fn topology(&self, label: String) -> Topology {
-        let [client_prefix, service_prefix, endpoint_prefix] = self.own;
-        Topology {
-            label,
-            probe_prefix: self.probes,
-            client_prefix,
-            service_prefix,
-            endpoint_prefix,
-            node_address: self.node,
-        }
-    }
-}
-
-/// The largest block within another of which no address is used, from the end: pods are given addresses from the start.
-fn free(within: Ipv4Net, (shortest, longest): (u8, u8), used: &BTreeSet<u32>) -> Option<Ipv4Net> {
-    let shortest = shortest.max((within.prefix_len() + 1).min(longest));
-    (shortest..=longest).filter(|&length| length >= within.prefix_len()).find_map(|length| {
-        let blocks = 1_u64 << (length - within.prefix_len());
-        let size = 1_u64 << (32 - length);
-        let start = u64::from(u32::from(within.network()));
-        // As many blocks are looked at as there are used addresses, at most, and one more.
-        (0..blocks).rev().find_map(|index| {
-            let first = start + index * size;
-            let (first, last) = (u32::try_from(first).ok()?, u32::try_from(first + size - 1).ok()?);
-            let is_free = used.range(first..=last).next().is_none();
-            is_free.then(|| Ipv4Net::new(first.into(), length).ok()).flatten()
-        })
-    })
 }
 
 /// An address in the middle of what is left.
@@ -150,8 +97,9 @@ mod tests {
     }
 
     fn is_sound(place: &Place, services: &Services) {
-        place.topology("test".into()).validate().unwrap();
-        let all = [place.probes, place.own[0], place.own[1], place.own[2], place.node.into()];
+        place.ground.topology("test".into()).validate().unwrap();
+        let Ground { probes, node, own } = place.ground;
+        let all = [probes, own[0], own[1], own[2], node.into()];
         for address in services.addresses(Family::Ipv4) {
             let IpAddr::V4(address) = address else { continue };
             assert!(all.iter().all(|block| !block.contains(&address)), "{address} in {place:?}");
@@ -167,15 +115,17 @@ mod tests {
         let place = Place::choose(&services).unwrap();
         is_sound(&place, &services);
         assert!(place.are_pods);
-        assert_eq!(place.probes.to_string(), "10.244.192.0/18");
+        assert_eq!(place.ground.probes.to_string(), "10.244.192.0/18");
         assert_eq!(place.miss.to_string(), "10.244.127.255");
-        assert_eq!(place.node.to_string(), "198.19.255.1");
+        assert_eq!(place.ground.node.to_string(), "198.19.255.1");
     }
 
     #[test]
     fn without_a_cidr_or_room_they_come_from_elsewhere() {
         let place = Place::choose(&services(None, &[])).unwrap();
-        assert!(!place.are_pods && ELSEWHERE.contains(&place.probes) && ELSEWHERE.contains(&place.miss));
+        assert!(
+            !place.are_pods && ELSEWHERE.contains(&place.ground.probes) && ELSEWHERE.contains(&place.miss)
+        );
         let all: Vec<u32> = (0..256).map(|low| 0x0af4_0000 + low).collect();
         let crowded = services(Some("10.244.0.0/24"), &all);
         let place = Place::choose(&crowded).unwrap();

@@ -52,7 +52,7 @@ fn services_stand_in_the_order_of_their_list() {
     assert_eq!(names, ["demo/web:http", "demo/dns:dns"]);
     assert_eq!(replay.without_services(), None);
     assert_eq!(replay.protocol(), Protocol::Udp, "as many of each");
-    assert!(replay.place.are_pods && replay.place.probes.to_string() == "10.244.192.0/18");
+    assert!(replay.place.are_pods && replay.place.ground.probes.to_string() == "10.244.192.0/18");
 }
 
 #[test]
