@@ -10,6 +10,7 @@
 //! A packet written into a TUN has passed the whole of the node when `write(2)` returns (see [`Tun::send`]), errors that the
 //! kernel answers with included: their rate is not limited here.
 
+use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -83,14 +84,15 @@ impl Yard {
         let (outside, local_pods, remote_pods) = (tun(OUTSIDE)?, tun(LOCAL_PODS)?, tun(REMOTE_PODS)?);
         node.links(|links| wire(links, topology))?;
         node.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
-        node.run(|| wait_until_local(topology));
+        node.run(|| wait_until_local(topology))?;
         Ok(Yard { node, outside, local_pods, remote_pods })
     }
 }
 
 /// An address of IPv6 is the node's own only when the kernel's work queue has come to it (`addrconf_dad_work` in
-/// `net/ipv6/addrconf.c`), duplicate detection or not. Gives up after a while: packets then tell.
-fn wait_until_local(topology: &Topology) {
+/// `net/ipv6/addrconf.c`), duplicate detection or not.
+fn wait_until_local(topology: &Topology) -> Result<(), WorldError> {
+    const ROUTES: &str = "/proc/thread-self/net/ipv6_route";
     let begun = Instant::now();
     let wanted: Vec<String> = topology
         .node
@@ -104,10 +106,17 @@ fn wait_until_local(topology: &Topology) {
         let is = |wanted: &String| routes.lines().any(|line| line.starts_with(wanted) && is_local(line));
         wanted.iter().all(is)
     };
-    while begun.elapsed() < PATIENCE {
-        match std::fs::read_to_string("/proc/thread-self/net/ipv6_route") {
-            Ok(routes) if !all_are(&routes) => std::thread::sleep(Duration::from_millis(1)),
-            _ => return,
+    let failed = |cause: io::Error| {
+        WorldError::kernel(format!("make the addresses of {}/node its own", topology.label), cause)
+    };
+    loop {
+        match std::fs::read_to_string(ROUTES) {
+            Ok(routes) if all_are(&routes) => return Ok(()),
+            // Without IPv6 there is no such file, and nothing to wait for.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && wanted.is_empty() => return Ok(()),
+            Err(error) => return Err(failed(error)),
+            Ok(_) if begun.elapsed() > PATIENCE => return Err(failed(io::ErrorKind::TimedOut.into())),
+            Ok(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
 }
