@@ -113,7 +113,8 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
             grid.sort_by_key(|(_, scale)| *scale);
         }
         for &(mode, scale) in &grid {
-            if block <= sync_blocks {
+            let within = |most: u32| scale.services <= most || mode == Mode::Replay;
+            if block <= sync_blocks && sweep.sync.as_ref().is_some_and(|sync| within(sync.most_services)) {
                 add(block, mode, scale, Workload::Sync);
             }
             for &scenario in
@@ -121,7 +122,8 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
             {
                 add(block, mode, scale, Workload::Churn(scenario));
             }
-            let lock = sweep.lock.iter().filter(|_| block <= lock_blocks && mode != Mode::IpvsBatched);
+            let lock = sweep.lock.iter().filter(|lock| within(lock.most_services));
+            let lock = lock.filter(|_| block <= lock_blocks && mode != Mode::IpvsBatched);
             for &contenders in lock.flat_map(|lock| &lock.contenders) {
                 add(block, mode, scale, Workload::Lock(contenders));
             }
@@ -169,6 +171,17 @@ mod tests {
         };
         assert_eq!(of_block(1).len(), 7 * 5 * 5);
         assert_eq!(of_block(1), of_block(5));
+    }
+
+    #[test]
+    fn syncs_go_no_further_than_they_should() {
+        let largest = |wanted: fn(&Workload) -> bool| {
+            let cells = order(&default_sweep());
+            cells.iter().filter(|cell| wanted(&cell.workload)).map(|cell| cell.scale.services).max()
+        };
+        assert_eq!(largest(|workload| matches!(workload, Workload::Lookup(_))), Some(10_000));
+        assert_eq!(largest(|workload| matches!(workload, Workload::Sync)), Some(5_000));
+        assert_eq!(largest(|workload| matches!(workload, Workload::Lock(_))), Some(5_000));
     }
 
     #[test]

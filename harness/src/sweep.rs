@@ -155,6 +155,9 @@ pub struct SyncCells {
     /// Blocks after the first run only what fits into this many seconds, all blocks counted.
     #[serde(deserialize_with = "seconds")]
     pub budget_seconds: f64,
+    /// Scales with more Services than this are left out. Replayed rulesets and clusters are as large as they are.
+    #[serde(default = "any_services", deserialize_with = "within::<_, 1, MAX_SERVICES>")]
+    pub most_services: u32,
 }
 
 /// Contention for the xtables lock.
@@ -179,6 +182,9 @@ pub struct Lock {
     /// [`LEAST_OPERATIONS`]: crate::contention::LEAST_OPERATIONS
     #[serde(default, deserialize_with = "some_seconds")]
     pub patience_seconds: Option<f64>,
+    /// Scales with more Services than this are left out. Replayed rulesets and clusters are as large as they are.
+    #[serde(default = "any_services", deserialize_with = "within::<_, 1, MAX_SERVICES>")]
+    pub most_services: u32,
 }
 
 impl Lock {
@@ -413,6 +419,8 @@ impl Sweep {
         let scale = cluster.scale();
         (self.services, self.endpoints) = (vec![scale.services], scale.endpoints);
         (self.connect, self.churn, self.guest) = (None, None, None);
+        self.sync.iter_mut().for_each(|sync| sync.most_services = scale.services);
+        self.lock.iter_mut().for_each(|lock| lock.most_services = scale.services);
         if self.lookup.is_none() && self.sync.is_none() && self.lock.is_none() && self.forwarding.is_none() {
             return Err(
                 "of this sweep nothing can be measured with a cluster: give it [lookup], [sync] or [lock]"
@@ -437,6 +445,10 @@ impl Sweep {
             (None, None) => Protocol::Udp,
         }
     }
+}
+
+const fn any_services() -> u32 {
+    MAX_SERVICES
 }
 
 fn default_limit() -> f64 {
@@ -631,6 +643,7 @@ mod tests {
             seconds,
             limit_seconds,
             patience_seconds: None,
+            most_services: 10,
         };
         assert_eq!(lock(1.0, 60.0).patience(), 6.0);
         assert_eq!(lock(10.0, 60.0).patience(), 10.0, "no less than the cell lasts");

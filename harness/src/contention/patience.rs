@@ -165,8 +165,13 @@ fn seconds(seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    const SWEEP: Lock =
-        Lock { contenders: Vec::new(), seconds: 1.0, limit_seconds: 60.0, patience_seconds: Some(10.0) };
+    const SWEEP: Lock = Lock {
+        contenders: Vec::new(),
+        seconds: 1.0,
+        limit_seconds: 60.0,
+        patience_seconds: Some(10.0),
+        most_services: 1,
+    };
     const LOCK: Known = Known { has_lock: true, predicted: None, alone: Some(1.0) };
     const NO_LOCK: Known = Known { has_lock: false, predicted: None, alone: Some(1.0) };
 

@@ -43,9 +43,9 @@ pub enum Part {
     Lookups,
     /// All but these.
     Syncs,
-    /// Lookups, connections, forwarding, and the syncs of IPVS.
+    /// Lookups, connections, and the syncs of IPVS.
     LookupsAndIpvs,
-    /// The syncs and locks of the modes with rules: about as much work again.
+    /// The syncs and locks of the modes with rules, and forwarding: about as much work again.
     SyncsOfRules,
 }
 
@@ -53,7 +53,8 @@ impl Part {
     /// Whether a cell belongs to this part.
     pub const fn has(self, cell: &Cell) -> bool {
         let lookups = matches!(cell.workload, Workload::Lookup(_) | Workload::Connect(_));
-        let rules = !lookups && !matches!(cell.workload, Workload::Forwarding(..)) && !cell.mode.is_ipvs();
+        let forwarding = matches!(cell.workload, Workload::Forwarding(..));
+        let rules = forwarding || !lookups && !cell.mode.is_ipvs();
         match self {
             Part::All => true,
             Part::Lookups => lookups,
