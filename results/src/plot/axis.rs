@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(TimeAxis { high: 103.0 }.ticks(6), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         assert_eq!(TimeAxis { high: 0.7 }.ticks(4), [0.0, 0.2, 0.4, 0.6000000000000001]);
         assert_eq!(TimeAxis::of(&[]).share(5e8), 0.5);
-        assert_eq!(TimeAxis::of(&[]).ticks(0).len(), 2, "no room is still an axis");
+        assert_eq!(TimeAxis::of(&[]).ticks(0), [0.0], "no room is still an axis");
     }
 
     #[test]
