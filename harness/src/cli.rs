@@ -4,6 +4,7 @@ pub mod anonymise;
 mod cluster;
 pub mod doctor;
 pub mod inspect;
+pub mod lock;
 pub mod plan;
 mod progress;
 pub mod report;
@@ -51,6 +52,8 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Print what a ruleset of a real node is, and which Services it has
     Inspect(inspect::InspectArgs),
+    /// Tell who holds the xtables lock of this node, how long, and who waits
+    Lock(lock::LockArgs),
     /// Print a ruleset or cluster without the names and addresses of its owner
     Anonymise(anonymise::AnonymiseArgs),
 }

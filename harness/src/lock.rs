@@ -14,11 +14,15 @@
 
 mod contenders;
 mod events;
+pub mod follow;
+pub mod present;
+pub mod process;
+pub mod queue;
 
 use std::collections::HashSet;
 
 pub use contenders::{Contenders, Operation};
-pub use events::{Watch, WatchError};
+pub use events::{Events, Watch, WatchError};
 
 /// Path of the lock in every namespace with its own `/run`.
 pub const LOCK_FILE: &str = "/run/xtables.lock";

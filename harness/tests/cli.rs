@@ -40,10 +40,18 @@ fn shown(args: &[&str]) -> String {
 
 #[test]
 fn help_of_every_command() {
-    for command in ["", "doctor", "plan", "run", "report"] {
+    for command in ["", "doctor", "plan", "run", "report", "lock"] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         insta::assert_snapshot!(format!("help_{command}"), shown(&args));
     }
+}
+
+#[test]
+fn a_lock_that_nobody_has_made_is_told() {
+    let error = shown(&["lock", "--watch", "--lock-file", "/no/such/folder/lock"]);
+    assert!(error.contains("there is no DIR/lock") && error.contains("--lock-file"), "{error}");
+    assert!(error.ends_with("--- exit code 2\n"), "{error}");
+    assert!(shown(&["lock"]).contains("--watch"));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! fanotify on the lock file of one namespace.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -19,8 +21,9 @@ use workloads::clock::nanoseconds;
 
 /// Why the lock cannot be watched.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot watch {LOCK_FILE} ({what}): {why}; fanotify needs CAP_SYS_ADMIN and CONFIG_FANOTIFY")]
+#[error("cannot watch {} ({what}): {why}; fanotify needs CAP_SYS_ADMIN and CONFIG_FANOTIFY", path.display())]
 pub struct WatchError {
+    path: PathBuf,
     what: &'static str,
     why: std::io::Error,
 }
@@ -47,7 +50,7 @@ impl Watch {
     /// # Errors
     /// [`WatchError`].
     pub fn start(namespace: &Namespace) -> Result<Self, WatchError> {
-        let failed = |what| move |why: std::io::Error| WatchError { what, why };
+        let failed = |what| move |why: std::io::Error| WatchError { path: LOCK_FILE.into(), what, why };
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|why| failed("eventfd")(why.into()))?;
         let signal = StopSignal(Arc::new(stop));
@@ -55,8 +58,8 @@ impl Watch {
         let (ready, is_ready) = mpsc::channel();
         let reader = namespace
             .thread("lock-watch", move || {
-                let fanotify = match open() {
-                    Ok(fanotify) => fanotify,
+                let mut events = match open() {
+                    Ok(events) => events,
                     Err(error) => {
                         let _ = ready.send(false);
                         return Err(error);
@@ -64,7 +67,7 @@ impl Watch {
                 };
                 prefer_this_thread();
                 let _ = ready.send(true);
-                read(&fanotify, &seen)
+                read(&mut events, &seen)
             })
             .map_err(failed("thread"))?;
         match is_ready.recv() {
@@ -82,72 +85,113 @@ impl Watch {
     /// [`WatchError`] if reading failed meanwhile.
     pub fn stop(self) -> Result<Vec<Event>, WatchError> {
         drop(self.signal);
-        let died = |_| WatchError { what: "thread", why: std::io::Error::other("the watching thread died") };
+        let died = |_| WatchError {
+            path: LOCK_FILE.into(),
+            what: "thread",
+            why: std::io::Error::other("the watching thread died"),
+        };
         self.reader.join().map_err(died)?
     }
 }
 
-fn open() -> Result<Fanotify, WatchError> {
-    let failed = |what| move |why: Errno| WatchError { what, why: why.into() };
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(LOCK_FILE)
-        .map_err(|why| WatchError { what: "open", why })?;
-    let flags = InitFlags::FAN_CLASS_NOTIF | InitFlags::FAN_NONBLOCK | InitFlags::FAN_CLOEXEC;
-    let fanotify = Fanotify::init(
-        flags | InitFlags::FAN_UNLIMITED_QUEUE,
-        EventFFlags::O_RDONLY | EventFFlags::O_CLOEXEC,
-    )
-    .map_err(failed("fanotify_init"))?;
-    let mask = MaskFlags::FAN_OPEN | MaskFlags::FAN_CLOSE;
-    fanotify
-        .mark(MarkFlags::FAN_MARK_ADD, mask, AT_FDCWD, Some(LOCK_FILE))
-        .map_err(failed("fanotify_mark"))?;
-    Ok(fanotify)
+/// Openings and closings of a lock file, as they come.
+pub struct Events {
+    fanotify: Fanotify,
+    begun: Instant,
+    /// Processes that have it open, as far as is known.
+    inside: HashSet<u32>,
 }
 
-fn read(fanotify: &Fanotify, stop: &EventFd) -> Result<Vec<Event>, WatchError> {
-    let failed = |what| move |why: Errno| WatchError { what, why: why.into() };
-    let begun = Instant::now();
-    let mut events = Vec::new();
-    let mut inside = std::collections::HashSet::new();
-    loop {
-        let mut fds =
-            [PollFd::new(fanotify.as_fd(), PollFlags::POLLIN), PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => continue,
-            result => result.map_err(failed("poll"))?,
-        };
-        let last = fds[1].any().unwrap_or(true);
-        let found = match fanotify.read_events() {
+impl Events {
+    /// Of a file that is there. Neither is it opened nor is the lock taken.
+    ///
+    /// # Errors
+    /// [`WatchError`].
+    pub fn of(path: &Path) -> Result<Self, WatchError> {
+        let failed = |what| move |why: Errno| WatchError { path: path.to_owned(), what, why: why.into() };
+        let flags = InitFlags::FAN_CLASS_NOTIF | InitFlags::FAN_NONBLOCK | InitFlags::FAN_CLOEXEC;
+        let fanotify = Fanotify::init(
+            flags | InitFlags::FAN_UNLIMITED_QUEUE,
+            EventFFlags::O_RDONLY | EventFFlags::O_CLOEXEC,
+        )
+        .map_err(failed("fanotify_init"))?;
+        let mask = MaskFlags::FAN_OPEN | MaskFlags::FAN_CLOSE;
+        fanotify
+            .mark(MarkFlags::FAN_MARK_ADD, mask, AT_FDCWD, Some(path))
+            .map_err(failed("fanotify_mark"))?;
+        Ok(Self { fanotify, begun: Instant::now(), inside: HashSet::new() })
+    }
+
+    /// Nanoseconds since the watch began.
+    pub fn now(&self) -> u64 {
+        nanoseconds(self.begun.elapsed())
+    }
+
+    /// What has happened since, in order; does not wait.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn read(&mut self) -> std::io::Result<Vec<Event>> {
+        let found = match self.fanotify.read_events() {
             Ok(found) => found,
             Err(Errno::EAGAIN) => Vec::new(),
-            Err(why) => return Err(failed("read")(why)),
+            Err(why) => return Err(why.into()),
         };
-        let at = nanoseconds(begun.elapsed());
+        let at = self.now();
+        let mut events = Vec::new();
         for event in found {
             let (Ok(pid), mask) = (u32::try_from(event.pid()), event.mask()) else { continue };
             let opened = mask.contains(MaskFlags::FAN_OPEN);
             let closed = mask.intersects(MaskFlags::FAN_CLOSE);
             // The kernel may merge two events of one process; which came first follows from where it was.
             let order: &[Kind] = match (opened, closed) {
-                (true, true) if inside.contains(&pid) => &[Kind::Close, Kind::Open],
+                (true, true) if self.inside.contains(&pid) => &[Kind::Close, Kind::Open],
                 (true, true) => &[Kind::Open, Kind::Close],
                 (true, false) => &[Kind::Open],
                 _ => &[Kind::Close],
             };
             for &kind in order {
                 match kind {
-                    Kind::Open => inside.insert(pid),
-                    Kind::Close => inside.remove(&pid),
+                    Kind::Open => self.inside.insert(pid),
+                    Kind::Close => self.inside.remove(&pid),
                 };
                 events.push(Event { at, pid, kind });
             }
         }
+        Ok(events)
+    }
+}
+
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fanotify.as_fd()
+    }
+}
+
+fn open() -> Result<Events, WatchError> {
+    let path = Path::new(LOCK_FILE);
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|why| WatchError {
+        path: path.to_owned(),
+        what: "open",
+        why,
+    })?;
+    Events::of(path)
+}
+
+fn read(events: &mut Events, stop: &EventFd) -> Result<Vec<Event>, WatchError> {
+    let failed = |what| move |why: std::io::Error| WatchError { path: LOCK_FILE.into(), what, why };
+    let mut seen = Vec::new();
+    loop {
+        let mut fds =
+            [PollFd::new(events.as_fd(), PollFlags::POLLIN), PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            result => result.map_err(|why| failed("poll")(why.into()))?,
+        };
+        let last = fds[1].any().unwrap_or(true);
+        seen.extend(events.read().map_err(failed("read"))?);
         if last {
-            return Ok(events);
+            return Ok(seen);
         }
     }
 }
@@ -155,7 +199,7 @@ fn read(fanotify: &Fanotify, stop: &EventFd) -> Result<Vec<Event>, WatchError> {
 /// Real-time priority, so that an event is stamped when it happens and not when a busy core gets round
 /// to it. Without the right to it, stamps are later by scheduling delays.
 #[expect(unsafe_code, reason = "nix has no sched_setscheduler; the call reads one small struct")]
-fn prefer_this_thread() {
+pub(super) fn prefer_this_thread() {
     let parameters = nix::libc::sched_param { sched_priority: 1 };
     // SAFETY: 0 is the calling thread, and the pointer is to a valid struct on this stack.
     unsafe {

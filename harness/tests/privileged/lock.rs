@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,9 @@ use harness::scale::ServiceSet;
 use harness::sweep::Lock;
 use harness::tools::Tools;
 use netns_setup::Namespace;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::worlds::{cold, scale, wait_until};
 
@@ -28,14 +31,7 @@ pub fn known_wait() {
     let namespace = Namespace::create("lock").unwrap();
     let watch = Watch::start(&namespace).unwrap();
 
-    // Holds the lock until its standard input ends.
-    let script = format!("exec 9>>{LOCK_FILE}; flock 9; echo held; read _ || true");
-    let mut holder = Command::new("sh");
-    holder.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut holder = namespace.spawn(&mut holder).unwrap();
-    let mut line = String::new();
-    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "held\n");
+    let mut holder = hold_lock(&namespace);
 
     let mut waiter = Command::new(iptables);
     waiter.args(["-w", "5", "-t", "nat", "-N", "WAITED"]);
@@ -59,6 +55,70 @@ pub fn known_wait() {
     assert!((least..most).contains(&wait), "waited {wait:?}, in truth {truth:?}");
     assert!(held_for >= wait && held.wait < waited.wait / 10, "{held:?} {waited:?}");
     assert!(hold(waited) < waited.wait, "adding a chain takes milliseconds: {waited:?}");
+}
+
+/// Starts `sh` in a namespace, which holds the lock until its standard input ends, and waits until it does.
+fn hold_lock(namespace: &Namespace) -> Child {
+    let script = format!("exec 9>>{LOCK_FILE}; flock 9; echo held; read _ || true");
+    let mut holder = Command::new("sh");
+    holder.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut holder = namespace.spawn(&mut holder).unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    holder
+}
+
+/// One who held it before, one who gives up, one who gets it: `svcbench lock --watch` tells them apart.
+pub fn followed() {
+    let iptables = Tools::of(Mode::IptablesLegacy).path(Program::Iptables).unwrap();
+    let namespace = Namespace::create("lock").unwrap();
+    let mut holder = hold_lock(&namespace);
+
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_svcbench"));
+    watch.args(["lock", "--watch", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watch = namespace.spawn(&mut watch).unwrap();
+    let mut line = String::new();
+    BufReader::new(watch.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("following /run/xtables.lock"), "{line}");
+
+    let queue = |patience: &str| {
+        let mut command = Command::new(&iptables);
+        command.args(["-w", patience, "-t", "nat", "-N", "WAITED"]).stderr(Stdio::null());
+        namespace.spawn(&mut command).unwrap()
+    };
+    let mut impatient = queue("1");
+    assert_eq!(impatient.wait().unwrap().code(), Some(4));
+    let mut patient = queue("60");
+    wait_until("iptables queues for the lock", || has_open(patient.id(), LOCK_FILE));
+    assert!(!has_open(watch.id(), LOCK_FILE), "whoever follows the lock does not touch it");
+    thread::sleep(Duration::from_millis(300));
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success() && patient.wait().unwrap().success());
+    // It looks ten times a second.
+    thread::sleep(Duration::from_millis(500));
+    kill(Pid::from_raw(watch.id() as i32), Signal::SIGINT).unwrap();
+    let told = watch.wait_with_output().unwrap();
+    assert!(told.status.success(), "{told:?}");
+    let lines: Vec<Value> = String::from_utf8(told.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [gave_up, before, waited, summary] = &lines[..] else { panic!("{lines:#?}") };
+    for (line, process) in [(gave_up, &impatient), (before, &holder), (waited, &patient)] {
+        assert_eq!(line["process"]["pid"], process.id(), "{lines:#?}");
+    }
+    let milliseconds = |line: &Value, key| line[key].as_u64().map(|ns| ns / 1_000_000);
+    assert_eq!(gave_up["gave_up"], true);
+    assert!((900..3_000).contains(&milliseconds(gave_up, "wait_ns").unwrap()), "{gave_up}");
+    assert!(gave_up["process"]["command"].as_str().unwrap().contains("-w 1 -t nat -N WAITED"), "{gave_up}");
+    assert_eq!((&before["wait_ns"], &before["gave_up"]), (&Value::Null, &Value::Bool(false)));
+    assert!(milliseconds(before, "hold_ns") >= Some(1_300), "{before}");
+    assert!(milliseconds(waited, "wait_ns") >= Some(250), "{waited}");
+    let hold = milliseconds(waited, "hold_ns").unwrap();
+    assert!(Some(hold) < milliseconds(waited, "wait_ns"), "{waited}");
+    assert_eq!((&summary["summary"]["gave_up"], &summary["summary"]["hold_ns"]["n"]), (&1.into(), &2.into()));
 }
 
 pub fn timeout() {
