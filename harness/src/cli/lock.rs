@@ -64,7 +64,7 @@ pub fn run(cli: &Cli, args: &LockArgs) -> anyhow::Result<Exit> {
     let (mut seen, mut told_at) = (Seen::default(), 0);
     let mut out = stdout();
     while !stop.is_requested() && length.is_none_or(|length| begun.elapsed() < length) {
-        for told in follow.next()? {
+        for told in follow.turns()? {
             seen.add(&told);
             let Turn { wait, hold, .. } = told.turn;
             let most = wait.unwrap_or(0).max(hold.unwrap_or(0));

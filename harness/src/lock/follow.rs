@@ -85,7 +85,7 @@ impl Follow {
     ///
     /// # Errors
     /// [`FollowError`].
-    pub fn next(&mut self) -> Result<Vec<Told>, FollowError> {
+    pub fn turns(&mut self) -> Result<Vec<Told>, FollowError> {
         self.wait(PollTimeout::from(GLANCE))?;
         let mut told = Vec::new();
         loop {

@@ -75,8 +75,8 @@ fn parent(stat: &str) -> Option<u32> {
 
 /// The identifier of 64 hexadecimal digits that container runtimes name their cgroups by.
 fn container(cgroup: &str) -> Option<String> {
-    let parts = cgroup.split(|c: char| !c.is_ascii_hexdigit());
-    parts.filter(|part| part.len() == 64).next_back().map(|id| id[..12].to_owned())
+    let mut parts = cgroup.split(|c: char| !c.is_ascii_hexdigit());
+    parts.rfind(|part| part.len() == 64).map(|id| id[..12].to_owned())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use harness::world::World;
 use netns_setup::Namespace;
 
 /// Far longer than anything waited for should take, on a busy machine too.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
