@@ -218,6 +218,9 @@ const QUIET: Duration = Duration::from_millis(1);
 /// How long they may go on.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Connections that may lose a packet before counting is given up.
+const MOST_TORN: u32 = 3;
+
 impl Client<'_> {
     /// One connection after another.
     pub fn run(&mut self, connections: u32) -> anyhow::Result<()> {
@@ -233,15 +236,23 @@ impl Client<'_> {
     pub fn count(&mut self, connections: u32) -> anyhow::Result<Vec<Counters>> {
         let mut before = self.quiet()?;
         let mut counted = Vec::new();
-        for _ in 0..connections {
+        let mut torn = 0;
+        while (counted.len() as u32) < connections {
             self.run(1)?;
             let after = self.quiet()?;
             let passed = after - before;
             let [received, sent] = [passed.received, passed.sent].map(|volume| volume.packets);
-            anyhow::ensure!(
-                received == sent,
-                "the director received {received} packets for a connection and sent {sent}: somebody else's among them?"
-            );
+            if received != sent {
+                // A packet that was lost on a busy machine and sent again is no part of what a connection costs.
+                torn += 1;
+                anyhow::ensure!(
+                    torn <= MOST_TORN,
+                    "the director received {received} packets for a connection and sent {sent}, and the like {torn} times: somebody \
+                     else's among them?"
+                );
+                before = after;
+                continue;
+            }
             counted.push(passed);
             before = after;
         }

@@ -2,6 +2,8 @@
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -14,6 +16,10 @@ use workloads::wire;
 use super::judge::{Number, transport};
 use super::{OracleError, Packet};
 use crate::service::Protocol;
+
+/// How long a socket before may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// A socket, connected: it takes answers from where it sent to, and from nowhere else.
 pub(super) struct Client {
@@ -53,10 +59,15 @@ impl Client {
             setsockopt(&socket, sockopt::ReuseAddr, &true).map_err(failed("set up"))?;
         }
         bind(socket.as_raw_fd(), &SockaddrStorage::from(packet.from)).map_err(failed("bind"))?;
-        match connect(socket.as_raw_fd(), &SockaddrStorage::from(packet.to)) {
-            // Refused: the answer was there before the call could return.
-            Ok(()) | Err(Errno::EINPROGRESS | Errno::ECONNREFUSED) => {}
-            Err(why) => return Err(failed("connect")(why)),
+        let begun = Instant::now();
+        loop {
+            match connect(socket.as_raw_fd(), &SockaddrStorage::from(packet.to)) {
+                // Refused: the answer was there before the call could return.
+                Ok(()) | Err(Errno::EINPROGRESS | Errno::ECONNREFUSED) => break,
+                // The kernel has not done with one before between the same two addresses.
+                Err(Errno::EADDRNOTAVAIL) if begun.elapsed() < PATIENCE => thread::sleep(GLANCE),
+                Err(why) => return Err(failed("connect")(why)),
+            }
         }
         let local = getsockname(socket.as_raw_fd()).ok().as_ref().and_then(address);
         let mut from = local.ok_or(Errno::EAFNOSUPPORT).map_err(failed("look at"))?;
