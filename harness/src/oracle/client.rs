@@ -17,7 +17,8 @@ use super::judge::{Number, transport};
 use super::{OracleError, Packet};
 use crate::service::Protocol;
 
-/// How long a socket before may take to be gone.
+/// How long a socket before may take to be gone: the kernel may not have done with its connection, and a program that is
+/// being started elsewhere in this process holds a copy of it until its `execve`.
 const PATIENCE: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(1);
 
@@ -58,16 +59,12 @@ impl Client {
             // One before with the same source may still be on its way out.
             setsockopt(&socket, sockopt::ReuseAddr, &true).map_err(failed("set up"))?;
         }
-        bind(socket.as_raw_fd(), &SockaddrStorage::from(packet.from)).map_err(failed("bind"))?;
-        let begun = Instant::now();
-        loop {
-            match connect(socket.as_raw_fd(), &SockaddrStorage::from(packet.to)) {
-                // Refused: the answer was there before the call could return.
-                Ok(()) | Err(Errno::EINPROGRESS | Errno::ECONNREFUSED) => break,
-                // The kernel has not done with one before between the same two addresses.
-                Err(Errno::EADDRNOTAVAIL) if begun.elapsed() < PATIENCE => thread::sleep(GLANCE),
-                Err(why) => return Err(failed("connect")(why)),
-            }
+        let (from, to) = (SockaddrStorage::from(packet.from), SockaddrStorage::from(packet.to));
+        patiently(Errno::EADDRINUSE, || bind(socket.as_raw_fd(), &from)).map_err(failed("bind"))?;
+        match patiently(Errno::EADDRNOTAVAIL, || connect(socket.as_raw_fd(), &to)) {
+            // Refused: the answer was there before the call could return.
+            Ok(()) | Err(Errno::EINPROGRESS | Errno::ECONNREFUSED) => {}
+            Err(why) => return Err(failed("connect")(why)),
         }
         let local = getsockname(socket.as_raw_fd()).ok().as_ref().and_then(address);
         let mut from = local.ok_or(Errno::EAFNOSUPPORT).map_err(failed("look at"))?;
@@ -103,6 +100,17 @@ impl Client {
             Protocol::Udp | Protocol::Sctp => {
                 recv(self.socket.as_raw_fd(), &mut [0; 128], MsgFlags::MSG_DONTWAIT).is_ok()
             }
+        }
+    }
+}
+
+/// Tries again while a socket before is in the way.
+fn patiently(in_the_way: Errno, attempt: impl Fn() -> nix::Result<()>) -> nix::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Err(why) if why == in_the_way && begun.elapsed() < PATIENCE => thread::sleep(GLANCE),
+            done => return done,
         }
     }
 }
