@@ -10,6 +10,7 @@
 //! * [`probe`]: one packet through a pair of TUN devices, timed and verified
 //! * [`connection`]: all packets of a TCP connection through a load balancer, timed and verified
 //! * [`tcp`]: connect, request, response, close
+//! * [`load`]: TCP, UDP and HTTP load, in open and closed loop, and the server that answers it
 //!
 //! Nothing here opens a namespace or a device: everything runs on the calling thread, and therefore in
 //! whichever network namespace that thread is in.
@@ -17,6 +18,7 @@
 pub mod clock;
 pub mod connection;
 mod device;
+pub mod load;
 pub mod packet;
 pub mod probe;
 pub mod recorder;
