@@ -1,19 +1,21 @@
 //! What this harness adds to what it measures: ratios to a peer, in one run, side by side.
 //!
 //! * applying a plan, against feeding the same text to the same program from a file;
-//! * `tcp_crr`, against `wrk` with `Connection: close`, on the same path, server and cores;
+//! * `tcp_crr`, against a client and a server in C with epoll, on the same path and cores;
+//! * `http`, against `wrk` with `Connection: close`, on the same path, server and cores;
 //! * the packet probe's verified lookups per second of wall time.
 //!
 //! The two sides of a ratio take turns, and every pair swaps who goes first, so that drift hits both alike.
 //! The figure is the median of the pairs' ratios. A claim that does not hold is said, but is no failure of the
 //! bench: on a busy machine it may be the neighbour's. `sudo -E cargo bench --bench side_by_side`.
 
+#[path = "support/connecting.rs"]
+mod connecting;
 #[path = "support/mod.rs"]
 mod support;
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,22 +27,13 @@ use harness::run::{lab_obstacles, unable_modes};
 use harness::scale::{Position, Scale, ServiceSet};
 use harness::service::Protocol;
 use harness::stop::Stop;
-use harness::synthetic::TCP_PORTS;
-use harness::world::{Aim, BATCH, World};
-use netns_setup::Egress;
-use workloads::recorder::{Recorder, Times};
-use workloads::tcp::{CrrLoad, Server, TcpCrr};
+use harness::world::{BATCH, World};
+use workloads::recorder::Times;
 
 const SEED: u64 = 20_260_101;
 const ENDPOINTS: u32 = 10;
 /// Services, and pairs at that scale.
 const APPLIED: [(u32, usize); 3] = [(100, 40), (1_000, 21), (2_500, 9)];
-/// Pairs of a turn of `tcp_crr` and one of `wrk`.
-const ROUNDS: usize = 7;
-/// Transactions per turn: about half a second.
-const TRANSACTIONS: usize = 10_000;
-/// How long a turn of `wrk` is; it takes whole seconds only.
-const WRK_SECONDS: u32 = 1;
 /// Lookups per timed series.
 const LOOKUPS: usize = 400_000;
 const SERIES: usize = 7;
@@ -60,10 +53,7 @@ fn main() -> anyhow::Result<()> {
         Some(why) => support::skipped("applying a plan against iptables-restore", &why),
         None => APPLIED.iter().try_for_each(|&(services, pairs)| applying(services, pairs))?,
     }
-    match netns_setup::find_program("wrk") {
-        None => support::skipped("tcp_crr against wrk", "wrk is not installed; apt install wrk"),
-        Some(wrk) => connecting(&wrk, &cores)?,
-    }
+    connecting::all(&cores)?;
     probing(&cores)
 }
 
@@ -137,109 +127,6 @@ fn feed(program: &Path, args: &[String], input: &Path) -> anyhow::Result<()> {
     let status = command.status()?;
     ensure!(status.success(), "{} ended with {status}", program.display());
     Ok(())
-}
-
-// --- New connections ---------------------------------------------------------------------------------------
-
-/// Which cores a client and its server run on.
-#[derive(Clone, Copy)]
-struct Place {
-    client: usize,
-    server: usize,
-}
-
-/// Transactions per second of `tcp_crr` and of wrk.
-///
-/// On a core each they take the way of a real measurement: each transaction wakes an idle core twice, and on a
-/// virtual machine that is most of its time and varies a lot. On one core nobody has to be woken, and what is
-/// compared is the work of the clients; there busy polling has no place.
-fn connecting(wrk: &Path, cores: &Cores) -> anyhow::Result<()> {
-    let scale = Scale { services: 10, endpoints: ENDPOINTS };
-    let mut world = world(Mode::Direct, scale.services)?;
-    world.load(&ServiceSet::synthetic(scale, SEED), None)?;
-    world.steer(Egress::Server)?;
-    let (aims, _) = world.aims(Position::First, Protocol::Tcp, 1)?;
-    let aim = aims.first().context("there is a TCP Service")?;
-    let world = &world;
-
-    let one_core = Place { client: cores.measuring, server: cores.measuring };
-    let core_each = Place { client: cores.measuring, server: cores.serving };
-    let crr = |place, busy| move || serving(world, place, || crr(world, aim, place, busy));
-    let peer = |place| move || serving(world, place, || run_wrk(world, wrk, aim, place));
-    versus_wrk("tcp_crr, client and server on one core", crr(one_core, false), peer(one_core))?;
-    if cores.serving == cores.measuring {
-        support::skipped("tcp_crr against wrk on a core each", "this process may run on one core only");
-        return Ok(());
-    }
-    versus_wrk("tcp_crr, on a core each", crr(core_each, false), peer(core_each))?;
-    versus_wrk("tcp_crr, on a core each, busy polling", crr(core_each, true), peer(core_each))
-}
-
-fn versus_wrk(
-    what: &str,
-    ours: impl Fn() -> anyhow::Result<f64>,
-    wrk: impl Fn() -> anyhow::Result<f64>,
-) -> anyhow::Result<()> {
-    // Once each beforehand, to warm up.
-    ours()?;
-    wrk()?;
-    let mut pairs = Pairs::default();
-    for pair in 0..ROUNDS {
-        let (ours, theirs) = in_turns(pair, &ours, &wrk)?;
-        pairs.push(ours, theirs);
-    }
-    println!(
-        "{what}: {} transactions/s, wrk {}",
-        Spread::of(&pairs.ours).scaled(1.0, ""),
-        Spread::of(&pairs.theirs).scaled(1.0, "")
-    );
-    pairs.report("transactions of tcp_crr / of wrk", Claim::AtLeast(1.0));
-    Ok(())
-}
-
-/// Runs a client while a server of its own answers for all endpoints.
-fn serving(world: &World, place: Place, client: impl FnOnce() -> anyhow::Result<f64>) -> anyhow::Result<f64> {
-    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, TCP_PORTS.1);
-    let (server, stopper) = world.lab.server.run(|| Server::bind(any))?;
-    let server = world.lab.server.thread("endpoints", move || -> anyhow::Result<()> {
-        workloads::clock::pin_to_core(place.server)?;
-        server.run()?;
-        Ok(())
-    })?;
-    let rate = client();
-    drop(stopper);
-    server.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    rate
-}
-
-fn crr(world: &World, aim: &Aim, place: Place, busy_poll: bool) -> anyhow::Result<f64> {
-    let aim = aim.clone();
-    let client = world.lab.client.thread("tcp_crr", move || -> anyhow::Result<f64> {
-        workloads::clock::pin_to_core(place.client)?;
-        let (targets, picks) = ([aim.target()?], vec![0; TRANSACTIONS]);
-        // As with wrk, the kernel chooses the source address.
-        let load = CrrLoad { busy_poll, ..CrrLoad::new(&targets, &picks) };
-        let summary = TcpCrr::new()?.closed_loop(&load, &mut Recorder::new(), None)?;
-        summary.all_answered()?;
-        Ok(summary.per_second())
-    })?;
-    client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn run_wrk(world: &World, wrk: &Path, aim: &Aim, place: Place) -> anyhow::Result<f64> {
-    let mut command = Command::new(wrk);
-    command
-        .args(["-t1", "-c1", "-H", "Connection: close"])
-        .args([format!("-d{WRK_SECONDS}s"), format!("http://{}/", aim.entry)])
-        .stdout(Stdio::piped());
-    // A program inherits the core of the thread that starts it.
-    world.lab.client.run(|| workloads::clock::pin_to_core(place.client))?;
-    let output = world.lab.client.spawn(&mut command)?.wait_with_output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let whole = output.status.success() && !text.contains("Socket errors") && !text.contains("Non-2xx");
-    ensure!(whole, "wrk ended with {} and said: {text}", output.status);
-    let rate = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-    Ok(rate.context("wrk prints a rate")?.trim().parse()?)
 }
 
 // --- The packet probe --------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ use netns_setup::{Need, Volume, director};
 use serde::{Deserialize, Serialize};
 use workloads::connection::{Costs, Exchange, Treatment};
 use workloads::recorder::Times;
-use workloads::tcp::REQUEST_LENGTH;
 
 pub use self::bench::REAL_SERVERS;
 use self::bench::{Bench, DIRECTOR};
@@ -134,7 +133,7 @@ pub fn measure(method: Method, config: &Config, cores: &Cores) -> anyhow::Result
     let (counted, response, response_length) = traffic;
 
     // Far below their limits.
-    let exchange = Exchange { request: REQUEST_LENGTH as u16, response: response_length };
+    let exchange = Exchange { request: bench.request_length() as u16, response: response_length };
     let (costs, packets, bytes) = bench.probe(&exchange, config.connections, cores)?;
     let received = || counted.iter().map(|one| one.received.packets);
     let (least, most) = (received().min(), received().max());

@@ -52,7 +52,12 @@ pub struct Aim {
 }
 
 impl Aim {
-    /// For the load generators.
+    /// For load against real sockets.
+    pub fn for_load(&self) -> workloads::load::Aim {
+        workloads::load::Aim::new(self.entry.into(), self.answers.iter().map(|&answer| answer.into()))
+    }
+
+    /// For the packet probe.
     ///
     /// # Errors
     /// If nobody may answer.

@@ -9,7 +9,6 @@
 //! * [`wire`]: packets of both IP families and three protocols, and ICMP errors, built and read
 //! * [`probe`]: one packet through a pair of TUN devices, timed and verified
 //! * [`connection`]: all packets of a TCP connection through a load balancer, timed and verified
-//! * [`tcp`]: connect, request, response, close
 //! * [`load`]: TCP, UDP and HTTP load, in open and closed loop, and the server that answers it
 //!
 //! Nothing here opens a namespace or a device: everything runs on the calling thread, and therefore in
@@ -25,5 +24,4 @@ pub mod recorder;
 pub mod schedule;
 pub mod sources;
 pub mod target;
-pub mod tcp;
 pub mod wire;

@@ -10,7 +10,6 @@
 //! measured. TIME_WAIT stays with the server, where it holds no port back.
 
 mod aim;
-mod arrivals;
 mod dns;
 mod engine;
 mod flow;
@@ -27,8 +26,8 @@ mod socket;
 mod waits;
 mod workload;
 
+pub use crate::schedule::Rhythm;
 pub use aim::{Aim, Choice};
-pub use arrivals::Rhythm;
 pub use outcome::{Counts, Fault, Outcome};
 pub use ramp::{Bound, Highest, Trial, highest_rate};
 pub use seen::{Answers, Seen};
@@ -207,6 +206,11 @@ pub enum LoadError {
         /// What the kernel said.
         why: std::io::Error,
     },
+}
+
+/// Length of an HTTP request to `to` that is the last of its connection, bytes.
+pub fn http_request_length(to: SocketAddr) -> usize {
+    http::request(to, false).len()
 }
 
 fn advice(why: Errno) -> &'static str {

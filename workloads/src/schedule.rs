@@ -1,8 +1,8 @@
-//! Intended start times, fixed before a run so that the system under test cannot move them.
+//! When requests of an open loop are due: fixed by rate and seed alone, so that the system under test cannot move them.
 //!
-//! In an open loop the next request is due whether or not the last one was answered, and response time counts
-//! from the moment it was *due*: else a stalled server delays the very requests that would have shown the
-//! stall ("coordinated omission": G. Tene, *How NOT to Measure Latency*; wrk2).
+//! In an open loop the next request is due whether or not the last one was answered, and response time counts from the
+//! moment it was *due*: else a stalled server delays the very requests that would have shown the stall ("coordinated
+//! omission": G. Tene, *How NOT to Measure Latency*; wrk2).
 
 use std::num::NonZeroU64;
 
@@ -11,87 +11,107 @@ use rand_chacha::ChaCha12Rng;
 
 const NANOSECONDS_PER_SECOND: u64 = 1_000_000_000;
 
-/// When each request of a run is to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Schedule {
-    /// Closed loop: each of this many requests starts when the one before it has ended.
-    BackToBack {
-        /// Requests in the run.
-        requests: usize,
+/// How requests of an open loop follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rhythm {
+    /// At equal distances.
+    Constant,
+    /// As a Poisson process: independent gaps, exponentially distributed, as requests of many clients come.
+    Poisson {
+        /// Decides the gaps.
+        seed: u64,
     },
-    /// Open loop: nanoseconds from the start of the run, ascending, one per request.
-    At(Box<[u64]>),
 }
 
-impl Schedule {
-    /// Open loop at a constant rate: request *i* is due at *i* / `per_second`, rounded down to a nanosecond.
-    ///
-    /// Each time is computed from *i*, so rounding never adds up.
-    pub fn constant(requests: usize, per_second: NonZeroU64) -> Schedule {
-        let rate = u128::from(per_second.get());
-        let due = |i| (i as u128 * u128::from(NANOSECONDS_PER_SECOND) / rate).try_into().unwrap_or(u64::MAX);
-        Schedule::At((0..requests).map(due).collect())
-    }
+/// The moments when requests are due, in nanoseconds from the start, ascending, without end.
+///
+/// Each of a constant rate is computed from its number, so that rounding never adds up. The same seed gives the same times
+/// of a Poisson process on the same build; across platforms the last bit of a logarithm, and with it a nanosecond, may
+/// differ.
+#[derive(Debug, Clone)]
+pub struct Arrivals(Kind);
 
-    /// Open loop as a Poisson process: gaps are independent and exponential with mean 1 / `per_second`, which
-    /// is how requests of many independent clients arrive.
-    ///
-    /// The same seed gives the same times on the same build; across platforms the last bit of a logarithm,
-    /// and with it a nanosecond, may differ.
-    pub fn poisson(requests: usize, per_second: NonZeroU64, seed: u64) -> Schedule {
-        let mut random = ChaCha12Rng::seed_from_u64(seed);
-        let mean_gap = NANOSECONDS_PER_SECOND as f64 / per_second.get() as f64;
-        let mut due = 0.0;
-        let next = |_| {
-            // random() is in [0, 1), so the logarithm's argument is in (0, 1].
-            due -= mean_gap * (1.0 - random.random::<f64>()).ln();
-            due as u64
-        };
-        Schedule::At((0..requests).map(next).collect())
-    }
+#[derive(Debug, Clone)]
+enum Kind {
+    /// Request *i* of all is due at *i* / rate; this thread takes each `step`th.
+    Constant { next: u64, step: u64, per_second: NonZeroU64 },
+    /// A share of a Poisson process is one too, of a share of the rate.
+    Poisson { due: f64, mean_gap: f64, random: Box<ChaCha12Rng> },
+}
 
-    /// Requests in the run.
-    pub fn requests(&self) -> usize {
-        match self {
-            Schedule::BackToBack { requests } => *requests,
-            Schedule::At(due) => due.len(),
+impl Arrivals {
+    /// The share of thread `index` of `threads`.
+    pub fn new(rhythm: Rhythm, per_second: NonZeroU64, index: u32, threads: u32) -> Arrivals {
+        match rhythm {
+            Rhythm::Constant => {
+                Arrivals(Kind::Constant { next: index.into(), step: threads.max(1).into(), per_second })
+            }
+            Rhythm::Poisson { seed } => {
+                let mut random = ChaCha12Rng::seed_from_u64(seed);
+                random.set_stream(index.into());
+                let mean_gap =
+                    NANOSECONDS_PER_SECOND as f64 * f64::from(threads.max(1)) / per_second.get() as f64;
+                let mut arrivals = Arrivals(Kind::Poisson { due: 0.0, mean_gap, random: Box::new(random) });
+                // The first gap counts from the start.
+                arrivals.advance();
+                arrivals
+            }
         }
     }
 
-    /// When `request` is due, in nanoseconds from the start of the run; `None` means "when its predecessor has
-    /// ended", and also that there is no such request.
-    pub fn due_ns(&self, request: usize) -> Option<u64> {
-        match self {
-            Schedule::BackToBack { .. } => None,
-            Schedule::At(due) => due.get(request).copied(),
+    /// When the next one is due.
+    pub fn due(&self) -> u64 {
+        match &self.0 {
+            Kind::Constant { next, per_second, .. } => {
+                let due =
+                    u128::from(*next) * u128::from(NANOSECONDS_PER_SECOND) / u128::from(per_second.get());
+                u64::try_from(due).unwrap_or(u64::MAX)
+            }
+            Kind::Poisson { due, .. } => *due as u64,
+        }
+    }
+
+    /// Goes on to the one after it.
+    pub fn advance(&mut self) {
+        match &mut self.0 {
+            Kind::Constant { next, step, .. } => *next = next.saturating_add(*step),
+            // random() is in [0, 1), so that the logarithm's argument is in (0, 1].
+            Kind::Poisson { due, mean_gap, random } => {
+                *due -= *mean_gap * (1.0 - random.random::<f64>()).ln();
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn rate(per_second: u64) -> NonZeroU64 {
         NonZeroU64::new(per_second).unwrap()
     }
 
-    fn times(schedule: &Schedule) -> Vec<u64> {
-        (0..schedule.requests()).map(|i| schedule.due_ns(i).unwrap()).collect()
+    fn take(mut arrivals: Arrivals, count: usize) -> Vec<u64> {
+        let next = |_| {
+            let due = arrivals.due();
+            arrivals.advance();
+            due
+        };
+        (0..count).map(next).collect()
     }
 
     #[test]
     fn a_constant_rate_does_not_drift() {
-        let third = Schedule::constant(3_000_001, rate(3));
-        assert_eq!(times(&third)[..5], [0, 333_333_333, 666_666_666, 1_000_000_000, 1_333_333_333]);
-        assert_eq!(third.due_ns(3_000_000), Some(1_000_000 * NANOSECONDS_PER_SECOND));
-        assert_eq!(third.due_ns(3_000_001), None);
+        let third = take(Arrivals::new(Rhythm::Constant, rate(3), 0, 1), 3_000_001);
+        assert_eq!(third[..5], [0, 333_333_333, 666_666_666, 1_000_000_000, 1_333_333_333]);
+        assert_eq!(third[3_000_000], 1_000_000 * NANOSECONDS_PER_SECOND);
     }
 
     #[test]
     fn poisson_gaps_have_the_mean_and_the_spread_of_an_exponential() {
-        let starts = times(&Schedule::poisson(100_000, rate(10_000), 7));
+        let starts = take(Arrivals::new(Rhythm::Poisson { seed: 7 }, rate(10_000), 0, 1), 100_000);
         let gaps: Vec<f64> = starts.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
@@ -101,28 +121,36 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_schedule() {
-        let poisson = |seed| Schedule::poisson(100, rate(1_000), seed);
+        let poisson = |seed| take(Arrivals::new(Rhythm::Poisson { seed }, rate(1_000), 0, 1), 100);
         assert_eq!(poisson(1), poisson(1));
         assert_ne!(poisson(1), poisson(2));
     }
 
-    #[test]
-    fn a_closed_loop_has_no_times() {
-        let closed = Schedule::BackToBack { requests: 3 };
-        assert_eq!((closed.requests(), closed.due_ns(0)), (3, None));
-    }
-
     proptest! {
         #[test]
-        fn times_never_go_back(requests in 0_usize..500, per_second in 1_u64.., seed: u64) {
-            for schedule in [
-                Schedule::constant(requests, rate(per_second)),
-                Schedule::poisson(requests, rate(per_second), seed),
-            ] {
-                let starts = times(&schedule);
-                prop_assert_eq!(starts.len(), requests);
+        fn times_never_go_back(count in 0_usize..500, per_second in 1_u64.., seed: u64, threads in 1_u32..9) {
+            for rhythm in [Rhythm::Constant, Rhythm::Poisson { seed }] {
+                let starts = take(Arrivals::new(rhythm, rate(per_second), threads - 1, threads), count);
                 prop_assert!(starts.is_sorted());
             }
         }
+    }
+
+    #[test]
+    fn threads_share_a_constant_rate_exactly() {
+        let mut shared: Vec<u64> = (0..3)
+            .flat_map(|index| take(Arrivals::new(Rhythm::Constant, rate(700), index, 3), 100))
+            .collect();
+        shared.sort_unstable();
+        assert_eq!(shared, take(Arrivals::new(Rhythm::Constant, rate(700), 0, 1), 300));
+    }
+
+    #[test]
+    fn threads_share_a_poisson_process_by_rate() {
+        let of = |index| take(Arrivals::new(Rhythm::Poisson { seed: 1 }, rate(1_000), index, 4), 20_000);
+        let (first, second) = (of(0), of(1));
+        assert_ne!(first, second);
+        let seconds = *first.last().unwrap() as f64 / 1e9;
+        assert!((seconds / 80.0 - 1.0).abs() < 0.03, "{seconds}");
     }
 }

@@ -2,17 +2,20 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{read, write};
+use workloads::load::{self, Aim, Load, Pace, Server, Workload};
 use workloads::probe::Probe;
-use workloads::recorder::{Recorder, Times};
+use workloads::recorder::Times;
 use workloads::sources::Sources;
 use workloads::target::{Protocol, Shares, Target};
-use workloads::tcp::{CrrLoad, Server, TcpCrr};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -81,30 +84,35 @@ fn a_probe_allocates_nothing() {
 }
 
 #[test]
-fn a_transaction_allocates_in_tokio_only_and_never_in_the_server() {
-    let (server, stopper) = Server::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = server.address();
-    let served = thread::spawn(move || {
-        allocations(|| {
-            server.run().unwrap();
-        })
-    });
-    let client = TcpCrr::new().unwrap();
-    let targets = [Target::untranslated(&address, Protocol::Tcp)];
-    let mut recorder = Recorder::new();
-    let mut run = |count| {
-        let picks = vec![0; count];
-        allocations(|| {
-            let summary = client.closed_loop(&CrrLoad::new(&targets, &picks), &mut recorder, None).unwrap();
-            assert_eq!(summary.answered, count as u64);
-        })
-    };
-    run(100);
-    let few = run(100);
-    let many = run(1_100);
-    // tokio/src/runtime/io/registration_set.rs: a ScheduledIo when a socket is registered, and a list of those
-    // to be released after it was closed.
-    assert!(many - few <= 2 * 1_000, "{} allocations in 1,000 transactions", many - few);
-    drop(stopper);
-    assert_eq!(served.join().unwrap(), 0);
+fn neither_a_request_nor_its_answer_allocates() {
+    for workload in Workload::ALL {
+        let (server, stopper) = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = server.address();
+        let served = thread::spawn(move || {
+            allocations(|| {
+                server.run().unwrap();
+            })
+        });
+        let aims: Arc<[Aim]> = Arc::new([Aim::new(address, [address])]);
+        let run = |requests| {
+            let load = Load {
+                pace: Pace::Closed { requests: Some(requests) },
+                // One interval: each has its distribution.
+                interval: Duration::from_secs(100),
+                request_bytes: (workload == Workload::TcpStream).then_some(200_000),
+                ..Load::new(workload, Arc::clone(&aims))
+            };
+            allocations(|| {
+                let outcome = load::run(&load, 0, Instant::now(), &AtomicBool::new(false)).unwrap();
+                assert_eq!(outcome.counts.answered, requests);
+            })
+        };
+        run(100);
+        // The distribution at the end has as many parts as there were different times.
+        let (few, many) = (run(100), run(1_100));
+        assert!(many <= few + 12, "{workload}: {few} allocations for 100 requests, {many} for 1,100");
+        drop(stopper);
+        let allocated = served.join().unwrap();
+        assert!(allocated <= 12, "{workload}: the server allocated {allocated} times");
+    }
 }

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Add;
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,10 +13,9 @@ use netns_setup::director::{Director, Topology};
 use netns_setup::ipvs::{Ipvs, Key, Protocol, RealServer, Request, Scheduler, VirtualServer};
 use netns_setup::{Conntrack, Counters, Egress};
 use workloads::connection::{ConnectionProbe, Costs, Exchange, Exit};
-use workloads::recorder::{Recorder, Times};
+use workloads::load::{self, Aim, Load, Pace, Served, Server, Stopper, Workload};
+use workloads::recorder::Times;
 use workloads::sources::Sources;
-use workloads::target::{self, Shares, Target};
-use workloads::tcp::{CrrLoad, Served, Server, Stopper, TcpCrr};
 
 use super::{BATCH, Method, WARM_UP};
 use crate::cores::Cores;
@@ -108,10 +109,10 @@ impl Bench {
         let mut running = Vec::new();
         for (namespace, &name) in self.director.servers.iter().zip(&self.servers) {
             let at = if self.method.wiring().spares_the_way_back() { VIRTUAL } else { name };
-            let (server, stopper) = namespace.run(|| Server::bind(at))?;
-            let server = server.named(name).padded(response_bytes as usize);
+            let (server, stopper) = namespace.run(|| Server::bind(at.into()))?;
+            let server = server.named(name.into()).padded(response_bytes as usize);
             // Names are equally long.
-            length = server.response_length(name) as u32;
+            length = server.response_length(name.into()) as u32;
             let serving = cores.serving;
             let thread = namespace.thread("real-server", move || {
                 workloads::clock::pin_to_core(serving)?;
@@ -119,31 +120,21 @@ impl Bench {
             })?;
             running.push(Running { stopper, thread });
         }
-        let targets = match self.method {
-            Method::Direct => {
-                self.servers.iter().map(|at| Target::untranslated(at, target::Protocol::Tcp)).collect()
-            }
-            _ => vec![Target::new(VIRTUAL, target::Protocol::Tcp, &self.servers)?],
-        };
+        let aims = self.aims();
         let director = &self.director;
         let found = director.client.run(|| {
             let _pinned = cores.pinned()?;
-            let shares = Shares::new(&targets);
-            let client = TcpCrr::new()?;
-            // On a core of its own it polls, as in `connect`.
-            let busy_poll = cores.measuring != cores.serving;
-            let mut client = Client {
-                director,
-                client,
-                targets: &targets,
-                shares,
-                times: Recorder::new(),
-                begun: 0,
-                busy_poll,
+            let load = Load {
+                duration: LONGEST,
+                // On a core of its own it polls, as in `connect`.
+                busy_poll: cores.measuring != cores.serving,
+                ..Load::new(Workload::Http, aims)
             };
+            let shares = vec![0; self.servers.len()];
+            let mut client = Client { director, load, shares, times: Times::new(), begun: 0 };
             let found = use_them(&mut client)?;
-            client.equal_shares()?;
-            anyhow::Ok((found, client.times.response))
+            equal_shares(&client.shares)?;
+            anyhow::Ok((found, client.times))
         });
         for Running { stopper, thread } in running {
             drop(stopper);
@@ -159,6 +150,20 @@ impl Bench {
         );
         self.flows.forget(&self.director.director)?;
         Ok((found, times, length))
+    }
+
+    /// Where clients connect to, and who may answer.
+    fn aims(&self) -> Vec<Aim> {
+        let servers = || self.servers.iter().map(|&server| server.into());
+        match self.method {
+            Method::Direct => servers().map(|server| Aim::new(server, [server])).collect(),
+            _ => vec![Aim::new(VIRTUAL.into(), servers())],
+        }
+    }
+
+    /// Length of a request, bytes: one address is as long as another here, or the first stands for all.
+    pub fn request_length(&self) -> usize {
+        self.aims().first().map_or(0, |aim| load::http_request_length(aim.to()))
     }
 
     /// Writes connections like `exchange` into the director: what they cost, and the packets and bytes of one.
@@ -205,14 +210,16 @@ struct Running {
 /// A client that connects again and again, from the thread that it was made on.
 pub struct Client<'a> {
     director: &'a Director,
-    client: TcpCrr,
-    targets: &'a [Target<'a>],
-    shares: Shares,
-    times: Recorder,
+    /// What connections are like.
+    load: Load,
+    /// Connections of each real server.
+    shares: Vec<u64>,
+    times: Times,
     begun: u32,
-    busy_poll: bool,
 }
 
+/// The longest that connections go on: they end with their number.
+const LONGEST: Duration = Duration::from_secs(3_600);
 /// How long counters must have stood still to stand still.
 const QUIET: Duration = Duration::from_millis(1);
 /// How long they may go on.
@@ -224,11 +231,16 @@ const MOST_TORN: u32 = 3;
 impl Client<'_> {
     /// One connection after another.
     pub fn run(&mut self, connections: u32) -> anyhow::Result<()> {
-        let targets = self.targets.len() as u32;
-        let picks: Vec<u32> = (self.begun..self.begun + connections).map(|number| number % targets).collect();
+        let aims = self.load.aims.len() as u32;
+        let picks: Arc<[u32]> = (self.begun..self.begun + connections).map(|number| number % aims).collect();
         self.begun += connections;
-        let load = CrrLoad { busy_poll: self.busy_poll, ..CrrLoad::new(self.targets, &picks) };
-        self.client.closed_loop(&load, &mut self.times, Some(&mut self.shares))?.all_answered()?;
+        let pace = Pace::Closed { requests: Some(connections.into()) };
+        let load = Load { picks, pace, ..self.load.clone() };
+        let outcome = load::run(&load, 0, Instant::now(), &AtomicBool::new(false))?;
+        outcome.all_answered()?;
+        let answers = (0..load.aims.len()).flat_map(|aim| outcome.seen.of(aim));
+        self.shares.iter_mut().zip(answers).for_each(|(share, answers)| *share += answers.count);
+        self.times.merge(&outcome.times.response);
         Ok(())
     }
 
@@ -291,13 +303,6 @@ impl Client<'_> {
 
     pub fn forget_times(&mut self) {
         self.times.clear();
-    }
-
-    /// That round robin is what happened.
-    fn equal_shares(&self) -> anyhow::Result<()> {
-        let shares: Vec<u64> =
-            (0..self.targets.len()).flat_map(|target| self.shares.of(target).iter().copied()).collect();
-        equal_shares(&shares)
     }
 }
 

@@ -315,7 +315,7 @@ impl<'a> Lane<'a> {
                 match self.labs.living(cell.mode, cell.scale) {
                     Err(reason) => rows.missing_lab(&reason),
                     Ok(world) => {
-                        rows.connect(connect::measure(world, position, sweep.transactions, &self.cores)?);
+                        rows.connect(&connect::measure(world, position, sweep.transactions, &self.cores)?);
                     }
                 }
             }

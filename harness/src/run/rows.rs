@@ -5,6 +5,7 @@ use netns_setup::Volume;
 use results::names::{metric, workload};
 use results::record::{CellKey, Record, Status, Unit};
 use results::timeline::TimelineRow;
+use workloads::load;
 use workloads::recorder::Times;
 
 use super::labs::NoLab;
@@ -13,7 +14,6 @@ use crate::apply::ApplyError;
 use crate::cells::{Cell, Response, Workload};
 use crate::churn::Churn;
 use crate::churn::scenario::Scenario;
-use crate::connect::Connect;
 use crate::contention::{Contention, LEAST_OPERATIONS};
 use crate::dataplane::{Counts, Phase};
 use crate::events::Outcome;
@@ -148,9 +148,9 @@ impl Rows {
     }
 
     /// Connections.
-    pub fn connect(&mut self, found: Connect) {
+    pub fn connect(&mut self, found: &load::Outcome) {
         self.times(metric::RESPONSE_TIME, &found.times.response);
-        let rate = found.summary.per_second().round() as u64;
+        let rate = found.per_second().round() as u64;
         self.records.push(self.key.scalar(metric::TRANSACTIONS_PER_SECOND, Unit::PerSecond, rate));
     }
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::arrivals::Arrivals;
 use super::flow::{Flow, Pending};
 use super::request::Requests;
 use super::seen::Seen;
@@ -18,6 +17,7 @@ use super::workload::Protocol;
 use super::{Counts, Fault, LATE, Load, LoadError, Outcome, Pace, dns};
 use crate::clock::nanoseconds;
 use crate::recorder::Recorder;
+use crate::schedule::Arrivals;
 
 /// What is read at once, bytes.
 const SCRATCH: usize = 64 * 1024;
