@@ -4,6 +4,7 @@ pub mod anonymise;
 mod cluster;
 pub mod doctor;
 pub mod inspect;
+pub mod load;
 pub mod lock;
 pub mod plan;
 mod progress;
@@ -52,6 +53,10 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Print what a ruleset of a real node is, and which Services it has
     Inspect(inspect::InspectArgs),
+    /// Drive one load through a lab, or against an address of yours
+    Load(load::LoadArgs),
+    /// Answer loads from elsewhere
+    Serve(load::ServeArgs),
     /// Tell who holds the xtables lock of this node, how long, and who waits
     Lock(lock::LockArgs),
     /// Print a ruleset or cluster without the names and addresses of its owner

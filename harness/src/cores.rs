@@ -27,6 +27,16 @@ impl Cores {
         Ok(Self { measuring, serving: allowed[0], allowed })
     }
 
+    /// Where the `index`th thread of a client runs: the first on the measuring core, others on those before it.
+    pub fn for_client(&self, index: usize) -> usize {
+        self.allowed[self.allowed.len() - 1 - index % self.allowed.len()]
+    }
+
+    /// Where the `index`th thread of a server runs: the first on the serving core, others on those behind it.
+    pub fn for_server(&self, index: usize) -> usize {
+        self.allowed[index % self.allowed.len()]
+    }
+
     /// Pins the calling thread to the measuring core until the guard is dropped. Threads and programs
     /// inherit the affinity of whoever starts them, so only the timing itself is done under it.
     ///

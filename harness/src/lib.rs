@@ -7,7 +7,7 @@
 //! * [`neighbours`]: what else nodes have in their kernels
 //! * [`world`]: a lab with Services in it, checked
 //! * [`oracle`]: what a node does with one packet, in either family, from wherever it comes
-//! * [`lookup`], [`connect`], [`forwarding`], [`sync_cell`], [`contention`], [`lock`]: what is measured
+//! * [`lookup`], [`connect`], [`load`], [`forwarding`], [`sync_cell`], [`contention`], [`lock`]: what is measured
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`capacity`], [`run`]: which cells, in which order, how long
 //! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`passport`]: what surrounds a run
 
@@ -28,6 +28,7 @@ pub mod flows;
 pub mod forwarding;
 pub mod guest;
 pub mod health;
+pub mod load;
 pub mod lock;
 pub mod lookup;
 pub mod neighbours;

@@ -42,7 +42,7 @@ pub struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        const NONE: Share = Share(0.0);
+        const NONE: Share = Share::NONE;
         Self {
             endpoints: Spread::Uniform,
             udp: Share(0.5),
@@ -96,6 +96,13 @@ impl Shape {
 /// A part of a whole, 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Share(f64);
+
+impl Share {
+    /// None of them.
+    pub const NONE: Self = Self(0.0);
+    /// All of them.
+    pub const ALL: Self = Self(1.0);
+}
 
 impl Share {
     /// How many of so many that is, rounded.

@@ -29,6 +29,11 @@ impl Stop {
         Ok(stop)
     }
 
+    /// For those that look at it more often than a call should cost.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// Asks to stop.
     pub fn request(&self) {
         self.0.store(true, Ordering::Relaxed);

@@ -426,6 +426,17 @@ impl World {
         Ok(Aim { entry, protocol, answers, any_source: self.mode == Mode::Replay })
     }
 
+    /// All Services of a protocol that somebody answers for, in their order.
+    ///
+    /// # Errors
+    /// As [`World::aim`].
+    pub fn aims_of(&self, protocol: Protocol) -> anyhow::Result<Vec<workloads::load::Aim>> {
+        let services = self.set.services();
+        let of_protocol = |&index: &usize| services[index].protocol == protocol && self.set.answers(index);
+        let aims = (0..services.len()).filter(of_protocol).map(|index| Ok(self.aim(index)?.for_load()));
+        aims.collect()
+    }
+
     /// What a load at a position is aimed at, and which of them each of `count` packets takes.
     ///
     /// # Errors
