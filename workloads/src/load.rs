@@ -28,7 +28,7 @@ mod workload;
 
 pub use crate::schedule::Rhythm;
 pub use aim::{Aim, Choice};
-pub use outcome::{Counts, Fault, Outcome};
+pub use outcome::{Counts, Fate, Fault, Outcome, Traced};
 pub use ramp::{Bound, Highest, Trial, highest_rate};
 pub use seen::{Answers, Seen};
 pub use series::{Interval, Series, Sparse};
@@ -98,6 +98,8 @@ pub struct Load {
     pub timeout: Duration,
     /// Length of the intervals of [`Outcome::series`].
     pub interval: Duration,
+    /// Requests of each thread to keep one by one, in [`Outcome::trace`]; memory for them is set aside.
+    pub trace: usize,
     /// Look for events without pause instead of sleeping until there is one: a thread's wake-up from idle, microseconds
     /// even on a quiet machine, is then in no figure; but it needs a core to itself.
     pub busy_poll: bool,
@@ -122,6 +124,7 @@ impl Load {
             duration: Duration::from_secs(10),
             timeout: TIMEOUT,
             interval: Duration::from_secs(1),
+            trace: 0,
             busy_poll: false,
         }
     }

@@ -14,7 +14,7 @@ use super::series::Recording;
 use super::socket::{self, Failure};
 use super::waits::Waits;
 use super::workload::Protocol;
-use super::{Counts, Fault, LATE, Load, LoadError, Outcome, Pace, dns};
+use super::{Counts, Fate, Fault, LATE, Load, LoadError, Outcome, Pace, Traced, dns};
 use crate::clock::nanoseconds;
 use crate::recorder::Recorder;
 use crate::schedule::Arrivals;
@@ -61,6 +61,7 @@ pub(super) struct Engine<'a> {
 struct Totals {
     seen: Seen,
     first_fault: Option<Fault>,
+    trace: Vec<Traced>,
     bytes: u64,
     latest_ns: u64,
     elapsed_ns: u64,
@@ -95,6 +96,7 @@ impl<'a> Engine<'a> {
             outcome: Totals {
                 seen: Seen::new(&load.aims),
                 first_fault: None,
+                trace: Vec::with_capacity(load.trace),
                 bytes: 0,
                 latest_ns: 0,
                 elapsed_ns: 0,
@@ -372,14 +374,18 @@ impl<'a> Engine<'a> {
         let flow = &self.flows[index];
         let aim = &self.load.aims[flow.aim];
         let known = endpoint.and_then(|endpoint| aim.endpoints().binary_search(&endpoint).ok());
+        let aim_index = flow.aim;
         match known {
             Some(known) => {
                 self.recording.counts.answered += 1;
                 self.outcome.seen.count(flow.aim, known, pending.started_ns, pending.is_new);
             }
             None if aim.endpoints().is_empty() => self.recording.counts.answered += 1,
-            None => self.count(Fault::WrongEndpoint { to: aim.to(), got: endpoint }),
+            None => {
+                self.count(Fault::WrongEndpoint { to: aim.to(), got: endpoint });
+            }
         }
+        self.trace(aim_index, &pending, now, Fate::Answered(known.map(|known| known as u32)));
         let flow = &mut self.flows[index];
         if flow.closing && flow.oldest().is_none() {
             flow.close();
@@ -394,9 +400,23 @@ impl<'a> Engine<'a> {
         self.outcome.elapsed_ns = self.outcome.elapsed_ns.max(ended_ns);
     }
 
-    fn count(&mut self, fault: Fault) {
-        self.recording.counts.fault(&fault);
+    fn count(&mut self, fault: Fault) -> Fate {
         self.outcome.first_fault.get_or_insert(fault);
+        self.recording.counts.fault(&fault)
+    }
+
+    fn trace(&mut self, aim: usize, pending: &Pending, ended_ns: u64, fate: Fate) {
+        let Pending { intended_ns, started_ns, is_new, .. } = *pending;
+        if self.outcome.trace.len() < self.load.trace {
+            self.outcome.trace.push(Traced {
+                intended_ns,
+                started_ns,
+                ended_ns,
+                aim: aim as u32,
+                is_new,
+                fate,
+            });
+        }
     }
 
     fn garbled(&mut self, index: usize) -> Result<(), LoadError> {
@@ -423,7 +443,8 @@ impl<'a> Engine<'a> {
                 self.record(now, &pending);
             }
             self.outcome.elapsed_ns = self.outcome.elapsed_ns.max(now);
-            self.count(fault);
+            let fate = self.count(fault);
+            self.trace(self.flows[index].aim, &pending, now, fate);
         }
         self.flows[index].close();
         self.list(index);
@@ -468,8 +489,12 @@ impl<'a> Engine<'a> {
         while let Some(arrivals) = &mut self.arrivals
             && arrivals.due() < self.ends_ns
         {
-            let waited = now.saturating_sub(arrivals.due());
+            let intended_ns = arrivals.due();
+            let waited = now.saturating_sub(intended_ns);
             arrivals.advance();
+            // Which target it would have had is not decided before it begins.
+            let pending = Pending { intended_ns, started_ns: now, ..Pending::default() };
+            self.trace(0, &pending, now, Fate::Cancelled);
             self.times.response.record(waited);
             self.recording.record(waited, None);
             self.outcome.latest_ns = self.outcome.latest_ns.max(waited);
@@ -484,7 +509,7 @@ impl<'a> Engine<'a> {
         let series = self.recording.finish();
         let mut counts = Counts::default();
         series.intervals.iter().for_each(|interval| counts.add(&interval.counts));
-        let Totals { seen, first_fault, bytes, latest_ns, elapsed_ns, .. } = self.outcome;
+        let Totals { seen, first_fault, trace, bytes, latest_ns, elapsed_ns, .. } = self.outcome;
         Outcome {
             counts,
             times: self.times,
@@ -492,6 +517,7 @@ impl<'a> Engine<'a> {
             seen,
             elapsed: Duration::from_nanos(elapsed_ns),
             first_fault,
+            trace,
             bytes,
             latest_ns,
         }

@@ -118,7 +118,8 @@ impl Counts {
         }
     }
 
-    pub(super) fn fault(&mut self, fault: &Fault) {
+    /// Counts a fault: how its request ended.
+    pub(super) fn fault(&mut self, fault: &Fault) -> Fate {
         let (count, part) = match fault {
             Fault::Refused { .. } => (&mut self.refused, None),
             Fault::Unreachable { .. } => (&mut self.refused, Some(&mut self.unreachable)),
@@ -131,6 +132,58 @@ impl Counts {
         if let Some(part) = part {
             *part += 1;
         }
+        match fault {
+            Fault::Refused { .. } | Fault::Unreachable { .. } => Fate::Refused,
+            Fault::Reset { .. } | Fault::Garbled { .. } => Fate::Reset,
+            Fault::TimedOut { .. } => Fate::TimedOut,
+            Fault::WrongEndpoint { .. } => Fate::Answered(None),
+        }
+    }
+}
+
+/// How one request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// With a whole response, of this endpoint of its target (an index) if it is one.
+    Answered(Option<u32>),
+    /// See [`Counts::refused`].
+    Refused,
+    /// See [`Counts::reset`].
+    Reset,
+    /// See [`Counts::timed_out`].
+    TimedOut,
+    /// See [`Counts::cancelled`].
+    Cancelled,
+}
+
+impl Fate {
+    /// Whether there was no whole response.
+    pub const fn is_lost(self) -> bool {
+        !matches!(self, Fate::Answered(_))
+    }
+}
+
+/// One request. Nanoseconds since the start of the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traced {
+    /// When it was due.
+    pub intended_ns: u64,
+    /// When it began; when it was cancelled if it never did.
+    pub started_ns: u64,
+    /// When it ended.
+    pub ended_ns: u64,
+    /// Index of its target.
+    pub aim: u32,
+    /// It had a flow of its own, so that rules chose its endpoint when it began.
+    pub is_new: bool,
+    /// How it ended.
+    pub fate: Fate,
+}
+
+impl Traced {
+    /// From when it was due to its end, nanoseconds.
+    pub const fn response_ns(&self) -> u64 {
+        self.ended_ns.saturating_sub(self.intended_ns)
     }
 }
 
@@ -153,6 +206,8 @@ pub struct Outcome {
     pub first_fault: Option<Fault>,
     /// Payload sent and received by flows, bytes.
     pub bytes: u64,
+    /// Every request, as far as [`super::Load::trace`] has room, in the order in which they ended in their thread.
+    pub trace: Vec<Traced>,
     /// The longest that a request began after it was due, nanoseconds.
     pub latest_ns: u64,
 }
@@ -183,6 +238,7 @@ impl Outcome {
         self.elapsed = self.elapsed.max(other.elapsed);
         self.first_fault = self.first_fault.or(other.first_fault);
         self.bytes += other.bytes;
+        self.trace.extend_from_slice(&other.trace);
         self.latest_ns = self.latest_ns.max(other.latest_ns);
     }
 

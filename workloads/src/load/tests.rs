@@ -42,6 +42,7 @@ fn closed(workload: Workload, to: SocketAddr, requests: u64) -> Load {
     Load {
         pace: Pace::Closed { requests: Some(requests) },
         timeout: Duration::from_millis(200),
+        trace: 2_000,
         ..Load::new(workload, [Aim::new(to, [to])])
     }
 }
@@ -73,6 +74,15 @@ fn ran(load: &Load) -> Outcome {
     let timed = counts.answered + counts.timed_out;
     assert_eq!(outcome.times.service.count(), timed, "{counts:?}");
     assert_eq!(outcome.times.response.count(), timed + counts.cancelled, "{counts:?}");
+    let ordered =
+        outcome.trace.iter().all(|one| one.ended_ns >= one.started_ns && one.started_ns >= one.intended_ns);
+    assert!(ordered, "{:?}", outcome.trace);
+    assert_eq!(
+        outcome.trace.len() as u64,
+        counts.started.min(load.trace as u64 * u64::from(load.threads.get()))
+    );
+    let lost = outcome.trace.iter().filter(|one| one.fate.is_lost()).count() as u64;
+    assert!(lost <= counts.lost() && (load.trace == 0 || lost == counts.lost()), "{lost} in {counts:?}");
     let in_series = outcome.series.intervals.iter().map(|interval| interval.response.count()).sum::<u64>();
     assert_eq!(in_series, outcome.times.response.count());
     outcome
