@@ -4,9 +4,11 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
+use workloads::load;
 
 use crate::churn::scenario::Scenario;
 use crate::dataplane::Mode;
+use crate::disruption::Happening;
 use crate::forwarding::{Method, REAL_SERVERS};
 use crate::scale::{Position, Scale};
 use crate::sweep::Sweep;
@@ -33,14 +35,34 @@ pub enum Workload {
     Lookup(Position),
     /// `tcp_crr`.
     Connect(Position),
+    /// A load.
+    Load(load::Workload, Offered),
     /// All sync operations, in a lab of their own.
     Sync,
     /// So many contenders for the xtables lock while syncs run.
     Lock(u32),
     /// A sequence of changes.
     Churn(Scenario),
+    /// A load while rules change.
+    Disruption(Happening, load::Workload),
     /// Connections through an LVS director.
     Forwarding(Method, Response),
+}
+
+impl Workload {
+    /// Whether it visits the labs that live side by side.
+    pub const fn is_of_lookups(self) -> bool {
+        matches!(self, Workload::Lookup(_) | Workload::Connect(_) | Workload::Load(..))
+    }
+}
+
+/// How many requests there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Offered {
+    /// Open loop: so many per second.
+    PerSecond(u32),
+    /// Closed loop: as many as are answered.
+    Saturation,
 }
 
 /// How much a server answers.
@@ -67,7 +89,7 @@ impl Response {
 /// Lookups and connections come first, in blocks; each block visits the same labs in a fresh random
 /// order. Syncs follow. Their first block goes from the smallest scale to the largest, modes shuffled
 /// within a scale, because each rung's time is predicted from the smaller ones; later blocks are shuffled
-/// wholly. Churn and lock cells follow the sync cell whose lab they take over,
+/// wholly. Churn, disruption and lock cells follow the sync cell whose lab they take over,
 /// the lock last, as its contenders leave chains behind. Forwarding methods come last: their labs are others.
 pub fn order(sweep: &Sweep) -> Vec<Cell> {
     let mut random = ChaCha8Rng::seed_from_u64(sweep.seed ^ 0x5eed_0f0d_e7ab_1e00);
@@ -86,7 +108,8 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
 
     let lookup_blocks = sweep.lookup.as_ref().map_or(0, |lookup| lookup.blocks);
     let connect_blocks = sweep.connect.as_ref().map_or(0, |connect| connect.blocks);
-    for block in 1..=lookup_blocks.max(connect_blocks) {
+    let load_blocks = sweep.load.as_ref().map_or(0, |load| load.blocks);
+    for block in 1..=lookup_blocks.max(connect_blocks).max(load_blocks) {
         let mut visits = Vec::new();
         // What batches leave in the kernel is what `ipvs` has: only its syncs differ.
         for &(mode, scale) in grid.iter().filter(|(mode, _)| *mode != Mode::IpvsBatched) {
@@ -95,6 +118,12 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
             }
             if let Some(connect) = sweep.connect.as_ref().filter(|connect| block <= connect.blocks) {
                 visits.extend(connect.positions.iter().map(|&at| (mode, scale, Workload::Connect(at))));
+            }
+            if let Some(load) = sweep.load.as_ref().filter(|load| block <= load.blocks) {
+                for &workload in &load.workloads {
+                    let all = load.offered().map(|offered| (mode, scale, Workload::Load(workload, offered)));
+                    visits.extend(all);
+                }
             }
         }
         visits.shuffle(&mut random);
@@ -106,8 +135,9 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
     let sync_blocks = sweep.sync.as_ref().map_or(0, |sync| sync.blocks);
     let lock_blocks = u32::from(sweep.lock.is_some());
     let churn_blocks = sweep.churn.as_ref().map_or(0, |churn| churn.blocks);
+    let disruption_blocks = sweep.disruption.as_ref().map_or(0, |disruption| disruption.blocks);
     grid.retain(|(mode, _)| !mode.is_control());
-    for block in 1..=sync_blocks.max(lock_blocks).max(churn_blocks) {
+    for block in 1..=sync_blocks.max(lock_blocks).max(churn_blocks).max(disruption_blocks) {
         grid.shuffle(&mut random);
         if block == 1 {
             grid.sort_by_key(|(_, scale)| *scale);
@@ -121,6 +151,14 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
                 sweep.churn.iter().filter(|_| block <= churn_blocks).flat_map(|churn| &churn.scenarios)
             {
                 add(block, mode, scale, Workload::Churn(scenario));
+            }
+            let disruption = sweep.disruption.iter().filter(|cells| within(cells.most_services));
+            for cells in disruption.filter(|_| block <= disruption_blocks && mode != Mode::IpvsBatched) {
+                for &workload in &cells.workloads {
+                    for &happening in &cells.events {
+                        add(block, mode, scale, Workload::Disruption(happening, workload));
+                    }
+                }
             }
             let lock = sweep.lock.iter().filter(|lock| within(lock.most_services));
             let lock = lock.filter(|_| block <= lock_blocks && mode != Mode::IpvsBatched);

@@ -37,6 +37,25 @@ impl Cores {
         self.allowed[index % self.allowed.len()]
     }
 
+    /// Where kube-proxy's programs run beside a load: on a core of their own if there are three, else on the server's.
+    pub fn for_sync(&self) -> usize {
+        match self.allowed.len() {
+            0..=2 => self.serving,
+            _ => self.allowed[1],
+        }
+    }
+
+    /// Lets the calling thread run wherever this process may.
+    pub fn unpin(&self) {
+        let mut all = CpuSet::new();
+        for &core in &self.allowed {
+            // Only fails for numbers beyond the set, which the system did not give.
+            let _ = all.set(core);
+        }
+        // Should it fail, the thread stays where it is: slower, not wrong.
+        let _ = sched_setaffinity(Pid::from_raw(0), &all);
+    }
+
     /// Pins the calling thread to the measuring core until the guard is dropped. Threads and programs
     /// inherit the affinity of whoever starts them, so only the timing itself is done under it.
     ///
@@ -56,13 +75,7 @@ pub struct Pinned<'a> {
 
 impl Drop for Pinned<'_> {
     fn drop(&mut self) {
-        let mut all = CpuSet::new();
-        for &core in &self.cores.allowed {
-            // Only fails for numbers beyond the set, which the system did not give.
-            let _ = all.set(core);
-        }
-        // Should it fail, the thread stays where it is: slower, not wrong.
-        let _ = sched_setaffinity(Pid::from_raw(0), &all);
+        self.cores.unpin();
     }
 }
 

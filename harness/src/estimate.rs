@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
 use crate::dataplane::Mode;
+use crate::disruption::Happening;
 use crate::sweep::Sweep;
 use crate::tools::Tools;
 
@@ -60,6 +61,7 @@ pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
             let transactions = sweep.connect.as_ref().map_or(0, |connect| connect.transactions);
             0.02 + f64::from(transactions) * 150e-6
         }
+        Workload::Load(..) => 0.3 + sweep.load.as_ref().map_or(0.0, |load| load.seconds),
         Workload::Sync => {
             // Later blocks run within a budget, which `remaining` knows.
             0.3 + capped(at(full, cell)) + 4.0 * capped(at(partial, cell)).max(0.08)
@@ -76,6 +78,17 @@ pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
             let limit = sweep.churn.as_ref().map_or(0.0, |churn| churn.limit_seconds);
             let seconds = syncs * at(partial, cell);
             if seconds > limit { 0.1 } else { 0.5 + seconds }
+        }
+        Workload::Disruption(happening, _) => {
+            let Some(cells) = &sweep.disruption else { return 0.0 };
+            let each = match happening {
+                Happening::FullSync | Happening::Restart => at(full, cell),
+                Happening::PartialSync => at(partial, cell),
+                Happening::EndpointChurn | Happening::ServiceChurn => {
+                    f64::from(cells.changes) * (at(partial, cell) + 0.2)
+                }
+            };
+            if each > cells.limit_seconds { 0.1 } else { 0.5 + 2.0 * cells.margin_seconds + each }
         }
         Workload::Forwarding(_, response) => {
             let connections = sweep.forwarding.as_ref().map_or(0, |forwarding| forwarding.connections);
@@ -101,7 +114,7 @@ pub fn remaining(sweep: &Sweep, cells: &[Cell], loaded: bool, sync_spent: f64) -
     for cell in cells {
         match cell.workload {
             Workload::Sync if cell.block > 1 => sync_later += self::cell(sweep, cell),
-            Workload::Lookup(_) | Workload::Connect(_) if !loaded => {
+            workload if workload.is_of_lookups() && !loaded => {
                 if !labs.contains(&(cell.mode, cell.scale.services)) {
                     labs.push((cell.mode, cell.scale.services));
                     seconds += load(cell);

@@ -7,7 +7,7 @@
 //! * [`neighbours`]: what else nodes have in their kernels
 //! * [`world`]: a lab with Services in it, checked
 //! * [`oracle`]: what a node does with one packet, in either family, from wherever it comes
-//! * [`lookup`], [`connect`], [`load`], [`forwarding`], [`sync_cell`], [`contention`], [`lock`]: what is measured
+//! * [`lookup`], [`connect`], [`load`], [`forwarding`], [`disruption`], [`sync_cell`], [`contention`], [`lock`]: what is measured
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`capacity`], [`run`]: which cells, in which order, how long
 //! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`passport`]: what surrounds a run
 
@@ -21,6 +21,7 @@ pub mod connect;
 pub mod contention;
 pub mod cores;
 pub mod dataplane;
+pub mod disruption;
 pub mod estimate;
 pub mod events;
 pub mod explain;

@@ -5,7 +5,7 @@ mod figures;
 pub use self::figures::json;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,12 +14,14 @@ use netns_setup::{Egress, WorldError};
 use nix::errno::Errno;
 use workloads::clock::pin_to_core;
 use workloads::load::{
-    self, Aim, Choice, Load, LoadError, Outcome, Pace, Served, Server, Stall, Stopper, Workload,
+    self, Aim, Choice, Load, LoadError, Outcome, Pace, Rhythm, Served, Server, Stall, Stopper, Workload,
 };
 
+use crate::cells::Offered;
 use crate::cores::Cores;
 use crate::service::Protocol;
 use crate::stop::Stop;
+use crate::sweep::LoadCells;
 use crate::synthetic::{TCP_PORTS, UDP_PORTS, addresses};
 use crate::world::World;
 
@@ -69,6 +71,10 @@ pub struct Order {
     pub busy_poll: bool,
     /// Decides which Services are chosen.
     pub seed: u64,
+    /// Instead of a choice: indices of targets.
+    pub picks: Option<Vec<u32>>,
+    /// See [`Load::trace`].
+    pub trace: usize,
 }
 
 impl Order {
@@ -88,6 +94,8 @@ impl Order {
             interval: Duration::from_secs(1),
             busy_poll: false,
             seed: 1,
+            picks: None,
+            trace: 0,
         }
     }
 
@@ -106,9 +114,10 @@ impl Order {
     /// [`LoadError::Nothing`] if there is none.
     pub fn against(&self, aims: Vec<Aim>, sources: Vec<IpAddr>) -> Result<Load, LoadError> {
         let count = NonZeroUsize::new(aims.len()).ok_or(LoadError::Nothing)?;
-        let picks = match self.choice {
-            Choice::First | Choice::Last => self.choice.picks(count, 1, self.seed),
-            Choice::Uniform | Choice::Zipf { .. } => self.choice.picks(count, PICKS, self.seed),
+        let picks = match (&self.picks, self.choice) {
+            (Some(picks), _) => picks.clone(),
+            (None, Choice::First | Choice::Last) => self.choice.picks(count, 1, self.seed),
+            (None, Choice::Uniform | Choice::Zipf { .. }) => self.choice.picks(count, PICKS, self.seed),
         };
         let base = Load::new(self.workload, aims);
         Ok(Load {
@@ -123,6 +132,7 @@ impl Order {
             duration: self.duration,
             timeout: self.timeout,
             interval: self.interval,
+            trace: self.trace,
             busy_poll: self.busy_poll,
             ..base
         })
@@ -131,6 +141,18 @@ impl Order {
     /// The transport protocol of the Services that it needs.
     pub fn protocol(&self) -> Protocol {
         if self.workload.is_udp() { Protocol::Udp } else { Protocol::Tcp }
+    }
+}
+
+/// What a sweep's cell asks for.
+pub fn of_cell(sweep: &LoadCells, workload: Workload, offered: Offered, seed: u64) -> Order {
+    let base = Order { duration: Duration::from_secs_f64(sweep.seconds), seed, ..Order::new(workload) };
+    match offered {
+        Offered::Saturation => Order { flows: NonZeroUsize::new(sweep.flows as usize), ..base },
+        Offered::PerSecond(rate) => {
+            let per_second = NonZeroU64::new(rate.into()).unwrap_or(NonZeroU64::MIN);
+            Order { pace: Pace::Open { per_second, rhythm: Rhythm::Constant }, ..base }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Sweeps: what to measure, as a strict TOML file.
 
+mod traffic;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +9,8 @@ use std::sync::Arc;
 use netns_setup::ipvs::Scheduler;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
+
+pub use self::traffic::{DisruptionCells, LoadCells};
 
 use crate::churn::scenario::Scenario;
 use crate::cluster::Installed;
@@ -20,11 +24,12 @@ use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 6] = [
+pub const BUILT_IN: [(&str, &str); 7] = [
     ("smoke", include_str!("../sweeps/smoke.toml")),
     ("default", include_str!("../sweeps/default.toml")),
     ("guest", include_str!("../sweeps/guest.toml")),
     ("churn", include_str!("../sweeps/churn.toml")),
+    ("disruption", include_str!("../sweeps/disruption.toml")),
     ("neighbours", include_str!("../sweeps/neighbours.toml")),
     ("replay", include_str!("../sweeps/replay.toml")),
 ];
@@ -65,12 +70,16 @@ pub struct Sweep {
     pub lookup: Option<Lookup>,
     /// Connections; absent: none.
     pub connect: Option<Connect>,
+    /// Loads; absent: none.
+    pub load: Option<LoadCells>,
     /// Rule syncs; absent: none.
     pub sync: Option<SyncCells>,
     /// Contention for the xtables lock; absent: none.
     pub lock: Option<Lock>,
     /// Sequences of changes; absent: none.
     pub churn: Option<Churn>,
+    /// Loads while rules change; absent: none.
+    pub disruption: Option<DisruptionCells>,
     /// Forwarding methods of IPVS; absent: none.
     pub forwarding: Option<Forwarding>,
     /// What is measured in a guest instead; absent: the same.
@@ -102,12 +111,16 @@ pub struct InGuest {
     pub lookup: Option<Lookup>,
     /// As [`Sweep::connect`].
     pub connect: Option<Connect>,
+    /// As [`Sweep::load`].
+    pub load: Option<LoadCells>,
     /// As [`Sweep::sync`]; its budget in seconds of the guest's clock.
     pub sync: Option<SyncCells>,
     /// As [`Sweep::lock`], in seconds of the guest's clock.
     pub lock: Option<Lock>,
     /// As [`Sweep::churn`].
     pub churn: Option<Churn>,
+    /// As [`Sweep::disruption`].
+    pub disruption: Option<DisruptionCells>,
     /// As [`Sweep::forwarding`].
     pub forwarding: Option<Forwarding>,
 }
@@ -353,14 +366,16 @@ impl Sweep {
             }
             if sweep.lookup.is_none()
                 && sweep.connect.is_none()
+                && sweep.load.is_none()
                 && sweep.sync.is_none()
                 && sweep.lock.is_none()
                 && sweep.churn.is_none()
+                && sweep.disruption.is_none()
                 && sweep.forwarding.is_none()
             {
                 return Err(invalid(format!(
-                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}sync], [{section}lock], \
-                     [{section}churn] or [{section}forwarding]"
+                    "nothing to measure: give [{section}lookup], [{section}connect], [{section}load], [{section}sync], \
+                     [{section}lock], [{section}churn], [{section}disruption] or [{section}forwarding]"
                 )));
             }
         }
@@ -387,9 +402,11 @@ impl Sweep {
             neighbours: self.neighbours,
             lookup: guest.lookup,
             connect: guest.connect,
+            load: guest.load,
             sync: guest.sync,
             lock: guest.lock,
             churn: guest.churn,
+            disruption: guest.disruption,
             forwarding: guest.forwarding,
             guest: None,
             replay: None,
@@ -404,7 +421,7 @@ impl Sweep {
         self
     }
 
-    /// The sweep over a cluster: its Services are the only scale. Connections and churn are left out, since their servers
+    /// The sweep over a cluster: its Services are the only scale. Connections, loads and churn are left out, since their servers
     /// and scenarios are made for synthetic Services.
     ///
     /// # Errors
@@ -418,7 +435,7 @@ impl Sweep {
         }
         let scale = cluster.scale();
         (self.services, self.endpoints) = (vec![scale.services], scale.endpoints);
-        (self.connect, self.churn, self.guest) = (None, None, None);
+        (self.connect, self.load, self.churn, self.disruption, self.guest) = (None, None, None, None, None);
         self.sync.iter_mut().for_each(|sync| sync.most_services = scale.services);
         self.lock.iter_mut().for_each(|lock| lock.most_services = scale.services);
         if self.lookup.is_none() && self.sync.is_none() && self.lock.is_none() && self.forwarding.is_none() {

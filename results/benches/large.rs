@@ -12,6 +12,7 @@ mod fixtures;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use results::record_file::{RecordWriter, read_records};
 use results::report::render;
+use results::timeline::Timelines;
 
 /// Blocks of the synthetic run; 250 are some 100,000 rows.
 const BLOCKS: u32 = 250;
@@ -31,7 +32,7 @@ fn large(criterion: &mut Criterion) {
     });
     let environment = fixtures::environment();
     group.bench_function("report", |bencher| {
-        bencher.iter(|| render(&rows, &[], &environment, None).expect("a report"));
+        bencher.iter(|| render(&rows, &Timelines::default(), &environment, None).expect("a report"));
     });
     group.finish();
 }

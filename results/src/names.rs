@@ -39,6 +39,11 @@ pub mod workload {
     pub const CHURN_SCALE_UP: &str = "churn_scale_up";
     /// Five minutes without a change.
     pub const CHURN_IDLE: &str = "churn_idle";
+    /// A load in a closed loop at saturation, by the name of its workload; with `_` and a number behind it an open loop
+    /// at so many requests per second.
+    pub const LOAD: &str = "load_";
+    /// A load while rules change: what happens and the name of its workload come behind it, with a dot between.
+    pub const DISRUPTION: &str = "disruption_";
     /// Contenders for the xtables lock while the holder syncs.
     pub const XTABLES_LOCK: &str = "xtables_lock";
 }
@@ -53,6 +58,26 @@ pub mod metric {
     pub const RESPONSE_TIME: &str = "response_time";
     /// `tcp_crr`, per second: completed transactions.
     pub const TRANSACTIONS_PER_SECOND: &str = "transactions_per_second";
+    /// `load_*`, time: from the start of a request to its end.
+    pub const SERVICE_TIME: &str = "service_time";
+    /// `load_*`, count: requests that were due.
+    pub const REQUESTS: &str = "requests";
+    /// `load_*` and `disruption_*`, count: requests without a response.
+    pub const LOST_REQUESTS: &str = "lost_requests";
+    /// `load_*_N`, count: requests that began more than 1 ms after they were due.
+    pub const LATE_REQUESTS: &str = "late_requests";
+    /// `load_tcp_stream`, bytes per second, both ways together.
+    pub const THROUGHPUT: &str = "throughput";
+    /// `disruption_*`, time: response time of requests that were due before the first sync.
+    pub const RESPONSE_BEFORE: &str = "response_before";
+    /// `disruption_*`, time: response time of requests that were due during a sync, or within 100 ms of its beginning.
+    pub const RESPONSE_DURING: &str = "response_during";
+    /// `disruption_*`, count: connections that were reset.
+    pub const RESET_CONNECTIONS: &str = "reset_connections";
+    /// `disruption_*`, time: lost requests over the rate at which they were due.
+    pub const BLOCKED_TIME: &str = "blocked_time";
+    /// `disruption_*`, time: from when an endpoint's removal was applied until the last new flow to it began.
+    pub const STALE_WINDOW: &str = "stale_window";
     /// Syncs and append, time: computing what to send.
     pub const GENERATE: &str = "generate";
     /// Syncs and append, time: from handing the plan over until the kernel has it, tools included.
@@ -109,7 +134,8 @@ pub mod metric {
     pub const SYNCS: &str = "syncs";
     /// `churn_*`, time: all its syncs together.
     pub const BUSY: &str = "busy";
-    /// `churn_*`, time: from a change until the sync that carried it had ended.
+    /// `churn_*`, time: from a change until the sync that carried it had ended; `disruption_*`, time: until the first request
+    /// that obeyed it began.
     pub const PROGRAMMING_LATENCY: &str = "programming_latency";
     /// `forwarding`, count: packets that reached the director, per connection.
     pub const DIRECTOR_PACKETS_IN: &str = "director_packets_in";

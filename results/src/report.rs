@@ -19,7 +19,7 @@ use crate::record_file::{ReadError, read_records, replace};
 use crate::series::figures;
 use crate::stats::{Bootstrap, Estimate};
 use crate::tables::{self, Lane, Table};
-use crate::timeline::{self, TIMELINES, TimelineError, TimelineRow};
+use crate::timeline::{self, FELT, TIMELINES, TimelineError, Timelines};
 
 /// Lanes beyond this many are in the CSV only; the page says so.
 const MOST_WORLDS: usize = 8;
@@ -107,8 +107,8 @@ pub(crate) struct Pages<'a> {
     pub worlds_left_out: usize,
 }
 
-/// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml` and `timelines.csv` in `dir`; writes
-/// `lookup.svg`, `sync.svg`, `lock.svg`, `connect.svg` and `churn-*.svg` (those that there are rows for, and numbered
+/// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml`, `timelines.csv` and `felt.csv` in `dir`;
+/// writes `lookup.svg`, `sync.svg`, `lock.svg`, `connect.svg`, `load*.svg`, `churn-*.svg` and `disruption-*.svg` (those that there are rows for, and numbered
 /// ones for further lanes), `report.html` and `summary.md` beside them.
 ///
 /// # Errors
@@ -123,7 +123,8 @@ pub fn write_report(dir: &Path) -> Result<Report, ReportError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(source) => return Err(ReportError::Io { path: sweep_path, source }),
     };
-    let timeline = timeline::read(&dir.join(TIMELINES))?;
+    let timeline =
+        Timelines { syncs: timeline::read(&dir.join(TIMELINES))?, felt: timeline::read(&dir.join(FELT))? };
     let rendered = render(&records, &timeline, &environment, sweep.as_deref())?;
     let pages = [("report.html".to_owned(), rendered.html), ("summary.md".to_owned(), rendered.markdown)];
     let mut files = Vec::new();
@@ -143,7 +144,7 @@ pub fn write_report(dir: &Path) -> Result<Report, ReportError> {
 /// [`PlotError`] if the drawing library fails.
 pub fn render(
     records: &[Record],
-    timeline: &[TimelineRow],
+    timeline: &Timelines,
     environment: &Environment,
     sweep: Option<&str>,
 ) -> Result<Rendered, PlotError> {

@@ -1,6 +1,8 @@
 //! Rows to series: what each figure shows, as pure data, before anything is drawn.
 
 mod chosen;
+mod disruptions;
+mod loads;
 mod notes;
 mod timelines;
 
@@ -15,7 +17,7 @@ use crate::record::{Clock, Record, Status, Unit};
 use crate::stats::{Bootstrap, Estimate};
 use crate::tables::LOCK_ON_ONE_CPU;
 use crate::text::{Quantity, thousands};
-use crate::timeline::TimelineRow;
+use crate::timeline::Timelines;
 
 /// One figure: panels side by side under a common title and legend.
 #[derive(Debug, Clone, PartialEq)]
@@ -143,12 +145,12 @@ const PARTIAL_SYNCS: [(&str, &str); 4] = [
     (workload::PARTIAL_SYNC_NOOP, "nothing changed"),
 ];
 
-/// The figures of one world that it has rows for, in report order: lookup, sync, lock, connect, churn. `findings` are
+/// The figures of one world that it has rows for, in report order: lookup, sync, lock, connect, load, churn, disruption. `findings` are
 /// those of the same world; `timeline` is of all worlds.
 pub fn figures(
     groups: &Groups<'_>,
     findings: &[Finding],
-    timeline: &[TimelineRow],
+    timeline: &Timelines,
     bootstrap: &mut Bootstrap,
 ) -> Vec<Figure> {
     let has = |wanted: &[&str]| groups.map.keys().any(|key| wanted.contains(&key.workload));
@@ -166,7 +168,9 @@ pub fn figures(
     if has(&[workload::TCP_CRR]) {
         figures.push(connect(groups, bootstrap));
     }
-    figures.extend(timelines::timelines(groups.world, timeline));
+    figures.extend(loads::loads(groups, bootstrap));
+    figures.extend(timelines::timelines(groups.world, &timeline.syncs));
+    figures.extend(disruptions::disruptions(groups.world, timeline));
     figures
 }
 

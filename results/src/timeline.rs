@@ -1,10 +1,12 @@
-//! `timelines.csv`: the syncs of churn scenarios, one by one, in the order in which they ran.
+//! `timelines.csv`: the syncs of churn scenarios and disruptions, one by one, in the order in which they ran; and `felt.csv`:
+//! what loads felt of the latter, over time.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, WriterBuilder};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Clock;
@@ -47,6 +49,58 @@ pub struct TimelineRow {
     pub bytes: u64,
 }
 
+/// All that happened over time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timelines {
+    /// Syncs.
+    pub syncs: Vec<TimelineRow>,
+    /// What loads felt.
+    pub felt: Vec<FeltRow>,
+}
+
+/// Name of the file with what loads felt.
+pub const FELT: &str = "felt.csv";
+
+/// What a load felt in part of the time: the requests that were due in it. Times are nanoseconds (instructions, under that
+/// clock) since the load began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeltRow {
+    /// Identifier of the run.
+    pub run: String,
+    /// The cell's place in the run, as in `records.csv`.
+    pub order: u32,
+    /// Block, from 1.
+    pub block: u32,
+    /// Mode.
+    pub mode: String,
+    /// Services installed.
+    pub services: u32,
+    /// Endpoints of each.
+    pub endpoints: u32,
+    /// What happened, and the load: see [`crate::names::workload::disruption`].
+    pub workload: String,
+    /// What the clock counts.
+    pub clock: Clock,
+    /// `uname -r`.
+    pub kernel: String,
+    /// What the kernel ran on.
+    pub hypervisor: String,
+    /// When it began.
+    pub from: u64,
+    /// How long it is.
+    pub length: u64,
+    /// Requests that were due in it.
+    pub due: u64,
+    /// Those without a response.
+    pub lost: u64,
+    /// Response times; absent: there were none.
+    pub p50: Option<u64>,
+    /// See `p50`.
+    pub p99: Option<u64>,
+    /// See `p50`.
+    pub max: Option<u64>,
+}
+
 /// Why timelines could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}; delete the file to report without timelines, or run the sweep again", path.display())]
@@ -65,7 +119,7 @@ impl TimelineError {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn append(path: &Path, rows: &[TimelineRow]) -> Result<(), TimelineError> {
+pub fn append<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), TimelineError> {
     let failed = TimelineError::at(path);
     let file =
         OpenOptions::new().create(true).append(true).open(path).map_err(|source| failed(source.into()))?;
@@ -79,7 +133,7 @@ pub fn append(path: &Path, rows: &[TimelineRow]) -> Result<(), TimelineError> {
 ///
 /// # Errors
 /// What is wrong, with line and field.
-pub fn read(path: &Path) -> Result<Vec<TimelineRow>, TimelineError> {
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, TimelineError> {
     let failed = TimelineError::at(path);
     match File::open(path) {
         Ok(file) => ReaderBuilder::new()
@@ -96,10 +150,14 @@ pub fn read(path: &Path) -> Result<Vec<TimelineRow>, TimelineError> {
 ///
 /// # Errors
 /// As [`read`] and [`append`].
-pub fn retain(path: &Path, keep: impl Fn(&TimelineRow) -> bool) -> Result<(), TimelineError> {
-    let rows = read(path)?;
-    let kept: Vec<TimelineRow> = rows.iter().filter(|row| keep(row)).cloned().collect();
-    if kept.len() < rows.len() {
+pub fn retain<T: Serialize + DeserializeOwned>(
+    path: &Path,
+    keep: impl Fn(&T) -> bool,
+) -> Result<(), TimelineError> {
+    let mut kept: Vec<T> = read(path)?;
+    let before = kept.len();
+    kept.retain(keep);
+    if kept.len() < before {
         std::fs::remove_file(path).map_err(|source| TimelineError::at(path)(source.into()))?;
         append(path, &kept)?;
     }
@@ -134,12 +192,12 @@ mod tests {
     fn rows_survive_the_file_and_a_cell_can_be_taken_out() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("timelines.csv");
-        assert_eq!(read(&path).unwrap(), []);
+        assert_eq!(read::<TimelineRow>(&path).unwrap(), []);
         append(&path, &[row(1, 1), row(1, 2)]).unwrap();
         append(&path, &[row(2, 1)]).unwrap();
-        assert_eq!(read(&path).unwrap(), [row(1, 1), row(1, 2), row(2, 1)]);
-        retain(&path, |row| row.order == 1).unwrap();
-        assert_eq!(read(&path).unwrap(), [row(1, 1), row(1, 2)]);
+        assert_eq!(read::<TimelineRow>(&path).unwrap(), [row(1, 1), row(1, 2), row(2, 1)]);
+        retain(&path, |row: &TimelineRow| row.order == 1).unwrap();
+        assert_eq!(read::<TimelineRow>(&path).unwrap(), [row(1, 1), row(1, 2)]);
     }
 
     #[test]
@@ -149,7 +207,7 @@ mod tests {
         append(&path, &[row(1, 1)]).unwrap();
         let text = std::fs::read_to_string(&path).unwrap().replace(",5,9,", ",5,many,");
         std::fs::write(&path, text).unwrap();
-        let error = read(&path).unwrap_err().to_string();
+        let error = read::<TimelineRow>(&path).unwrap_err().to_string();
         assert!(error.contains("timelines.csv") && error.contains("line: 2"), "{error}");
     }
 }

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use results::names::position;
 use results::record::{COLUMNS, Clock, Record, Status, Unit};
 use results::record_file::{RecordWriter, parse_records, read_records, recover};
+use results::timeline::Timelines;
 use tempfile::TempDir;
 
 fn folder() -> (TempDir, PathBuf) {
@@ -237,7 +238,7 @@ proptest! {
         RecordWriter::open(&path).unwrap().append_cell(&rows).unwrap();
         prop_assert_eq!(read_records(&path).unwrap(), rows.clone());
         // Whatever can be read can be reported.
-        let rendered = results::report::render(&rows, &[], &fixtures::environment(), None);
+        let rendered = results::report::render(&rows, &Timelines::default(), &fixtures::environment(), None);
         prop_assert!(rendered.is_ok());
     }
 

@@ -10,6 +10,7 @@ use results::plot::draw;
 use results::record::Record;
 use results::series::figures;
 use results::stats::Bootstrap;
+use results::timeline::Timelines;
 
 fn draw_all(rows: &[Record]) -> Vec<(String, String)> {
     let groups = Groups::split(rows);
@@ -17,7 +18,7 @@ fn draw_all(rows: &[Record]) -> Vec<(String, String)> {
     let caption = fixtures::environment().caption();
     let mut bootstrap = Bootstrap::new();
     let findings = findings(world, &mut bootstrap);
-    let figures = figures(world, &findings, &[], &mut bootstrap);
+    let figures = figures(world, &findings, &Timelines::default(), &mut bootstrap);
     figures.iter().map(|figure| (figure.name.to_owned(), draw(figure, &caption).unwrap())).collect()
 }
 

@@ -10,18 +10,20 @@ use fixtures::guest;
 use results::record::{Record, Status};
 use results::record_file::RecordWriter;
 use results::report::{render, write_report};
+use results::timeline::Timelines;
 
 const SWEEP: &str = "question = \"From which N on?\"\nservices = [10, 100] # <script>\n";
 
 #[test]
 fn the_summary_reads_like_this() {
-    let rendered = render(&fixtures::rows(5), &[], &fixtures::environment(), Some(SWEEP)).unwrap();
+    let rendered =
+        render(&fixtures::rows(5), &Timelines::default(), &fixtures::environment(), Some(SWEEP)).unwrap();
     insta::assert_snapshot!(rendered.markdown);
 }
 
 #[test]
 fn a_run_of_two_blocks_gets_no_verdict() {
-    let rendered = render(&fixtures::rows(2), &[], &fixtures::environment(), None).unwrap();
+    let rendered = render(&fixtures::rows(2), &Timelines::default(), &fixtures::environment(), None).unwrap();
     assert!(rendered.markdown.contains("no verdict from 2 blocks"));
     assert!(!rendered.markdown.contains("rising"));
 }
@@ -53,7 +55,8 @@ fn a_folder_becomes_a_report_twice_the_same() {
 
 #[test]
 fn failed_and_skipped_cells_are_on_the_page_with_their_reasons() {
-    let rendered = render(&fixtures::rows(5), &[], &fixtures::environment(), Some(SWEEP)).unwrap();
+    let rendered =
+        render(&fixtures::rows(5), &Timelines::default(), &fixtures::environment(), Some(SWEEP)).unwrap();
     for page in [&rendered.html, &rendered.markdown] {
         for reason in
             ["this kernel has no", "predicted 104 s", "probes came back with an endpoint of another Service"]
@@ -81,7 +84,7 @@ fn rows_cannot_inject_markup() {
     let mut environment = fixtures::environment();
     environment.question = evil.into();
     environment.programs.insert(evil.into(), evil.into());
-    let rendered = render(&rows, &[], &environment, Some(evil)).unwrap();
+    let rendered = render(&rows, &Timelines::default(), &environment, Some(evil)).unwrap();
     assert!(!rendered.html.contains("<script") && !rendered.markdown.contains("<script"));
     assert!(!rendered.markdown.contains("[a](") && !rendered.html.contains('\u{0}'));
     assert!(rendered.figures.iter().all(|(_, svg)| !svg.contains("<script") && !svg.contains('\u{7}')));
@@ -96,7 +99,7 @@ fn unknown_names_are_in_the_full_table() {
     rows[0].workload = "udp_rr".into();
     rows[0].metric = "jitter".into();
     rows[1].mode = "cilium".into();
-    let html = render(&rows, &[], &fixtures::environment(), None).unwrap().html;
+    let html = render(&rows, &Timelines::default(), &fixtures::environment(), None).unwrap().html;
     for name in ["udp_rr", "jitter", "cilium", "Other metrics"] {
         assert!(html.contains(name), "{name}");
     }
@@ -104,7 +107,7 @@ fn unknown_names_are_in_the_full_table() {
 
 #[test]
 fn an_empty_run_and_two_kernels_are_reports_too() {
-    let empty = render(&[], &[], &fixtures::environment(), None).unwrap();
+    let empty = render(&[], &Timelines::default(), &fixtures::environment(), None).unwrap();
     assert!(empty.html.contains("no rows yet") && empty.figures.is_empty());
     let mut rows = fixtures::rows(1);
     let guest: Vec<Record> = rows
@@ -117,7 +120,7 @@ fn an_empty_run_and_two_kernels_are_reports_too() {
         })
         .collect();
     rows.extend(guest);
-    let both = render(&rows, &[], &fixtures::environment(), None).unwrap();
+    let both = render(&rows, &Timelines::default(), &fixtures::environment(), None).unwrap();
     let names: Vec<_> = both.figures.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["lookup.svg", "lookup-2.svg", "sync.svg", "lock.svg", "connect.svg"]);
     assert!(both.figures[1].1.contains("instr"));
@@ -128,7 +131,7 @@ fn an_empty_run_and_two_kernels_are_reports_too() {
 #[test]
 fn two_lanes_are_told_apart() {
     let rows = guest::two_lanes(5);
-    let rendered = render(&rows, &[], &guest::two_passports(), None).unwrap();
+    let rendered = render(&rows, &Timelines::default(), &guest::two_passports(), None).unwrap();
     insta::assert_snapshot!(rendered.markdown);
     let names: Vec<_> = rendered.figures.iter().map(|(name, _)| name.as_str()).collect();
     let expected =
@@ -172,9 +175,9 @@ fn the_reference_run_is_reported() {
 /// No figure may depend on what another lane has measured.
 #[test]
 fn lanes_do_not_mix() {
-    let both = render(&guest::two_lanes(3), &[], &guest::two_passports(), None).unwrap();
-    let host = render(&fixtures::rows(3), &[], &guest::two_passports(), None).unwrap();
-    let alone = render(&guest::guest_rows(3), &[], &guest::two_passports(), None).unwrap();
+    let both = render(&guest::two_lanes(3), &Timelines::default(), &guest::two_passports(), None).unwrap();
+    let host = render(&fixtures::rows(3), &Timelines::default(), &guest::two_passports(), None).unwrap();
+    let alone = render(&guest::guest_rows(3), &Timelines::default(), &guest::two_passports(), None).unwrap();
     let named = |name: &str| &both.figures.iter().find(|(file, _)| file == name).unwrap().1;
     for (name, svg) in &host.figures {
         assert_eq!(named(name), svg);
@@ -189,7 +192,8 @@ fn lanes_do_not_mix() {
 
 #[test]
 fn slopes_have_intervals_or_say_why_not() {
-    let rendered = render(&guest::guest_rows(5), &[], &guest::two_passports(), None).unwrap();
+    let rendered =
+        render(&guest::guest_rows(5), &Timelines::default(), &guest::two_passports(), None).unwrap();
     let (_, lookup) = &rendered.figures[0];
     for text in [&rendered.html, lookup] {
         assert!(text.contains("identical in all 5 blocks") && text.contains("+26 instr"));
@@ -204,7 +208,7 @@ fn slopes_have_intervals_or_say_why_not() {
 
 #[test]
 fn a_reason_is_listed_once_per_mode() {
-    let rendered = render(&fixtures::rows(5), &[], &fixtures::environment(), None).unwrap();
+    let rendered = render(&fixtures::rows(5), &Timelines::default(), &fixtures::environment(), None).unwrap();
     let row =
         "| ipvs | full\\_sync\\_cold; packet\\_probe | skipped | 10; 100; 1,000; 2,000; 5,000; 10,000 |";
     assert!(rendered.markdown.contains(row), "{}", rendered.markdown);

@@ -13,7 +13,7 @@ use results::record_file::RecordWriter;
 use results::report::write_report;
 use results::series::{Figure, XAxis, figures};
 use results::stats::Bootstrap;
-use results::timeline::{TIMELINES, TimelineRow, append};
+use results::timeline::{FeltRow, TIMELINES, TimelineRow, Timelines, append};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -56,7 +56,8 @@ fn timeline() -> Vec<TimelineRow> {
 fn drawn(timeline: &[TimelineRow]) -> Vec<Figure> {
     let rows = fixtures::rows(1);
     let groups = Groups::split(&rows);
-    let all = figures(&groups[0], &[], timeline, &mut Bootstrap::new());
+    let timelines = Timelines { syncs: timeline.to_vec(), felt: Vec::new() };
+    let all = figures(&groups[0], &[], &timelines, &mut Bootstrap::new());
     all.into_iter().filter(|figure| figure.name.starts_with("churn")).collect()
 }
 
@@ -103,4 +104,67 @@ fn the_report_of_a_folder_shows_its_timelines() {
     fs::write(dir.path().join(TIMELINES), broken).unwrap();
     let error = write_report(dir.path()).unwrap_err().to_string();
     assert!(error.contains("timelines.csv") && error.contains("line: 2"), "{error}");
+}
+
+/// A load that is disturbed once in each of two modes, and in another block.
+fn felt() -> Timelines {
+    let mut all = Timelines::default();
+    for (order, block, mode) in [(1, 1, "iptables-legacy"), (2, 1, "nftables"), (3, 2, "nftables")] {
+        let workload = format!("{}restart.tcp_crr", workload::DISRUPTION);
+        for part in 0..20_u64 {
+            let busy = u64::from((8..12).contains(&part));
+            all.felt.push(FeltRow {
+                run: "2026-11-21-0740".into(),
+                order,
+                block,
+                mode: mode.into(),
+                services: 1_000,
+                endpoints: 10,
+                workload: workload.clone(),
+                clock: Clock::Wall,
+                kernel: "6.18.44".into(),
+                hypervisor: "kvm".into(),
+                from: part * 50_000_000,
+                length: 50_000_000,
+                due: 50,
+                lost: busy * u64::from(order),
+                p50: Some(100_000 + busy * 50_000),
+                p99: Some(200_000 + busy * 3_000_000),
+                max: (part != 3).then_some(300_000 + busy * 8_000_000),
+            });
+        }
+        all.syncs.push(TimelineRow {
+            order,
+            block,
+            mode: mode.into(),
+            services: 1_000,
+            workload,
+            sync: 1,
+            start: 400_000_000,
+            end: 590_000_000,
+            changes: 1,
+            ..timeline().remove(0)
+        });
+    }
+    all
+}
+
+#[test]
+fn a_disruption_is_a_figure_with_a_panel_per_mode() {
+    let rows = fixtures::rows(1);
+    let groups = Groups::split(&rows);
+    let all = figures(&groups[0], &[], &felt(), &mut Bootstrap::new());
+    let [figure] = &all.iter().filter(|figure| figure.name.starts_with("disruption")).collect::<Vec<_>>()[..]
+    else {
+        panic!("one happening, one figure")
+    };
+    assert_eq!(figure.title, "Traffic while kube-proxy restarts: tcp_crr, 1,000 Services x 10");
+    let [legacy, nftables] = &figure.panels[..] else { panic!("two modes") };
+    assert_eq!((legacy.heading.as_str(), nftables.heading.as_str()), ("iptables-legacy", "nftables"));
+    // What has no figure leaves a hole.
+    assert_eq!((legacy.lines[0].points.len(), legacy.lines[1].points.len()), (19, 20));
+    assert_eq!(nftables.spans.len(), 1, "the first block only");
+    assert_eq!((nftables.spans[0].from, nftables.spans[0].y), (4e8, 1.9e8));
+    assert_eq!(figure.remarks[1], ("nftables".to_owned(), "8 lost".to_owned()));
+    assert!(results::plot::draw(figure, "caption").unwrap().contains("polyline"));
 }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use harness::cells::{Cell, Workload};
+use harness::cells::{Cell, Offered, Workload};
 use harness::dataplane::Mode;
 use harness::events::{Event, Outcome};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -66,7 +66,10 @@ impl Progress {
                     Outcome::Skipped(reason)
                         if matches!(
                             cell.workload,
-                            Workload::Sync | Workload::Lock(_) | Workload::Churn(_)
+                            Workload::Sync
+                                | Workload::Lock(_)
+                                | Workload::Churn(_)
+                                | Workload::Disruption(..)
                         ) && !self.unable.contains(&cell.mode) =>
                     {
                         self.line(&format!("skipped: {}: {reason}", describe(&cell)));
@@ -136,6 +139,9 @@ fn describe(cell: &Cell) -> String {
     let what = match cell.workload {
         Workload::Lookup(position) => format!("lookup at {}", position.name()),
         Workload::Connect(position) => format!("connect at {}", position.name()),
+        Workload::Load(workload, Offered::PerSecond(rate)) => format!("{workload} at {rate}/s"),
+        Workload::Load(workload, Offered::Saturation) => format!("{workload} at saturation"),
+        Workload::Disruption(happening, workload) => format!("{workload} during {}", happening.name()),
         Workload::Sync => "rule sync".to_owned(),
         Workload::Churn(scenario) => scenario.name().to_owned(),
         Workload::Lock(contenders) => format!("xtables lock, {contenders} contenders"),

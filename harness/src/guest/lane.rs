@@ -175,12 +175,13 @@ impl Lane<'_> {
                 let heard = told.hear(index, envelope.uptime, share.booted.elapsed(), event);
                 heard.into_iter().for_each(sink);
             }
-            Message::Cell(mut records, packed, mut timeline) => {
+            Message::Cell(mut records, packed, mut timeline, mut felt) => {
                 let hypervisors = records.iter_mut().map(|record| &mut record.hypervisor);
                 hypervisors
                     .chain(timeline.iter_mut().map(|row| &mut row.hypervisor))
+                    .chain(felt.iter_mut().map(|row| &mut row.hypervisor))
                     .for_each(|hypervisor| hypervisor.clone_from(&self.mark.hypervisor));
-                let found = Message::found(records, &packed, timeline)?;
+                let found = Message::found(records, &packed, timeline, felt)?;
                 folder.append(&found)?;
                 share.rows.extend(found.records);
             }

@@ -1,6 +1,6 @@
 //! How much memory a guest needs, from what it is to hold.
 
-use crate::cells::{Cell, Workload};
+use crate::cells::Cell;
 use crate::dataplane::Mode;
 use crate::scale::Scale;
 
@@ -27,7 +27,7 @@ pub fn mebibytes(cells: &[Cell], image: u64) -> u32 {
     let size = |scale: Scale| u64::from(scale.services) * u64::from(scale.endpoints);
     let mut labs: Vec<(Mode, Scale)> = cells
         .iter()
-        .filter(|cell| matches!(cell.workload, Workload::Lookup(_) | Workload::Connect(_)))
+        .filter(|cell| cell.workload.is_of_lookups())
         .map(|cell| (cell.mode, cell.scale))
         .collect();
     labs.sort_unstable();
@@ -45,6 +45,7 @@ pub fn mebibytes(cells: &[Cell], image: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cells::Workload;
     use crate::scale::Position;
 
     fn cell(mode: Mode, services: u32, workload: Workload) -> Cell {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use results::environment::Environment;
 use results::histogram::{pack, unpack};
 use results::record::{Clock, Record};
-use results::timeline::TimelineRow;
+use results::timeline::{FeltRow, TimelineRow};
 use serde::{Deserialize, Serialize};
 
 use crate::cells::{Cell, Workload};
@@ -52,7 +52,7 @@ pub enum Part {
 impl Part {
     /// Whether a cell belongs to this part.
     pub const fn has(self, cell: &Cell) -> bool {
-        let lookups = matches!(cell.workload, Workload::Lookup(_) | Workload::Connect(_));
+        let lookups = cell.workload.is_of_lookups();
         let forwarding = matches!(cell.workload, Workload::Forwarding(..));
         let rules = forwarding || !lookups && !cell.mode.is_ipvs();
         match self {
@@ -81,8 +81,8 @@ pub enum Message {
     Environment(Box<Environment>),
     /// What a person may want to know.
     Event(Event),
-    /// A finished cell: rows, packed histograms by tag, and the syncs of a scenario.
-    Cell(Vec<Record>, Vec<(String, String)>, Vec<TimelineRow>),
+    /// A finished cell: rows, packed histograms by tag, the syncs of a scenario, and what a load felt.
+    Cell(Vec<Record>, Vec<(String, String)>, Vec<TimelineRow>, Vec<FeltRow>),
     /// It cannot go on.
     Failed(String),
     /// All is measured.
@@ -97,7 +97,7 @@ impl Message {
     pub fn cell(found: &Found) -> anyhow::Result<Self> {
         let packed = found.histograms.iter().map(|(tag, histogram)| Ok((tag.clone(), pack(histogram)?)));
         let packed = packed.collect::<anyhow::Result<_>>()?;
-        Ok(Message::Cell(found.records.clone(), packed, found.timeline.clone()))
+        Ok(Message::Cell(found.records.clone(), packed, found.timeline.clone(), found.felt.clone()))
     }
 
     /// The other way: what a cell found.
@@ -108,9 +108,10 @@ impl Message {
         records: Vec<Record>,
         packed: &[(String, String)],
         timeline: Vec<TimelineRow>,
+        felt: Vec<FeltRow>,
     ) -> anyhow::Result<Found> {
         let histograms = packed.iter().map(|(tag, text)| Ok((tag.clone(), unpack(text)?)));
-        Ok(Found { records, histograms: histograms.collect::<anyhow::Result<_>>()?, timeline })
+        Ok(Found { records, histograms: histograms.collect::<anyhow::Result<_>>()?, timeline, felt })
     }
 }
 
@@ -151,8 +152,8 @@ mod tests {
         let wire = line(Duration::from_nanos(7), Message::cell(&found).unwrap()).unwrap();
         let envelope = read(std::str::from_utf8(&wire).unwrap()).unwrap();
         assert_eq!(envelope.uptime, Duration::from_nanos(7));
-        let Message::Cell(records, packed, timeline) = envelope.message else { panic!("{envelope:?}") };
-        assert_eq!(Message::found(records, &packed, timeline).unwrap().histograms, found.histograms);
+        let Message::Cell(records, packed, timeline, felt) = envelope.message else { panic!("{envelope:?}") };
+        assert_eq!(Message::found(records, &packed, timeline, felt).unwrap().histograms, found.histograms);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use results::environment::Environment;
 use results::histogram::HistogramWriter;
 use results::record::Record;
 use results::record_file::{RecordWriter, recover};
-use results::timeline::{self, TIMELINES};
+use results::timeline::{self, FELT, FeltRow, TIMELINES, TimelineRow};
 
 use super::interference::Interference;
 use super::lane::{Found, Outlet};
@@ -84,7 +84,12 @@ impl Folder {
         let before = if resumed { recover(&path.join(RECORDS))? } else { Vec::new() };
         // Timelines are written before their cell's rows: what has none is measured again.
         let whole: HashSet<_> = before.iter().map(|row| (row.order, &*row.kernel, row.clock)).collect();
-        timeline::retain(&path.join(TIMELINES), |row| whole.contains(&(row.order, &*row.kernel, row.clock)))?;
+        timeline::retain(&path.join(TIMELINES), |row: &TimelineRow| {
+            whole.contains(&(row.order, &*row.kernel, row.clock))
+        })?;
+        timeline::retain(&path.join(FELT), |row: &FeltRow| {
+            whole.contains(&(row.order, &*row.kernel, row.clock))
+        })?;
         Ok(Self {
             environment,
             before,
@@ -124,6 +129,9 @@ impl Folder {
         }
         if !found.timeline.is_empty() {
             timeline::append(&self.path.join(TIMELINES), &found.timeline)?;
+        }
+        if !found.felt.is_empty() {
+            timeline::append(&self.path.join(FELT), &found.felt)?;
         }
         Ok(self.records.append_cell(&found.records)?)
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use results::record::{Clock, Record};
-use results::timeline::TimelineRow;
+use results::timeline::{FeltRow, TimelineRow};
 
 use super::Tally;
 use super::before::Before;
@@ -20,11 +20,13 @@ use crate::churn::scenario::Scenario;
 use crate::connect;
 use crate::cores::Cores;
 use crate::dataplane::{Mode, Node, planner};
+use crate::disruption::Happening;
 use crate::estimate;
 use crate::events::{Event, Outcome, Sink};
 use crate::explain::explain;
 use crate::forwarding;
 use crate::health::Health;
+use crate::load;
 use crate::lookup;
 use crate::neighbours::Neighbours;
 use crate::predict::Predictor;
@@ -56,6 +58,8 @@ pub struct Found {
     pub histograms: Vec<(String, Histogram<u64>)>,
     /// Syncs of a scenario, one by one.
     pub timeline: Vec<TimelineRow>,
+    /// What a load felt of syncs, over time.
+    pub felt: Vec<FeltRow>,
 }
 
 /// What the rows of a lane have in common.
@@ -88,6 +92,8 @@ pub(super) enum Cost {
     LockRound(Mode),
     /// All syncs of a scenario together.
     Churn(Mode, Scenario),
+    /// The longest sync beside a load.
+    Disruption(Mode, Happening),
 }
 
 /// How a lane is to be measured.
@@ -115,7 +121,7 @@ pub struct Lane<'a> {
     /// Numbers for Services and endpoints that a sync adds.
     pub(super) number: u32,
     no_limit: bool,
-    cores: Cores,
+    pub(super) cores: Cores,
     unable: BTreeMap<Mode, String>,
     /// Scales that a mode cannot hold, with the reason.
     unfit: BTreeMap<(Mode, Scale), String>,
@@ -173,7 +179,7 @@ impl<'a> Lane<'a> {
                 "the kernel log is not readable: lockups during a cell would go unseen".into(),
             ));
         }
-        let of_lookups = |cell: &&Cell| matches!(cell.workload, Workload::Lookup(_) | Workload::Connect(_));
+        let of_lookups = |cell: &&Cell| cell.workload.is_of_lookups();
         let mut wanted: Vec<(Mode, Scale)> = pending
             .iter()
             .filter(of_lookups)
@@ -319,9 +325,21 @@ impl<'a> Lane<'a> {
                     }
                 }
             }
+            Workload::Load(workload, offered) => {
+                let Some(sweep) = &self.sweep.load else { return Ok(()) };
+                let seed = self.sweep.seed ^ u64::from(cell.block);
+                match self.labs.living(cell.mode, cell.scale) {
+                    Err(reason) => rows.missing_lab(&reason),
+                    Ok(world) => {
+                        let order = load::of_cell(sweep, workload, offered, seed);
+                        rows.load(&load::through(world, &order, &self.cores, self.stop)?, offered);
+                    }
+                }
+            }
             Workload::Sync => self.sync(cell, rows, sink)?,
             Workload::Lock(contenders) => self.lock(cell, contenders, rows, sink)?,
             Workload::Churn(scenario) => self.churn(cell, scenario, rows)?,
+            Workload::Disruption(happening, workload) => self.disruption(cell, happening, workload, rows)?,
             Workload::Forwarding(method, response) => {
                 let Some(sweep) = &self.sweep.forwarding else { return Ok(()) };
                 if let Some(missing) = method.needs().iter().find_map(|&need| netns_setup::check(need).err())

@@ -26,11 +26,13 @@ pub(super) fn not_measured(workload: Workload, replay: &Replay) -> Option<String
     match workload {
         Workload::Lookup(Position::Miss) => replay.without_misses(),
         Workload::Lookup(_) => replay.without_services(),
-        Workload::Connect(_) => Some(
+        Workload::Connect(_) | Workload::Load(..) => Some(
             "the endpoints of a replayed ruleset are addresses anywhere, at which no server listens".into(),
         ),
         Workload::Sync => None,
-        Workload::Lock(_) | Workload::Churn(_) | Workload::Forwarding(..) => Some(NO_PLANNER.into()),
+        Workload::Lock(_) | Workload::Churn(_) | Workload::Disruption(..) | Workload::Forwarding(..) => {
+            Some(NO_PLANNER.into())
+        }
     }
 }
 

@@ -2,20 +2,21 @@
 
 use hdrhistogram::Histogram;
 use netns_setup::Volume;
-use results::names::{metric, workload};
+use results::names::{metric, position, workload};
 use results::record::{CellKey, Record, Status, Unit};
-use results::timeline::TimelineRow;
+use results::timeline::{FeltRow, TimelineRow};
 use workloads::load;
 use workloads::recorder::Times;
 
 use super::labs::NoLab;
 use super::lane::{Found, Mark};
 use crate::apply::ApplyError;
-use crate::cells::{Cell, Response, Workload};
+use crate::cells::{Cell, Offered, Response, Workload};
 use crate::churn::Churn;
 use crate::churn::scenario::Scenario;
 use crate::contention::{Contention, LEAST_OPERATIONS};
 use crate::dataplane::{Counts, Phase};
+use crate::disruption::{Disruption, Step};
 use crate::events::Outcome;
 use crate::forwarding::Forwarding;
 use crate::lookup::Lookup;
@@ -30,6 +31,7 @@ pub struct Rows {
     records: Vec<Record>,
     histograms: Vec<(String, Histogram<u64>)>,
     timeline: Vec<TimelineRow>,
+    felt: Vec<FeltRow>,
 }
 
 const fn churn_workload(scenario: Scenario) -> &'static str {
@@ -45,13 +47,23 @@ impl Rows {
     /// No rows yet.
     pub fn new(cell: &Cell, mark: &Mark) -> Self {
         let (workload, position, contenders) = match cell.workload {
-            Workload::Lookup(position) => (workload::PACKET_PROBE, position.name(), 0),
-            Workload::Connect(position) => (workload::TCP_CRR, position.name(), 0),
-            Workload::Sync => (workload::FULL_SYNC_COLD, "", 0),
-            Workload::Lock(contenders) => (workload::XTABLES_LOCK, "", contenders),
-            Workload::Churn(scenario) => (churn_workload(scenario), "", 0),
-            Workload::Forwarding(_, Response::Segment) => (workload::FORWARDING, "", 0),
-            Workload::Forwarding(_, Response::Large) => (workload::FORWARDING_64K, "", 0),
+            Workload::Lookup(position) => (workload::PACKET_PROBE.to_owned(), position.name(), 0),
+            Workload::Connect(position) => (workload::TCP_CRR.to_owned(), position.name(), 0),
+            Workload::Load(load, Offered::Saturation) => {
+                (format!("{}{load}", workload::LOAD), position::UNIFORM, 0)
+            }
+            Workload::Load(load, Offered::PerSecond(rate)) => {
+                (format!("{}{load}_{rate}", workload::LOAD), position::UNIFORM, 0)
+            }
+            Workload::Sync => (workload::FULL_SYNC_COLD.to_owned(), "", 0),
+            Workload::Lock(contenders) => (workload::XTABLES_LOCK.to_owned(), "", contenders),
+            Workload::Churn(scenario) => (churn_workload(scenario).to_owned(), "", 0),
+            Workload::Disruption(happening, load) => {
+                let happening = happening.name().replace('-', "_");
+                (format!("{}{happening}.{load}", workload::DISRUPTION), "", 0)
+            }
+            Workload::Forwarding(_, Response::Segment) => (workload::FORWARDING.to_owned(), "", 0),
+            Workload::Forwarding(_, Response::Large) => (workload::FORWARDING_64K.to_owned(), "", 0),
         };
         let mode = match cell.workload {
             Workload::Forwarding(method, _) => method.mode(),
@@ -65,19 +77,27 @@ impl Rows {
             services: cell.scale.services,
             endpoints: cell.scale.endpoints,
             position: position.to_owned(),
-            workload: workload.to_owned(),
+            workload,
             contenders,
             clock: mark.clock,
             kernel: mark.kernel.clone(),
             hypervisor: mark.hypervisor.clone(),
         };
         let lane = mark.lane.clone();
-        Self { cell: *cell, key, lane, records: Vec::new(), histograms: Vec::new(), timeline: Vec::new() }
+        Self {
+            cell: *cell,
+            key,
+            lane,
+            records: Vec::new(),
+            histograms: Vec::new(),
+            timeline: Vec::new(),
+            felt: Vec::new(),
+        }
     }
 
     /// The rows and their distributions, for the files.
     pub fn into_found(self) -> Found {
-        Found { records: self.records, histograms: self.histograms, timeline: self.timeline }
+        Found { records: self.records, histograms: self.histograms, timeline: self.timeline, felt: self.felt }
     }
 
     /// Failed if any row failed; skipped if all were skipped.
@@ -122,6 +142,7 @@ impl Rows {
     pub fn invalidate(&mut self, reason: &str) {
         self.histograms.clear();
         self.timeline.clear();
+        self.felt.clear();
         for record in &mut self.records {
             if record.status == Status::Ok {
                 let key = CellKey { workload: record.workload.clone(), ..self.key.clone() };
@@ -133,10 +154,11 @@ impl Rows {
     fn headline(&self) -> &'static str {
         match self.cell.workload {
             Workload::Lookup(_) => metric::LOOKUP_FIRST_PACKET,
-            Workload::Connect(_) => metric::RESPONSE_TIME,
+            Workload::Connect(_) | Workload::Load(..) => metric::RESPONSE_TIME,
             Workload::Sync => metric::APPLY,
             Workload::Lock(_) => metric::CONTENDER_OPERATION,
             Workload::Churn(_) => metric::BUSY,
+            Workload::Disruption(..) => metric::RESPONSE_DURING,
             Workload::Forwarding(..) => metric::DIRECTOR_CPU,
         }
     }
@@ -152,6 +174,96 @@ impl Rows {
         self.times(metric::RESPONSE_TIME, &found.times.response);
         let rate = found.per_second().round() as u64;
         self.records.push(self.key.scalar(metric::TRANSACTIONS_PER_SECOND, Unit::PerSecond, rate));
+    }
+
+    /// A load.
+    pub fn load(&mut self, found: &load::Outcome, offered: Offered) {
+        let first = self.records.len();
+        self.times(metric::RESPONSE_TIME, &found.times.response);
+        self.times(metric::SERVICE_TIME, &found.times.service);
+        let counts = &found.counts;
+        let mut push = |metric, unit, value| self.records.push(self.key.scalar(metric, unit, value));
+        push(metric::TRANSACTIONS_PER_SECOND, Unit::PerSecond, found.per_second().round() as u64);
+        push(metric::REQUESTS, Unit::Count, counts.started);
+        push(metric::LOST_REQUESTS, Unit::Count, counts.lost());
+        if let Workload::Load(load::Workload::TcpStream, _) = self.cell.workload {
+            let per_second = found.bytes as f64 / found.elapsed.as_secs_f64().max(1e-9);
+            push(metric::THROUGHPUT, Unit::Bytes, per_second.round() as u64);
+        }
+        let mut remarks = Vec::new();
+        if let Offered::PerSecond(_) = offered {
+            push(metric::LATE_REQUESTS, Unit::Count, counts.late);
+            if !found.held_schedule() {
+                remarks.push(format!(
+                    "the client did not hold its schedule: {:.2}% of requests began more than 1 ms late",
+                    found.late_share() * 100.0
+                ));
+            }
+        }
+        remarks.extend(found.first_fault.map(|fault| format!("{} lost, the first: {fault}", counts.lost())));
+        for record in &mut self.records[first..] {
+            if record.status == Status::Ok {
+                record.note = remarks.join("; ");
+            }
+        }
+    }
+
+    /// A load while rules changed.
+    pub fn disruption(&mut self, found: &Disruption) {
+        let Disruption { outcome, steps, felt } = found;
+        self.times(metric::RESPONSE_BEFORE, &felt.before);
+        self.times(metric::RESPONSE_DURING, &felt.during);
+        let mut remarks = Vec::new();
+        if !outcome.held_schedule() {
+            remarks.push(format!(
+                "{:.2}% of requests began more than 1 ms late, the latest by {} ms",
+                outcome.late_share() * 100.0,
+                outcome.latest_ns / 1_000_000
+            ));
+        }
+        remarks.extend((felt.lost_before > 0).then(|| format!("{} were lost before", felt.lost_before)));
+        if let Some(record) = self.records.last_mut().filter(|record| record.status == Status::Ok) {
+            record.note = remarks.join("; ");
+        }
+        let mut push = |metric, unit, value| self.records.push(self.key.scalar(metric, unit, value));
+        push(metric::LOST_REQUESTS, Unit::Count, felt.lost);
+        push(metric::RESET_CONNECTIONS, Unit::Count, felt.reset);
+        push(metric::BLOCKED_TIME, Unit::Ns, felt.blocked_ns);
+        let mut push = |metric, unit, samples: &[u64]| {
+            if !samples.is_empty() {
+                self.records.push(self.key.samples(metric, unit, samples));
+            }
+        };
+        push(metric::STALE_WINDOW, Unit::Ns, &felt.stale_ns);
+        push(metric::PROGRAMMING_LATENCY, Unit::Ns, &felt.programming_ns);
+        let of = |part: fn(&Step) -> u64| steps.iter().map(part).collect::<Vec<u64>>();
+        push(metric::APPLY, Unit::Ns, &of(|step| step.applied_ns - step.decided_ns));
+        push(metric::BYTES, Unit::Bytes, &of(|step| step.bytes));
+        let sync = |(index, step): (usize, &Step)| {
+            let changes = (step.added.len() + step.removed.len()).max(1) as u32;
+            self.timeline_row(index, step.decided_ns, step.applied_ns, changes, step.bytes)
+        };
+        self.timeline = steps.iter().enumerate().map(sync).collect();
+        let part = |bin: &crate::disruption::Bin| FeltRow {
+            run: self.key.run.clone(),
+            order: self.key.order,
+            block: self.key.block,
+            mode: self.key.mode.clone(),
+            services: self.key.services,
+            endpoints: self.key.endpoints,
+            workload: self.key.workload.clone(),
+            clock: self.key.clock,
+            kernel: self.key.kernel.clone(),
+            hypervisor: self.key.hypervisor.clone(),
+            from: bin.from_ns,
+            length: bin.length_ns,
+            due: bin.due,
+            lost: bin.lost,
+            p50: bin.p50_ns,
+            p99: bin.p99_ns,
+            max: bin.max_ns,
+        };
+        self.felt = felt.bins.iter().map(part).collect();
     }
 
     /// Connections through a director.
@@ -303,7 +415,14 @@ impl Rows {
         if !found.latency.histogram().is_empty() {
             self.times(metric::PROGRAMMING_LATENCY, &found.latency);
         }
-        let row = |(index, sync): (usize, &crate::churn::Synced)| TimelineRow {
+        let row = |(index, sync): (usize, &crate::churn::Synced)| {
+            self.timeline_row(index, sync.start, sync.end, sync.changes, sync.bytes)
+        };
+        self.timeline = found.syncs.iter().enumerate().map(row).collect();
+    }
+
+    fn timeline_row(&self, index: usize, start: u64, end: u64, changes: u32, bytes: u64) -> TimelineRow {
+        TimelineRow {
             run: self.key.run.clone(),
             order: self.key.order,
             block: self.key.block,
@@ -315,12 +434,11 @@ impl Rows {
             kernel: self.key.kernel.clone(),
             hypervisor: self.key.hypervisor.clone(),
             sync: index as u32 + 1,
-            start: sync.start,
-            end: sync.end,
-            changes: sync.changes,
-            bytes: sync.bytes,
-        };
-        self.timeline = found.syncs.iter().enumerate().map(row).collect();
+            start,
+            end,
+            changes,
+            bytes,
+        }
     }
 
     /// A distribution, kept whole.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use workloads::load;
 
 use super::labs;
 use super::lane::{Cost, Lane};
@@ -13,6 +14,7 @@ use crate::churn;
 use crate::churn::scenario::Scenario;
 use crate::contention::{self, Known, Patience};
 use crate::dataplane::Mode;
+use crate::disruption::{self, Happening};
 use crate::events::{Event, Sink};
 use crate::explain::explain;
 use crate::scale::{Scale, ServiceSet};
@@ -255,6 +257,49 @@ impl Lane<'_> {
             Ok(found) => {
                 self.predictor.note(cost, services, found.busy() as f64 / 1e9);
                 rows.churn(&found);
+                self.labs.keep(cell.mode, cell.scale, world);
+            }
+            Err(error) => match rows::out_of_time(&error) {
+                Some(reason) => {
+                    self.predictor.note(cost, services, sweep.limit_seconds * 2.0);
+                    rows.skip_all(self.sweep, &reason);
+                }
+                None => return Err(error),
+            },
+        }
+        Ok(())
+    }
+
+    /// What a load feels while rules change.
+    pub(super) fn disruption(
+        &mut self,
+        cell: &Cell,
+        happening: Happening,
+        workload: load::Workload,
+        rows: &mut Rows,
+    ) -> anyhow::Result<()> {
+        let Some(sweep) = &self.sweep.disruption else { return Ok(()) };
+        let services = cell.scale.services;
+        let cost = Cost::Disruption(cell.mode, happening);
+        let predicted = self.predictor.predict(&cost, services).unwrap_or(0.0);
+        let limited = self.limit().is_some();
+        if limited && predicted > sweep.limit_seconds {
+            let reason = format!(
+                "a sync is predicted to take {predicted:.0} s beside the load, from the smaller scales of this run; the limit \
+                 is {:.0} s (--no-limit measures it)",
+                sweep.limit_seconds
+            );
+            rows.skip_all(self.sweep, &reason);
+            return Ok(());
+        }
+        let mut world = self.used(cell, |world| !world.disturbed)?;
+        labs::settle(services);
+        let config = sweep.config(workload, limited, self.sweep.seed ^ u64::from(cell.block));
+        match disruption::measure(&mut world, happening, &config, &self.cores) {
+            Ok(found) => {
+                let longest = found.steps.iter().map(|step| step.applied_ns - step.decided_ns).max();
+                self.predictor.note(cost, services, longest.unwrap_or(0) as f64 / 1e9);
+                rows.disruption(&found);
                 self.labs.keep(cell.mode, cell.scale, world);
             }
             Err(error) => match rows::out_of_time(&error) {

@@ -68,7 +68,11 @@ impl TimeAxis {
     /// As long as the longest of the panels over time.
     pub fn of(panels: &[Panel]) -> Self {
         let panels = panels.iter().filter(|panel| panel.x == XAxis::Time);
-        let longest = panels.flat_map(|panel| &panel.spans).map(|span| span.to / 1e9).fold(0.0, f64::max);
+        let ends = panels.flat_map(|panel| {
+            let points = panel.lines.iter().flat_map(|line| &line.points).map(|point| point.x);
+            points.chain(panel.spans.iter().map(|span| span.to))
+        });
+        let longest = ends.map(|end| end / 1e9).fold(0.0, f64::max);
         TimeAxis { high: if longest > 0.0 { longest * 1.02 } else { 1.0 } }
     }
 

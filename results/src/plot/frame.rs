@@ -85,6 +85,9 @@ impl Frame {
             canvas.text(&cross.label, (at.0, at.1 - 20.0), 16, LIMIT, HPos::Center)?;
         }
         self.draw_gaps(canvas, panel)?;
+        if panel.x == XAxis::Time {
+            return Ok(());
+        }
         self.draw_end_labels(canvas, panel)
     }
 
@@ -148,7 +151,7 @@ impl Frame {
         let name = match panel.x {
             XAxis::Services => "Services",
             XAxis::Names(_) => "position of the Service that is looked up",
-            XAxis::Time => "since the scenario began",
+            XAxis::Time => "since the beginning",
         };
         canvas.text(name, (self.left + self.width / 2.0, self.bottom() + 50.0), 18, SOFT, HPos::Center)?;
         canvas.line((self.left, self.bottom()), (self.right(), self.bottom()), FRAME, 2)?;
@@ -179,6 +182,13 @@ impl Frame {
                 style.colour,
                 style.width,
             );
+        }
+        // Over time there are too many points for markers.
+        if panel.x == XAxis::Time {
+            return match line.secondary {
+                true => canvas.dashed(&path, (5.0, 4.0), style.colour, 1),
+                false => canvas.polyline(&path, style.colour, style.width),
+            };
         }
         if line.secondary {
             canvas.dashed(&path, (5.0, 4.0), style.colour, 1)?;

@@ -4,8 +4,11 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// What one request is, and how many of them share a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Workload {
     /// Connect, request, response, close (as netperf's `TCP_CRR`).
     TcpCrr,
@@ -18,6 +21,7 @@ pub enum Workload {
     /// HTTP/1.1, a connection for each request.
     Http,
     /// HTTP/1.1 on connections that stay.
+    #[serde(rename = "http_keepalive")]
     HttpKeepAlive,
 }
 

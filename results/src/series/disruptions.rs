@@ -1,0 +1,113 @@
+//! What loads felt while rules changed, as figures: response times over time, with the syncs.
+
+use std::collections::BTreeSet;
+
+use super::{Figure, Line, Panel, Point, Span, XAxis};
+use crate::groups::World;
+use crate::names::{mode_rank, workload};
+use crate::record::{Clock, Unit};
+use crate::stats::Estimate;
+use crate::text::{Quantity, thousands};
+use crate::timeline::{FeltRow, TimelineRow, Timelines};
+
+/// File name, what happens (as in names of workloads), and title.
+const HAPPENINGS: [(&str, &str, &str); 5] = [
+    ("disruption-full-sync", "full_sync", "Traffic during the periodic full sync"),
+    ("disruption-partial-sync", "partial_sync", "Traffic while one endpoint is replaced"),
+    ("disruption-endpoint-churn", "endpoint_churn", "Traffic during a rolling update"),
+    ("disruption-service-churn", "service_churn", "Traffic while Services come and go"),
+    ("disruption-restart", "restart", "Traffic while kube-proxy restarts"),
+];
+/// More modes than this side by side cannot be read.
+const MOST_PANELS: usize = 4;
+
+/// One figure for each that happened in `world`: the load that names come first of, at the largest scale that most modes
+/// have, with a panel per mode.
+pub(super) fn disruptions(world: World<'_>, all: &Timelines) -> Vec<Figure> {
+    let felt: Vec<&FeltRow> = all
+        .felt
+        .iter()
+        .filter(|row| World { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor } == world)
+        .collect();
+    HAPPENINGS
+        .iter()
+        .filter_map(|(name, happening, title)| figure(world, &felt, &all.syncs, name, happening, title))
+        .collect()
+}
+
+fn figure(
+    world: World<'_>,
+    felt: &[&FeltRow],
+    syncs: &[TimelineRow],
+    name: &'static str,
+    happening: &str,
+    title: &str,
+) -> Option<Figure> {
+    let prefix = format!("{}{happening}.", workload::DISRUPTION);
+    let load = felt.iter().filter_map(|row| row.workload.strip_prefix(&prefix)).min()?;
+    let of_load = format!("{prefix}{load}");
+    let felt: Vec<&FeltRow> = felt.iter().copied().filter(|row| row.workload == of_load).collect();
+    let scales: BTreeSet<(u32, u32)> = felt.iter().map(|row| (row.services, row.endpoints)).collect();
+    let modes_at = |scale: (u32, u32)| {
+        let here = felt.iter().filter(|row| (row.services, row.endpoints) == scale);
+        here.map(|row| (mode_rank(&row.mode), row.mode.as_str())).collect::<BTreeSet<_>>()
+    };
+    let scale = *scales.iter().max_by_key(|scale| (modes_at(**scale).len(), **scale))?;
+    let quantity = Quantity::of(Unit::Ns, world.clock);
+    let mut remarks = Vec::new();
+    let mut panels = Vec::new();
+    for (_, mode) in modes_at(scale).into_iter().take(MOST_PANELS) {
+        let rows =
+            felt.iter().copied().filter(|row| (row.services, row.endpoints) == scale && row.mode == mode);
+        let Some(first) = rows.clone().map(|row| (&row.run, row.block, row.order)).min() else { continue };
+        let rows: Vec<&FeltRow> = rows.filter(|row| (&row.run, row.block, row.order) == first).collect();
+        let lost: u64 = rows.iter().map(|row| row.lost).sum();
+        remarks.push((mode.to_owned(), format!("{} lost", thousands(lost))));
+        let spans = syncs
+            .iter()
+            .filter(|row| (&row.run, row.block, row.order) == first && row.mode == mode)
+            .map(|row| Span {
+                mode: mode.to_owned(),
+                from: row.start as f64,
+                to: row.end.max(row.start) as f64,
+                y: row.end.saturating_sub(row.start) as f64,
+                hollow: false,
+            });
+        panels.push(Panel {
+            heading: mode.to_owned(),
+            x: XAxis::Time,
+            quantity,
+            lines: vec![line(mode, &rows, false, |row| row.max), line(mode, &rows, true, |row| row.p50)],
+            spans: spans.collect(),
+            gaps: Vec::new(),
+            limits: Vec::new(),
+            crosses: Vec::new(),
+            empty: String::new(),
+        });
+    }
+    let (services, endpoints) = scale;
+    let since = match world.clock {
+        Clock::Wall => "",
+        Clock::Instructions => ", in 10⁹ instructions, a guest's second",
+    };
+    Some(Figure {
+        name,
+        title: format!("{title}: {load}, {} Services x {}", thousands(services), thousands(endpoints)),
+        subtitle: format!(
+            "by when requests were due{since}: the longest response time of each part, dashed: p50; bars with a mark: syncs, \
+             as high as they took"
+        ),
+        remarks,
+        panels,
+        notes: Vec::new(),
+    })
+}
+
+fn line(mode: &str, rows: &[&FeltRow], secondary: bool, of: fn(&FeltRow) -> Option<u64>) -> Line {
+    let point = |row: &&FeltRow| {
+        let value = of(row)? as f64;
+        let y = Estimate { median: value, interval: None, n: 1, identical: true };
+        Some(Point { x: (row.from + row.length / 2) as f64, y })
+    };
+    Line { mode: mode.to_owned(), secondary, level: false, points: rows.iter().filter_map(point).collect() }
+}
