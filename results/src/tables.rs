@@ -2,6 +2,7 @@
 
 mod headline;
 mod lost;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +56,10 @@ fn p99(row: &Record) -> Option<u64> {
     row.p99
 }
 
+fn p999(row: &Record) -> Option<u64> {
+    row.p999
+}
+
 fn max(row: &Record) -> Option<u64> {
     row.max
 }
@@ -79,7 +84,9 @@ pub fn tables(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Table> {
         sync(groups, bootstrap),
         lock(groups, bootstrap),
         churn(groups, bootstrap),
+        traffic::disruption(groups, bootstrap),
         connect(groups, bootstrap),
+        traffic::load(groups, bootstrap),
         forwarding(groups, bootstrap),
     ]
     .into_iter()
@@ -382,6 +389,8 @@ fn shown(key: &GroupKey<'_>) -> bool {
         workload::FORWARDING | workload::FORWARDING_64K => {
             FORWARDING_COLUMNS.iter().any(|(name, ..)| *name == key.metric)
         }
+        other if CHURNS.contains(&other) => CHURN_COLUMNS.iter().any(|(name, ..)| *name == key.metric),
+        other if traffic::has(other) => traffic::shows(other, key.metric),
         other => SYNCS.contains(&other) && SYNC_METRICS.contains(&key.metric),
     }
 }

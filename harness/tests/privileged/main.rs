@@ -30,6 +30,7 @@ mod services;
 mod state;
 mod stops;
 mod syncs;
+mod traffic;
 mod worlds;
 
 use std::process::ExitCode;
@@ -113,6 +114,13 @@ fn tests() -> Vec<Test> {
         }));
         tests
             .push(test(&of("every_change_of_a_scenario_is_synced"), &[mode], move || churn::scenarios(mode)));
+        // What batches leave is the same.
+        if mode != Mode::IpvsBatched {
+            tests.push(test(&of("loads_are_answered_by_their_endpoints"), &[mode], move || {
+                traffic::loads(mode)
+            }));
+            tests.push(test(&of("loads_feel_every_happening"), &[mode], move || traffic::disruptions(mode)));
+        }
         tests.push(test(&of("two_labs_do_not_disturb_each_other"), &[mode], move || paths::two_labs(mode)));
     }
     for family in Family::ALL {

@@ -1,0 +1,72 @@
+//! Tables of loads and disruptions.
+
+use std::collections::BTreeSet;
+
+use super::{Field, Table, max, p50, p99, p999, wide};
+use crate::groups::Groups;
+use crate::names::{metric, workload};
+use crate::stats::Bootstrap;
+
+const LOAD_COLUMNS: [(&str, Field, &str); 10] = [
+    (metric::TRANSACTIONS_PER_SECOND, p50, ""),
+    (metric::THROUGHPUT, p50, ""),
+    (metric::RESPONSE_TIME, p50, " p50"),
+    (metric::RESPONSE_TIME, p99, " p99"),
+    (metric::RESPONSE_TIME, p999, " p99.9"),
+    (metric::SERVICE_TIME, p50, " p50"),
+    (metric::SERVICE_TIME, p99, " p99"),
+    (metric::REQUESTS, p50, ""),
+    (metric::LOST_REQUESTS, p50, ""),
+    (metric::LATE_REQUESTS, p50, ""),
+];
+
+const DISRUPTION_COLUMNS: [(&str, Field, &str); 13] = [
+    (metric::RESPONSE_BEFORE, p50, " p50"),
+    (metric::RESPONSE_DURING, p50, " p50"),
+    (metric::RESPONSE_BEFORE, p99, " p99"),
+    (metric::RESPONSE_DURING, p99, " p99"),
+    (metric::RESPONSE_BEFORE, max, " max"),
+    (metric::RESPONSE_DURING, max, " max"),
+    (metric::LOST_REQUESTS, p50, ""),
+    (metric::RESET_CONNECTIONS, p50, ""),
+    (metric::BLOCKED_TIME, p50, ""),
+    (metric::STALE_WINDOW, p50, " p50"),
+    (metric::STALE_WINDOW, max, " max"),
+    (metric::PROGRAMMING_LATENCY, p50, " p50"),
+    (metric::APPLY, p50, " p50"),
+];
+
+/// Whether a workload is one of these tables'.
+pub(super) fn has(name: &str) -> bool {
+    name.starts_with(workload::LOAD) || name.starts_with(workload::DISRUPTION)
+}
+
+/// Whether its table has the metric.
+pub(super) fn shows(name: &str, metric: &str) -> bool {
+    let columns: &[(&str, Field, &str)] =
+        if name.starts_with(workload::LOAD) { &LOAD_COLUMNS } else { &DISRUPTION_COLUMNS };
+    columns.iter().any(|(name, ..)| *name == metric)
+}
+
+/// Workloads whose names begin like this.
+fn named<'a>(groups: &Groups<'a>, prefix: &str) -> Vec<&'a str> {
+    let names = groups.map.keys().map(|key| key.workload).filter(|name| name.starts_with(prefix));
+    names.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+pub(super) fn load(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    let remark = "Without a number at its end a workload is a closed loop at saturation; with one, an open loop at so many \
+                  requests per second: its response times count from when requests were due, and late are those that began \
+                  more than 1 ms later. Requests without a response are lost, and those that timed out are among the times \
+                  with what they were given.";
+    wide(groups, bootstrap, "Load", remark, &named(groups, workload::LOAD), &LOAD_COLUMNS)
+}
+
+pub(super) fn disruption(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    let remark = "An open loop runs while rules change. During: requests that were due during a sync, or within 100 ms of its \
+                  beginning. Blocked: lost requests over the rate at which they were due. Stale window: from when an \
+                  endpoint's removal was applied until the last new flow to it. Programming latency: from the decision until \
+                  the first request that reached the new endpoint; requests choose among all endpoints, so that it is at \
+                  most some endpoints / rate too long. Parts over time are in felt.csv, syncs in timelines.csv.";
+    wide(groups, bootstrap, "Disruption", remark, &named(groups, workload::DISRUPTION), &DISRUPTION_COLUMNS)
+}
