@@ -55,8 +55,8 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     /// Drive one load through a lab, or against an address of yours
     Load(load::LoadArgs),
-    /// Answer loads from elsewhere
-    Serve(load::ServeArgs),
+    /// Answer the loads of other machines
+    LoadServer(load::ServeArgs),
     /// Tell who holds the xtables lock of this node, how long, and who waits
     Lock(lock::LockArgs),
     /// Print a ruleset or cluster without the names and addresses of its owner

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Command::Report(args) => cli::report::run(&cli, args),
         Command::Inspect(args) => cli::inspect::run(&cli, args),
         Command::Load(args) => cli::load::run(&cli, args),
-        Command::Serve(args) => cli::load::serve(&cli, args),
+        Command::LoadServer(args) => cli::load::serve(&cli, args),
         Command::Lock(args) => cli::lock::run(&cli, args),
         Command::Anonymise(args) => cli::anonymise::run(&cli, args),
     };

@@ -40,7 +40,7 @@ fn shown(args: &[&str]) -> String {
 
 #[test]
 fn help_of_every_command() {
-    for command in ["", "doctor", "plan", "run", "report", "lock"] {
+    for command in ["", "doctor", "plan", "run", "load", "load-server", "report", "lock"] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         insta::assert_snapshot!(format!("help_{command}"), shown(&args));
     }
@@ -52,6 +52,55 @@ fn a_lock_that_nobody_has_made_is_told() {
     assert!(error.contains("there is no DIR/lock") && error.contains("--lock-file"), "{error}");
     assert!(error.ends_with("--- exit code 2\n"), "{error}");
     assert!(shown(&["lock"]).contains("--watch"));
+}
+
+/// A server and a client of ours on loopback: what a user does between two machines.
+#[test]
+fn a_load_against_an_address_accounts_for_every_request() {
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let target = format!("127.0.0.1:{port}");
+    let mut server = std::process::Command::new(SVCBENCH)
+        .args(["load-server", &target, "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while std::net::TcpStream::connect(&target).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the server does not listen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut answered = 0;
+    for workload in ["tcp_crr", "tcp_rr", "tcp_stream", "udp_rr", "http", "http_keepalive"] {
+        let args = ["load", workload, "--target", &target, "--rate", "200", "--duration", "0.5", "--json"];
+        let output = svcbench(&args);
+        assert_eq!(output.status.code(), Some(0), "{workload}: {}", String::from_utf8_lossy(&output.stderr));
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let count = |name: &str| found[name].as_u64().unwrap();
+        let parts = ["answered", "refused", "reset", "timed_out", "cancelled"].map(count);
+        assert_eq!((count("started"), parts.iter().sum::<u64>()), (100, 100), "{workload}: {found}");
+        assert!(count("answered") > 50 && count("late") <= 100, "{workload}: {found}");
+        assert!(found["rate_per_second"].as_f64().unwrap() > 0.0);
+        for times in ["response_ns", "service_ns"] {
+            let at = |quantile: &str| found[times][quantile].as_u64().unwrap();
+            assert!(at("p50") <= at("p99") && at("p99") <= at("max"), "{found}");
+        }
+        answered += count("answered");
+    }
+    // SIGTERM ends it in an orderly way.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(server.id() as i32), nix::sys::signal::Signal::SIGTERM)
+        .unwrap();
+    let output = {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut server.stdout.take().unwrap(), &mut text).unwrap();
+        assert!(server.wait().unwrap().success());
+        text
+    };
+    let served: Value = serde_json::from_str(&output).unwrap();
+    assert!(served["answered"].as_u64().unwrap() >= answered, "{served}");
 }
 
 #[test]
@@ -126,7 +175,7 @@ fn plan_of_the_golden_cluster_has_the_golden_input() {
 
 #[test]
 fn wrong_flags_are_bad_input() {
-    let wrong: [&[&str]; 13] = [
+    let wrong: [&[&str]; 18] = [
         &[],
         &["measure"],
         &["plan"],
@@ -140,6 +189,11 @@ fn wrong_flags_are_bad_input() {
         &["plan", "-m", "direct", "-s", "1", "--kube-proxy", "1.99"],
         &["run", "smoke", "--resume"],
         &["run", "no-such-sweep"],
+        &["load", "tcp_rc"],
+        &["load", "tcp_crr", "--target", "127.0.0.1"],
+        &["load", "tcp_crr", "--target", "127.0.0.1:9", "--rate", "20000"],
+        &["load", "tcp_crr", "--target", "127.0.0.1:9", "--mode", "ipvs"],
+        &["load", "tcp_crr", "--duration", "0"],
     ];
     let mut all = String::new();
     for args in wrong {

@@ -1,4 +1,4 @@
-//! `svcbench load` and `svcbench serve`: one load, through a lab of its own or against an address that the user names.
+//! `svcbench load` and `svcbench load-server`: one load, through a lab of its own or against an address that the user names.
 
 mod printed;
 
@@ -108,7 +108,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "MS", help_heading = "Through a lab", value_parser = positive)]
     stall: Option<f64>,
 
-    /// Send there, from this machine's own network, instead of through a lab. tcp_* needs `svcbench serve` there; http and
+    /// Send there, from this machine's own network, instead of through a lab. tcp_* needs `svcbench load-server` there; http and
     /// udp_rr any server. At most 10000 per second (100 by default) for 60 s
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Against an address of yours",
         conflicts_with_all = ["mode", "services", "endpoints", "position", "stall"])]
@@ -118,7 +118,7 @@ pub struct LoadArgs {
     unbounded: bool,
 }
 
-/// Flags of `svcbench serve`.
+/// Flags of `svcbench load-server`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Where: 0.0.0.0:8080 answers at every IPv4 address of this machine
