@@ -1,8 +1,10 @@
 //! Load through a lab: clients in the client's namespace, servers that answer for all endpoints in the server's.
 
 mod figures;
+mod rotation;
 
-pub use self::figures::json;
+pub use self::figures::{json, times_json};
+pub use self::rotation::{Rotation, churned};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -283,6 +285,11 @@ impl Running {
             threads.push(spawn(&format!("load-{thread}"), Box::new(work))?);
         }
         Ok(Running { began, load, stop: stop.clone(), threads })
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
     }
 
     /// No more requests begin.

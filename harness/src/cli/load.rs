@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use harness::cores::Cores;
 use harness::dataplane::{KubeProxy, Mode, Node};
-use harness::load::{Order, Running, Serving, json};
+use harness::load::{Order, Running, Serving, churned, json, times_json};
 use harness::run::{Unable, lab_obstacles, unable_modes};
 use harness::scale::{Scale, ServiceSet};
 use harness::service::Protocol;
@@ -22,6 +22,8 @@ use harness::world::World;
 use workloads::load::{
     Aim, Bound, Choice, Load, Outcome, Pace, Rhythm, Server, Stall, Trial, Workload, highest_rate,
 };
+
+use workloads::recorder::Times;
 
 use super::{Cli, Exit};
 
@@ -104,6 +106,9 @@ pub struct LoadArgs {
     /// Which Service each flow goes to
     #[arg(long, value_enum, default_value_t = Position::Uniform, help_heading = "Through a lab")]
     position: Position,
+    /// Exchange an endpoint of one Service every so many milliseconds
+    #[arg(long, value_name = "MS", help_heading = "Through a lab", value_parser = positive, conflicts_with = "highest_rate")]
+    churn: Option<f64>,
     /// Stop the server for so long once a second: an open loop shows it, a closed one hides it
     #[arg(long, value_name = "MS", help_heading = "Through a lab", value_parser = positive)]
     stall: Option<f64>,
@@ -111,7 +116,7 @@ pub struct LoadArgs {
     /// Send there, from this machine's own network, instead of through a lab. tcp_* needs `svcbench load-server` there; http and
     /// udp_rr any server. At most 10000 per second (100 by default) for 60 s
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Against an address of yours",
-        conflicts_with_all = ["mode", "services", "endpoints", "position", "stall"])]
+        conflicts_with_all = ["mode", "services", "endpoints", "position", "stall", "churn"])]
     target: Option<String>,
     /// Any rate, any duration, and closed loops
     #[arg(long, requires = "target", help_heading = "Against an address of yours")]
@@ -178,17 +183,25 @@ impl LoadArgs {
 /// Bad input, a lab that cannot be built, or a client that cannot go on.
 pub fn run(cli: &Cli, args: &LoadArgs) -> anyhow::Result<Exit> {
     let (order, cores, stop) = (args.order()?, Cores::choose()?, Stop::on_signals()?);
+    let mut syncs = Times::new();
     let (load, outcome) = match &args.target {
         Some(target) => at_target(args, order, target, &cores, &stop)?,
         None => {
-            let world = lab(args, &order, &stop)?;
+            let mut world = lab(args, &order, &stop)?;
             if args.highest_rate {
                 return search(cli, args, &world, order, &cores, &stop);
             }
             let serving = Serving::start(&world, order.protocol(), order.threads, &cores, args.stall())?;
-            let running = Running::in_lab(&world, &order, &cores, &stop)?;
-            let load = Load::clone(&running.load);
-            let outcome = running.finish()?;
+            let (load, outcome) = match args.churn {
+                Some(milliseconds) => {
+                    let every = Duration::from_secs_f64(milliseconds / 1e3);
+                    churned(&mut world, &order, every, &cores, &stop, &mut syncs)?
+                }
+                None => {
+                    let running = Running::in_lab(&world, &order, &cores, &stop)?;
+                    (Load::clone(&running.load), running.finish()?)
+                }
+            };
             serving.stop()?;
             (load, outcome)
         }
@@ -199,10 +212,12 @@ pub fn run(cli: &Cli, args: &LoadArgs) -> anyhow::Result<Exit> {
             all.insert("mode".into(), args.mode.name().into());
             all.insert("services".into(), args.services.into());
             all.insert("endpoints".into(), args.endpoints.into());
+            all.insert("sync_ns".into(), times_json(&syncs));
         }
         writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&all)?)?;
     } else {
         printed::outcome(&load, &outcome, &mut std::io::stdout())?;
+        printed::syncs(&syncs, &mut std::io::stdout())?;
         if !cli.quiet {
             printed::warnings(&load, &outcome).iter().for_each(|warning| eprintln!("svcbench: {warning}"));
         }

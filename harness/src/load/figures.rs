@@ -23,8 +23,8 @@ pub fn json(load: &Load, outcome: &Outcome) -> Value {
         "held_schedule": offered.map(|_| outcome.held_schedule()),
         "latest_start_ns": outcome.latest_ns,
         "first_fault": outcome.first_fault.map(|fault| fault.to_string()),
-        "response_ns": times(&outcome.times.response),
-        "service_ns": times(&outcome.times.service),
+        "response_ns": times_json(&outcome.times.response),
+        "service_ns": times_json(&outcome.times.service),
         "interval_seconds": outcome.series.length.as_secs_f64(),
         "series": outcome.series.intervals.iter().map(|interval| {
             let mut one = counts(&interval.counts);
@@ -60,7 +60,8 @@ fn counts(counts: &Counts) -> Value {
     })
 }
 
-fn times(times: &Times) -> Value {
+/// Quantiles of times, nanoseconds; null if there are none.
+pub fn times_json(times: &Times) -> Value {
     let histogram = times.histogram();
     if histogram.is_empty() {
         return Value::Null;

@@ -74,6 +74,7 @@ fn tests() -> Vec<Test> {
         test("a_missing_program_makes_skipped_rows", PROXY, runs::missing_program),
         test("a_run_installs_the_services_of_a_cluster", PROXY, clusters::run),
         test("a_run_writes_nowhere_but_into_its_folder", PROXY, runs::read_only_host),
+        test("a_load_with_churn_leaks_nothing", &[Mode::Nftables], traffic::soak),
         test("the_lock_watch_measures_a_known_wait", LEGACY, lock::known_wait),
         test("the_lock_of_a_node_is_followed_and_never_taken", LEGACY, lock::followed),
         test("a_sync_that_starves_is_ended_and_contenders_are_kept", &[Mode::Nftables], lock::starved),

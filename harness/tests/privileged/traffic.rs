@@ -1,6 +1,7 @@
 //! Loads through labs, and what they feel while rules change.
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use harness::cores::Cores;
@@ -12,6 +13,7 @@ use harness::stop::Stop;
 use netns_setup::Conntrack;
 use workloads::load::{Pace, Rhythm, Workload};
 
+use crate::children::SVCBENCH;
 use crate::worlds::{cold, scale};
 
 /// Every workload, closed and open, to all Services: each request is answered by an endpoint of its Service, and over
@@ -92,4 +94,69 @@ pub fn disruptions(mode: Mode) {
             assert_eq!(found.outcome.counts.wrong_endpoint, 0, "{what}");
         }
     }
+}
+
+/// Half of what the machine can, while endpoints come and go: no request is lost sight of, memory and files stay level. It is
+/// short; `SVCBENCH_SOAK_SECONDS=600` makes a soak of it.
+pub fn soak() {
+    let seconds =
+        std::env::var("SVCBENCH_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8.0);
+    let base = ["load", "tcp_crr", "--mode", "nftables", "-s", "50", "-e", "4", "--json", "--flows"];
+    let saturation = json(Command::new(SVCBENCH).args(base).args(["8", "--duration", "1"]).output().unwrap());
+    let rate = (saturation["rate_per_second"].as_f64().unwrap() / 2.0) as u64;
+    let mut child = Command::new(SVCBENCH)
+        .args(base)
+        .args([
+            "1000",
+            "--churn",
+            "300",
+            "--rate",
+            &rate.to_string(),
+            "--duration",
+            &f64::to_string(&seconds),
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let process = format!("/proc/{}", child.id());
+    let mut samples: Vec<(u64, u64)> = Vec::new();
+    while child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(50));
+        let status = std::fs::read_to_string(format!("{process}/status")).unwrap_or_default();
+        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let rss = rss.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+        let files = std::fs::read_dir(format!("{process}/fd")).map(|files| files.count() as u64);
+        if let (Some(rss), Ok(files)) = (rss, files) {
+            samples.push((rss, files));
+        }
+    }
+    let found = json(child.wait_with_output().unwrap());
+    let count = |name: &str| found[name].as_u64().unwrap();
+    let parts = ["answered", "refused", "reset", "timed_out", "cancelled"].map(count);
+    assert_eq!(parts.iter().sum::<u64>(), count("started"), "{found}");
+    assert_eq!((count("wrong_endpoint"), count("garbled")), (0, 0), "{found}");
+    assert!(count("answered") > count("started") / 2, "{found}");
+    assert!(found["sync_ns"]["n"].as_u64().unwrap() as f64 > seconds, "endpoints came and went: {found}");
+    let median = |part: &[(u64, u64)], of: fn(&(u64, u64)) -> u64| {
+        let mut values: Vec<u64> = part.iter().map(of).collect();
+        values.sort_unstable();
+        values[values.len() / 2]
+    };
+    let quarter = samples.len() / 4;
+    let (early, late) = (&samples[quarter..2 * quarter], &samples[3 * quarter..]);
+    // Each second of the series is kept: some 20 kB.
+    let grown = median(late, |sample| sample.0).saturating_sub(median(early, |sample| sample.0));
+    assert!(grown as f64 <= 3_000.0 + 20.0 * seconds, "{grown} kB more memory in {seconds} s");
+    let files = [early, late].map(|part| median(part, |sample| sample.1));
+    assert!(files[1] <= files[0] + 8, "open files: {files:?}");
+    println!(
+        "soak of {seconds} s at {rate}/s: {grown} kB more memory, open files {files:?}, {}",
+        found["started"]
+    );
+}
+
+fn json(output: std::process::Output) -> serde_json::Value {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -44,6 +44,14 @@ pub fn outcome(load: &Load, outcome: &Outcome, out: &mut impl Write) -> std::io:
     Ok(())
 }
 
+/// Syncs beside the load, if there were any.
+pub fn syncs(syncs: &Times, out: &mut impl Write) -> std::io::Result<()> {
+    match syncs.count() {
+        0 => Ok(()),
+        count => writeln!(out, "{:12}{}  of {count}", "syncs", quantiles(syncs)),
+    }
+}
+
 /// `1000 started = 990 answered + 10 refused`
 fn accounts(counts: &Counts) -> String {
     let parts: Vec<String> = [

@@ -1,0 +1,129 @@
+//! Churn beside a load: the endpoints of one Service are exchanged one by one, and come back one by one.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use workloads::clock::nanoseconds;
+use workloads::load::Aim;
+use workloads::recorder::Times;
+
+use super::{Order, Running};
+use crate::cores::Cores;
+use crate::dataplane::Sync;
+use crate::scale::{Position, ServiceSet};
+use crate::service::{Protocol, Service};
+use crate::stop::Stop;
+use crate::world::World;
+
+/// The first spare endpoint that takes the place of another.
+const FIRST_SPARE: u32 = 800_000;
+/// How often is looked whether the load has ended.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// The states that the lab goes through, again and again.
+pub struct Rotation {
+    service: SocketAddr,
+    states: Vec<ServiceSet>,
+    /// Endpoints that come.
+    spare: Vec<SocketAddr>,
+    next: usize,
+}
+
+impl Rotation {
+    /// Of the Service in the middle of those of a protocol.
+    ///
+    /// # Errors
+    /// If no Service has an endpoint.
+    pub fn of(world: &World, protocol: Protocol) -> anyhow::Result<Rotation> {
+        let set = &world.set;
+        let index =
+            set.index_at(Position::Middle, protocol).context("no Service has an endpoint to exchange")?;
+        let own: Vec<SocketAddr> =
+            set.services()[index].endpoints().iter().map(|endpoint| endpoint.address).collect();
+        let number = |at: usize| FIRST_SPARE + at as u32;
+        let spare: Vec<SocketAddr> = own
+            .iter()
+            .enumerate()
+            .map(|(at, old)| SocketAddr::new(world.spare().endpoint(number(at)), old.port()))
+            .collect();
+        let mut states = Vec::new();
+        let mut state = set.clone();
+        for (from, to) in own.iter().zip(&spare).chain(spare.iter().zip(&own)) {
+            let mut service = Service::clone(&state.services()[index]);
+            let mut endpoints = service.endpoints().to_vec();
+            endpoints.iter_mut().filter(|one| one.address == *from).for_each(|one| one.address = *to);
+            service.set_endpoints(endpoints);
+            state = state.with_replaced(index, service);
+            states.push(state.clone());
+        }
+        Ok(Rotation { service: world.aim(index)?.for_load().to(), states, spare, next: 0 })
+    }
+
+    /// All targets of the protocol; the Service that changes may be answered by all the endpoints that it ever has.
+    ///
+    /// # Errors
+    /// As [`World::aims_of`].
+    pub fn aims(&self, world: &World, protocol: Protocol) -> anyhow::Result<Vec<Aim>> {
+        let widened = |aim: Aim| match aim.to() == self.service {
+            true => Aim::new(aim.to(), aim.endpoints().iter().chain(&self.spare).copied()),
+            false => aim,
+        };
+        Ok(world.aims_of(protocol)?.into_iter().map(widened).collect())
+    }
+
+    /// Exchanges the next endpoint.
+    ///
+    /// # Errors
+    /// If the sync fails.
+    pub fn step(&mut self, world: &mut World) -> anyhow::Result<Duration> {
+        let to = &self.states[self.next % self.states.len()];
+        self.next += 1;
+        let plan = world.dataplane.plan(&world.set, to, Sync::Partial);
+        Ok(Duration::from_nanos(world.carry_out(&plan, to, None)?.nanoseconds()))
+    }
+}
+
+/// A load beside which an endpoint is exchanged every so often: how long the syncs took is added to `syncs`. Servers must be
+/// there already.
+///
+/// # Errors
+/// If a sync fails, or the load cannot go on.
+pub fn churned(
+    world: &mut World,
+    order: &Order,
+    every: Duration,
+    cores: &Cores,
+    stop: &Stop,
+    syncs: &mut Times,
+) -> anyhow::Result<(workloads::load::Load, workloads::load::Outcome)> {
+    let protocol = order.protocol();
+    let mut rotation = Rotation::of(world, protocol)?;
+    let aims = rotation.aims(world, protocol)?;
+    world.lab.node.run(|| workloads::clock::pin_to_core(cores.for_sync()))?;
+    let running = Running::at(world, order, aims, cores, stop)?;
+    let load = workloads::load::Load::clone(&running.load);
+    let mut due = running.began + every;
+    let changed = loop {
+        if running.is_finished() {
+            break Ok(());
+        }
+        let now = std::time::Instant::now();
+        if stop.is_requested() || now < due {
+            std::thread::sleep(due.saturating_duration_since(now).min(GLANCE));
+            continue;
+        }
+        match rotation.step(world) {
+            Ok(took) => syncs.record(nanoseconds(took)),
+            Err(error) => break Err(error),
+        }
+        due = (due + every).max(std::time::Instant::now());
+    };
+    world.lab.node.run(|| cores.unpin());
+    if changed.is_err() {
+        running.halt();
+    }
+    let outcome = running.finish()?;
+    changed?;
+    Ok((load, outcome))
+}
