@@ -15,6 +15,7 @@ use crate::cells::{Cell, Response, Workload};
 use crate::churn::Churn;
 use crate::churn::scenario::Scenario;
 use crate::contention::{Contention, LEAST_OPERATIONS};
+use crate::cost::Share;
 use crate::dataplane::{Counts, Phase};
 use crate::events::Outcome;
 use crate::forwarding::Forwarding;
@@ -197,6 +198,9 @@ impl Rows {
         if bytes.iter().any(|&bytes| bytes > 0) {
             self.records.push(key.samples(metric::BYTES, Unit::Bytes, &bytes));
         }
+        if operation == Operation::Cold {
+            self.costs(&key, samples);
+        }
         if let Some(counts) = counts {
             for (metric, count) in [
                 (metric::RULES, counts.rules),
@@ -213,6 +217,27 @@ impl Rows {
                 if count > 0 {
                     self.records.push(key.scalar(metric, Unit::Count, count));
                 }
+            }
+        }
+    }
+
+    /// What syncs took from the machine. What is not known is absent, not zero.
+    fn costs(&mut self, key: &CellKey, samples: &[Sample]) {
+        let shares: Vec<Share> =
+            samples.iter().filter_map(|sample| sample.toll.cost.as_ref()?.per(1)).collect();
+        let class = |class: fn(&Share) -> Option<u64>| shares.iter().filter_map(class).collect::<Vec<u64>>();
+        let of = |part: fn(&Sample) -> Option<u64>| samples.iter().filter_map(part).collect::<Vec<u64>>();
+        for (metric, unit, found) in [
+            (metric::SYNC_CPU_USER, Unit::Ns, class(|share| share.user_ns)),
+            (metric::SYNC_CPU_SYSTEM, Unit::Ns, class(|share| share.system_ns)),
+            (metric::SYNC_CPU_SOFTIRQ, Unit::Ns, class(|share| share.softirq_ns)),
+            (metric::SYNC_CPU_IRQ, Unit::Ns, class(|share| share.irq_ns)),
+            (metric::CONTEXT_SWITCHES, Unit::Count, class(|share| Some(share.context_switches))),
+            (metric::TOOL_PEAK_RSS, Unit::Bytes, of(|sample| sample.applied.peak_rss)),
+            (metric::KERNEL_MEMORY, Unit::Bytes, of(|sample| sample.toll.kernel_memory)),
+        ] {
+            if !found.is_empty() {
+                self.records.push(key.samples(metric, unit, &found));
             }
         }
     }
