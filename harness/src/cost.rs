@@ -79,6 +79,18 @@ impl Cost {
         }
     }
 
+    /// Processor time of all classes together, nanoseconds.
+    pub const fn busy_ns(&self) -> u64 {
+        let programs = self.user_ns.saturating_add(self.system_ns);
+        programs.saturating_add(self.softirq_ns).saturating_add(self.irq_ns)
+    }
+
+    /// Whether more was done than work of one thread at a time can have been, a quarter more allowed for what the kernel
+    /// does on other cores: then others have used the processors too, and how much is theirs cannot be told.
+    pub const fn is_shared(&self) -> bool {
+        self.busy_ns() > self.wall_ns.saturating_add(self.wall_ns / 4)
+    }
+
     /// The share of one of `count` alike things, rounded down; `None` of none.
     pub fn per(&self, count: u64) -> Option<Share> {
         let least = self.tick_ns.saturating_mul(LEAST_TICKS);
@@ -157,6 +169,14 @@ mod tests {
     }
 
     #[test]
+    fn more_than_one_thread_can_do_is_shared() {
+        let cost = Cost { wall_ns: 1_000, user_ns: 900, system_ns: 300, softirq_ns: 50, ..Cost::default() };
+        assert_eq!((cost.busy_ns(), cost.is_shared()), (1_250, false));
+        assert!(Cost { irq_ns: 1, ..cost }.is_shared());
+        assert!(!Cost { steal_ns: 1_000, ..cost }.is_shared(), "nobody has had what was stolen");
+    }
+
+    #[test]
     fn a_meter_sees_work() {
         let meter = Meter::start();
         let begun = Instant::now();
@@ -194,6 +214,7 @@ mod tests {
         ) {
             let cost = Cost::between(wall, &before, &after, tick);
             prop_assert_eq!(cost.per(count).is_some(), count > 0);
+            prop_assert!(!cost.is_shared() || cost.busy_ns() > wall);
             if let Some(share) = cost.per(count) {
                 let least = tick.saturating_mul(LEAST_TICKS);
                 prop_assert_eq!(share.user_ns.is_some(), cost.user_ns >= least);

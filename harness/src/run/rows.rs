@@ -15,7 +15,7 @@ use crate::cells::{Cell, Response, Workload};
 use crate::churn::Churn;
 use crate::churn::scenario::Scenario;
 use crate::contention::{Contention, LEAST_OPERATIONS};
-use crate::cost::Share;
+use crate::cost::{Cost, Share};
 use crate::dataplane::{Counts, Phase};
 use crate::events::Outcome;
 use crate::forwarding::Forwarding;
@@ -236,9 +236,19 @@ impl Rows {
             (metric::TOOL_PEAK_RSS, Unit::Bytes, of(|sample| sample.applied.peak_rss)),
             (metric::KERNEL_MEMORY, Unit::Bytes, of(|sample| sample.toll.kernel_memory)),
         ] {
-            if !found.is_empty() {
-                self.records.push(key.samples(metric, unit, &found));
+            if found.is_empty() {
+                continue;
             }
+            let mut record = key.samples(metric, unit, &found);
+            if unit == Unit::Ns
+                && let Some(cost) = samples.iter().filter_map(|s| s.toll.cost).find(Cost::is_shared)
+            {
+                let [busy, wall] = [cost.busy_ns(), cost.wall_ns].map(|time| time as f64 / 1e9);
+                record.note = format!(
+                    "others used the processors too: {busy:.1} s of processor time in {wall:.1} s; read it as an upper bound"
+                );
+            }
+            self.records.push(record);
         }
     }
 
