@@ -57,6 +57,7 @@ fn high_water(status: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
+    use std::time::Instant;
 
     use proptest::prelude::*;
 
@@ -75,7 +76,12 @@ mod tests {
         let mut child = Command::new("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
         let mut peak = Peak::of(child.id());
         assert_eq!(peak.bytes(), None);
-        peak.look();
+        let begun = Instant::now();
+        // At first it is a page or two.
+        while peak.bytes().is_none_or(|seen| seen < 100_000) && begun.elapsed().as_secs() < 20 {
+            std::thread::sleep(peak.pause());
+            peak.look();
+        }
         let seen = peak.bytes().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
