@@ -17,6 +17,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 pub use self::drain::Draining;
 pub use self::error::ApplyError;
 use self::netlink::Kernel;
+use crate::cost::Peak;
 use crate::dataplane::{Action, Expect, Phase, Plan, Program, Step};
 use crate::stop::Stop;
 use crate::tools::Tools;
@@ -26,6 +27,9 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// Standard output that is kept; listings of large rulesets are read and thrown away, as they must be
 /// read for the program to finish.
 const KEPT_OUTPUT: usize = 64 * 1024;
+/// Input, in bytes, from which on a program's memory is looked at while it runs: it grows with the input, and a program
+/// with less is over too soon to be seen, but not too soon for a look to show in its time.
+const WATCHED_INPUT: usize = 64 * 1024;
 
 /// One step, carried out.
 #[derive(Clone, Debug)]
@@ -46,6 +50,9 @@ pub struct Applied {
     pub steps: Vec<StepTime>,
     /// Bytes that were given to programs.
     pub bytes: u64,
+    /// Most memory that one of its programs had in use, bytes; known of those that were given 64 KiB or more, and a lower
+    /// bound, as [`Peak`] explains.
+    pub peak_rss: Option<u64>,
 }
 
 impl Applied {
@@ -74,6 +81,8 @@ pub struct Finished {
     pub stdout: Vec<u8>,
     /// First part of its standard error.
     pub stderr: Vec<u8>,
+    /// Most memory that it was seen to use, bytes, if that was watched.
+    pub peak_rss: Option<u64>,
 }
 
 /// Runs programs in the namespace of the calling thread.
@@ -137,6 +146,7 @@ impl Runner {
             let (nanoseconds, pid) = match &step.action {
                 Action::Run { program, args, input } => {
                     let finished = self.program(step, *program, args, input.as_deref(), left)?;
+                    applied.peak_rss = applied.peak_rss.max(finished.peak_rss);
                     (finished.nanoseconds, Some(finished.pid))
                 }
                 action => {
@@ -180,13 +190,14 @@ impl Runner {
         left: Option<(Duration, Duration)>,
     ) -> Result<Finished, ApplyError> {
         let run = |source| ApplyError::Run { command: step.command_line(), source };
+        let watched = input.is_some_and(|input| input.len() >= WATCHED_INPUT);
         let input = match input {
             Some(input) => Stdio::from(in_memory(input).map_err(run)?),
             None => Stdio::null(),
         };
         let mut command = Command::new(self.tools.path(program)?);
-        command.args(args).stdin(input);
-        let finished = self.run(&mut command, &step.command_line(), left)?;
+        command.args(args).stdin(input).stdout(Stdio::piped());
+        let finished = self.run_prepared(&mut command, &step.command_line(), left, watched)?;
         let code = finished.status.code();
         if code.is_some_and(|code| step.expect.accepts(code)) {
             return Ok(finished);
@@ -217,7 +228,7 @@ impl Runner {
         left: Option<(Duration, Duration)>,
     ) -> Result<Finished, ApplyError> {
         command.stdout(Stdio::piped());
-        self.run_prepared(command, name, left)
+        self.run_prepared(command, name, left, false)
     }
 
     /// The same, with standard output into a file.
@@ -226,7 +237,7 @@ impl Runner {
     /// [`ApplyError`], but not for its exit code.
     pub fn run_into(&self, command: &mut Command, name: &str, output: File) -> Result<Finished, ApplyError> {
         command.stdout(output);
-        self.run_prepared(command, name, None)
+        self.run_prepared(command, name, None, false)
     }
 
     fn run_prepared(
@@ -234,13 +245,15 @@ impl Runner {
         command: &mut Command,
         name: &str,
         left: Option<(Duration, Duration)>,
+        watched: bool,
     ) -> Result<Finished, ApplyError> {
         let run = |source| ApplyError::Run { command: name.to_owned(), source };
         command.stderr(Stdio::piped());
         let begun = Instant::now();
         let mut child = self.leash.hold(command).spawn().map_err(run)?;
         let pid = child.id();
-        let outputs = self.wait_for(&mut child, begun, left);
+        let mut peak = watched.then(|| Peak::of(pid));
+        let outputs = self.wait_for(&mut child, begun, left, peak.as_mut());
         let (stdout, stderr) = match outputs {
             Ok(outputs) => outputs,
             Err(why) => {
@@ -255,7 +268,8 @@ impl Runner {
         };
         let status = child.wait().map_err(run)?;
         let nanoseconds = workloads::clock::nanoseconds(begun.elapsed());
-        Ok(Finished { status, nanoseconds, pid, stdout, stderr })
+        let peak_rss = peak.and_then(|peak| peak.bytes());
+        Ok(Finished { status, nanoseconds, pid, stdout, stderr, peak_rss })
     }
 
     /// Reads both outputs until the program has closed them, which it does by ending.
@@ -264,6 +278,7 @@ impl Runner {
         child: &mut Child,
         begun: Instant,
         left: Option<(Duration, Duration)>,
+        mut peak: Option<&mut Peak>,
     ) -> Result<(Vec<u8>, Vec<u8>), GaveUp> {
         let mut stdout = child.stdout.take();
         let mut stderr = child.stderr.take();
@@ -280,9 +295,16 @@ impl Runner {
             }
             let fds: Vec<_> = stdout.iter().map(AsFd::as_fd).chain(stderr.iter().map(AsFd::as_fd)).collect();
             let mut fds: Vec<_> = fds.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-            let timeout = PollTimeout::try_from(GLANCE).unwrap_or(PollTimeout::MAX);
+            let pause = peak.as_ref().map_or(GLANCE, |peak| peak.pause().min(GLANCE));
+            let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
             match poll(&mut fds, timeout) {
-                Ok(0) | Err(nix::errno::Errno::EINTR) => continue,
+                Ok(0) => {
+                    if let Some(peak) = &mut peak {
+                        peak.look();
+                    }
+                    continue;
+                }
+                Err(nix::errno::Errno::EINTR) => continue,
                 Ok(_) => {}
                 Err(error) => return Err(GaveUp::System(error.into())),
             }

@@ -129,6 +129,14 @@ fn connections(node: &Namespace) -> Result<(usize, Connected), FlowsError> {
     Ok(parse(&text))
 }
 
+/// Number of IPVS connections in the namespace `node`.
+///
+/// # Errors
+/// If the table cannot be read: the kernel has no IPVS.
+pub fn ipvs_connections(node: &Namespace) -> Result<u64, FlowsError> {
+    connections(node).map(|(count, _)| count as u64)
+}
+
 /// Number of connections, and who has them. One heading, then lines of
 /// `Pro FromIP FPrt ToIP TPrt DestIP DPrt State Expires`, ports and IPv4 addresses in hexadecimal, those of IPv6 in full
 /// (`%pI6`).

@@ -8,6 +8,7 @@
 //! * [`world`]: a lab with Services in it, checked
 //! * [`oracle`]: what a node does with one packet, in either family, from wherever it comes
 //! * [`lookup`], [`connect`], [`load`], [`forwarding`], [`disruption`], [`sync_cell`], [`contention`], [`lock`]: what is measured
+//! * [`cost`]: what it takes from the machine besides time
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`capacity`], [`run`]: which cells, in which order, how long
 //! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`passport`]: what surrounds a run
 
@@ -20,6 +21,7 @@ pub mod cluster;
 pub mod connect;
 pub mod contention;
 pub mod cores;
+pub mod cost;
 pub mod dataplane;
 pub mod disruption;
 pub mod estimate;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use workloads::clock::nanoseconds;
 
 use crate::apply::Applied;
+use crate::cost::{self, Toll};
 use crate::dataplane::{Counts, Phase, Plan, Sync};
 use crate::scale::ServiceSet;
 use crate::sweep::Operation;
@@ -23,6 +24,14 @@ pub struct Sample {
     pub generate: Option<u64>,
     /// Running it.
     pub applied: Applied,
+    /// What it took from the machine besides; known of cold syncs.
+    pub toll: Toll,
+}
+
+impl Sample {
+    fn new(generate: Option<u64>, applied: Applied) -> Self {
+        Self { generate, applied, toll: Toll::default() }
+    }
 }
 
 /// Full sync into an empty kernel, checked by count and by traffic.
@@ -31,11 +40,12 @@ pub struct Sample {
 /// If a step or a check fails.
 pub fn cold(world: &mut World, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<(Sample, Counts)> {
     let (plan, generate) = generate(world, to, Sync::Full);
-    let applied = world.carry_out(&plan, to, limit)?;
+    let (applied, toll) = cost::metered(|| world.carry_out(&plan, to, limit));
+    let applied = applied?;
     drop(plan);
     let counts = world.verify_counts()?;
     world.verify_traffic()?;
-    Ok((Sample { generate: Some(generate), applied }, counts))
+    Ok((Sample { generate: Some(generate), applied, toll }, counts))
 }
 
 /// One small change over an installed set, several times if it is quick; each is checked by traffic.
@@ -74,7 +84,7 @@ fn once(
             let (plan, generate) = generate(world, &set, Sync::Full);
             let applied = world.carry_out(&plan, &set, limit)?;
             world.verify_service(near(set.len())?, 5)?;
-            Ok(Sample { generate: Some(generate), applied })
+            Ok(Sample::new(Some(generate), applied))
         }
         Operation::Resync => {
             let begun = Instant::now();
@@ -83,7 +93,7 @@ fn once(
             let plan = plan.ok_or_else(|| anyhow::anyhow!("this mode has no full sync but its first"))?;
             let applied = world.carry_out(&plan, &set, limit)?;
             world.verify_service(near(set.len())?, 5)?;
-            Ok(Sample { generate: Some(generate), applied })
+            Ok(Sample::new(Some(generate), applied))
         }
         Operation::AddService => {
             *number += 1;
@@ -119,7 +129,7 @@ fn once(
             let plan =
                 world.dataplane.append(&set).ok_or_else(|| anyhow::anyhow!("this mode has no list"))?;
             let applied = world.carry_out(&plan, &set, limit)?;
-            Ok(Sample { generate: None, applied })
+            Ok(Sample::new(None, applied))
         }
     }
 }
@@ -127,7 +137,7 @@ fn once(
 fn partial(world: &mut World, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<Sample> {
     let (plan, generate) = generate(world, to, Sync::Partial);
     let applied = world.carry_out(&plan, to, limit)?;
-    Ok(Sample { generate: Some(generate), applied })
+    Ok(Sample::new(Some(generate), applied))
 }
 
 fn generate(world: &World, to: &ServiceSet, sync: Sync) -> (Plan, u64) {

@@ -114,6 +114,20 @@ pub mod metric {
     pub const BOUND_ADDRESSES: &str = "bound_addresses";
     /// Bytes: sent to the kernel tools.
     pub const BYTES: &str = "bytes";
+    /// Cold sync, time (of the row's clock): processor time in programs, over all cores, whosoever's.
+    pub const SYNC_CPU_USER: &str = "sync_cpu_user";
+    /// Cold sync, time: in the kernel on behalf of programs, and in its own threads.
+    pub const SYNC_CPU_SYSTEM: &str = "sync_cpu_system";
+    /// Cold sync, time: in softirq.
+    pub const SYNC_CPU_SOFTIRQ: &str = "sync_cpu_softirq";
+    /// Cold sync, time: in interrupt handlers.
+    pub const SYNC_CPU_IRQ: &str = "sync_cpu_irq";
+    /// Cold sync, count: context switches of the whole machine.
+    pub const CONTEXT_SWITCHES: &str = "context_switches";
+    /// Cold sync, bytes: the most memory that one of the programs had in use.
+    pub const TOOL_PEAK_RSS: &str = "tool_peak_rss";
+    /// Cold sync, bytes: what the kernel's memory had grown by after it.
+    pub const KERNEL_MEMORY: &str = "kernel_memory";
     /// `xtables_lock`, time: the whole duration of one contender's `iptables -w 5` command.
     pub const CONTENDER_OPERATION: &str = "contender_operation";
     /// `xtables_lock`, time: how long a contender waited for the lock.

@@ -1,5 +1,6 @@
 //! The report's tables as pure data: headings and cells of text, made once for HTML and Markdown.
 
+mod cost;
 mod headline;
 mod lost;
 mod traffic;
@@ -82,6 +83,8 @@ pub fn tables(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Table> {
             "What a later packet costs: this must stay flat, whatever the mode and scale.",
         ),
         sync(groups, bootstrap),
+        cost::cost(groups, bootstrap),
+        cost::kernel_memory(groups, bootstrap),
         lock(groups, bootstrap),
         churn(groups, bootstrap),
         traffic::disruption(groups, bootstrap),
@@ -391,7 +394,7 @@ fn shown(key: &GroupKey<'_>) -> bool {
         }
         other if CHURNS.contains(&other) => CHURN_COLUMNS.iter().any(|(name, ..)| *name == key.metric),
         other if traffic::has(other) => traffic::shows(other, key.metric),
-        other => SYNCS.contains(&other) && SYNC_METRICS.contains(&key.metric),
+        other => cost::shown(key) || (SYNCS.contains(&other) && SYNC_METRICS.contains(&key.metric)),
     }
 }
 

@@ -6,6 +6,7 @@ use super::labs;
 use super::lane::{Cost, Lane};
 use super::rows::{self, Rows};
 use crate::cells::{Cell, Workload};
+use crate::cost::{self, Toll};
 use crate::dataplane::Mode;
 use crate::events::Sink;
 use crate::explain::explain;
@@ -83,7 +84,7 @@ impl Lane<'_> {
         let mut world = self.labs.empty(Mode::Replay, cell.scale, self.node, self.sweep.seed, self.stop)?;
         world.check_replayed()?;
         labs::settle(cell.scale.services);
-        let sample = self.install(cell, &mut world)?;
+        let sample = self.install(cell, &mut world, Operation::Cold)?;
         let counts = world.verify_counts()?;
         world.verify_traffic()?;
         rows.sync(Operation::Cold, &[sample], Some(counts));
@@ -103,14 +104,14 @@ impl Lane<'_> {
                 let fresh =
                     self.labs.empty(Mode::Replay, cell.scale, self.node, self.sweep.seed, self.stop)?;
                 let world = world.insert(fresh);
-                self.install(cell, world)?;
+                self.install(cell, world, Operation::Restart)?;
                 world
             }
         };
         let begun = Instant::now();
         let mut samples = Vec::new();
         while samples.is_empty() || (samples.len() < REPEATS && begun.elapsed() < ENOUGH) {
-            samples.push(self.install(cell, world)?);
+            samples.push(self.install(cell, world, Operation::Restart)?);
         }
         world.verify_counts()?;
         world.verify_traffic()?;
@@ -118,10 +119,15 @@ impl Lane<'_> {
         Ok(())
     }
 
-    fn install(&mut self, cell: &Cell, world: &mut World) -> anyhow::Result<Sample> {
+    fn install(&mut self, cell: &Cell, world: &mut World, operation: Operation) -> anyhow::Result<Sample> {
         let to = self.labs.set(Mode::Replay, cell.scale, self.sweep);
         let plan = world.dataplane.load(&to);
-        let applied = world.carry_out(&plan, &to, self.limit())?;
-        Ok(Sample { generate: None, applied })
+        let limit = self.limit();
+        let mut carry_out = || world.carry_out(&plan, &to, limit);
+        let (applied, toll) = match operation {
+            Operation::Cold => cost::metered(carry_out),
+            _ => (carry_out(), Toll::default()),
+        };
+        Ok(Sample { generate: None, applied: applied?, toll })
     }
 }

@@ -15,6 +15,7 @@ use crate::cells::{Cell, Offered, Response, Workload};
 use crate::churn::Churn;
 use crate::churn::scenario::Scenario;
 use crate::contention::{Contention, LEAST_OPERATIONS};
+use crate::cost::{Cost, Share};
 use crate::dataplane::{Counts, Phase};
 use crate::disruption::{Disruption, Step};
 use crate::events::Outcome;
@@ -309,6 +310,9 @@ impl Rows {
         if bytes.iter().any(|&bytes| bytes > 0) {
             self.records.push(key.samples(metric::BYTES, Unit::Bytes, &bytes));
         }
+        if operation == Operation::Cold {
+            self.costs(&key, samples);
+        }
         if let Some(counts) = counts {
             for (metric, count) in [
                 (metric::RULES, counts.rules),
@@ -326,6 +330,37 @@ impl Rows {
                     self.records.push(key.scalar(metric, Unit::Count, count));
                 }
             }
+        }
+    }
+
+    /// What syncs took from the machine. What is not known is absent, not zero.
+    fn costs(&mut self, key: &CellKey, samples: &[Sample]) {
+        let shares: Vec<Share> =
+            samples.iter().filter_map(|sample| sample.toll.cost.as_ref()?.per(1)).collect();
+        let class = |class: fn(&Share) -> Option<u64>| shares.iter().filter_map(class).collect::<Vec<u64>>();
+        let of = |part: fn(&Sample) -> Option<u64>| samples.iter().filter_map(part).collect::<Vec<u64>>();
+        for (metric, unit, found) in [
+            (metric::SYNC_CPU_USER, Unit::Ns, class(|share| share.user_ns)),
+            (metric::SYNC_CPU_SYSTEM, Unit::Ns, class(|share| share.system_ns)),
+            (metric::SYNC_CPU_SOFTIRQ, Unit::Ns, class(|share| share.softirq_ns)),
+            (metric::SYNC_CPU_IRQ, Unit::Ns, class(|share| share.irq_ns)),
+            (metric::CONTEXT_SWITCHES, Unit::Count, class(|share| Some(share.context_switches))),
+            (metric::TOOL_PEAK_RSS, Unit::Bytes, of(|sample| sample.applied.peak_rss)),
+            (metric::KERNEL_MEMORY, Unit::Bytes, of(|sample| sample.toll.kernel_memory)),
+        ] {
+            if found.is_empty() {
+                continue;
+            }
+            let mut record = key.samples(metric, unit, &found);
+            if unit == Unit::Ns
+                && let Some(cost) = samples.iter().filter_map(|s| s.toll.cost).find(Cost::is_shared)
+            {
+                let [busy, wall] = [cost.busy_ns(), cost.wall_ns].map(|time| time as f64 / 1e9);
+                record.note = format!(
+                    "others used the processors too: {busy:.1} s of processor time in {wall:.1} s; read it as an upper bound"
+                );
+            }
+            self.records.push(record);
         }
     }
 

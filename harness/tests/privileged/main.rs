@@ -5,6 +5,7 @@
 mod children;
 mod churn;
 mod clusters;
+mod costs;
 mod features;
 mod forwarding;
 #[path = "../paper/found.rs"]
@@ -73,6 +74,8 @@ fn tests() -> Vec<Test> {
         test("a_program_that_fails_makes_failed_rows_and_stops_nothing_else", PROXY, runs::failing_program),
         test("a_missing_program_makes_skipped_rows", PROXY, runs::missing_program),
         test("a_run_installs_the_services_of_a_cluster", PROXY, clusters::run),
+        test("a_cold_sync_has_rows_of_what_it_takes", PROXY, costs::rows),
+        test("connection_tables_are_counted", &[Mode::Nftables], costs::tables),
         test("a_run_writes_nowhere_but_into_its_folder", PROXY, runs::read_only_host),
         test("a_load_with_churn_leaks_nothing", &[Mode::Nftables], traffic::soak),
         test("the_lock_watch_measures_a_known_wait", LEGACY, lock::known_wait),

@@ -1,0 +1,86 @@
+//! What a cold sync takes from the machine and leaves in its kernel: there are rows, and they are of the right size.
+
+use std::collections::BTreeMap;
+
+use harness::cost::Tables;
+use harness::dataplane::{KubeProxy, Mode};
+use harness::scale::{Position, ServiceSet};
+use harness::service::Protocol;
+use results::record::{Record, Status, Unit};
+use workloads::recorder::Times;
+
+use crate::children::Place;
+use crate::worlds::{cold, scale};
+
+/// One cold sync of each of the cheap modes.
+const COLD: &str = r#"
+question = "What does a cold sync take?"
+seed = 1
+kube_proxy = "current"
+modes = ["iptables-legacy", "nftables"]
+services = [1000]
+endpoints = 10
+
+[sync]
+operations = ["cold", "noop"]
+blocks = 1
+budget_seconds = 1
+"#;
+
+/// Others use the machine's memory too, and may give some back while one of the modes is measured.
+const TRIES: usize = 3;
+
+pub fn rows() {
+    let mut last = Vec::new();
+    for _ in 0..TRIES {
+        let place = Place::new();
+        let output = place.command(&[], COLD, &["--no-limit"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        last = place.records();
+        if ["iptables-legacy", "nftables"].iter().all(|mode| is_plausible(&last, mode)) {
+            return;
+        }
+    }
+    panic!("{last:#?}");
+}
+
+fn is_plausible(records: &[Record], mode: &str) -> bool {
+    let of_mode = || records.iter().filter(|row| row.mode == mode);
+    let cold: BTreeMap<&str, &Record> = of_mode()
+        .filter(|row| row.workload == "full_sync_cold")
+        .map(|row| (row.metric.as_str(), row))
+        .collect();
+    assert!(cold.values().all(|row| row.status == Status::Ok), "{cold:?}");
+    let only_cold = ["tool_peak_rss", "kernel_memory", "context_switches"];
+    let elsewhere = of_mode().find(|row| {
+        row.workload != "full_sync_cold"
+            && (only_cold.contains(&row.metric.as_str()) || row.metric.starts_with("sync_cpu_"))
+    });
+    assert_eq!(elsewhere, None, "only of cold syncs");
+    let value = |metric: &str, unit| cold.get(metric).filter(|row| row.unit == unit).and_then(|row| row.p50);
+    assert!(value("context_switches", Unit::Count).is_some_and(|count| count > 0), "{cold:?}");
+    let peak = value("tool_peak_rss", Unit::Bytes);
+    assert!(peak.is_some_and(|peak| (100_000..10_000_000_000).contains(&peak)), "{mode}: {peak:?}");
+    for class in ["sync_cpu_user", "sync_cpu_system", "sync_cpu_softirq", "sync_cpu_irq"] {
+        // In guests a tick is one of the guest's.
+        let seen = value(class, Unit::Ns);
+        assert!(seen.is_none_or(|seen| seen >= 20 * 1_000_000), "{class} of few ticks: {seen:?}");
+    }
+    // 10,000 endpoints, each with at least a rule or an element.
+    let memory = value("kernel_memory", Unit::Bytes);
+    memory.is_some_and(|memory| (1_000_000..1_000_000_000).contains(&memory))
+}
+
+pub fn tables() {
+    let mut world = cold(Mode::Nftables, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 3), 1));
+    world.forget_flows().unwrap();
+    let before = Tables::of(&world.lab.node);
+    let (aims, picks) = world.aims(Position::First, Protocol::Udp, 500).unwrap();
+    let targets: Vec<_> = aims.iter().map(|aim| aim.target().unwrap()).collect();
+    let sent = world.probe().first_packets(&targets, &picks, &mut Times::new(), None).unwrap();
+    sent.all_verified().unwrap();
+    let growth = Tables::of(&world.lab.node).growth(&before);
+    assert_eq!(growth.conntrack, Some(500));
+    // Where the kernel has IPVS at all, nothing here uses it.
+    assert!(growth.ipvs.is_none_or(|growth| growth == 0), "{growth:?}");
+}
