@@ -20,11 +20,12 @@ use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 6] = [
+pub const BUILT_IN: [(&str, &str); 7] = [
     ("smoke", include_str!("../sweeps/smoke.toml")),
     ("default", include_str!("../sweeps/default.toml")),
     ("guest", include_str!("../sweeps/guest.toml")),
     ("churn", include_str!("../sweeps/churn.toml")),
+    ("lock", include_str!("../sweeps/lock.toml")),
     ("neighbours", include_str!("../sweeps/neighbours.toml")),
     ("replay", include_str!("../sweeps/replay.toml")),
 ];
