@@ -83,10 +83,10 @@ impl Contention {
         self.full_syncs.unfinished.is_some() || self.partial_syncs.unfinished.is_some()
     }
 
-    /// Notes who waited and who held. What was before the syncs, as contenders' chains were made, is left out.
+    /// Notes who waited and who held. What is neither of a contender nor of a sync, as contenders' chains were made, is left out.
     fn take(&mut self, all: &[Acquisition], contenders: &HashSet<u32>, syncs: &[(u64, Kind)]) {
-        let measured: Vec<Acquisition> =
-            all.iter().filter(|acquisition| kind_of(syncs, acquisition).is_some()).copied().collect();
+        let is_measured = |of: &&Acquisition| contenders.contains(&of.pid) || kind_of(syncs, of).is_some();
+        let measured: Vec<Acquisition> = all.iter().filter(is_measured).copied().collect();
         self.acquisitions = measured.iter().filter(|acquisition| acquisition.hold.is_some()).count() as u64;
         self.overtaken = overtaken(&measured);
         let (contenders, holders): (Vec<_>, Vec<_>) =
@@ -314,9 +314,11 @@ mod tests {
     #[test]
     fn waits_and_holds_are_told_by_who_held_and_what_it_synced() {
         let held = |pid, began, wait, hold| Acquisition { pid, began, wait, hold: Some(hold) };
-        // A contender's chain (9), a partial sync (1), contenders (2, 3), a full sync (4), contenders (5, 6), of which one gave up.
+        // A contender's chain (9), a contender before the syncs (7), a partial sync (1), contenders (2, 3), a full sync (4),
+        // contenders (5, 6), of which one gave up.
         let all = [
             held(9, 1, 0, 2),
+            held(7, 4, 0, 3),
             held(1, 10, 0, 20),
             held(3, 12, 18, 5),
             held(2, 11, 24, 5),
@@ -325,22 +327,22 @@ mod tests {
             held(5, 60, 91, 5),
         ];
         let mut found = Contention::default();
-        found.take(&all, &HashSet::from([2, 3, 5, 6]), &[(10, Kind::Partial), (50, Kind::Full)]);
+        found.take(&all, &HashSet::from([2, 3, 5, 6, 7]), &[(10, Kind::Partial), (50, Kind::Full)]);
         let all_of = |times: &Times| {
             let values = times.histogram().iter_recorded();
             values
                 .flat_map(|value| vec![value.value_iterated_to(); value.count_at_value() as usize])
                 .collect::<Vec<_>>()
         };
-        assert_eq!((found.acquisitions, found.overtaken), (5, 1));
+        assert_eq!((found.acquisitions, found.overtaken), (6, 1));
         assert_eq!(all_of(&found.holder_holds), [20, 100]);
         assert_eq!(
             [&found.partial_syncs, &found.full_syncs].map(|syncs| all_of(&syncs.holds)),
             [[20], [100]]
         );
-        assert_eq!(all_of(&found.contender_waits), [18, 24, 30, 91]);
+        assert_eq!(all_of(&found.contender_waits), [1, 18, 24, 30, 91]);
         assert_eq!(all_of(&found.partial_syncs.contender_waits), [18, 24]);
         assert_eq!(all_of(&found.full_syncs.contender_waits), [30, 91], "a wait in vain counts");
-        assert_eq!(all_of(&found.contender_holds), [5, 5, 5]);
+        assert_eq!(all_of(&found.contender_holds), [3, 5, 5, 5]);
     }
 }

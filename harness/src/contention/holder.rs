@@ -1,7 +1,6 @@
 //! Which sync held the lock, and which one a contender waited for.
 //!
-//! Syncs run one after another, and contenders are known by number. What is neither of a contender nor before the first sync is
-//! of the sync that was begun last.
+//! Syncs run one after another, and contenders are known by number. What is no contender's is of the sync that was begun last.
 
 use super::Kind;
 use crate::lock::Acquisition;
