@@ -229,13 +229,14 @@ mod tests {
 
     #[test]
     fn nothing_is_said_beyond_where_it_cannot_be() {
-        let not = Some(Passing::NotUpTo(1_000));
+        let here = Passing::NotUpTo(1_000);
+        let not = Some(here);
         assert_eq!(passing(&[(100, 1e8), (1_000, 5e8)], 1e9), not, "two scales");
         assert_eq!(passing(&[(10, 1e8), (100, 1e8), (1_000, 1e8)], 1e9), not, "flat");
         assert_eq!(passing(&[(10, 5e8), (100, 2e8), (1_000, 3e8)], 1e9), not, "falling");
         assert_eq!(passing(&[(10, 1e8), (100, 5e8), (1_000, 2e8)], 1e9), not, "rising or not: who knows");
         assert_eq!(passing(&[(10, 1e3), (100, 1e4), (1_000, 1e5)], 1e9), not, "10,000 times farther");
-        assert_eq!(not.unwrap().in_words(), "not passed up to 1,000");
+        assert_eq!(here.in_words(), "not passed up to 1,000");
         assert_eq!(passing(&[], 1e9), None);
         assert_eq!(passing(&[(0, 1e8), (5, f64::NAN), (6, -1.0)], 1e9), None);
     }
