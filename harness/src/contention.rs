@@ -1,5 +1,6 @@
 //! The xtables lock under a busy kube-proxy: syncs run back to back while contenders want the lock.
 
+mod holder;
 mod patience;
 
 use std::collections::HashSet;
@@ -9,10 +10,11 @@ use std::time::{Duration, Instant};
 use workloads::clock::nanoseconds;
 use workloads::recorder::Times;
 
+use self::holder::{Begun, Holds, kind_of};
 pub use self::patience::{Ended, Kind, Known, LEAST_OPERATIONS, Patience};
 use crate::apply::ApplyError;
 use crate::dataplane::{Plan, Sync};
-use crate::lock::{Contenders, Watch, acquisitions};
+use crate::lock::{Acquisition, Contenders, Watch, acquisitions, overtaken};
 use crate::scale::ServiceSet;
 use crate::spare::Spare;
 use crate::stop::Stop;
@@ -38,6 +40,10 @@ pub struct Contention {
     pub holder_waits: Times,
     /// Holds of the syncs.
     pub holder_holds: Times,
+    /// Acquisitions of contenders and syncs: how often somebody got the lock.
+    pub acquisitions: u64,
+    /// Those of them that were overtaken: see [`overtaken`].
+    pub overtaken: u64,
     /// Full syncs over an installed state.
     pub full_syncs: Syncs,
     /// Partial syncs.
@@ -57,6 +63,10 @@ pub struct Contention {
 pub struct Syncs {
     /// How long those took that finished.
     pub times: Vec<u64>,
+    /// Their holds of the lock, those of unfinished syncs included.
+    pub holds: Times,
+    /// Waits of contenders during which they held the lock, longer than syncs of the other kind did.
+    pub contender_waits: Times,
     /// Why there are none, or no more.
     pub unfinished: Option<String>,
 }
@@ -71,6 +81,35 @@ impl Contention {
     /// Whether a sync was ended in its midst: then nobody knows what the kernel holds.
     pub fn is_torn(&self) -> bool {
         self.full_syncs.unfinished.is_some() || self.partial_syncs.unfinished.is_some()
+    }
+
+    /// Notes who waited and who held. What is neither of a contender nor of a sync, as contenders' chains were made, is left out.
+    fn take(&mut self, all: &[Acquisition], contenders: &HashSet<u32>, syncs: &[(u64, Kind)]) {
+        let is_measured = |of: &&Acquisition| contenders.contains(&of.pid) || kind_of(syncs, of).is_some();
+        let measured: Vec<Acquisition> = all.iter().filter(is_measured).copied().collect();
+        self.acquisitions = measured.iter().filter(|acquisition| acquisition.hold.is_some()).count() as u64;
+        self.overtaken = overtaken(&measured);
+        let (contenders, holders): (Vec<_>, Vec<_>) =
+            measured.iter().partition(|acquisition| contenders.contains(&acquisition.pid));
+        let holders: Vec<(&Acquisition, Kind)> =
+            holders.into_iter().filter_map(|holder| Some((holder, kind_of(syncs, holder)?))).collect();
+        for (holder, kind) in &holders {
+            self.holder_waits.record(holder.wait);
+            if let Some(hold) = holder.hold {
+                self.holder_holds.record(hold);
+                self.syncs(*kind).holds.record(hold);
+            }
+        }
+        let holds = Holds::of(holders);
+        for contender in contenders {
+            self.contender_waits.record(contender.wait);
+            if let Some(hold) = contender.hold {
+                self.contender_holds.record(hold);
+            }
+            if let Some(kind) = holds.during(contender) {
+                self.syncs(kind).contender_waits.record(contender.wait);
+            }
+        }
     }
 
     fn syncs(&mut self, kind: Kind) -> &mut Syncs {
@@ -99,11 +138,19 @@ pub fn measure(
     let begun = Instant::now();
     world.disturbed = true;
     let running = Contenders::start(contenders, &world.lab.node, &world.runner)?;
-    let held = Holder { running: &running, patience, alive, begun, gave_up: Vec::new() }
-        .hold(world, contenders, seconds, &mut found);
+    let holder = Holder {
+        running: &running,
+        patience,
+        alive,
+        begun,
+        watch: watch.as_ref(),
+        syncs: Begun::new(),
+        gave_up: Vec::new(),
+    };
+    let held = holder.hold(world, contenders, seconds, &mut found);
     let operations = running.stop()?;
     found.lasted = begun.elapsed();
-    let sync_gave_up = held?;
+    let Held { syncs, gave_up: sync_gave_up } = held?;
 
     let mut complaints: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
     let mut gave_up: HashSet<u32> = HashSet::new();
@@ -131,17 +178,7 @@ pub fn measure(
         .join("; ");
 
     if let Some(watch) = watch {
-        for acquisition in acquisitions(&watch.stop()?, &gave_up) {
-            let (waits, holds) = if contender_pids.contains(&acquisition.pid) {
-                (&mut found.contender_waits, &mut found.contender_holds)
-            } else {
-                (&mut found.holder_waits, &mut found.holder_holds)
-            };
-            waits.record(acquisition.wait);
-            if let Some(hold) = acquisition.hold {
-                holds.record(hold);
-            }
-        }
+        found.take(&acquisitions(&watch.stop()?, &gave_up), &contender_pids, &syncs);
     }
     // Contenders insert and delete; what the last of them left, and their chains, go with the lab.
     Ok(found)
@@ -153,6 +190,15 @@ struct Holder<'a> {
     patience: &'a Patience,
     alive: &'a mut dyn FnMut(String),
     begun: Instant,
+    watch: Option<&'a Watch>,
+    syncs: Begun,
+    gave_up: Vec<(u32, String)>,
+}
+
+/// What the syncs left behind.
+struct Held {
+    /// When each began, if there is a lock.
+    syncs: Begun,
     /// Programs that gave up on the lock, and what they said.
     gave_up: Vec<(u32, String)>,
 }
@@ -165,14 +211,14 @@ enum Synced {
 
 impl Holder<'_> {
     /// Partial sync, full sync, partial sync, ...: each at least once, then until the time is over and contenders
-    /// have done enough. Returns which programs gave up on the lock.
+    /// have done enough.
     fn hold(
         mut self,
         world: &mut World,
         contenders: u32,
         seconds: f64,
         found: &mut Contention,
-    ) -> anyhow::Result<Vec<(u32, String)>> {
+    ) -> anyhow::Result<Held> {
         let mut number = 500_000;
         for round in 0.. {
             let spent = self.begun.elapsed();
@@ -188,6 +234,7 @@ impl Holder<'_> {
                 Kind::Partial => (replaced(&world.set, world.spare(), &mut number), Sync::Partial),
             };
             let plan = world.dataplane.plan(&world.set, &to, sync);
+            self.syncs.extend(self.watch.map(|watch| (watch.now(), kind)));
             match self.sync(world, plan, kind) {
                 Ok(Synced::Finished(nanoseconds)) => {
                     found.syncs(kind).times.push(nanoseconds);
@@ -209,7 +256,7 @@ impl Holder<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(self.gave_up)
+        Ok(Held { syncs: self.syncs, gave_up: self.gave_up })
     }
 
     /// One sync, on a thread of its own, so that it can be ended when patience with it is over.
@@ -257,5 +304,45 @@ fn replaced(set: &ServiceSet, spare: Spare, number: &mut u32) -> ServiceSet {
     match set.nearest_answering(set.len() / 2) {
         Some(index) => set.with_endpoint_replaced(index, spare.endpoint(*number)),
         None => set.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_and_holds_are_told_by_who_held_and_what_it_synced() {
+        let held = |pid, began, wait, hold| Acquisition { pid, began, wait, hold: Some(hold) };
+        // A contender's chain (9), a contender before the syncs (7), a partial sync (1), contenders (2, 3), a full sync (4),
+        // contenders (5, 6), of which one gave up.
+        let all = [
+            held(9, 1, 0, 2),
+            held(7, 4, 0, 3),
+            held(1, 10, 0, 20),
+            held(3, 12, 18, 5),
+            held(2, 11, 24, 5),
+            Acquisition { pid: 6, began: 52, wait: 30, hold: None },
+            held(4, 51, 0, 100),
+            held(5, 60, 91, 5),
+        ];
+        let mut found = Contention::default();
+        found.take(&all, &HashSet::from([2, 3, 5, 6, 7]), &[(10, Kind::Partial), (50, Kind::Full)]);
+        let all_of = |times: &Times| {
+            let values = times.histogram().iter_recorded();
+            values
+                .flat_map(|value| vec![value.value_iterated_to(); value.count_at_value() as usize])
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((found.acquisitions, found.overtaken), (6, 1));
+        assert_eq!(all_of(&found.holder_holds), [20, 100]);
+        assert_eq!(
+            [&found.partial_syncs, &found.full_syncs].map(|syncs| all_of(&syncs.holds)),
+            [[20], [100]]
+        );
+        assert_eq!(all_of(&found.contender_waits), [1, 18, 24, 30, 91]);
+        assert_eq!(all_of(&found.partial_syncs.contender_waits), [18, 24]);
+        assert_eq!(all_of(&found.full_syncs.contender_waits), [30, 91], "a wait in vain counts");
+        assert_eq!(all_of(&found.contender_holds), [3, 5, 5, 5]);
     }
 }

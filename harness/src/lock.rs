@@ -15,6 +15,7 @@
 mod contenders;
 mod events;
 pub mod follow;
+mod order;
 pub mod present;
 pub mod process;
 pub mod queue;
@@ -23,6 +24,7 @@ use std::collections::HashSet;
 
 pub use contenders::{Contenders, Operation};
 pub use events::{Events, Watch, WatchError};
+pub use order::overtaken;
 
 /// Path of the lock in every namespace with its own `/run`.
 pub const LOCK_FILE: &str = "/run/xtables.lock";
@@ -52,6 +54,8 @@ pub enum Kind {
 pub struct Acquisition {
     /// The process.
     pub pid: u32,
+    /// When it began to wait, since the watch began.
+    pub began: u64,
     /// How long it waited; in vain, if there is no hold.
     pub wait: u64,
     /// How long it held the lock; `None`: it gave up.
@@ -74,11 +78,11 @@ pub fn acquisitions(events: &[Event], gave_up: &HashSet<u32>) -> Vec<Acquisition
         .enumerate()
         .map(|(index, Interval { pid, open, close })| {
             if vain.contains(&index) {
-                return Acquisition { pid, wait: close - open, hold: None };
+                return Acquisition { pid, began: open, wait: close - open, hold: None };
             }
             let acquired = open.max(free_since);
             free_since = close;
-            Acquisition { pid, wait: acquired - open, hold: Some(close - acquired) }
+            Acquisition { pid, began: open, wait: acquired - open, hold: Some(close - acquired) }
         })
         .collect()
 }
@@ -131,11 +135,8 @@ mod tests {
             event(30, 1, Open),
             event(31, 1, Close),
         ];
-        let expected = [(1, 0, 10), (3, 7, 4), (2, 12, 6), (1, 0, 1)].map(|(pid, wait, hold)| Acquisition {
-            pid,
-            wait,
-            hold: Some(hold),
-        });
+        let expected = [(1, 0, 0, 10), (3, 3, 7, 4), (2, 2, 12, 6), (1, 30, 0, 1)]
+            .map(|(pid, began, wait, hold)| Acquisition { pid, began, wait, hold: Some(hold) });
         assert_eq!(acquisitions(&events, &HashSet::new()), expected);
     }
 
@@ -143,8 +144,10 @@ mod tests {
     fn who_gave_up_waited_and_held_nothing() {
         use Kind::{Close, Open};
         let events = [event(0, 1, Open), event(1, 2, Open), event(6, 2, Close), event(9, 1, Close)];
-        let expected =
-            [Acquisition { pid: 2, wait: 5, hold: None }, Acquisition { pid: 1, wait: 0, hold: Some(9) }];
+        let expected = [
+            Acquisition { pid: 2, began: 1, wait: 5, hold: None },
+            Acquisition { pid: 1, began: 0, wait: 0, hold: Some(9) },
+        ];
         assert_eq!(acquisitions(&events, &HashSet::from([2])), expected);
     }
 
@@ -169,7 +172,7 @@ mod tests {
                 now = acquired + hold;
                 events.push(event(open, pid, Kind::Open));
                 events.push(event(now, pid, Kind::Close));
-                truth.push(Acquisition { pid, wait: acquired - open, hold: Some(hold) });
+                truth.push(Acquisition { pid, began: open, wait: acquired - open, hold: Some(hold) });
             }
             events.sort_by_key(|event| event.at);
             prop_assert_eq!(acquisitions(&events, &HashSet::new()), truth);

@@ -24,12 +24,13 @@ use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 7] = [
+pub const BUILT_IN: [(&str, &str); 8] = [
     ("smoke", include_str!("../sweeps/smoke.toml")),
     ("default", include_str!("../sweeps/default.toml")),
     ("guest", include_str!("../sweeps/guest.toml")),
     ("churn", include_str!("../sweeps/churn.toml")),
     ("disruption", include_str!("../sweeps/disruption.toml")),
+    ("lock", include_str!("../sweeps/lock.toml")),
     ("neighbours", include_str!("../sweeps/neighbours.toml")),
     ("replay", include_str!("../sweeps/replay.toml")),
 ];

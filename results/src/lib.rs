@@ -39,6 +39,7 @@ pub mod environment;
 pub mod findings;
 pub mod groups;
 pub mod histogram;
+pub mod lock_limit;
 pub mod names;
 pub mod plot;
 pub mod record;

@@ -142,8 +142,20 @@ pub mod metric {
     pub const HOLDER_FULL_SYNC: &str = "holder_full_sync";
     /// `xtables_lock`, time: the holder's partial syncs under contention.
     pub const HOLDER_PARTIAL_SYNC: &str = "holder_partial_sync";
-    /// `xtables_lock`, count: contenders that gave up waiting.
+    /// `xtables_lock`, time: how long the programs of full syncs held the lock, per acquisition.
+    pub const HOLDER_FULL_SYNC_HOLD: &str = "holder_full_sync_hold";
+    /// `xtables_lock`, time: how long the programs of partial syncs held the lock, per acquisition.
+    pub const HOLDER_PARTIAL_SYNC_HOLD: &str = "holder_partial_sync_hold";
+    /// `xtables_lock`, time: those of [`LOCK_WAIT`] during which a full sync held the lock, longer than a partial one did.
+    pub const LOCK_WAIT_FULL_SYNC: &str = "lock_wait_full_sync";
+    /// `xtables_lock`, time: those of [`LOCK_WAIT`] during which a partial sync held the lock, longer than a full one did.
+    pub const LOCK_WAIT_PARTIAL_SYNC: &str = "lock_wait_partial_sync";
+    /// `xtables_lock`, count: commands that gave up waiting, of contenders and of the syncs.
     pub const LOCK_TIMEOUTS: &str = "lock_timeouts";
+    /// `xtables_lock`, count: how often a contender or a sync got the lock.
+    pub const LOCK_ACQUISITIONS: &str = "lock_acquisitions";
+    /// `xtables_lock`, count: acquisitions before which somebody who had begun to wait later got the lock.
+    pub const LOCK_OVERTAKEN: &str = "lock_overtaken";
     /// `churn_*`, count: syncs while the scenario lasted.
     pub const SYNCS: &str = "syncs";
     /// `churn_*`, time: all its syncs together.

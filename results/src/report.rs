@@ -108,8 +108,9 @@ pub(crate) struct Pages<'a> {
 }
 
 /// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml`, `timelines.csv` and `felt.csv` in `dir`;
-/// writes `lookup.svg`, `sync.svg`, `lock.svg`, `connect.svg`, `load*.svg`, `churn-*.svg` and `disruption-*.svg` (those that there are rows for, and numbered
-/// ones for further lanes), `report.html` and `summary.md` beside them.
+/// writes `lookup.svg`, `sync.svg`, `lock.svg`, `lock-contenders.svg`, `connect.svg`, `load*.svg`, `churn-*.svg` and
+/// `disruption-*.svg` (those that there are rows for, and numbered ones for further lanes), `report.html` and `summary.md`
+/// beside them.
 ///
 /// # Errors
 ///
@@ -261,6 +262,11 @@ pub(crate) fn how_to_read(figure: &str, clock: Clock) -> &'static str {
              whoever waits waits while the others execute, so a wait is the instructions of everybody else, and idle \
              time that the clock skipped. The guest's second is 10⁹ instructions, so that “-w 5” gives up after 5 G; \
              crosses count those that did."
+        }
+        ("lock-contenders", _) => {
+            "The same as in the figure before, at one number of Services, by how many programs want the lock at the same \
+             time. Doubling them doubles the wait where each has to wait for all others; where the line is level, the \
+             holder's sync is what everybody waits for."
         }
         (churn, _) if churn.starts_with("churn") => {
             "Syncs are real; when each begins follows kube-proxy's rate limit. A mode whose marks are few and high takes \

@@ -1,6 +1,7 @@
 //! Rows to series: what each figure shows, as pure data, before anything is drawn.
 
 mod chosen;
+mod contenders;
 mod disruptions;
 mod loads;
 mod notes;
@@ -71,6 +72,8 @@ impl Panel {
 pub enum XAxis {
     /// Number of Services, logarithmic.
     Services,
+    /// Number of contenders, logarithmic.
+    Contenders,
     /// Named positions; x is the index.
     Names(Vec<&'static str>),
     /// Time since the beginning, linear, in the panel's quantity.
@@ -164,6 +167,7 @@ pub fn figures(
     }
     if has(&[workload::XTABLES_LOCK]) {
         figures.push(lock(groups, bootstrap));
+        figures.extend(contenders::contenders(groups, bootstrap));
     }
     if has(&[workload::TCP_CRR]) {
         figures.push(connect(groups, bootstrap));
@@ -303,11 +307,7 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         panel.lines = chosen.lines(bootstrap, p50, false);
         panel.lines.extend(chosen.lines(bootstrap, p99, true));
         if !panel.lines.is_empty() {
-            let limit = match groups.world.clock {
-                Clock::Wall => "5 s",
-                Clock::Instructions => "5 G",
-            };
-            panel.limits.push((5e9, format!("{limit}: “-w 5” gives up")));
+            panel.limits.push(gives_up(groups));
             for (mode, services, group) in timeouts.cells() {
                 let total: u64 = group.measured.iter().filter_map(|row| row.p50).fold(0, u64::saturating_add);
                 if total > 0 && panel.lines.iter().any(|line| line.mode == mode) {
@@ -345,6 +345,15 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
         notes: lines,
         panels,
     }
+}
+
+/// When `-w 5` gives up, and its label.
+fn gives_up(groups: &Groups<'_>) -> (f64, String) {
+    let limit = match groups.world.clock {
+        Clock::Wall => "5 s",
+        Clock::Instructions => "5 G",
+    };
+    (5e9, format!("{limit}: “-w 5” gives up"))
 }
 
 /// Which syncs were ended before they were done. `marked`: there are hollow markers for them.

@@ -2,12 +2,14 @@
 
 mod cost;
 mod headline;
+mod lock_limit;
 mod lost;
 mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::headline::{Lane, headline};
+pub(crate) use self::lock_limit::LOCK_LIMITS;
 pub use self::lost::lost;
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, mode_rank, workload};
@@ -86,6 +88,8 @@ pub fn tables(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Table> {
         cost::cost(groups, bootstrap),
         cost::kernel_memory(groups, bootstrap),
         lock(groups, bootstrap),
+        lock_by_sync(groups, bootstrap),
+        lock_limit::lock_limits(groups),
         churn(groups, bootstrap),
         traffic::disruption(groups, bootstrap),
         connect(groups, bootstrap),
@@ -207,6 +211,44 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
         ),
         &[workload::XTABLES_LOCK],
         &LOCK_COLUMNS,
+    )
+}
+
+const LOCK_BY_SYNC: [(&str, Field, &str); 11] = [
+    (metric::LOCK_WAIT_FULL_SYNC, p50, " p50"),
+    (metric::LOCK_WAIT_FULL_SYNC, p99, " p99"),
+    (metric::LOCK_WAIT_PARTIAL_SYNC, p50, " p50"),
+    (metric::LOCK_WAIT_PARTIAL_SYNC, p99, " p99"),
+    (metric::HOLDER_FULL_SYNC_HOLD, p50, " p50"),
+    (metric::HOLDER_FULL_SYNC_HOLD, max, " max"),
+    (metric::HOLDER_PARTIAL_SYNC_HOLD, p50, " p50"),
+    (metric::HOLDER_PARTIAL_SYNC_HOLD, max, " max"),
+    (metric::LOCK_ACQUISITIONS, p50, " per block"),
+    (metric::LOCK_OVERTAKEN, p50, " per block"),
+    (metric::LOCK_TIMEOUTS, p50, " per block"),
+];
+
+fn lock_by_sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+    let names = [
+        metric::LOCK_WAIT_FULL_SYNC,
+        metric::LOCK_WAIT_PARTIAL_SYNC,
+        metric::HOLDER_FULL_SYNC_HOLD,
+        metric::HOLDER_PARTIAL_SYNC_HOLD,
+        metric::LOCK_OVERTAKEN,
+    ];
+    let told = |name| groups.of(workload::XTABLES_LOCK, name).any(|(_, group)| !group.measured.is_empty());
+    // Timeouts alone are in the table before this one.
+    let columns = if names.into_iter().any(told) { &LOCK_BY_SYNC[..] } else { &[] };
+    wide(
+        groups,
+        bootstrap,
+        "The xtables lock, by what the holder syncs",
+        "A contender's wait is for the kind of sync that held the lock longest meanwhile; waits in which only other \
+         contenders held it are in neither. A sync takes the lock once for each of its programs, most of which only look \
+         for a chain or a rule: its longest hold is that of the restore. Overtaken: somebody who had begun to wait later \
+         got the lock before.",
+        &[workload::XTABLES_LOCK],
+        columns,
     )
 }
 
@@ -388,7 +430,9 @@ fn shown(key: &GroupKey<'_>) -> bool {
     match key.workload {
         workload::PACKET_PROBE => lookups.contains(&key.metric),
         workload::TCP_CRR => connects.contains(&key.metric),
-        workload::XTABLES_LOCK => LOCK_COLUMNS.iter().any(|(name, ..)| *name == key.metric),
+        workload::XTABLES_LOCK => {
+            LOCK_COLUMNS.iter().chain(&LOCK_BY_SYNC).any(|(name, ..)| *name == key.metric)
+        }
         workload::FORWARDING | workload::FORWARDING_64K => {
             FORWARDING_COLUMNS.iter().any(|(name, ..)| *name == key.metric)
         }

@@ -56,6 +56,20 @@ fn syncs_that_were_ended_are_marked_and_named() {
 }
 
 #[test]
+fn several_numbers_of_contenders_are_a_figure_of_their_own() {
+    let drawn = draw_all(&fixtures::contenders());
+    assert_eq!(drawn.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["lock", "lock-contenders"]);
+    let (_, svg) = &drawn[1];
+    std::fs::write(format!("{}/lock-contenders.svg", env!("CARGO_TARGET_TMPDIR")), svg).unwrap();
+    for words in ["contenders for the lock", "5,000 Services", "gives up", "\n16\n", "\n1\n"] {
+        assert!(svg.contains(words), "{words}");
+    }
+    // One number of contenders is what the figure over Services shows.
+    let few: Vec<Record> = fixtures::contenders().into_iter().filter(|row| row.contenders == 4).collect();
+    assert_eq!(draw_all(&few).len(), 1);
+}
+
+#[test]
 fn a_run_that_was_all_skipped_says_why() {
     let rows: Vec<Record> = fixtures::rows(1).into_iter().filter(|row| row.mode == "ipvs").collect();
     for (name, svg) in draw_all(&rows) {

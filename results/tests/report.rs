@@ -214,3 +214,10 @@ fn a_reason_is_listed_once_per_mode() {
     assert!(rendered.markdown.contains(row), "{}", rendered.markdown);
     assert_eq!(rendered.markdown.matches("this kernel has no ip").count(), 1);
 }
+
+#[test]
+fn where_waiting_for_the_lock_passes_a_limit_is_told_for_each_number_of_contenders() {
+    let markdown = render(&fixtures::contenders(), &Timelines::default(), &fixtures::environment(), None).unwrap().markdown;
+    let from = markdown.find("### Services at which waiting").unwrap();
+    insta::assert_snapshot!(markdown[from..].trim_end());
+}

@@ -29,7 +29,7 @@ const REPEAT: &str = "repeat";
 /// Flags of `svcbench run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A built-in sweep (smoke, default, guest, churn, neighbours, replay) or a TOML file [default: default; with --replay: replay]
+    /// A built-in sweep (smoke, default, guest, churn, lock, neighbours, replay) or a TOML file [default: default; with --replay: replay]
     #[arg(value_name = "SWEEP")]
     sweep: Option<String>,
     /// Folder for rows, plots and report [default: svcbench-results/SWEEP-TIME]

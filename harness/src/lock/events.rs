@@ -32,6 +32,7 @@ pub struct WatchError {
 pub struct Watch {
     signal: StopSignal,
     reader: JoinHandle<Result<Vec<Event>, WatchError>>,
+    begun: Instant,
 }
 
 /// Stops the reading thread when dropped: left alone, it would keep the namespace alive.
@@ -61,22 +62,27 @@ impl Watch {
                 let mut events = match open() {
                     Ok(events) => events,
                     Err(error) => {
-                        let _ = ready.send(false);
+                        let _ = ready.send(None);
                         return Err(error);
                     }
                 };
                 prefer_this_thread();
-                let _ = ready.send(true);
+                let _ = ready.send(Some(events.begun));
                 read(&mut events, &seen)
             })
             .map_err(failed("thread"))?;
         match is_ready.recv() {
-            Ok(true) => Ok(Self { signal, reader }),
+            Ok(Some(begun)) => Ok(Self { signal, reader, begun }),
             _ => Err(match reader.join() {
                 Ok(Err(error)) => error,
                 _ => failed("thread")(std::io::Error::other("the watching thread died")),
             }),
         }
+    }
+
+    /// Nanoseconds since the watch began.
+    pub fn now(&self) -> u64 {
+        nanoseconds(self.begun.elapsed())
     }
 
     /// Ends the watch and returns what it saw, in order.

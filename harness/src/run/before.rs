@@ -37,7 +37,7 @@ impl Before {
         let mut before = Self::default();
         let mut statuses: BTreeMap<u32, Vec<Status>> = BTreeMap::new();
         let mut cells: BTreeMap<(u32, Mode, u32), f64> = BTreeMap::new();
-        let mut rounds: BTreeMap<(u32, Mode, u32), BTreeMap<&str, f64>> = BTreeMap::new();
+        let mut rounds: BTreeMap<(u32, Mode, u32, u32), BTreeMap<&str, f64>> = BTreeMap::new();
         for record in records {
             statuses.entry(record.order).or_default().push(record.status);
             let Some(mode) = Mode::ALL.into_iter().find(|mode| mode.name() == record.mode) else { continue };
@@ -55,6 +55,7 @@ impl Before {
                     *cells.entry(place).or_default() += mean as f64 * record.n as f64 / 1e9;
                 }
                 metric::HOLDER_FULL_SYNC | metric::HOLDER_PARTIAL_SYNC => {
+                    let place = (record.order, mode, record.services, record.contenders);
                     rounds.entry(place).or_default().insert(&record.metric, seconds);
                 }
                 _ => {}
@@ -65,8 +66,10 @@ impl Before {
             before.sync_spent += seconds;
         }
         // A round of which one sync did not finish tells nothing.
-        for ((_, mode, services), round) in rounds.into_iter().filter(|(_, round)| round.len() == 2) {
-            before.predictor.note(Cost::LockRound(mode), services, round.values().sum());
+        for ((_, mode, services, contenders), round) in
+            rounds.into_iter().filter(|(_, round)| round.len() == 2)
+        {
+            before.predictor.note(Cost::LockRound(mode, contenders), services, round.values().sum());
         }
         for (order, statuses) in statuses {
             before.finished.insert(order);
@@ -128,7 +131,7 @@ mod tests {
         assert_eq!(before.tally, Tally { done: 3, skipped: 1, failed: 1, interrupted: false });
         assert_eq!(before.predictor.predict(&Cost::Cold(Mode::Nftables), 1000), Some(4.0));
         assert_eq!(before.predictor.predict(&Cost::Small(Mode::Nftables), 1000), Some(1.0));
-        let round = |services| before.predictor.seen(&Cost::LockRound(Mode::Nftables), services);
+        let round = |services| before.predictor.seen(&Cost::LockRound(Mode::Nftables, 0), services);
         assert_eq!((round(10), round(1000)), (Some(2.0), None));
         assert!((before.sync_spent - 6.0).abs() < 1e-9);
     }

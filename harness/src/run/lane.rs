@@ -89,7 +89,8 @@ pub(super) enum Cost {
     /// One rule or element.
     Append(Mode),
     SyncCell(Mode),
-    LockRound(Mode),
+    /// A partial and a full sync against so many contenders.
+    LockRound(Mode, u32),
     /// All syncs of a scenario together.
     Churn(Mode, Scenario),
     /// The longest sync beside a load.

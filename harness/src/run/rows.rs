@@ -426,15 +426,40 @@ impl Rows {
         if !found.has_lock {
             return;
         }
+        self.times(metric::LOCK_WAIT, &found.contender_waits);
         for (metric, times) in [
-            (metric::LOCK_WAIT, &found.contender_waits),
             (metric::LOCK_HOLD, &found.contender_holds),
             (metric::HOLDER_LOCK_WAIT, &found.holder_waits),
             (metric::HOLDER_LOCK_HOLD, &found.holder_holds),
+            (metric::HOLDER_FULL_SYNC_HOLD, &found.full_syncs.holds),
+            (metric::HOLDER_PARTIAL_SYNC_HOLD, &found.partial_syncs.holds),
         ] {
-            self.times(metric, times);
+            if times.histogram().is_empty() {
+                self.records.push(self.key.skipped(
+                    metric,
+                    Unit::Ns,
+                    "none of these came to the xtables lock",
+                ));
+            } else {
+                self.times(metric, times);
+            }
         }
-        self.records.push(self.key.scalar(metric::LOCK_TIMEOUTS, Unit::Count, found.timeouts));
+        for (metric, times) in [
+            (metric::LOCK_WAIT_FULL_SYNC, &found.full_syncs.contender_waits),
+            (metric::LOCK_WAIT_PARTIAL_SYNC, &found.partial_syncs.contender_waits),
+        ] {
+            // Where nobody waited for such a sync there is nothing to tell.
+            if !times.histogram().is_empty() {
+                self.times(metric, times);
+            }
+        }
+        for (metric, count) in [
+            (metric::LOCK_TIMEOUTS, found.timeouts),
+            (metric::LOCK_ACQUISITIONS, found.acquisitions),
+            (metric::LOCK_OVERTAKEN, found.overtaken),
+        ] {
+            self.records.push(self.key.scalar(metric, Unit::Count, count));
+        }
     }
 
     /// A scenario.

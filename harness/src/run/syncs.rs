@@ -202,7 +202,7 @@ impl Lane<'_> {
     ) -> anyhow::Result<()> {
         let Some(sweep) = &self.sweep.lock else { return Ok(()) };
         let services = cell.scale.services;
-        let cost = Cost::LockRound(cell.mode);
+        let cost = Cost::LockRound(cell.mode, contenders);
         let known = Known {
             has_lock: Tools::of(cell.mode).take_the_lock(),
             predicted: self.predictor.predict(&cost, services),

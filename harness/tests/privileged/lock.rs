@@ -18,6 +18,7 @@ use netns_setup::Namespace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use workloads::recorder::Times;
 
 use crate::worlds::{cold, scale, wait_until};
 
@@ -151,6 +152,57 @@ pub fn timeout() {
     assert!(found.contender_operations.histogram().max() >= 5_000_000_000);
     assert!(!found.full_syncs.times.is_empty() && !found.partial_syncs.times.is_empty());
     world.verify_traffic().unwrap();
+}
+
+/// The program alone, without anything of ours around it: nobody lets go for 6 s, and it says so.
+pub fn literal_timeout() {
+    let iptables = Tools::of(Mode::IptablesLegacy).path(Program::Iptables).unwrap();
+    let namespace = Namespace::create("lock").unwrap();
+    let mut holder = Command::new("sh");
+    let script = format!("exec 9>>{LOCK_FILE}; flock 9; echo held; sleep 6");
+    holder.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut holder = namespace.spawn(&mut holder).unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+
+    let begun = Instant::now();
+    let mut waiter = Command::new(iptables);
+    waiter.args(["-w", "5", "-t", "nat", "-N", "WAITED"]).stderr(Stdio::piped());
+    let told = namespace.spawn(&mut waiter).unwrap().wait_with_output().unwrap();
+    let waited = begun.elapsed();
+    assert_eq!(told.status.code(), Some(4), "{told:?}");
+    let message = String::from_utf8(told.stderr).unwrap();
+    let expected = "Another app is currently holding the xtables lock. Stopped waiting after 5s.";
+    assert_eq!(message.lines().last(), Some(expected), "{message}");
+    assert!((5.0..8.0).contains(&waited.as_secs_f64()), "{waited:?}");
+    assert!(holder.wait().unwrap().success());
+}
+
+/// Every acquisition is of somebody: of a contender, of a full or of a partial sync; before the syncs nothing counts.
+pub fn by_sync() {
+    let mut world = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(300, 2), 1));
+    let found = contention::measure(&mut world, 4, 2.0, &Patience::endless(), &mut |_| ()).unwrap();
+    let count = |times: &Times| times.histogram().len();
+    let (full, partial) = (&found.full_syncs, &found.partial_syncs);
+    assert!(
+        !full.times.is_empty() && !partial.times.is_empty() && found.timeouts == 0,
+        "{}",
+        found.complaints
+    );
+    // Each sync looks for chains and rules before it restores: some acquisitions each.
+    assert!(
+        count(&full.holds) > full.times.len() as u64 && count(&partial.holds) > partial.times.len() as u64
+    );
+    assert_eq!(count(&full.holds) + count(&partial.holds), count(&found.holder_holds));
+    let waited = count(&full.contender_waits) + count(&partial.contender_waits);
+    assert!(waited > 0 && waited <= count(&found.contender_waits), "{waited}");
+    // Everybody got the lock in the end, once for each operation.
+    assert_eq!(count(&found.contender_holds), count(&found.contender_operations));
+    assert_eq!(found.acquisitions, count(&found.contender_holds) + count(&found.holder_holds));
+    assert!(found.overtaken < found.acquisitions);
+    // A full sync writes all Services, a partial one that which changed.
+    assert!(full.holds.histogram().max() > partial.holds.histogram().max(), "{:?}", found.overtaken);
 }
 
 const SWEEP: Lock = Lock {

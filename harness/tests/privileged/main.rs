@@ -69,6 +69,8 @@ fn tests() -> Vec<Test> {
         test("smoke_measures_every_mode_and_leaves_the_host_alone", PROXY, runs::smoke),
         test("killed_at_any_moment_a_run_leaves_nothing", PROXY, stops::killed_at_any_moment),
         test("a_lock_held_for_seven_seconds_is_given_up_after_five", LEGACY, lock::timeout),
+        test("iptables_itself_says_so_and_ends_with_code_4", LEGACY, lock::literal_timeout),
+        test("holds_and_waits_are_told_by_kind_of_sync", LEGACY, lock::by_sync),
         test("a_killed_run_resumes_without_repeating", PROXY, stops::killed_and_resumed),
         test("an_interrupted_run_reports_and_resumes", PROXY, stops::interrupted_and_resumed),
         test("a_program_that_fails_makes_failed_rows_and_stops_nothing_else", PROXY, runs::failing_program),

@@ -14,9 +14,9 @@ use crate::text::{Quantity, shorten};
 /// More scales than this are not marked one by one.
 const MOST_SCALES: usize = 12;
 
-/// The axis of Services, common to all panels that have one.
+/// The axis of Services or contenders, common to all panels that have one.
 pub(super) fn x_axis(panels: &[Panel]) -> LogAxis {
-    let panels = panels.iter().filter(|panel| panel.x == XAxis::Services);
+    let panels = panels.iter().filter(|panel| matches!(panel.x, XAxis::Services | XAxis::Contenders));
     LogAxis::close(panels.flat_map(|panel| {
         let lines = panel.lines.iter().filter(|line| !line.level);
         let points = lines.flat_map(|line| &line.points).map(|point| point.x);
@@ -39,7 +39,7 @@ impl Frame {
     fn x(&self, panel: &Panel, value: f64) -> f64 {
         let share = match &panel.x {
             XAxis::Names(names) => (value + 0.5) / names.len().max(1) as f64,
-            XAxis::Services => self.x.share(value),
+            XAxis::Services | XAxis::Contenders => self.x.share(value),
             XAxis::Time => self.time.share(value),
         };
         self.left + self.width * share
@@ -125,7 +125,7 @@ impl Frame {
                     canvas.text(name, (x, below), 18, INK, HPos::Center)?;
                 }
             }
-            XAxis::Services => {
+            XAxis::Services | XAxis::Contenders => {
                 let ticks = self.scales(panel);
                 let labels: Vec<_> = ticks.iter().map(|tick| Quantity::Count.show(*tick)).collect();
                 let places: Vec<_> = ticks.iter().map(|tick| self.x(panel, *tick)).collect();
@@ -150,6 +150,7 @@ impl Frame {
         }
         let name = match panel.x {
             XAxis::Services => "Services",
+            XAxis::Contenders => "contenders for the lock",
             XAxis::Names(_) => "position of the Service that is looked up",
             XAxis::Time => "since the beginning",
         };

@@ -2,7 +2,7 @@
 
 use super::Pages;
 use crate::record::Clock;
-use crate::tables::Table;
+use crate::tables::{LOCK_LIMITS, Table};
 use crate::text::{escape_markdown, shorten, thousands};
 
 /// Tables that the summary holds, cut down to the largest scale.
@@ -39,8 +39,12 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
         if !chapter.controls.is_empty() {
             out += &format!("\n{}\n", escape_markdown(&chapter.controls));
         }
-        for table in chapter.tables.iter().filter(|table| IN_SUMMARY.contains(&table.title.as_str())) {
-            push_table(&mut out, &largest(table), MOST_ROWS);
+        for table in &chapter.tables {
+            match table.title.as_str() {
+                LOCK_LIMITS => push_table(&mut out, table, MOST_ROWS),
+                title if IN_SUMMARY.contains(&title) => push_table(&mut out, &largest(table), MOST_ROWS),
+                _ => {}
+            }
         }
         if !chapter.lost.rows.is_empty() {
             push_table(&mut out, &chapter.lost, MOST_ROWS);

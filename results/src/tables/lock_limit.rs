@@ -1,0 +1,39 @@
+//! At how many Services waiting for the lock passes a limit, in words.
+
+use super::Table;
+use crate::groups::Groups;
+use crate::lock_limit::lock_limits as find;
+use crate::record::Unit;
+use crate::text::thousands;
+
+/// Title of the table.
+pub(crate) const LOCK_LIMITS: &str = "Services at which waiting for the xtables lock passes a limit";
+/// Nanoseconds, or instructions of a guest: a second, which is a long time for a pod to start, and what `-w 5` waits at most.
+const LIMITS: [f64; 2] = [1e9, 5e9];
+
+/// One row per mode and number of contenders that waited for the lock at all.
+pub(super) fn lock_limits(groups: &Groups<'_>) -> Table {
+    let quantity = groups.quantity(Unit::Ns);
+    let headings = LIMITS.map(|limit| format!("p99 passes {}", quantity.show(limit)));
+    let mut columns = vec!["mode", "endpoints", "contenders"];
+    columns.extend(headings.iter().map(String::as_str));
+    columns.push("Services measured");
+    let remark = "p99 of contenders' waits, those in vain included: where it passes 5 s, more than one “-w 5” in a hundred gives \
+                  up. Measured: interpolated between two scales, linear in logarithms. Extrapolated: by the line through all \
+                  scales in logarithms, at least three and to ten times the largest at most, with a 95% interval from its \
+                  residuals; it supposes that growth goes on as it was. Where fewer than a hundred waits were seen, p99 is the \
+                  longest of them.";
+    let mut table = Table::new(LOCK_LIMITS, remark, 3, &columns);
+    for limit in find(groups, &LIMITS) {
+        let mut row = vec![limit.mode.to_owned(), thousands(limit.endpoints), thousands(limit.contenders)];
+        row.extend(limit.passing.iter().map(|passing| passing.in_words()));
+        let (smallest, largest) = limit.scales;
+        row.push(if smallest == largest {
+            thousands(largest)
+        } else {
+            format!("{} to {}", thousands(smallest), thousands(largest))
+        });
+        table.rows.push(row);
+    }
+    table
+}
