@@ -18,11 +18,11 @@ pub(super) fn lock_limits(groups: &Groups<'_>) -> Table {
     let mut columns = vec!["mode", "endpoints", "contenders"];
     columns.extend(headings.iter().map(String::as_str));
     columns.push("Services measured");
-    let remark = "p99 of contenders' waits, those in vain included: where it passes 5 s, more than one “-w 5” in a hundred gives \
-                  up. Measured: interpolated between two scales, linear in logarithms. Extrapolated: by the line through all \
-                  scales in logarithms, at least three and to ten times the largest at most, with a 95% interval from its \
-                  residuals; it supposes that growth goes on as it was. Where fewer than a hundred waits were seen, p99 is the \
-                  longest of them.";
+    let remark = "p99 of contenders' waits, those in vain included: where it passes 5 s, more than one “-w 5” in a hundred \
+                  gives up; as waits end there, its number errs towards the larger scale. Measured: interpolated between two \
+                  scales, linear in logarithms. Extrapolated: by the line through all scales in logarithms, at least three and \
+                  to ten times the largest at most, with a 95% interval from its residuals; it supposes that growth goes on as \
+                  it was. Where fewer than a hundred waits were seen, p99 is the longest of them.";
     let mut table = Table::new(LOCK_LIMITS, remark, 3, &columns);
     for limit in find(groups, &LIMITS) {
         let mut row = vec![limit.mode.to_owned(), thousands(limit.endpoints), thousands(limit.contenders)];
