@@ -217,7 +217,9 @@ fn a_reason_is_listed_once_per_mode() {
 
 #[test]
 fn where_waiting_for_the_lock_passes_a_limit_is_told_for_each_number_of_contenders() {
-    let markdown = render(&fixtures::contenders(), &Timelines::default(), &fixtures::environment(), None).unwrap().markdown;
+    let markdown = render(&fixtures::contenders(), &Timelines::default(), &fixtures::environment(), None)
+        .unwrap()
+        .markdown;
     let from = markdown.find("### Services at which waiting").unwrap();
     insta::assert_snapshot!(markdown[from..].trim_end());
 }
