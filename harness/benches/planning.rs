@@ -62,11 +62,15 @@ fn partial(group: &mut BenchmarkGroup<'_, WallTime>) {
     plan_at(group, Mode::Nftables, KubeProxy::Current, LARGE[0], Change::OneEndpoint);
 }
 
-/// A cold full sync of nftables mode at the largest scales.
+/// A cold full sync at the largest scales.
 fn large(group: &mut BenchmarkGroup<'_, WallTime>) {
-    for kube_proxy in [KubeProxy::V1_30, KubeProxy::Current] {
+    for (mode, kube_proxy) in [
+        (Mode::IptablesLegacy, KubeProxy::Current),
+        (Mode::Nftables, KubeProxy::V1_30),
+        (Mode::Nftables, KubeProxy::Current),
+    ] {
         for scale in LARGE {
-            plan_at(group, Mode::Nftables, kube_proxy, scale, Change::Everything);
+            plan_at(group, mode, kube_proxy, scale, Change::Everything);
         }
     }
 }

@@ -21,6 +21,7 @@ use workloads::load::{
 
 use crate::cells::Offered;
 use crate::cores::Cores;
+use crate::cost::{Cost, Meter, Tables};
 use crate::service::Protocol;
 use crate::stop::Stop;
 use crate::sweep::LoadCells;
@@ -320,14 +321,27 @@ fn joined<T>(thread: JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
+/// A load, and what it took.
+pub struct Through {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Processor time and context switches of the machine meanwhile, client and server included.
+    pub cost: Option<Cost>,
+    /// By how much the node's connection tables had grown at its end.
+    pub tables: Tables,
+}
+
 /// One load through a lab whose Services are installed, with servers of its own.
 ///
 /// # Errors
 /// As [`Running::in_lab`] and [`Running::finish`].
-pub fn through(world: &mut World, order: &Order, cores: &Cores, stop: &Stop) -> anyhow::Result<Outcome> {
+pub fn through(world: &mut World, order: &Order, cores: &Cores, stop: &Stop) -> anyhow::Result<Through> {
     let serving = Serving::start(world, order.protocol(), order.threads, cores, None)?;
+    let (before, meter) = (Tables::of(&world.lab.node), Meter::start());
     let found = Running::in_lab(world, order, cores, stop).and_then(Running::finish);
+    let cost = meter.stop();
+    let tables = Tables::of(&world.lab.node).growth(&before);
     serving.stop()?;
     world.forget_flows()?;
-    found
+    Ok(Through { outcome: found?, cost, tables })
 }

@@ -66,6 +66,18 @@ pub mod metric {
     pub const LOST_REQUESTS: &str = "lost_requests";
     /// `load_*_N`, count: requests that began more than 1 ms after they were due.
     pub const LATE_REQUESTS: &str = "late_requests";
+    /// `load_*`, time: processor time of the whole machine in programs (client and server included) per answered request.
+    pub const REQUEST_CPU_USER: &str = "request_cpu_user";
+    /// `load_*`, time: in the kernel on behalf of programs.
+    pub const REQUEST_CPU_SYSTEM: &str = "request_cpu_system";
+    /// `load_*`, time: in softirq.
+    pub const REQUEST_CPU_SOFTIRQ: &str = "request_cpu_softirq";
+    /// `load_*`, time: in interrupt handlers.
+    pub const REQUEST_CPU_IRQ: &str = "request_cpu_irq";
+    /// `load_*`, count: by how many entries connection tracking had grown at the end.
+    pub const CONNTRACK_ENTRIES: &str = "conntrack_entries";
+    /// `load_*`, count: by how many connections the table of IPVS had grown at the end.
+    pub const IPVS_CONNECTIONS: &str = "ipvs_connections";
     /// `load_tcp_stream`, bytes per second, both ways together.
     pub const THROUGHPUT: &str = "throughput";
     /// `disruption_*`, time: response time of requests that were due before the first sync.

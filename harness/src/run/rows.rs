@@ -20,6 +20,7 @@ use crate::dataplane::{Counts, Phase};
 use crate::disruption::{Disruption, Step};
 use crate::events::Outcome;
 use crate::forwarding::Forwarding;
+use crate::load::Through;
 use crate::lookup::Lookup;
 use crate::sweep::{Operation, Sweep};
 use crate::sync_cell::{self, Sample};
@@ -178,7 +179,8 @@ impl Rows {
     }
 
     /// A load.
-    pub fn load(&mut self, found: &load::Outcome, offered: Offered) {
+    pub fn load(&mut self, through: &Through, offered: Offered) {
+        let Through { outcome: found, cost, tables } = through;
         let first = self.records.len();
         self.times(metric::RESPONSE_TIME, &found.times.response);
         self.times(metric::SERVICE_TIME, &found.times.service);
@@ -190,6 +192,21 @@ impl Rows {
         if let Workload::Load(load::Workload::TcpStream, _) = self.cell.workload {
             let per_second = found.bytes as f64 / found.elapsed.as_secs_f64().max(1e-9);
             push(metric::THROUGHPUT, Unit::Bytes, per_second.round() as u64);
+        }
+        let share = cost.as_ref().and_then(|cost| cost.per(counts.answered));
+        let class = |class: fn(&Share) -> Option<u64>| share.as_ref().and_then(class);
+        for (metric, unit, value) in [
+            (metric::REQUEST_CPU_USER, Unit::Ns, class(|share| share.user_ns)),
+            (metric::REQUEST_CPU_SYSTEM, Unit::Ns, class(|share| share.system_ns)),
+            (metric::REQUEST_CPU_SOFTIRQ, Unit::Ns, class(|share| share.softirq_ns)),
+            (metric::REQUEST_CPU_IRQ, Unit::Ns, class(|share| share.irq_ns)),
+            (metric::CONTEXT_SWITCHES, Unit::Count, cost.as_ref().map(|cost| cost.context_switches)),
+            (metric::CONNTRACK_ENTRIES, Unit::Count, tables.conntrack),
+            (metric::IPVS_CONNECTIONS, Unit::Count, tables.ipvs),
+        ] {
+            if let Some(value) = value {
+                push(metric, unit, value);
+            }
         }
         let mut remarks = Vec::new();
         if let Offered::PerSecond(_) = offered {

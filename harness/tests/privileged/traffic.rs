@@ -42,7 +42,9 @@ pub fn loads(mode: Mode) {
             ..closed.clone()
         };
         for order in [closed, open] {
-            let outcome = through(&mut world, &order, &cores, &stop).unwrap();
+            let found = through(&mut world, &order, &cores, &stop).unwrap();
+            let outcome = found.outcome;
+            assert!(found.tables.conntrack.is_some(), "{workload}");
             let counts = outcome.counts;
             assert!(counts.is_balanced() && counts.started > requests / 2, "{workload}: {counts:?}");
             // On a busy machine some may be due and not begun at the end.

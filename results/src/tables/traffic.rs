@@ -7,7 +7,7 @@ use crate::groups::Groups;
 use crate::names::{metric, workload};
 use crate::stats::Bootstrap;
 
-const LOAD_COLUMNS: [(&str, Field, &str); 10] = [
+const LOAD_COLUMNS: [(&str, Field, &str); 17] = [
     (metric::TRANSACTIONS_PER_SECOND, p50, ""),
     (metric::THROUGHPUT, p50, ""),
     (metric::RESPONSE_TIME, p50, " p50"),
@@ -18,6 +18,13 @@ const LOAD_COLUMNS: [(&str, Field, &str); 10] = [
     (metric::REQUESTS, p50, ""),
     (metric::LOST_REQUESTS, p50, ""),
     (metric::LATE_REQUESTS, p50, ""),
+    (metric::REQUEST_CPU_USER, p50, ""),
+    (metric::REQUEST_CPU_SYSTEM, p50, ""),
+    (metric::REQUEST_CPU_SOFTIRQ, p50, ""),
+    (metric::REQUEST_CPU_IRQ, p50, ""),
+    (metric::CONTEXT_SWITCHES, p50, ""),
+    (metric::CONNTRACK_ENTRIES, p50, ""),
+    (metric::IPVS_CONNECTIONS, p50, ""),
 ];
 
 const DISRUPTION_COLUMNS: [(&str, Field, &str); 13] = [
@@ -58,7 +65,9 @@ pub(super) fn load(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     let remark = "Without a number at its end a workload is a closed loop at saturation; with one, an open loop at so many \
                   requests per second: its response times count from when requests were due, and late are those that began \
                   more than 1 ms later. Requests without a response are lost, and those that timed out are among the times \
-                  with what they were given.";
+                  with what they were given. Processor time is the whole machine's, client and server \
+                  included, for each answered request; it is counted in ticks, so that a class of which few were seen is \
+                  absent.";
     wide(groups, bootstrap, "Load", remark, &named(groups, workload::LOAD), &LOAD_COLUMNS)
 }
 
