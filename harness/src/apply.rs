@@ -36,6 +36,8 @@ const WATCHED_INPUT: usize = 64 * 1024;
 pub struct StepTime {
     /// Part of the sync.
     pub phase: Phase,
+    /// When it began.
+    pub started: Instant,
     /// From before the program is started or the first request is sent, until it has ended or the last is answered;
     /// nanoseconds.
     pub nanoseconds: u64,
@@ -143,6 +145,7 @@ impl Runner {
         let mut applied = Applied::default();
         for step in steps {
             let left = limit.map(|limit| (limit, limit.saturating_sub(begun.elapsed())));
+            let started = Instant::now();
             let (nanoseconds, pid) = match &step.action {
                 Action::Run { program, args, input } => {
                     let finished = self.program(step, *program, args, input.as_deref(), left)?;
@@ -150,13 +153,12 @@ impl Runner {
                     (finished.nanoseconds, Some(finished.pid))
                 }
                 action => {
-                    let started = Instant::now();
                     kernel.carry_out(action, &|| self.over(step, started, left))?;
                     (workloads::clock::nanoseconds(started.elapsed()), None)
                 }
             };
             applied.bytes += step.input().map_or(0, |input| input.len() as u64);
-            applied.steps.push(StepTime { phase: step.phase, nanoseconds, pid });
+            applied.steps.push(StepTime { phase: step.phase, started, nanoseconds, pid });
         }
         Ok(applied)
     }

@@ -2,6 +2,7 @@
 
 mod holder;
 mod patience;
+mod phases;
 
 use std::collections::HashSet;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -12,8 +13,9 @@ use workloads::recorder::Times;
 
 use self::holder::{Begun, Holds, kind_of};
 pub use self::patience::{Ended, Kind, Known, LEAST_OPERATIONS, Patience};
-use crate::apply::ApplyError;
-use crate::dataplane::{Plan, Sync};
+pub use self::phases::{Phases, Restore};
+use crate::apply::{Applied, ApplyError};
+use crate::dataplane::{Phase, Plan, Sync};
 use crate::lock::{Acquisition, Contenders, Watch, acquisitions, overtaken};
 use crate::scale::ServiceSet;
 use crate::spare::Spare;
@@ -67,6 +69,8 @@ pub struct Syncs {
     pub holds: Times,
     /// Waits of contenders during which they held the lock, longer than syncs of the other kind did.
     pub contender_waits: Times,
+    /// The parts of their restores, as far as the lock shows them.
+    pub phases: Vec<Phases>,
     /// Why there are none, or no more.
     pub unfinished: Option<String>,
 }
@@ -145,12 +149,13 @@ pub fn measure(
         begun,
         watch: watch.as_ref(),
         syncs: Begun::new(),
+        restores: Vec::new(),
         gave_up: Vec::new(),
     };
     let held = holder.hold(world, contenders, seconds, &mut found);
     let operations = running.stop()?;
     found.lasted = begun.elapsed();
-    let Held { syncs, gave_up: sync_gave_up } = held?;
+    let Held { syncs, restores, gave_up: sync_gave_up } = held?;
 
     let mut complaints: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
     let mut gave_up: HashSet<u32> = HashSet::new();
@@ -178,7 +183,12 @@ pub fn measure(
         .join("; ");
 
     if let Some(watch) = watch {
-        found.take(&acquisitions(&watch.stop()?, &gave_up), &contender_pids, &syncs);
+        let all = acquisitions(&watch.stop()?, &gave_up);
+        found.take(&all, &contender_pids, &syncs);
+        for (restore, kind) in &restores {
+            let phases = Phases::of(restore, &all);
+            found.syncs(*kind).phases.extend(phases);
+        }
     }
     // Contenders insert and delete; what the last of them left, and their chains, go with the lab.
     Ok(found)
@@ -192,6 +202,7 @@ struct Holder<'a> {
     begun: Instant,
     watch: Option<&'a Watch>,
     syncs: Begun,
+    restores: Vec<(Restore, Kind)>,
     gave_up: Vec<(u32, String)>,
 }
 
@@ -199,13 +210,15 @@ struct Holder<'a> {
 struct Held {
     /// When each began, if there is a lock.
     syncs: Begun,
+    /// Their restores, if there is a lock.
+    restores: Vec<(Restore, Kind)>,
     /// Programs that gave up on the lock, and what they said.
     gave_up: Vec<(u32, String)>,
 }
 
 /// How a sync ended.
 enum Synced {
-    Finished(u64),
+    Finished(u64, Applied),
     Ended { spent: Duration, command: String },
 }
 
@@ -236,8 +249,9 @@ impl Holder<'_> {
             let plan = world.dataplane.plan(&world.set, &to, sync);
             self.syncs.extend(self.watch.map(|watch| (watch.now(), kind)));
             match self.sync(world, plan, kind) {
-                Ok(Synced::Finished(nanoseconds)) => {
+                Ok(Synced::Finished(nanoseconds, applied)) => {
                     found.syncs(kind).times.push(nanoseconds);
+                    self.note_restores(&applied, kind);
                     world.set = to;
                 }
                 Ok(Synced::Ended { spent, command }) => {
@@ -256,7 +270,16 @@ impl Holder<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Held { syncs: self.syncs, gave_up: self.gave_up })
+        Ok(Held { syncs: self.syncs, restores: self.restores, gave_up: self.gave_up })
+    }
+
+    fn note_restores(&mut self, applied: &Applied, kind: Kind) {
+        let Some(watch) = self.watch else { return };
+        let restores = applied.steps.iter().filter(|step| step.phase == Phase::Restore).filter_map(|step| {
+            let from = watch.at(step.started);
+            Some((Restore { pid: step.pid?, from, until: from + step.nanoseconds }, kind))
+        });
+        self.restores.extend(restores);
     }
 
     /// One sync, on a thread of its own, so that it can be ended when patience with it is over.
@@ -270,11 +293,12 @@ impl Holder<'_> {
             .node
             .thread("sync", move || {
                 let begun = Instant::now();
-                let done = runner.apply(&plan, None).and_then(|_| runner.clean_up(&plan, None));
+                let applied = runner.apply(&plan, None);
+                let done = applied.and_then(|applied| runner.clean_up(&plan, None).map(|_| applied));
                 let nanoseconds = nanoseconds(begun.elapsed());
                 // Nobody else waits for it.
                 let _ = sender.send(());
-                done.map(|_| nanoseconds)
+                done.map(|applied| Synced::Finished(nanoseconds, applied))
             })
             .map_err(|source| ApplyError::Run { command: "a sync's thread".into(), source })?;
         let mut told = Duration::ZERO;
@@ -293,7 +317,7 @@ impl Holder<'_> {
             Err(ApplyError::Interrupted { command }) if !world.runner.is_stopped() => {
                 Ok(Synced::Ended { spent: begun.elapsed(), command })
             }
-            finished => finished.map(Synced::Finished),
+            finished => finished,
         }
     }
 }

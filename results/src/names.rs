@@ -158,6 +158,14 @@ pub mod metric {
     pub const HOLDER_FULL_SYNC_HOLD: &str = "holder_full_sync_hold";
     /// `xtables_lock`, time: how long the programs of partial syncs held the lock, per acquisition.
     pub const HOLDER_PARTIAL_SYNC_HOLD: &str = "holder_partial_sync_hold";
+    /// `xtables_lock`, phase of a full sync's restore, time: from before the program is started until it asks for the lock.
+    pub const RESTORE_SPAWN: &str = "restore_spawn";
+    /// `xtables_lock`, phase of a full sync's restore, time: waiting for the lock, all tables together.
+    pub const RESTORE_LOCK_WAIT: &str = "restore_lock_wait";
+    /// `xtables_lock`, phase of a full sync's restore, time: holding the lock, in which tables are parsed and committed.
+    pub const RESTORE_HOLD: &str = "restore_hold";
+    /// `xtables_lock`, phase of a full sync's restore, time: what is left, between tables and until the program has ended.
+    pub const RESTORE_REPLY: &str = "restore_reply";
     /// `xtables_lock`, time: those of [`LOCK_WAIT`] during which a full sync held the lock, longer than a partial one did.
     pub const LOCK_WAIT_FULL_SYNC: &str = "lock_wait_full_sync";
     /// `xtables_lock`, time: those of [`LOCK_WAIT`] during which a partial sync held the lock, longer than a full one did.

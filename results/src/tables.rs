@@ -214,7 +214,7 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     )
 }
 
-const LOCK_BY_SYNC: [(&str, Field, &str); 11] = [
+const LOCK_BY_SYNC: [(&str, Field, &str); 15] = [
     (metric::LOCK_WAIT_FULL_SYNC, p50, " p50"),
     (metric::LOCK_WAIT_FULL_SYNC, p99, " p99"),
     (metric::LOCK_WAIT_PARTIAL_SYNC, p50, " p50"),
@@ -223,6 +223,10 @@ const LOCK_BY_SYNC: [(&str, Field, &str); 11] = [
     (metric::HOLDER_FULL_SYNC_HOLD, max, " max"),
     (metric::HOLDER_PARTIAL_SYNC_HOLD, p50, " p50"),
     (metric::HOLDER_PARTIAL_SYNC_HOLD, max, " max"),
+    (metric::RESTORE_SPAWN, p50, " p50"),
+    (metric::RESTORE_LOCK_WAIT, p50, " p50"),
+    (metric::RESTORE_HOLD, p50, " p50"),
+    (metric::RESTORE_REPLY, p50, " p50"),
     (metric::LOCK_ACQUISITIONS, p50, " per block"),
     (metric::LOCK_OVERTAKEN, p50, " per block"),
     (metric::LOCK_TIMEOUTS, p50, " per block"),
@@ -245,7 +249,8 @@ fn lock_by_sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
         "The xtables lock, by what the holder syncs",
         "A contender's wait is for the kind of sync that held the lock longest meanwhile; waits in which only other \
          contenders held it are in neither. A sync takes the lock once for each of its programs, most of which only look \
-         for a chain or a rule: its longest hold is that of the restore. Overtaken: somebody who had begun to wait later \
+         for a chain or a rule: its longest hold is that of the restore. The restore_* columns are the parts of a full \
+         sync's restore: until it asks for the lock, waiting, holding (it parses and commits table by table), the rest. Overtaken: somebody who had begun to wait later \
          got the lock before.",
         &[workload::XTABLES_LOCK],
         columns,

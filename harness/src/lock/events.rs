@@ -80,6 +80,11 @@ impl Watch {
         }
     }
 
+    /// When a moment was, in nanoseconds since the watch began.
+    pub fn at(&self, moment: Instant) -> u64 {
+        nanoseconds(moment.saturating_duration_since(self.begun))
+    }
+
     /// Nanoseconds since the watch began.
     pub fn now(&self) -> u64 {
         nanoseconds(self.begun.elapsed())

@@ -14,7 +14,7 @@ use crate::apply::ApplyError;
 use crate::cells::{Cell, Offered, Response, Workload};
 use crate::churn::Churn;
 use crate::churn::scenario::Scenario;
-use crate::contention::{Contention, LEAST_OPERATIONS};
+use crate::contention::{Contention, LEAST_OPERATIONS, Phases};
 use crate::cost::{Cost, Share};
 use crate::dataplane::{Counts, Phase};
 use crate::disruption::{Disruption, Step};
@@ -459,6 +459,17 @@ impl Rows {
                 ));
             } else {
                 self.times(metric, times);
+            }
+        }
+        let part = |part: fn(&Phases) -> u64| found.full_syncs.phases.iter().map(part).collect::<Vec<u64>>();
+        for (metric, times) in [
+            (metric::RESTORE_SPAWN, part(|phases| phases.spawn)),
+            (metric::RESTORE_LOCK_WAIT, part(|phases| phases.lock_wait)),
+            (metric::RESTORE_HOLD, part(|phases| phases.hold)),
+            (metric::RESTORE_REPLY, part(|phases| phases.reply)),
+        ] {
+            if !times.is_empty() {
+                self.records.push(self.key.samples(metric, Unit::Ns, &times));
             }
         }
         for (metric, times) in [

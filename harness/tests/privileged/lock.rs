@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::contention::{self, Known, LEAST_OPERATIONS, Patience};
+use harness::contention::{self, Known, LEAST_OPERATIONS, Patience, Phases};
 use harness::dataplane::{KubeProxy, Mode, Program};
 use harness::lock::{Acquisition, LOCK_FILE, Watch, acquisitions};
 use harness::scale::ServiceSet;
@@ -203,6 +203,17 @@ pub fn by_sync() {
     assert!(found.overtaken < found.acquisitions);
     // A full sync writes all Services, a partial one that which changed.
     assert!(full.holds.histogram().max() > partial.holds.histogram().max(), "{:?}", found.overtaken);
+    // One restore each, whose parts are within the sync.
+    for syncs in [full, partial] {
+        assert_eq!(syncs.phases.len(), syncs.times.len());
+        for (phases, time) in syncs.phases.iter().zip(&syncs.times) {
+            let Phases { spawn, lock_wait, hold, reply } = *phases;
+            assert!(
+                spawn > 0 && hold > 0 && spawn + lock_wait + hold + reply <= *time,
+                "{phases:?} of {time}"
+            );
+        }
+    }
 }
 
 const SWEEP: Lock = Lock {
