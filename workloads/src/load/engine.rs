@@ -141,6 +141,10 @@ impl<'a> Engine<'a> {
                 if let Some((data, ended)) = self.waits.event(index) {
                     self.resume(data, ended)?;
                 }
+                // Many events take long, and what is due meanwhile must not wait for the last of them.
+                if self.is_due() {
+                    self.begin_due()?;
+                }
             }
         }
         self.cancel_rest();
@@ -161,6 +165,12 @@ impl<'a> Engine<'a> {
         Some(
             self.arrivals.as_ref().map_or(0, |arrivals| arrivals.due().min(self.ends_ns).saturating_sub(now)),
         )
+    }
+
+    /// Whether a request of an open loop is due, and can begin.
+    fn is_due(&self) -> bool {
+        let due = self.arrivals.as_ref().map(Arrivals::due);
+        !self.ready.is_empty() && due.is_some_and(|due| due <= self.now())
     }
 
     /// Begins the requests that are due, as far as flows are free.
