@@ -1,5 +1,6 @@
 //! Loads through labs, and what they feel while rules change.
 
+use std::io::Read;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -120,6 +121,13 @@ pub fn soak() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    // A long series does not fit into a pipe.
+    let mut stdout = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).unwrap();
+        text
+    });
     let process = format!("/proc/{}", child.id());
     let mut samples: Vec<(u64, u64)> = Vec::new();
     while child.try_wait().unwrap().is_none() {
@@ -132,7 +140,8 @@ pub fn soak() {
             samples.push((rss, files));
         }
     }
-    let found = json(child.wait_with_output().unwrap());
+    assert!(child.wait().unwrap().success());
+    let found: serde_json::Value = serde_json::from_str(&reader.join().unwrap()).unwrap();
     let count = |name: &str| found[name].as_u64().unwrap();
     let parts = ["answered", "refused", "reset", "timed_out", "cancelled"].map(count);
     assert_eq!(parts.iter().sum::<u64>(), count("started"), "{found}");
