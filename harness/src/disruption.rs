@@ -17,7 +17,7 @@ use crate::cores::Cores;
 use crate::dataplane::Sync;
 use crate::load::{Order, Running, Serving};
 use crate::scale::{Position, ServiceSet};
-use crate::service::{Protocol, Service};
+use crate::service::Protocol;
 use crate::stop::Stop;
 use crate::world::World;
 
@@ -172,17 +172,12 @@ fn plan(world: &World, happening: Happening, changed: usize, changes: u32) -> an
             Happening::Restart => same(&set, Kind::Restart),
             Happening::PartialSync | Happening::EndpointChurn => {
                 // One after another; if there are more changes than endpoints, those that came go again.
-                let mut service = Service::clone(&set.services()[changed]);
-                let mut endpoints = service.endpoints().to_vec();
                 let old = match before.get(number as usize) {
                     Some(&old) => old,
                     None => addresses(&set)[number as usize % before.len()],
                 };
                 let new = SocketAddr::new(unused().context("no spare address is left")?, old.port());
-                let replaced = endpoints.iter_mut().find(|endpoint| endpoint.address == old);
-                replaced.context("the Service has no endpoint to replace")?.address = new;
-                service.set_endpoints(endpoints);
-                let to = set.with_replaced(changed, service);
+                let to = set.with_endpoint_exchanged(changed, old, new);
                 Change { to, added: vec![new], removed: vec![old], kind: Kind::Partial }
             }
             Happening::ServiceChurn => {

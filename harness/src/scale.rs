@@ -127,10 +127,25 @@ impl ServiceSet {
     pub fn with_endpoint_replaced(&self, index: usize, address: std::net::IpAddr) -> Self {
         let Some(service) = self.services.get(index) else { return self.clone() };
         let Some(old) = service.routes().internal(service).first().copied() else { return self.clone() };
+        self.with_endpoint_exchanged(
+            index,
+            old.address,
+            std::net::SocketAddr::new(address, old.address.port()),
+        )
+    }
+
+    /// The set in which the endpoint `old` of the Service at `index` is `new`; unchanged without one.
+    pub fn with_endpoint_exchanged(
+        &self,
+        index: usize,
+        old: std::net::SocketAddr,
+        new: std::net::SocketAddr,
+    ) -> Self {
+        let Some(service) = self.services.get(index) else { return self.clone() };
         let mut service = Service::clone(service);
         let mut endpoints = service.endpoints().to_vec();
-        let replaced = endpoints.iter_mut().find(|endpoint| endpoint.address == old.address);
-        replaced.into_iter().for_each(|endpoint| endpoint.address.set_ip(address));
+        let exchanged = endpoints.iter_mut().find(|endpoint| endpoint.address == old);
+        exchanged.into_iter().for_each(|endpoint| endpoint.address = new);
         service.set_endpoints(endpoints);
         self.with_replaced(index, service)
     }

@@ -12,7 +12,7 @@ use super::{Order, Running};
 use crate::cores::Cores;
 use crate::dataplane::Sync;
 use crate::scale::{Position, ServiceSet};
-use crate::service::{Protocol, Service};
+use crate::service::Protocol;
 use crate::stop::Stop;
 use crate::world::World;
 
@@ -50,11 +50,7 @@ impl Rotation {
         let mut states = Vec::new();
         let mut state = set.clone();
         for (from, to) in own.iter().zip(&spare).chain(spare.iter().zip(&own)) {
-            let mut service = Service::clone(&state.services()[index]);
-            let mut endpoints = service.endpoints().to_vec();
-            endpoints.iter_mut().filter(|one| one.address == *from).for_each(|one| one.address = *to);
-            service.set_endpoints(endpoints);
-            state = state.with_replaced(index, service);
+            state = state.with_endpoint_exchanged(index, *from, *to);
             states.push(state.clone());
         }
         Ok(Rotation { service: world.aim(index)?.for_load().to(), states, spare, next: 0 })
