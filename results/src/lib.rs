@@ -20,7 +20,7 @@
 //!     mode: "nftables".into(),
 //!     services: 1_000,
 //!     endpoints: 10,
-//!     position: String::new(),
+//!     position: "".into(),
 //!     workload: results::names::workload::FULL_SYNC_COLD.into(),
 //!     contenders: 0,
 //!     clock: Clock::Wall,

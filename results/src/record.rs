@@ -1,9 +1,15 @@
 //! [`Record`], the one row type: one metric of one cell, measured, failed or skipped.
 
+pub(crate) mod shared;
+
 use std::fmt;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+/// Text of a row: a shared, immutable string, one pointer wide, that compares, sorts and serialises as a `str`. Rows of a run
+/// share most of theirs, so that a million of them fit into memory; an empty one has no allocation.
+pub type Text = arcstr::ArcStr;
 
 /// The columns of `records.csv`, in file order.
 pub const COLUMNS: [&str; 26] = [
@@ -144,34 +150,34 @@ impl fmt::Display for Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Identifier of the run.
-    pub run: String,
+    pub run: Text,
     /// Block number: each block runs every cell once.
     pub block: u32,
     /// Index of the cell in the shuffled run order; shared by all rows of a cell.
     pub order: u32,
     /// Control or proxy mode; see [`crate::names`].
-    pub mode: String,
+    pub mode: Text,
     /// Services installed.
     pub services: u32,
     /// Endpoints per Service.
     pub endpoints: u32,
     /// Which Service is looked up; one of [`crate::names::position::ALL`].
-    pub position: String,
+    pub position: Text,
     /// Workload; see [`crate::names::workload`].
-    pub workload: String,
+    pub workload: Text,
     /// Processes contending for the xtables lock.
     pub contenders: u32,
     /// What was measured; see [`crate::names::metric`].
-    pub metric: String,
+    pub metric: Text,
     /// Unit of the figures.
     pub unit: Unit,
     /// Clock of the figures.
     pub clock: Clock,
     /// `uname -r` of the kernel that was measured.
-    pub kernel: String,
+    pub kernel: Text,
     /// What that kernel ran on: `none` (bare metal), `kvm`, `tcg` or another name; empty where the file is older
     /// than the column.
-    pub hypervisor: String,
+    pub hypervisor: Text,
     /// Number of samples.
     pub n: u64,
     /// Smallest sample.
@@ -193,9 +199,9 @@ pub struct Record {
     /// Measured, failed or skipped.
     pub status: Status,
     /// Why it failed or was skipped, or a remark.
-    pub note: String,
+    pub note: Text,
     /// Tag of the whole distribution in `histograms.hlog`, or empty.
-    pub hist: String,
+    pub hist: Text,
 }
 
 impl Record {
@@ -216,29 +222,29 @@ impl Record {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellKey {
     /// See [`Record::run`].
-    pub run: String,
+    pub run: Text,
     /// See [`Record::block`].
     pub block: u32,
     /// See [`Record::order`].
     pub order: u32,
     /// See [`Record::mode`].
-    pub mode: String,
+    pub mode: Text,
     /// See [`Record::services`].
     pub services: u32,
     /// See [`Record::endpoints`].
     pub endpoints: u32,
     /// See [`Record::position`].
-    pub position: String,
+    pub position: Text,
     /// See [`Record::workload`].
-    pub workload: String,
+    pub workload: Text,
     /// See [`Record::contenders`].
     pub contenders: u32,
     /// See [`Record::clock`].
     pub clock: Clock,
     /// See [`Record::kernel`].
-    pub kernel: String,
+    pub kernel: Text,
     /// See [`Record::hypervisor`].
-    pub hypervisor: String,
+    pub hypervisor: Text,
 }
 
 impl CellKey {
@@ -292,7 +298,7 @@ impl CellKey {
             max: Some(histogram.max()),
             mean: Some(histogram.mean().round() as u64),
             stddev: Some(histogram.stdev().round() as u64),
-            hist: hist.to_owned(),
+            hist: hist.into(),
             ..self.row(metric, unit, Status::Ok, "")
         }
     }
@@ -319,7 +325,7 @@ impl CellKey {
             position: self.position.clone(),
             workload: self.workload.clone(),
             contenders: self.contenders,
-            metric: metric.to_owned(),
+            metric: metric.into(),
             unit,
             clock: self.clock,
             kernel: self.kernel.clone(),
@@ -335,8 +341,8 @@ impl CellKey {
             stddev: None,
             status,
             // One line per row, so that a torn file is torn in its last line only.
-            note: note.split_whitespace().collect::<Vec<_>>().join(" "),
-            hist: String::new(),
+            note: note.split_whitespace().collect::<Vec<_>>().join(" ").into(),
+            hist: Text::new(),
         }
     }
 }

@@ -13,6 +13,7 @@ use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 
 use self::layout::{HYPERVISOR, HYPERVISOR_AT, Layout};
 use crate::names::position;
+use crate::record::shared::Shared;
 use crate::record::{COLUMNS, Clock, Record, Status, Unit};
 
 /// Why a `records.csv` could not be read. Each names the file, and the line and column where there is one.
@@ -152,7 +153,7 @@ impl RecordWriter {
     }
 }
 
-/// Reads a whole `records.csv`, trusting nothing in it.
+/// Reads a whole `records.csv`, trusting nothing in it. Rows that have the same texts share them.
 ///
 /// # Errors
 ///
@@ -160,8 +161,25 @@ impl RecordWriter {
 /// position, a non-integer, a measured row without figures, figures on a row that is not measured, quantiles
 /// out of order, or a torn last line.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, ReadError> {
-    let bytes = fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
-    parse_records(&bytes, path)
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(io)?;
+    // A pipe has no end to look at, and a torn file is rare: both are read into memory.
+    if !file.metadata().map_err(io)?.is_file() || !is_whole(&mut file).map_err(io)? {
+        return parse_records(&fs::read(path).map_err(io)?, path);
+    }
+    file.rewind().map_err(io)?;
+    Table::open(file, path)?.rows()
+}
+
+/// Whether the file's last line has an end.
+fn is_whole(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 /// Prepares a killed run's `records.csv` for resuming, and returns the rows that are left.
@@ -233,9 +251,7 @@ fn check_appendable(file: &mut File, path: &Path) -> Result<(), ReadError> {
     if layout_of(first, path)? == Layout::WithoutHypervisor {
         return Err(ReadError::Older { path: path.to_owned() });
     }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(io)?;
-    if last == *b"\n" {
+    if is_whole(file).map_err(io)? {
         return Ok(());
     }
     Err(torn(&fs::read(path).map_err(io)?, path))
@@ -252,39 +268,47 @@ fn torn(bytes: &[u8], path: &Path) -> ReadError {
 ///
 /// [`ReadError`] as for [`read_records`].
 pub fn parse_records(bytes: &[u8], path: &Path) -> Result<Vec<Record>, ReadError> {
-    let mut reader = csv_reader(bytes);
-    let mut fields = ByteRecord::new();
-    let mut next = |fields: &mut ByteRecord| {
-        reader.read_byte_record(fields).map_err(|error| ReadError::Io {
-            path: path.to_owned(),
-            source: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
-        })
-    };
-    next(&mut fields)?;
-    let layout = Layout::of(&fields, path)?;
-    if !bytes.ends_with(b"\n") {
-        return Err(torn(bytes, path));
-    }
-    let mut rows = Vec::new();
-    while next(&mut fields)? {
-        let line = fields.position().map_or(0, csv::Position::line);
-        rows.push(Row { fields: &fields, layout, path, line }.record()?);
-    }
-    Ok(rows)
+    let table = Table::open(bytes, path)?;
+    if bytes.ends_with(b"\n") { table.rows() } else { Err(torn(bytes, path)) }
 }
 
-fn csv_reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
-    ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes)
+/// A file whose header has been read.
+struct Table<'a, R> {
+    reader: csv::Reader<R>,
+    layout: Layout,
+    path: &'a Path,
+}
+
+impl<'a, R: Read> Table<'a, R> {
+    fn open(input: R, path: &'a Path) -> Result<Self, ReadError> {
+        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
+        let mut header = ByteRecord::new();
+        reader.read_byte_record(&mut header).map_err(|error| unreadable(path, &error))?;
+        let layout = Layout::of(&header, path)?;
+        Ok(Self { reader, layout, path })
+    }
+
+    fn rows(mut self) -> Result<Vec<Record>, ReadError> {
+        let (layout, path) = (self.layout, self.path);
+        let mut shared: [Shared; COLUMNS.len()] = Default::default();
+        let mut fields = ByteRecord::new();
+        let mut rows = Vec::new();
+        while self.reader.read_byte_record(&mut fields).map_err(|error| unreadable(path, &error))? {
+            let line = fields.position().map_or(0, csv::Position::line);
+            rows.push(Row { fields: &fields, layout, path, line }.record(&mut shared)?);
+        }
+        Ok(rows)
+    }
+}
+
+fn unreadable(path: &Path, error: &csv::Error) -> ReadError {
+    let source = io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+    ReadError::Io { path: path.to_owned(), source }
 }
 
 /// The layout that the first line of `bytes` announces.
 fn layout_of(bytes: &[u8], path: &Path) -> Result<Layout, ReadError> {
-    let mut fields = ByteRecord::new();
-    csv_reader(bytes).read_byte_record(&mut fields).map_err(|error| ReadError::Io {
-        path: path.to_owned(),
-        source: io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
-    })?;
-    Layout::of(&fields, path)
+    Table::open(bytes, path).map(|table| table.layout)
 }
 
 /// The start of a field, short enough for a message.
@@ -297,6 +321,9 @@ fn excerpt(field: &[u8]) -> String {
     short
 }
 
+/// Index of the column `position` in [`COLUMNS`].
+const POSITION_AT: usize = 6;
+
 /// One row before it is trusted.
 struct Row<'a> {
     fields: &'a ByteRecord,
@@ -306,7 +333,7 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn record(&self) -> Result<Record, ReadError> {
+    fn record(&self, shared: &mut [Shared; COLUMNS.len()]) -> Result<Record, ReadError> {
         let expected = self.layout.columns().count();
         if self.fields.len() != expected {
             return Err(ReadError::FieldCount {
@@ -316,21 +343,24 @@ impl Row<'_> {
                 found: self.fields.len(),
             });
         }
+        let mut text = |index: usize| self.text(index).map(|text| shared[index].text(text));
         let record = Record {
-            run: self.text(0)?,
+            run: text(0)?,
             block: self.integer(1)?,
             order: self.integer(2)?,
-            mode: self.text(3)?,
+            mode: text(3)?,
             services: self.integer(4)?,
             endpoints: self.integer(5)?,
-            position: self.one_of(6, &position::ALL, |name| name)?.to_owned(),
-            workload: self.text(7)?,
+            position: self
+                .one_of(POSITION_AT, &position::ALL, |name| name)
+                .and_then(|_| text(POSITION_AT))?,
+            workload: text(7)?,
             contenders: self.integer(8)?,
-            metric: self.text(9)?,
+            metric: text(9)?,
             unit: self.one_of(10, &Unit::ALL, Unit::name)?,
             clock: self.one_of(11, &Clock::ALL, Clock::name)?,
-            kernel: self.text(12)?,
-            hypervisor: self.text(HYPERVISOR_AT)?,
+            kernel: text(12)?,
+            hypervisor: text(HYPERVISOR_AT)?,
             n: self.integer(14)?,
             min: self.optional(15)?,
             p50: self.optional(16)?,
@@ -341,8 +371,8 @@ impl Row<'_> {
             mean: self.optional(21)?,
             stddev: self.optional(22)?,
             status: self.one_of(23, &Status::ALL, Status::name)?,
-            note: self.text(24)?,
-            hist: self.text(25)?,
+            note: text(24)?,
+            hist: text(25)?,
         };
         self.check_figures(&record)?;
         Ok(record)
@@ -376,9 +406,8 @@ impl Row<'_> {
         self.layout.place(index).and_then(|place| self.fields.get(place)).unwrap_or_default()
     }
 
-    fn text(&self, index: usize) -> Result<String, ReadError> {
-        let text = std::str::from_utf8(self.bytes(index));
-        text.map(str::to_owned).map_err(|_| self.wrong(index, "UTF-8 text".to_owned()))
+    fn text(&self, index: usize) -> Result<&str, ReadError> {
+        std::str::from_utf8(self.bytes(index)).map_err(|_| self.wrong(index, "UTF-8 text".to_owned()))
     }
 
     fn integer<T: TryFrom<u64>>(&self, index: usize) -> Result<T, ReadError> {

@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 
 use crate::histogram::{HistogramError, TaggedHistogram, read_histograms};
 use crate::names::{metric, mode_rank, position, workload};
-use crate::record::{Clock, Record, Status};
+use crate::record::{Clock, Record, Status, Text};
 use crate::record_file::{ReadError, read_records};
 use crate::world::World;
 
@@ -58,7 +58,7 @@ impl Sample {
             by_tag.entry(tagged.tag).or_default().push(tagged.histogram);
         }
         let of = |record: &Record| {
-            let known = by_tag.get(&record.hist).filter(|_| !record.hist.is_empty())?;
+            let known = by_tag.get(record.hist.as_str()).filter(|_| !record.hist.is_empty())?;
             let agrees = |histogram: &&Histogram<u64>| {
                 histogram.len() == record.n && Some(histogram.value_at_quantile(0.5)) == record.p50
             };
@@ -90,21 +90,21 @@ pub struct Place {
     /// Clock.
     pub clock: Clock,
     /// `uname -r`.
-    pub kernel: String,
+    pub kernel: Text,
     /// See [`Record::hypervisor`].
-    pub hypervisor: String,
+    pub hypervisor: Text,
     rank: usize,
     /// Mode.
-    pub mode: String,
+    pub mode: Text,
     /// Services installed.
     pub services: u32,
     /// Endpoints per Service.
     pub endpoints: u32,
     position_rank: usize,
     /// Position of the Service looked up.
-    pub position: String,
+    pub position: Text,
     /// Metric: first packet or established.
-    pub metric: String,
+    pub metric: Text,
     /// Block.
     pub block: u32,
     /// Which of several rows with all this in common, in file order.

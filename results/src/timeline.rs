@@ -9,7 +9,8 @@ use csv::{ReaderBuilder, WriterBuilder};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::record::Clock;
+use crate::record::shared::Shared;
+use crate::record::{Clock, Text};
 
 /// Name of the file in a run's folder.
 pub const TIMELINES: &str = "timelines.csv";
@@ -18,25 +19,25 @@ pub const TIMELINES: &str = "timelines.csv";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineRow {
     /// Identifier of the run.
-    pub run: String,
+    pub run: Text,
     /// The cell's place in the run, as in `records.csv`.
     pub order: u32,
     /// Block, from 1.
     pub block: u32,
     /// Mode.
-    pub mode: String,
+    pub mode: Text,
     /// Services installed.
     pub services: u32,
     /// Endpoints of each.
     pub endpoints: u32,
     /// Scenario: a workload name of [`crate::names::workload`].
-    pub workload: String,
+    pub workload: Text,
     /// What the clock counts.
     pub clock: Clock,
     /// `uname -r`.
-    pub kernel: String,
+    pub kernel: Text,
     /// What the kernel ran on.
-    pub hypervisor: String,
+    pub hypervisor: Text,
     /// Number of the sync, from 1.
     pub sync: u32,
     /// When it began.
@@ -66,25 +67,25 @@ pub const FELT: &str = "felt.csv";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeltRow {
     /// Identifier of the run.
-    pub run: String,
+    pub run: Text,
     /// The cell's place in the run, as in `records.csv`.
     pub order: u32,
     /// Block, from 1.
     pub block: u32,
     /// Mode.
-    pub mode: String,
+    pub mode: Text,
     /// Services installed.
     pub services: u32,
     /// Endpoints of each.
     pub endpoints: u32,
     /// What happened, and the load: see [`crate::names::workload::disruption`].
-    pub workload: String,
+    pub workload: Text,
     /// What the clock counts.
     pub clock: Clock,
     /// `uname -r`.
-    pub kernel: String,
+    pub kernel: Text,
     /// What the kernel ran on.
-    pub hypervisor: String,
+    pub hypervisor: Text,
     /// When it began.
     pub from: u64,
     /// How long it is.
@@ -99,6 +100,24 @@ pub struct FeltRow {
     pub p99: Option<u64>,
     /// See `p50`.
     pub max: Option<u64>,
+}
+
+/// A row of these files: it shares its texts with other rows.
+pub trait Row: Serialize + DeserializeOwned {
+    /// All its texts.
+    fn texts(&mut self) -> [&mut Text; 5];
+}
+
+impl Row for TimelineRow {
+    fn texts(&mut self) -> [&mut Text; 5] {
+        [&mut self.run, &mut self.mode, &mut self.workload, &mut self.kernel, &mut self.hypervisor]
+    }
+}
+
+impl Row for FeltRow {
+    fn texts(&mut self) -> [&mut Text; 5] {
+        [&mut self.run, &mut self.mode, &mut self.workload, &mut self.kernel, &mut self.hypervisor]
+    }
 }
 
 /// Why timelines could not be read or written.
@@ -133,27 +152,27 @@ pub fn append<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), TimelineError
 ///
 /// # Errors
 /// What is wrong, with line and field.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, TimelineError> {
+pub fn read<T: Row>(path: &Path) -> Result<Vec<T>, TimelineError> {
     let failed = TimelineError::at(path);
-    match File::open(path) {
-        Ok(file) => ReaderBuilder::new()
-            .from_reader(file)
-            .into_deserialize()
-            .collect::<Result<_, _>>()
-            .map_err(failed),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(source) => Err(failed(source.into())),
-    }
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(failed(source.into())),
+    };
+    let mut shared: [Shared; 5] = Default::default();
+    let mut share = |mut row: T| {
+        row.texts().into_iter().zip(&mut shared).for_each(|(text, shared)| *text = shared.text(text));
+        row
+    };
+    let rows = ReaderBuilder::new().from_reader(file).into_deserialize();
+    rows.map(|row| row.map(&mut share)).collect::<Result<_, _>>().map_err(failed)
 }
 
 /// Leaves only the rows that `keep` accepts: a cell that was torn is measured again.
 ///
 /// # Errors
 /// As [`read`] and [`append`].
-pub fn retain<T: Serialize + DeserializeOwned>(
-    path: &Path,
-    keep: impl Fn(&T) -> bool,
-) -> Result<(), TimelineError> {
+pub fn retain<T: Row>(path: &Path, keep: impl Fn(&T) -> bool) -> Result<(), TimelineError> {
     let mut kept: Vec<T> = read(path)?;
     let before = kept.len();
     kept.retain(keep);
@@ -179,7 +198,7 @@ mod tests {
             workload: "churn_node_loss".into(),
             clock: Clock::Wall,
             kernel: "6.1, with a comma".into(),
-            hypervisor: String::new(),
+            hypervisor: Text::new(),
             sync,
             start: 5,
             end: 9,

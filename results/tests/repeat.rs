@@ -102,7 +102,7 @@ fn direct_without_a_histogram_proves_nothing() {
 fn what_only_one_pass_has_fails_and_what_both_skipped_does_not() {
     let lose = |sample: &mut Sample, status, note: &str| {
         let row = &mut sample.record;
-        (row.status, row.note, row.p50) = (status, note.to_owned(), None);
+        (row.status, row.note, row.p50) = (status, note.into(), None);
     };
     let mut second = pass();
     second.remove(3);
@@ -182,7 +182,7 @@ fn a_folder_is_read_with_its_histograms() {
         length: Duration::ZERO,
         histogram: histogram(&rows[0], 0),
     };
-    let joined = Sample::join(vec![Record { hist: String::new(), ..rows[0].clone() }], vec![untagged]);
+    let joined = Sample::join(vec![Record { hist: "".into(), ..rows[0].clone() }], vec![untagged]);
     assert!(joined[0].histogram.is_none(), "a row without a tag has no histogram");
 }
 

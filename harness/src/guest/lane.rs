@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use netns_setup::guest::{Facts, GuestError};
 use results::environment::Environment;
-use results::record::Record;
+use results::record::{Record, Text};
 
 use super::machine::Boot;
 use super::parts::Parts;
@@ -176,11 +176,12 @@ impl Lane<'_> {
                 heard.into_iter().for_each(sink);
             }
             Message::Cell(mut records, packed, mut timeline, mut felt) => {
+                let ours = Text::from(self.mark.hypervisor.as_str());
                 let hypervisors = records.iter_mut().map(|record| &mut record.hypervisor);
                 hypervisors
                     .chain(timeline.iter_mut().map(|row| &mut row.hypervisor))
                     .chain(felt.iter_mut().map(|row| &mut row.hypervisor))
-                    .for_each(|hypervisor| hypervisor.clone_from(&self.mark.hypervisor));
+                    .for_each(|hypervisor| hypervisor.clone_from(&ours));
                 let found = Message::found(records, &packed, timeline, felt)?;
                 folder.append(&found)?;
                 share.rows.extend(found.records);

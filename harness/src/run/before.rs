@@ -100,7 +100,7 @@ mod tests {
             mode: "nftables".into(),
             services: 1000,
             endpoints: 10,
-            position: String::new(),
+            position: "".into(),
             workload: workload.into(),
             contenders: 0,
             clock: Clock::Wall,

@@ -72,18 +72,18 @@ impl Rows {
             _ => cell.mode.name(),
         };
         let key = CellKey {
-            run: mark.run.clone(),
+            run: mark.run.as_str().into(),
             block: cell.block,
             order: cell.order,
-            mode: mode.to_owned(),
+            mode: mode.into(),
             services: cell.scale.services,
             endpoints: cell.scale.endpoints,
-            position: position.to_owned(),
-            workload,
+            position: position.into(),
+            workload: workload.into(),
             contenders,
             clock: mark.clock,
-            kernel: mark.kernel.clone(),
-            hypervisor: mark.hypervisor.clone(),
+            kernel: mark.kernel.as_str().into(),
+            hypervisor: mark.hypervisor.as_str().into(),
         };
         let lane = mark.lane.clone();
         Self {
@@ -109,9 +109,9 @@ impl Rows {
         }
         let of = |status| self.records.iter().filter(move |record| record.status == status);
         match (of(Status::Failed).next(), of(Status::Skipped).next()) {
-            (Some(failed), _) => Outcome::Failed(failed.note.clone()),
+            (Some(failed), _) => Outcome::Failed(failed.note.to_string()),
             (None, Some(skipped)) if of(Status::Ok).next().is_none() => {
-                Outcome::Skipped(skipped.note.clone())
+                Outcome::Skipped(skipped.note.to_string())
             }
             _ => Outcome::Done,
         }
@@ -221,7 +221,7 @@ impl Rows {
         remarks.extend(found.first_fault.map(|fault| format!("{} lost, the first: {fault}", counts.lost())));
         for record in &mut self.records[first..] {
             if record.status == Status::Ok {
-                record.note = remarks.join("; ");
+                record.note = remarks.join("; ").into();
             }
         }
     }
@@ -241,7 +241,7 @@ impl Rows {
         }
         remarks.extend((felt.lost_before > 0).then(|| format!("{} were lost before", felt.lost_before)));
         if let Some(record) = self.records.last_mut().filter(|record| record.status == Status::Ok) {
-            record.note = remarks.join("; ");
+            record.note = remarks.join("; ").into();
         }
         let mut push = |metric, unit, value| self.records.push(self.key.scalar(metric, unit, value));
         push(metric::LOST_REQUESTS, Unit::Count, felt.lost);
@@ -375,7 +375,8 @@ impl Rows {
                 let [busy, wall] = [cost.busy_ns(), cost.wall_ns].map(|time| time as f64 / 1e9);
                 record.note = format!(
                     "others used the processors too: {busy:.1} s of processor time in {wall:.1} s; read it as an upper bound"
-                );
+                )
+                .into();
             }
             self.records.push(record);
         }
@@ -402,7 +403,7 @@ impl Rows {
             Operation::Noop => workload::PARTIAL_SYNC_NOOP,
             Operation::Append => workload::APPEND,
         };
-        CellKey { workload: workload.to_owned(), ..self.key.clone() }
+        CellKey { workload: workload.into(), ..self.key.clone() }
     }
 
     /// The lock. Where there is none, its rows are absent.
@@ -419,7 +420,7 @@ impl Rows {
             });
             let notes =
                 few.into_iter().chain((!found.complaints.is_empty()).then(|| found.complaints.clone()));
-            record.note = notes.collect::<Vec<_>>().join("; ");
+            record.note = notes.collect::<Vec<_>>().join("; ").into();
         }
         for (metric, syncs) in [
             (metric::HOLDER_FULL_SYNC, &found.full_syncs),
@@ -434,7 +435,7 @@ impl Rows {
                 (times, unfinished) => {
                     let mut record = self.key.samples(metric, Unit::Ns, times);
                     if let Some(reason) = unfinished {
-                        record.note = format!("one more: {reason}");
+                        record.note = format!("one more: {reason}").into();
                     }
                     record
                 }

@@ -90,11 +90,12 @@ fn write_rows(f: &mut fmt::Formatter<'_>, cells: &[Compared], kernels: bool) -> 
         let place = &cell.place;
         let [p1, then] = cell.p1.map(|value| value.map_or_else(|| "—".to_owned(), thousands));
         let packet = if place.metric == metric::LOOKUP_FIRST_PACKET { "first" } else { "established" };
-        let mode = if kernels { format!("{} ({})", place.mode, place.kernel) } else { place.mode.clone() };
+        let mode =
+            if kernels { format!("{} ({})", place.mode, place.kernel) } else { place.mode.to_string() };
         [
             shorten(&printable(&mode), 48),
             thousands(place.services),
-            place.position.clone(),
+            place.position.to_string(),
             packet.to_owned(),
             place.block.to_string(),
             thousands(cell.p50[0]),

@@ -82,7 +82,7 @@ mod tests {
             mode: "nftables".into(),
             services,
             endpoints,
-            position: String::new(),
+            position: "".into(),
             workload: workload::FULL_SYNC_COLD.into(),
             contenders: 0,
             clock: Clock::Wall,
