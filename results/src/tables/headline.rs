@@ -18,11 +18,12 @@ pub struct Lane<'a> {
 /// Slopes in words: one row per lane and finding; a column names the lane if there are several.
 pub fn headline(lanes: &[Lane<'_>]) -> Table {
     let several = lanes.len() > 1;
-    let mut remark = "Lookup of the last Service at the smallest and the largest scale; slope by Theil-Sen over the \
-                      positions first, middle and last of every scale, with a 95% bootstrap interval over blocks. In \
+    let mut remark =
+        "Lookup of the last Service at the smallest and the largest scale; slope by Theil-Sen over the \
+                      positions first, middle and last of every scale, with a 95% interval over blocks. In \
                       the iptables modes each of these Services is one rule of the list that packets walk, \
                       KUBE-SERVICES: there the slope is per rule."
-        .to_owned();
+            .to_owned();
     if several {
         remark += " Lanes differ in clock, kernel or hypervisor: compare modes within a lane, never figures of two \
                    lanes.";
