@@ -1,5 +1,9 @@
 //! Cells: the smallest things that are measured, skipped or resumed; and the order in which they come.
 
+mod pairs;
+
+use std::collections::HashSet;
+
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -26,6 +30,15 @@ pub struct Cell {
     pub scale: Scale,
     /// What is done.
     pub workload: Workload,
+    /// Whether it is the second of an A/A pair: the block has had the same cell before.
+    pub again: bool,
+}
+
+impl Cell {
+    /// Whether a sync cell runs only if it fits the budget: all but the first visit of the first block.
+    pub const fn is_in_budget(&self) -> bool {
+        self.block > 1 || self.again
+    }
 }
 
 /// What is done in a cell.
@@ -91,11 +104,16 @@ impl Response {
 /// within a scale, because each rung's time is predicted from the smaller ones; later blocks are shuffled
 /// wholly. Churn, disruption and lock cells follow the sync cell whose lab they take over,
 /// the lock last, as its contenders leave chains behind. Forwarding methods come last: their labs are others.
+///
+/// Some cells come twice in a block, at places drawn independently: A/A pairs, whose difference is what this run shows
+/// where there is none. See [`pairs`] for which.
 pub fn order(sweep: &Sweep) -> Vec<Cell> {
     let mut random = ChaCha8Rng::seed_from_u64(sweep.seed ^ 0x5eed_0f0d_e7ab_1e00);
     let mut cells: Vec<Cell> = Vec::new();
+    let mut seen = HashSet::new();
     let mut add = |block, mode, scale, workload| {
-        cells.push(Cell { order: cells.len() as u32, block, mode, scale, workload });
+        let again = !seen.insert((block, mode, scale, workload));
+        cells.push(Cell { order: cells.len() as u32, block, mode, scale, workload, again });
     };
 
     let mut grid: Vec<(Mode, Scale)> = Vec::new();
@@ -126,6 +144,12 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
                 }
             }
         }
+        let again: Vec<_> = visits
+            .iter()
+            .filter(|(mode, scale, workload)| pairs::has_two_visits(sweep, *mode, *scale, *workload))
+            .copied()
+            .collect();
+        visits.extend(again);
         visits.shuffle(&mut random);
         for (mode, scale, workload) in visits {
             add(block, mode, scale, workload);
@@ -137,15 +161,21 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
     let churn_blocks = sweep.churn.as_ref().map_or(0, |churn| churn.blocks);
     let disruption_blocks = sweep.disruption.as_ref().map_or(0, |disruption| disruption.blocks);
     grid.retain(|(mode, _)| !mode.is_control());
+    let twice = |&(mode, scale): &(Mode, Scale)| pairs::has_two_syncs(sweep, mode, scale);
+    grid.extend(grid.clone().into_iter().filter(twice));
     for block in 1..=sync_blocks.max(lock_blocks).max(churn_blocks).max(disruption_blocks) {
         grid.shuffle(&mut random);
         if block == 1 {
             grid.sort_by_key(|(_, scale)| *scale);
         }
+        let mut visited = HashSet::new();
         for &(mode, scale) in &grid {
             let within = |most: u32| scale.services <= most || mode == Mode::Replay;
             if block <= sync_blocks && sweep.sync.as_ref().is_some_and(|sync| within(sync.most_services)) {
                 add(block, mode, scale, Workload::Sync);
+            }
+            if !visited.insert((mode, scale)) {
+                continue;
             }
             for &scenario in
                 sweep.churn.iter().filter(|_| block <= churn_blocks).flat_map(|churn| &churn.scenarios)
@@ -174,6 +204,8 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
             .iter()
             .flat_map(|&method| [(method, Response::Segment), (method, Response::Large)])
             .collect();
+        let again = forwarding.methods.first().filter(|_| sweep.aa);
+        visits.extend(again.map(|&method| (method, Response::Segment)));
         for block in 1..=forwarding.blocks {
             visits.shuffle(&mut random);
             for &(method, response) in &visits {
@@ -195,19 +227,19 @@ mod tests {
     }
 
     #[test]
-    fn every_block_visits_every_lookup_cell_once() {
+    fn every_block_visits_every_lookup_cell() {
         let sweep = default_sweep();
         let cells = order(&sweep);
         let of_block = |block| {
             let mut visits: Vec<_> = cells
                 .iter()
                 .filter(|c| c.block == block && matches!(c.workload, Workload::Lookup(_)))
-                .map(|c| format!("{:?}", (c.mode, c.scale, c.workload)))
+                .map(|c| format!("{:?}", (c.mode, c.scale, c.workload, c.again)))
                 .collect();
             visits.sort();
             visits
         };
-        assert_eq!(of_block(1).len(), 7 * 5 * 5);
+        assert_eq!(of_block(1).len(), 7 * 5 * 5 + 7 * 2);
         assert_eq!(of_block(1), of_block(5));
     }
 
@@ -252,7 +284,7 @@ mod tests {
         assert!(syncs.is_sorted_by_key(|cell| cell.scale.services));
         for lock in cells.iter().filter(|c| matches!(c.workload, Workload::Lock(_))) {
             let before = cells[lock.order as usize - 1];
-            assert_eq!((before.mode, before.scale), (lock.mode, lock.scale));
+            assert_eq!((before.mode, before.scale, before.again), (lock.mode, lock.scale, false));
         }
         assert!(cells.iter().enumerate().all(|(index, cell)| cell.order as usize == index));
     }

@@ -63,7 +63,7 @@ pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
         }
         Workload::Load(..) => 0.3 + sweep.load.as_ref().map_or(0.0, |load| load.seconds),
         Workload::Sync => {
-            // Later blocks run within a budget, which `remaining` knows.
+            // Later visits run within a budget, which `remaining` knows.
             0.3 + capped(at(full, cell)) + 4.0 * capped(at(partial, cell)).max(0.08)
         }
         Workload::Churn(scenario) => {
@@ -113,7 +113,7 @@ pub fn remaining(sweep: &Sweep, cells: &[Cell], loaded: bool, sync_spent: f64) -
     let mut labs: Vec<(Mode, u32)> = Vec::new();
     for cell in cells {
         match cell.workload {
-            Workload::Sync if cell.block > 1 => sync_later += self::cell(sweep, cell),
+            Workload::Sync if cell.is_in_budget() => sync_later += self::cell(sweep, cell),
             workload if workload.is_of_lookups() && !loaded => {
                 if !labs.contains(&(cell.mode, cell.scale.services)) {
                     labs.push((cell.mode, cell.scale.services));
@@ -126,7 +126,7 @@ pub fn remaining(sweep: &Sweep, cells: &[Cell], loaded: bool, sync_spent: f64) -
     }
     let first: f64 = cells
         .iter()
-        .filter(|c| c.workload == Workload::Sync && c.block == 1)
+        .filter(|c| c.workload == Workload::Sync && !c.is_in_budget())
         .map(|c| self::cell(sweep, c))
         .sum();
     let budget = sweep.sync.as_ref().map_or(0.0, |sync| sync.budget_seconds);

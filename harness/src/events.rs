@@ -12,7 +12,7 @@ use crate::dataplane::Mode;
 pub enum Outcome {
     /// Measured.
     Done,
-    /// A later block that does not fit the budget: no rows.
+    /// A later block that does not fit the budget, or a second visit to what was skipped: no rows.
     NotNeeded,
     /// Not measured, for a reason that was known beforehand.
     Skipped(String),

@@ -146,6 +146,7 @@ impl Guests {
             };
             let job = Job {
                 sweep: sweep_text.to_owned(),
+                plant: sweep.plant,
                 part: Part::All,
                 run: run.run.clone(),
                 started: run.started.clone(),

@@ -37,6 +37,7 @@ pub mod lookup;
 pub mod neighbours;
 pub mod oracle;
 pub mod passport;
+pub mod plant;
 pub mod predict;
 pub mod readback;
 pub mod replay;

@@ -198,7 +198,8 @@ fn write(ruleset: &Ruleset) -> impl Iterator<Item = Step> + use<> {
     sets.into_iter().chain([restore(ruleset.text())])
 }
 
-fn restore(text: String) -> Step {
+/// What `iptables-restore` adds to what is there.
+pub(crate) fn restore(text: String) -> Step {
     let args = ["-w", "5", "--noflush"];
     Step::new(Phase::Restore, Program::IptablesRestore, &args, Expect::Success).with_input(text.into_bytes())
 }

@@ -55,6 +55,7 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
         sysctls: sysctls(),
         kube_proxy: sweep.kube_proxy.name().into(),
         neighbours: sweep.neighbours.map_or_else(String::new, |neighbours| neighbours.to_string()),
+        planted: sweep.plant.map_or_else(String::new, |plant| plant.to_string()),
         elapsed_seconds: None,
         guests: Vec::new(),
     }

@@ -38,7 +38,8 @@ pub const LAB_NEEDS: [Need; 5] =
     [Need::Root, Need::NetworkNamespace, Need::MountNamespace, Need::Tun, Need::Veth];
 
 /// Whose kernel is measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum KernelChoice {
     /// The host's for what it can do; a guest's for all modes if the host's lacks one
     #[default]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use netns_setup::ipvs::Scheduler;
+use results::record::Clock;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
@@ -17,17 +18,20 @@ use crate::cluster::Installed;
 use crate::dataplane::{KubeProxy, Mode, Node};
 use crate::forwarding::Method;
 use crate::neighbours::Neighbours;
+use crate::plant::Plant;
 use crate::replay::Replay;
+use crate::run::KernelChoice;
 use crate::scale::Position;
 use crate::service::Protocol;
 use crate::shape::Shape;
 use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 8] = [
+pub const BUILT_IN: [(&str, &str); 9] = [
     ("smoke", include_str!("../sweeps/smoke.toml")),
     ("default", include_str!("../sweeps/default.toml")),
     ("guest", include_str!("../sweeps/guest.toml")),
+    ("ci", include_str!("../sweeps/ci.toml")),
     ("churn", include_str!("../sweeps/churn.toml")),
     ("disruption", include_str!("../sweeps/disruption.toml")),
     ("lock", include_str!("../sweeps/lock.toml")),
@@ -65,6 +69,14 @@ pub struct Sweep {
     /// A cell that would take longer is skipped, seconds.
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
+    /// Whether each block has A/A pairs: cells that are visited twice, whose difference is the least that this run can tell
+    /// from chance (see [`cells`](crate::cells)).
+    #[serde(default = "yes")]
+    pub aa: bool,
+    /// Whose kernel is measured, unless the command line says so; absent: as `auto`.
+    pub kernel: Option<KernelChoice>,
+    /// What a guest's clock counts, unless the command line says so; absent: wall time if KVM boots a guest, else instructions.
+    pub clock: Option<Clock>,
     /// What else is in the kernel, in every lab but those of the controls without neighbours; absent: nothing.
     pub neighbours: Option<Neighbours>,
     /// Packet probes; absent: none.
@@ -88,6 +100,9 @@ pub struct Sweep {
     /// A ruleset of a real node, measured as mode `replay`. It comes from the command line.
     #[serde(skip)]
     pub replay: Option<Arc<Replay>>,
+    /// A slow-down of one mode, for tests of a gate. It comes from the command line.
+    #[serde(skip)]
+    pub plant: Option<Plant>,
     /// A cluster whose Services are installed instead of synthetic ones. It comes from the command line.
     #[serde(skip)]
     pub cluster: Option<Arc<Installed>>,
@@ -400,6 +415,9 @@ impl Sweep {
             endpoints: self.endpoints,
             shape: self.shape.clone(),
             limit_seconds: guest.limit_seconds.unwrap_or(self.limit_seconds),
+            aa: self.aa,
+            kernel: self.kernel,
+            clock: self.clock,
             neighbours: self.neighbours,
             lookup: guest.lookup,
             connect: guest.connect,
@@ -411,8 +429,23 @@ impl Sweep {
             forwarding: guest.forwarding,
             guest: None,
             replay: None,
+            plant: self.plant,
             cluster: self.cluster.clone(),
         }
+    }
+
+    /// The sweep with a slow-down in one of its modes.
+    ///
+    /// # Errors
+    /// If neither lane has the mode.
+    pub fn with_plant(mut self, plant: Plant) -> Result<Self, String> {
+        let guest = self.in_guest();
+        if !self.modes.contains(&plant.mode) && !guest.modes.contains(&plant.mode) {
+            let modes: Vec<_> = self.modes.iter().map(|mode| mode.name()).collect();
+            return Err(format!("the sweep does not measure {}; its modes are: {}", plant.mode, modes.join(", ")));
+        }
+        self.plant = Some(plant);
+        Ok(self)
     }
 
     /// The sweep with a replayed ruleset among its modes.
@@ -463,6 +496,10 @@ impl Sweep {
             (None, None) => Protocol::Udp,
         }
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn any_services() -> u32 {

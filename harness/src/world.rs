@@ -20,6 +20,7 @@ use crate::cluster::place::Place;
 use crate::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Way, ipvs, planner};
 use crate::flows::Flows;
 use crate::neighbours::Neighbours;
+use crate::plant::Plant;
 use crate::readback;
 use crate::replay::plan::Replayed;
 use crate::replay::{self, Replay};
@@ -87,6 +88,7 @@ pub struct World {
     mode: Mode,
     node: Node,
     neighbours: Neighbours,
+    plant: Option<Plant>,
     replay: Option<Arc<Replay>>,
     spare: Spare,
     probe: Probe,
@@ -173,6 +175,7 @@ impl World {
             mode,
             node,
             neighbours,
+            plant: None,
             replay,
             spare: Spare::Synthetic,
             probe,
@@ -208,6 +211,18 @@ impl World {
         Ok(())
     }
 
+    /// Plants a slow-down, before kube-proxy starts; in labs of other modes none.
+    ///
+    /// # Errors
+    /// As [`Runner::apply`].
+    pub fn plant(&mut self, plant: Option<Plant>) -> anyhow::Result<()> {
+        let Some(plant) = plant.filter(|plant| plant.mode == self.mode) else { return Ok(()) };
+        let plan = plant.install(self.mode);
+        self.lab.node.run(|| self.runner.apply(&plan, None)).context("planting rules")?;
+        self.plant = Some(plant);
+        Ok(())
+    }
+
     /// Runs a plan in the node and, if it succeeds, what would clean up after it. The cleanup is not timed.
     ///
     /// # Errors
@@ -231,6 +246,10 @@ impl World {
         if self.set.is_empty() {
             let plan = self.neighbours.settle(self.mode);
             self.lab.node.run(|| runner.apply(&plan, None)).context("moving neighbours' jumps")?;
+            if let Some(plant) = self.plant {
+                let plan = plant.settle(self.mode);
+                self.lab.node.run(|| runner.apply(&plan, None)).context("moving the planted jump")?;
+            }
         }
         self.set = to.clone();
         Ok(applied)
@@ -285,7 +304,8 @@ impl World {
             .run(|| readback::counts(self.mode, self.node.family(), &self.neighbours, &self.runner))?;
         // Those that wait for the end of their connections are no longer the model's.
         held.real_servers = held.real_servers.saturating_sub(self.runner.draining().len() as u64);
-        let model = self.dataplane.counts(&self.set) + self.neighbours.counts(self.mode);
+        let planted = self.plant.map(|plant| plant.counts(self.mode)).unwrap_or_default();
+        let model = self.dataplane.counts(&self.set) + self.neighbours.counts(self.mode) + planted;
         anyhow::ensure!(
             held == model,
             "the kernel holds {held}, but {} with {} Services should have {model}",

@@ -71,6 +71,9 @@ pub struct Environment {
     /// What else was in the kernel beside kube-proxy's rules, in words; empty: nothing.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub neighbours: String,
+    /// The slow-down that was planted to test a gate, in words; empty: none. A run with one says nothing about its modes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub planted: String,
     /// Duration of the run in seconds; absent while it runs or if it was killed.
     pub elapsed_seconds: Option<f64>,
     /// Passports of the guests that the same run measured in, one for each lane.
@@ -144,6 +147,8 @@ impl Environment {
                 parts.push(text);
             }
         };
+        // First of all, so that nobody takes the figures for the modes' own.
+        push(prefixed("PLANTED in ", &self.planted));
         if self.clock != Clock::Wall {
             push(self.clock.in_words().to_owned());
         }
@@ -213,6 +218,8 @@ mod tests {
             started: "2026-11-21T07:40:00Z".into(),
             ..Environment::default()
         };
+        let planted = Environment { planted: "nftables: 20 rules".into(), ..environment.clone() };
+        assert!(planted.caption().starts_with("PLANTED in nftables: 20 rules · Linux 6.18.44"));
         assert_eq!(
             environment.caption(),
             "Linux 6.18.44 · Intel Xeon Processor, 2 cores · KVM guest · iptables v1.8.9 · nft v1.0.6 · 2026-11-21"

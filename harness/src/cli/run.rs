@@ -1,5 +1,6 @@
 //! `svcbench run`: measure a sweep and write its report.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use clap::Args;
 use harness::cells;
 use harness::estimate;
 use harness::guest::{Guests, KernelPaths, Pass};
+use harness::plant::Plant;
 use harness::replay::{Replay, Source};
 use harness::run::{self, KernelChoice, Options, Tally, default_out, unable_in};
 use harness::stop::Stop;
@@ -29,7 +31,7 @@ const REPEAT: &str = "repeat";
 /// Flags of `svcbench run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A built-in sweep (smoke, default, guest, churn, lock, neighbours, replay) or a TOML file [default: default; with --replay: replay]
+    /// A built-in sweep (smoke, default, guest, ci, churn, disruption, lock, neighbours, replay) or a TOML file [default: default; with --replay: replay]
     #[arg(value_name = "SWEEP")]
     sweep: Option<String>,
     /// Folder for rows, plots and report [default: svcbench-results/SWEEP-TIME]
@@ -63,9 +65,13 @@ pub struct RunArgs {
     /// iptables that installs it [default: the one that has written it; nft if the file does not say]
     #[arg(long, value_enum, value_name = "VARIANT", requires = "replay", help_heading = "Replay")]
     replay_variant: Option<Variant>,
-    /// Whose kernel is measured
-    #[arg(long, value_enum, default_value_t, help_heading = "Kernels")]
-    kernel: KernelChoice,
+    /// Slow one mode down by so many rules that match nothing, which every first packet walks through: to see whether a gate
+    /// finds it. The run says so wherever it says what was measured
+    #[arg(long, value_name = "MODE:RULES", conflicts_with_all = ["replay", "from"])]
+    plant: Option<Plant>,
+    /// Whose kernel is measured [default: what the sweep says, else auto]
+    #[arg(long, value_enum, help_heading = "Kernels")]
+    kernel: Option<KernelChoice>,
     /// Kernel image of a guest [default: Debian's stock kernel, fetched into a cache folder]; several
     /// times: one lane each
     #[arg(long, value_name = "FILE", help_heading = "Kernels")]
@@ -73,7 +79,7 @@ pub struct RunArgs {
     /// lib/modules/RELEASE of each guest kernel, in the same order
     #[arg(long, value_name = "DIR", requires = "guest_kernel", help_heading = "Kernels")]
     guest_modules: Vec<PathBuf>,
-    /// What a guest's clock counts [default: wall if KVM boots a guest, else instructions]
+    /// What a guest's clock counts [default: what the sweep says, else wall if KVM boots a guest, else instructions]
     #[arg(long, value_name = "CLOCK", value_parser = clock, help_heading = "Kernels")]
     clock: Option<Clock>,
     /// Give up a guest that has said nothing for so many seconds
@@ -96,7 +102,7 @@ fn clock(text: &str) -> Result<Clock, String> {
 }
 
 impl RunArgs {
-    fn guests(&self) -> anyhow::Result<Guests> {
+    fn guests(&self, sweep: &Sweep) -> anyhow::Result<Guests> {
         let (images, modules) = (self.guest_kernel.len(), self.guest_modules.len());
         anyhow::ensure!(
             modules == 0 || modules == images,
@@ -108,7 +114,7 @@ impl RunArgs {
         });
         Ok(Guests {
             kernels: kernels.collect(),
-            clock: self.clock,
+            clock: self.clock.or(sweep.clock),
             patience: Duration::from_secs(self.guest_patience),
             pass: if self.repeat_check { Pass::First } else { Pass::Only },
         })
@@ -122,10 +128,11 @@ impl RunArgs {
 pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
     let name = args.sweep.as_deref().unwrap_or(if args.replay.is_some() { REPLAY } else { "default" });
     let (mut sweep, mut text) = Sweep::load(name)?;
+    let kernel = args.kernel.or(sweep.kernel).unwrap_or_default();
     match &args.replay {
         Some(rules) => {
             anyhow::ensure!(
-                args.kernel != KernelChoice::Guest,
+                kernel != KernelChoice::Guest,
                 "a ruleset is replayed on this machine's own kernel; leave out --kernel guest"
             );
             let source =
@@ -138,27 +145,30 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
     }
     if let Some(path) = &args.from {
         anyhow::ensure!(
-            args.kernel != KernelChoice::Guest,
+            kernel != KernelChoice::Guest,
             "the Services of a cluster are measured on this machine's own kernel; leave out --kernel guest"
         );
         let Given { installed, note } = super::cluster::install(cli, path, &args.node)?;
         sweep = sweep.over(installed).map_err(anyhow::Error::msg)?;
         text.push_str(&note);
     }
+    if let Some(plant) = args.plant {
+        sweep = sweep.with_plant(plant).map_err(|problem| anyhow::anyhow!("--plant: {problem}"))?;
+    }
     if args.dry_run {
-        return dry_run(cli, &sweep);
+        return dry_run(cli, &sweep, kernel);
     }
     let out = args.out.clone().unwrap_or_else(|| default_out(name));
     let mut options = Options {
         out: out.clone(),
         resume: args.resume,
         no_limit: args.no_limit,
-        kernel: if args.from.is_some() { KernelChoice::Host } else { args.kernel },
-        guests: args.guests()?,
+        kernel: if args.from.is_some() { KernelChoice::Host } else { kernel },
+        guests: args.guests(&sweep)?,
     };
     if args.repeat_check {
         anyhow::ensure!(
-            args.kernel != KernelChoice::Host && args.clock != Some(Clock::Wall),
+            kernel != KernelChoice::Host && args.clock != Some(Clock::Wall),
             "--repeat-check is for guests in the instruction clock, where figures repeat: leave out --kernel host and \
              --clock wall"
         );
@@ -242,8 +252,11 @@ fn repeat(
     Ok(verdict.passes())
 }
 
-fn dry_run(cli: &Cli, sweep: &Sweep) -> anyhow::Result<Exit> {
-    let unable = unable_in(sweep);
+fn dry_run(cli: &Cli, sweep: &Sweep, kernel: KernelChoice) -> anyhow::Result<Exit> {
+    let in_guest = (kernel == KernelChoice::Guest).then(|| sweep.in_guest());
+    let sweep = in_guest.as_ref().unwrap_or(sweep);
+    // What a guest's kernel offers is known when it has booted.
+    let unable = if in_guest.is_some() { BTreeMap::new() } else { unable_in(sweep) };
     let mut cells = cells::order(sweep);
     cells.retain(|cell| cell.block == 1 || !unable.contains_key(&cell.mode));
     let expected = estimate::remaining(sweep, &cells, false, 0.0);
@@ -255,6 +268,7 @@ fn dry_run(cli: &Cli, sweep: &Sweep) -> anyhow::Result<Exit> {
                 serde_json::json!({
                     "order": cell.order, "block": cell.block, "mode": cell.mode, "services": cell.scale.services,
                     "endpoints": cell.scale.endpoints, "workload": format!("{:?}", cell.workload),
+                    "again": cell.again,
                     "skipped": unable.get(&cell.mode),
                 })
             })
@@ -268,10 +282,11 @@ fn dry_run(cli: &Cli, sweep: &Sweep) -> anyhow::Result<Exit> {
     }
     for cell in &cells {
         let note = unable.get(&cell.mode).map(|reason| format!("  skipped: {reason}")).unwrap_or_default();
+        let again = if cell.again { "  again (A/A pair)" } else { "" };
         let (services, workload) = (cell.scale.services, format!("{:?}", cell.workload).to_lowercase());
         writeln!(
             out,
-            "{:5}  block {}  {:15} {services:>7}  {workload}{note}",
+            "{:5}  block {}  {:15} {services:>7}  {workload}{again}{note}",
             cell.order, cell.block, cell.mode
         )?;
     }

@@ -58,7 +58,7 @@ pub fn work(job: &[u8], port: &mut Port) -> u8 {
 
 fn measure(job: &[u8], out: &Out<'_>) -> anyhow::Result<Message> {
     let job: Job = serde_json::from_slice(job)?;
-    let sweep = Sweep::parse("the sweep", &job.sweep)?.in_guest();
+    let sweep = Sweep { plant: job.plant, ..Sweep::parse("the sweep", &job.sweep)?.in_guest() };
     if let Some(obstacles) = lab_obstacles() {
         anyhow::bail!("no lab can be made in this guest:\n{obstacles}");
     }

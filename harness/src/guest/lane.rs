@@ -240,7 +240,8 @@ impl Lane<'_> {
     /// Nothing more comes of a share: what is left of its first block becomes failed rows.
     fn abandon(&self, share: &mut Share, why: &str, folder: &mut Folder) -> anyhow::Result<()> {
         let finished = Before::read(&share.rows).finished;
-        let left = share.cells.iter().filter(|cell| cell.block == 1 && !finished.contains(&cell.order));
+        let left = share.cells.iter().filter(|cell| cell.block == 1 && !cell.again);
+        let left = left.filter(|cell| !finished.contains(&cell.order));
         let left: Vec<Cell> = left.copied().collect();
         self.fail(share, &left, why, folder)
     }

@@ -49,7 +49,7 @@ mod tests {
     use crate::scale::Position;
 
     fn cell(mode: Mode, services: u32, workload: Workload) -> Cell {
-        Cell { order: 0, block: 1, mode, scale: Scale { services, endpoints: 10 }, workload }
+        Cell { order: 0, block: 1, mode, scale: Scale { services, endpoints: 10 }, workload, again: false }
     }
 
     #[test]

@@ -119,7 +119,7 @@ mod tests {
         );
         let scale = Scale { services: 10, endpoints: 1 };
         let workload = Workload::Lookup(Position::Last);
-        let cell = Cell { order: 0, block: 1, mode: Mode::Direct, scale, workload };
+        let cell = Cell { order: 0, block: 1, mode: Mode::Direct, scale, workload, again: false };
         parts.hear(0, SECOND, SECOND, Event::Cell(cell));
         assert_eq!((parts.running(0), parts.running(1)), (Some(cell), None));
         let ended = Event::Ended { cell, outcome: Outcome::Done, finished: 2, of: 5, left: 4 * SECOND };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cells::{Cell, Workload};
 use crate::events::Event;
+use crate::plant::Plant;
 use crate::run::{Found, Tally};
 
 /// What a guest is to measure. It runs the same binary, so the two need no version between them.
@@ -17,6 +18,8 @@ use crate::run::{Found, Tally};
 pub struct Job {
     /// Text of the sweep.
     pub sweep: String,
+    /// The slow-down that the command line plants, which the text does not have.
+    pub plant: Option<Plant>,
     /// Which of its cells.
     pub part: Part,
     /// Identifier of the run.
@@ -164,6 +167,7 @@ mod tests {
             mode: Mode::Ipvs,
             scale: Scale { services: 10, endpoints: 2 },
             workload: Workload::Lookup(Position::Last),
+            again: false,
         };
         let outcome = Outcome::Failed("a \"quoted\"\nreason".into());
         let left = Duration::from_millis(1500);

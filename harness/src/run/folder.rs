@@ -74,6 +74,17 @@ impl Folder {
                 environment.kernel,
                 passport::kernel()
             );
+            let planted = sweep.plant.map_or_else(String::new, |plant| plant.to_string());
+            anyhow::ensure!(
+                environment.planted == planted,
+                "{} was begun {}; give the same --plant to go on with it",
+                path.display(),
+                if environment.planted.is_empty() {
+                    "without a planted slow-down".to_owned()
+                } else {
+                    format!("with a planted slow-down ({})", environment.planted)
+                }
+            );
             environment
         } else {
             let started = passport::rfc3339(SystemTime::now());

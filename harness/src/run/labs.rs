@@ -13,6 +13,7 @@ use crate::dataplane::{Mode, Node};
 use crate::events::{Event, Sink};
 use crate::explain::explain;
 use crate::neighbours::Neighbours;
+use crate::plant::Plant;
 use crate::predict::Predictor;
 use crate::replay::Replay;
 use crate::scale::{Scale, ServiceSet};
@@ -35,6 +36,7 @@ pub enum NoLab {
 /// All labs of a run.
 pub struct Labs {
     neighbours: Option<Neighbours>,
+    plant: Option<Plant>,
     replay: Option<Arc<Replay>>,
     cluster: Option<Arc<Installed>>,
     living: HashMap<(Mode, Scale), Result<World, NoLab>>,
@@ -44,11 +46,11 @@ pub struct Labs {
 }
 
 impl Labs {
-    /// None yet. Each will have the sweep's neighbours.
+    /// None yet. Each will have the sweep's neighbours and what is planted.
     pub fn of(sweep: &Sweep) -> Self {
         let (neighbours, replay, cluster) = (sweep.neighbours, sweep.replay.clone(), sweep.cluster.clone());
         let (living, kept, sets, foresight) = (HashMap::new(), None, Sets::default(), Foresight::default());
-        Self { neighbours, replay, cluster, living, kept, sets, foresight }
+        Self { neighbours, plant: sweep.plant, replay, cluster, living, kept, sets, foresight }
     }
 
     /// Takes what is known of labs that are still to be made.
@@ -138,7 +140,7 @@ impl Labs {
         Some(world)
     }
 
-    /// A fresh lab without rules but those of neighbours. The one kept before goes.
+    /// A fresh lab without rules but those of neighbours and those that are planted. The one kept before goes.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -160,6 +162,7 @@ impl Labs {
             _ => World::build(mode, scale, node, seed, stop)?,
         };
         world.move_in(self.neighbours)?;
+        world.plant(self.plant)?;
         Ok(world)
     }
 
@@ -210,6 +213,7 @@ fn load(
             _ => World::build(mode, scale, node, sweep.seed, stop)?,
         };
         world.move_in(sweep.neighbours)?;
+        world.plant(sweep.plant)?;
         world.check_replayed()?;
         world.load(set, None)?;
         world.verify_counts()?;

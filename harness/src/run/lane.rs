@@ -207,7 +207,11 @@ impl<'a> Lane<'a> {
             }
             outlet.enter(of_lookups(&cell).then_some(cell.block))?;
             sink(Event::Cell(*cell));
-            let rows = self.cell(cell, sink);
+            let mut rows = self.cell(cell, sink);
+            if cell.again {
+                // The first visit has said why.
+                rows.drop_skipped();
+            }
             if self.stop.is_requested() {
                 // What was cut short is no figure; a resumed run measures it again.
                 self.tally.interrupted = true;
@@ -250,7 +254,8 @@ impl<'a> Lane<'a> {
             }
             let neighbours = self.sweep.neighbours.filter(|_| Neighbours::are_in(mode));
             let extra = neighbours.map(|neighbours| neighbours.counts(mode)).unwrap_or_default();
-            foresight.note(mode, scale, Capacity::of_set(mode, dataplane.as_ref(), &set, extra));
+            let planted = self.sweep.plant.map(|plant| plant.counts(mode)).unwrap_or_default();
+            foresight.note(mode, scale, Capacity::of_set(mode, dataplane.as_ref(), &set, extra + planted));
             if let Some(refusal) = foresight.too_large(mode, scale, Installing::Load, &now) {
                 self.unfit.insert((mode, scale), refusal.to_string());
             }

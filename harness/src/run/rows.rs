@@ -127,6 +127,11 @@ impl Rows {
         }
     }
 
+    /// Leaves out what was skipped.
+    pub fn drop_skipped(&mut self) {
+        self.records.retain(|record| record.status != Status::Skipped);
+    }
+
     /// The cell failed as a whole; what it found before stays.
     pub fn fail(&mut self, reason: &str) {
         self.records.push(self.key.failed(self.headline(), Unit::Ns, reason));

@@ -40,7 +40,7 @@ impl Lane<'_> {
     pub(super) fn sync(&mut self, cell: &Cell, rows: &mut Rows, sink: Sink<'_>) -> anyhow::Result<()> {
         let Some(sweep) = &self.sweep.sync else { return Ok(()) };
         let services = cell.scale.services;
-        if cell.block > 1 {
+        if cell.is_in_budget() {
             let expected = self.predictor.predict(&Cost::SyncCell(cell.mode), services).unwrap_or(0.0);
             if expected > sweep.budget_seconds - self.sync_spent {
                 // Nothing is missing: a figure has as many blocks as fit, and says how many.

@@ -178,6 +178,9 @@ fn push_passport(out: &mut String, heading: &str, environment: &Environment) {
     if !environment.neighbours.is_empty() {
         facts.push(("neighbours".to_owned(), environment.neighbours.clone()));
     }
+    if !environment.planted.is_empty() {
+        facts.push(("planted".to_owned(), environment.planted.clone()));
+    }
     if !environment.emulator.is_empty() {
         facts.push(("emulator".to_owned(), environment.emulator.clone()));
     }
