@@ -104,7 +104,10 @@ impl FromStr for Plant {
     /// `MODE:RULES`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (mode, rules) = text.split_once(':').ok_or("it is MODE:RULES, such as nftables:20")?;
-        let mode = Mode::from_str(mode, false)?;
+        let mode = Mode::from_str(mode, false).map_err(|_| {
+            let names = Mode::ALL.map(Mode::name).join(", ");
+            format!("{mode:?} is no mode; modes are: {names}")
+        })?;
         if matches!(mode, Mode::Direct | Mode::Conntrack) {
             return Err(format!("control {mode} stands for a kernel in which no packet meets such rules"));
         }
@@ -122,7 +125,7 @@ mod tests {
     use super::*;
 
     fn text(plan: &Plan) -> String {
-        let inputs = plan.steps.iter().map(|step| String::from_utf8_lossy(&step.input).into_owned());
+        let inputs = plan.steps.iter().map(|step| String::from_utf8_lossy(step.input().unwrap_or_default()).into_owned());
         inputs.collect::<Vec<_>>().join("----\n")
     }
 

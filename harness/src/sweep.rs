@@ -181,7 +181,7 @@ pub struct SyncCells {
     /// At most so many blocks. 1 to 1,000.
     #[serde(deserialize_with = "within::<_, 1, 1000>")]
     pub blocks: u32,
-    /// Blocks after the first run only what fits into this many seconds, all blocks counted.
+    /// What comes after the first visits of the first block runs only as far as it fits into this many seconds, all counted.
     #[serde(deserialize_with = "seconds")]
     pub budget_seconds: f64,
     /// Scales with more Services than this are left out. Replayed rulesets and clusters are as large as they are.

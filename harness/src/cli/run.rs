@@ -258,7 +258,7 @@ fn dry_run(cli: &Cli, sweep: &Sweep, kernel: KernelChoice) -> anyhow::Result<Exi
     // What a guest's kernel offers is known when it has booted.
     let unable = if in_guest.is_some() { BTreeMap::new() } else { unable_in(sweep) };
     let mut cells = cells::order(sweep);
-    cells.retain(|cell| cell.block == 1 || !unable.contains_key(&cell.mode));
+    cells.retain(|cell| cell.block == 1 && !cell.again || !unable.contains_key(&cell.mode));
     let expected = estimate::remaining(sweep, &cells, false, 0.0);
     let mut out = std::io::stdout().lock();
     if cli.json {
