@@ -80,6 +80,9 @@ fn push_in_short(out: &mut String, pages: &Pages<'_>) {
         if !chapter.controls.is_empty() {
             *out += &format!("<p>{}</p>\n", escape_html(&chapter.controls));
         }
+        if !chapter.thinned.is_empty() {
+            *out += &format!("<p>{}</p>\n", escape_html(&chapter.thinned));
+        }
         if !chapter.lost.rows.is_empty() {
             *out += "<p>Some cells failed or were skipped: see the table of reasons below.</p>\n";
         }
