@@ -11,8 +11,6 @@ use statrs::distribution::{ChiSquared, ContinuousCDF};
 const SEED: u64 = 0x7376_6362_656e_6368; // "svcbench"
 const RESAMPLES: usize = 10_000;
 const SLOPE_RESAMPLES: usize = 1_000;
-/// Points in all resamples together.
-const SLOPE_WORK: usize = 10_000_000;
 /// Theil-Sen is quadratic in the number of distinct x; more are thinned evenly to this many.
 const SLOPE_POINTS: usize = 64;
 
@@ -41,17 +39,13 @@ pub struct Estimate {
 
 /// The median of `values`, the mean of the two middle ones if their number is even; None if there are none.
 pub fn median(values: &[f64]) -> Option<f64> {
-    if values.is_empty() {
-        return None;
-    }
-    let mut values = values.to_vec();
-    let (middle, odd) = (values.len() / 2, values.len() % 2 == 1);
-    let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    let upper = *upper;
-    if odd {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let upper = *sorted.get(sorted.len() / 2)?;
+    if sorted.len() % 2 == 1 {
         return Some(upper);
     }
-    let lower = below.iter().copied().max_by(f64::total_cmp)?;
+    let lower = *sorted.get(sorted.len() / 2 - 1)?;
     Some(lower + (upper - lower) / 2.0)
 }
 
@@ -177,11 +171,8 @@ pub fn slope(observations: &[Observation]) -> Option<Slope> {
     let mut interval = None;
     if blocks.len() > 1 {
         let mut generator = ChaCha8Rng::seed_from_u64(SEED);
-        let points: usize = blocks.iter().map(Vec::len).sum();
-        // As with medians: of very many points the interval is narrow, and the work stays bounded.
-        let resamples = (SLOPE_WORK / points.max(1)).clamp(100, SLOPE_RESAMPLES);
-        let mut slopes = Vec::with_capacity(resamples);
-        for _ in 0..resamples {
+        let mut slopes = Vec::with_capacity(SLOPE_RESAMPLES);
+        for _ in 0..SLOPE_RESAMPLES {
             let drawn = (0..blocks.len()).map(|_| &blocks[generator.random_range(0..blocks.len())]);
             slopes.extend(theil_sen(&xs, drawn).map(|(slope, _)| (slope, 1)));
         }

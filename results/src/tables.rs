@@ -5,6 +5,7 @@ mod headline;
 mod lock_limit;
 mod lost;
 mod traffic;
+mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,7 @@ pub use self::headline::{Lane, headline};
 pub(crate) use self::lock_limit::LOCK_LIMITS;
 pub use self::lost::lost;
 pub(crate) use self::lost::{MOST_REASONS, OTHER_REASONS};
+pub(crate) use self::warnings::warnings;
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, mode_rank, workload};
 use crate::record::{Clock, Record, Status};
