@@ -14,7 +14,7 @@ pub mod run;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use harness::run::Unable;
+use harness::run::{Spoilt, Unable};
 
 /// Measures what a Kubernetes Service costs on this node in each kube-proxy mode.
 #[derive(Debug, Parser)]
@@ -25,7 +25,7 @@ use harness::run::Unable;
                   0    all measured, or skipped for a stated reason\n  \
                   1    a cell failed\n  \
                   2    bad input\n  \
-                  69   this machine cannot run any cell\n  \
+                  69   this machine cannot run any cell, or spoils figures and --strict was given\n  \
                   130  interrupted; what was finished is reported, --resume goes on"
 )]
 pub struct Cli {
@@ -106,7 +106,7 @@ pub enum Exit {
 impl Exit {
     /// Which exit an error means.
     pub fn of(error: &anyhow::Error) -> Self {
-        if error.downcast_ref::<Unable>().is_some() { Exit::Unavailable } else { Exit::BadInput }
+        if error.is::<Unable>() || error.is::<Spoilt>() { Exit::Unavailable } else { Exit::BadInput }
     }
 }
 

@@ -24,7 +24,7 @@ use self::protocol::{Job, Part};
 use crate::cells::{self, Cell};
 use crate::dataplane::Mode;
 use crate::events::{Event, Sink};
-use crate::run::{Folder, Mark, Tally};
+use crate::run::{Folder, Mark, Spoilt, Tally};
 use crate::stop::Stop;
 use crate::sweep::Sweep;
 
@@ -61,6 +61,15 @@ pub enum Pass {
     First,
     /// The second: lookups and connections alone.
     Again,
+}
+
+/// What is measured, and what is not.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// Whether to measure whatever is predicted to take longer than the sweep's limit, too.
+    pub no_limit: bool,
+    /// Why the wall clock is not to be read.
+    pub spoilt: Option<&'a Spoilt>,
 }
 
 /// Why there can be no guest.
@@ -113,7 +122,7 @@ impl Guests {
         &self,
         sweep: &Sweep,
         sweep_text: &str,
-        no_limit: bool,
+        terms: Terms<'_>,
         folder: &mut Folder,
         stop: &Stop,
         sink: Sink<'_>,
@@ -126,6 +135,9 @@ impl Guests {
                 break;
             }
             let timing = self.timing(kernel, stop, sink)?;
+            if let (Clock::Wall, Some(spoilt)) = (timing.clock, terms.spoilt) {
+                return Err(spoilt.clone().into());
+            }
             sink(Event::Lane(format!("Linux {} {}", kernel.release, timing.words())));
             let mut modes = sweep.modes.clone();
             if sweep.neighbours.is_some() {
@@ -152,7 +164,7 @@ impl Guests {
                 started: run.started.clone(),
                 lane: mark.lane.clone(),
                 clock: timing.clock,
-                no_limit,
+                no_limit: terms.no_limit,
                 before: Vec::new(),
             };
             let boot = Boot {

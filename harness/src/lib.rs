@@ -34,6 +34,7 @@ pub mod health;
 pub mod load;
 pub mod lock;
 pub mod lookup;
+pub mod machine;
 pub mod neighbours;
 pub mod oracle;
 pub mod passport;

@@ -9,6 +9,7 @@ use results::environment::Environment;
 use results::record::Clock;
 
 use crate::dataplane::{Mode, Program};
+use crate::machine;
 use crate::sweep::Sweep;
 use crate::tools::Tools;
 
@@ -56,8 +57,7 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
         kube_proxy: sweep.kube_proxy.name().into(),
         neighbours: sweep.neighbours.map_or_else(String::new, |neighbours| neighbours.to_string()),
         planted: sweep.plant.map_or_else(String::new, |plant| plant.to_string()),
-        elapsed_seconds: None,
-        guests: Vec::new(),
+        ..Environment::default()
     }
 }
 
@@ -68,7 +68,7 @@ pub fn kernel() -> String {
 
 /// Time that the hypervisor gave to others, all cores, in clock ticks since boot (proc_stat(5)).
 pub fn steal_ticks() -> Option<u64> {
-    read("/proc/stat").lines().next()?.split_whitespace().nth(8)?.parse().ok()
+    machine::steal(&read("/proc/stat"))
 }
 
 fn read(path: &str) -> String {

@@ -8,6 +8,7 @@ mod labs;
 mod lane;
 mod replayed;
 mod rows;
+mod strict;
 mod syncs;
 
 use std::collections::BTreeMap;
@@ -23,11 +24,13 @@ use self::folder::HostOutlet;
 pub use self::folder::{ENVIRONMENT, Folder, HISTOGRAMS, RECORDS, SWEEP};
 pub use self::lane::{Found, Lane, Mark, Outlet, Settings};
 use self::rows::Rows;
+pub use self::strict::Spoilt;
 use crate::cells::{self, Cell};
 use crate::cores::Cores;
 use crate::dataplane::Mode;
 use crate::events::{Event, Sink};
-use crate::guest::{Guests, NoGuest};
+use crate::guest::{Guests, NoGuest, Terms};
+use crate::machine::{self, Facts};
 use crate::passport;
 use crate::replay;
 use crate::stop::Stop;
@@ -59,6 +62,8 @@ pub struct Options {
     pub resume: bool,
     /// Whether to measure whatever is predicted to take longer than the sweep's limit, too.
     pub no_limit: bool,
+    /// Whether to refuse a machine that spoils figures; by the names of the warnings that do not matter.
+    pub strict: Option<Vec<String>>,
     /// Whose kernel is measured.
     pub kernel: KernelChoice,
     /// Which guests, and how.
@@ -178,7 +183,7 @@ fn lanes(sweep: &Sweep, options: &Options, sink: Sink<'_>) -> Result<Lanes, Unab
 /// Runs a sweep. Rows are on disk as soon as their cell has ended, whatever happens next.
 ///
 /// # Errors
-/// [`Unable`], and what keeps results from being written. A cell that fails is a row, not an error.
+/// [`Unable`], [`Spoilt`], and what keeps results from being written. A cell that fails is a row, not an error.
 pub fn run(
     sweep: &Sweep,
     sweep_text: &str,
@@ -187,6 +192,14 @@ pub fn run(
     sink: Sink<'_>,
 ) -> anyhow::Result<Tally> {
     let lanes = lanes(sweep, options, sink)?;
+    let cores = Cores::choose()?;
+    let watch = if options.strict.is_some() { machine::WATCH } else { machine::GLANCE };
+    let facts = Facts::here(cores.measuring, watch);
+    let warnings = machine::warnings(&facts);
+    let spoilt = options.strict.as_ref().and_then(|allowed| Spoilt::of(&warnings, allowed));
+    if lanes.host.is_some() || options.guests.clock == Some(Clock::Wall) {
+        strict::check(spoilt.as_ref(), &warnings, sink)?;
+    }
     if let Some(replay) = &sweep.replay {
         match &lanes.host {
             None => {
@@ -197,8 +210,9 @@ pub fn run(
             Some(_) => replay::lab::rehearse(replay, stop)?,
         }
     }
-    let cores = Cores::choose()?;
     let mut folder = Folder::open(&options.out, options.resume, sweep, sweep_text, cores.measuring)?;
+    strict::note(&mut folder.environment, facts.condition, warnings);
+    folder.write_environment()?;
     replay::note::keep(folder.path(), sweep.replay.as_deref(), folder.is_resumed())?;
     let begun = Instant::now();
     let steal = passport::steal_ticks();
@@ -207,7 +221,8 @@ pub fn run(
         tally.add(host_lane(sweep, options, unable, cores, &mut folder, stop, sink)?);
     }
     if lanes.guests && !tally.interrupted {
-        let guests = options.guests.measure(sweep, sweep_text, options.no_limit, &mut folder, stop, sink);
+        let terms = Terms { no_limit: options.no_limit, spoilt: spoilt.as_ref() };
+        let guests = options.guests.measure(sweep, sweep_text, terms, &mut folder, stop, sink);
         let closed = close(&mut folder, begun, steal);
         // What ended the lane comes first: a full disk fails both.
         tally.add(guests?);

@@ -1,5 +1,7 @@
 //! The environment passport: `environment.json`, the facts without which a figure means nothing.
 
+mod condition;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -7,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::condition::{Condition, Severity, Warning};
 use crate::groups::World;
 use crate::record::Clock;
 
@@ -74,6 +77,12 @@ pub struct Environment {
     /// The slow-down that was planted to test a gate, in words; empty: none. A run with one says nothing about its modes.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub planted: String,
+    /// The state of the machine when the run began; unknown for guests, whose machine is the host's.
+    #[serde(skip_serializing_if = "Condition::is_unknown")]
+    pub condition: Condition,
+    /// What of it spoils figures of the wall clock, or makes them comparable with few others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// Duration of the run in seconds; absent while it runs or if it was killed.
     pub elapsed_seconds: Option<f64>,
     /// Passports of the guests that the same run measured in, one for each lane.

@@ -1,11 +1,11 @@
 //! Rows gathered: what was measured alike, block by block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{mode_rank, position};
 use crate::record::{Record, Status, Unit};
 use crate::stats::{Bootstrap, Estimate};
-use crate::text::Quantity;
+use crate::text::{Quantity, thousands};
 pub use crate::world::World;
 
 /// Everything that makes rows of different blocks alike; sorts as tables are printed.
@@ -32,7 +32,7 @@ pub struct GroupKey<'a> {
 }
 
 /// The rows of one key.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Group<'a> {
     /// Measured rows, in file order.
     pub measured: Vec<&'a Record>,
@@ -43,15 +43,21 @@ pub struct Group<'a> {
 impl Group<'_> {
     /// One value per block: the median of `field` over the block's rows.
     pub fn per_block(&self, field: fn(&Record) -> Option<u64>) -> BTreeMap<(&str, u32), f64> {
-        let mut blocks: BTreeMap<_, Vec<f64>> = BTreeMap::new();
-        for row in &self.measured {
-            let values = blocks.entry((row.run.as_str(), row.block)).or_default();
-            values.extend(field(row).map(|value| value as f64));
-        }
-        blocks
-            .into_iter()
-            .filter_map(|(block, values)| Some((block, crate::stats::median(&values)?)))
-            .collect()
+        let rows = self.measured.iter();
+        let mut values: Vec<_> =
+            rows.filter_map(|row| Some(((row.run.as_str(), row.block), field(row)? as f64))).collect();
+        // Blocks stand one after another in the file: this is quick.
+        values.sort_by_key(|(block, _)| *block);
+        let blocks = values.chunk_by(|(one, _), (next, _)| one == next);
+        let median = |rows: &[((_, _), f64)]| match rows {
+            [only] => Some(*only),
+            [first, ..] => {
+                let values: Vec<f64> = rows.iter().map(|(_, value)| *value).collect();
+                Some((first.0, crate::stats::median(&values)?))
+            }
+            [] => None,
+        };
+        blocks.filter_map(median).collect()
     }
 
     /// Median of `field` over blocks, with its interval.
@@ -59,6 +65,20 @@ impl Group<'_> {
         let values: Vec<f64> = self.per_block(field).into_values().collect();
         bootstrap.estimate(&values)
     }
+}
+
+/// More groups than this cannot be read on a page,
+const MOST_GROUPS: usize = 10_000;
+/// nor more numbers of Services than this in a figure.
+const MOST_SCALES: usize = 200;
+
+/// What a page shows of groups that are too many to read.
+#[derive(Debug)]
+pub struct Thinned<'a> {
+    /// The groups of some numbers of Services.
+    pub groups: Groups<'a>,
+    /// Says so.
+    pub remark: String,
 }
 
 /// All groups of one world.
@@ -108,6 +128,31 @@ impl<'a> Groups<'a> {
         map.range(start..).take_while(move |(key, _)| key.workload == workload && key.metric == metric)
     }
 
+    /// The groups of fewer numbers of Services, evenly spread over those that were measured, the smallest and the largest among
+    /// them; None if all can be read.
+    pub fn thinned(&self) -> Option<Thinned<'a>> {
+        let scales: BTreeSet<u32> = self.map.keys().map(|key| key.services).collect();
+        let readable = scales.len() * MOST_GROUPS / self.map.len().max(MOST_GROUPS);
+        let most = readable.clamp(2, MOST_SCALES);
+        let last = scales.len().checked_sub(1).filter(|last| *last >= most)?;
+        let places: BTreeSet<usize> = (0..most).map(|index| index * last / (most - 1)).collect();
+        let shown: BTreeSet<u32> = scales
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| places.contains(place))
+            .map(|(_, scale)| *scale)
+            .collect();
+        let groups = self.map.iter().filter(|(key, _)| shown.contains(&key.services));
+        let map = groups.map(|(key, group)| (*key, group.clone())).collect();
+        let remark = format!(
+            "Measured at {} different numbers of Services, more than can be read: figures and tables show {} of them, evenly \
+             spread, the smallest and the largest among them. Slopes are of all; every row is in records.csv.",
+            thousands(scales.len() as u64),
+            thousands(most as u64)
+        );
+        Some(Thinned { groups: Groups { world: self.world, map }, remark })
+    }
+
     /// How figures of `unit` are shown in this world.
     pub fn quantity(&self, unit: Unit) -> Quantity {
         Quantity::of(unit, self.world.clock)
@@ -127,5 +172,56 @@ fn key(row: &Record) -> GroupKey<'_> {
         position_rank: position_rank.unwrap_or(position::ALL.len()),
         position: &row.position,
         services: row.services,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{CellKey, Clock};
+
+    fn rows(scales: u32, metrics: usize) -> Vec<Record> {
+        let mut rows = Vec::new();
+        for services in 1..=scales {
+            let key = CellKey {
+                run: "r".into(),
+                block: 1,
+                order: services,
+                mode: "nftables".into(),
+                services,
+                endpoints: 1,
+                position: "".into(),
+                workload: "w".into(),
+                contenders: 0,
+                clock: Clock::Wall,
+                kernel: "k".into(),
+                hypervisor: "none".into(),
+            };
+            rows.extend((0..metrics).map(|metric| key.scalar(&format!("m{metric}"), Unit::Ns, 1)));
+        }
+        rows
+    }
+
+    fn shown(records: &[Record]) -> Option<Vec<u32>> {
+        let groups = Groups::split(records);
+        let thinned = groups.first()?.thinned()?;
+        assert_eq!(thinned.groups.world, groups[0].world);
+        let scales: BTreeSet<u32> = thinned.groups.map.keys().map(|key| key.services).collect();
+        assert!(thinned.remark.contains(&format!("show {} of them", scales.len())), "{}", thinned.remark);
+        Some(scales.into_iter().collect())
+    }
+
+    #[test]
+    fn what_can_be_read_is_shown_whole() {
+        assert_eq!(shown(&rows(200, 50)), None);
+        assert_eq!(shown(&rows(2, 6_000)), None, "fewer than two scales compare nothing");
+    }
+
+    #[test]
+    fn of_too_many_scales_some_are_shown_and_both_ends() {
+        let scales = shown(&rows(201, 1)).unwrap();
+        assert_eq!((scales.len(), scales[0], scales[199]), (200, 1, 201));
+        let scales = shown(&rows(41, 1_000)).unwrap();
+        assert_eq!(scales, [1, 5, 9, 14, 18, 23, 27, 32, 36, 41], "10,000 groups");
     }
 }

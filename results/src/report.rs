@@ -85,6 +85,8 @@ pub(crate) struct Chapter<'a> {
     pub figures: Vec<(&'static str, String)>,
     pub tables: Vec<Table>,
     pub lost: Table,
+    /// What the figures and tables leave out; empty: nothing.
+    pub thinned: String,
     pub groups: Groups<'a>,
 }
 
@@ -159,15 +161,17 @@ pub fn render(
     for (index, groups) in worlds.into_iter().enumerate() {
         let caption = caption(environment, groups.world);
         let findings = findings(&groups, &mut bootstrap);
+        let thinned = groups.thinned();
+        let shown = thinned.as_ref().map_or(&groups, |thinned| &thinned.groups);
         let mut drawn = Vec::new();
-        for figure in figures(&groups, &findings, timeline, &mut bootstrap) {
+        for figure in figures(shown, &findings, timeline, &mut bootstrap) {
             let svg = draw(&figure, &caption)?;
             let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
             files.push((format!("{}{number}.svg", figure.name), svg.clone()));
             drawn.push((figure.name, svg));
         }
-        let mut all = tables::tables(&groups, &mut bootstrap);
-        all.push(tables::others(&groups, &mut bootstrap));
+        let mut all = tables::tables(shown, &mut bootstrap);
+        all.push(tables::others(shown, &mut bootstrap));
         all.retain(|table| !table.rows.is_empty());
         chapters.push(Chapter {
             heading: groups.world.heading(),
@@ -177,6 +181,7 @@ pub fn render(
             figures: drawn,
             tables: all,
             lost: tables::lost(&groups),
+            thinned: thinned.map_or_else(String::new, |thinned| thinned.remark),
             groups,
         });
     }

@@ -5,12 +5,15 @@ mod headline;
 mod lock_limit;
 mod lost;
 mod traffic;
+mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::headline::{Lane, headline};
 pub(crate) use self::lock_limit::LOCK_LIMITS;
 pub use self::lost::lost;
+pub(crate) use self::lost::{MOST_REASONS, OTHER_REASONS};
+pub(crate) use self::warnings::warnings;
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, mode_rank, workload};
 use crate::record::{Clock, Record, Status};
@@ -42,7 +45,21 @@ impl Table {
             rows: Vec::new(),
         }
     }
+
+    /// Cut down to what can be read, and says so.
+    fn readable(mut self) -> Self {
+        let all = self.rows.len();
+        if all > MOST_ROWS {
+            self.rows.truncate(MOST_ROWS);
+            let [shown, all] = [MOST_ROWS, all].map(|count| thousands(count as u64));
+            self.remark += &format!(" The first {shown} of {all} rows: the rest is in records.csv.");
+        }
+        self
+    }
 }
+
+/// Longer tables nobody reads.
+const MOST_ROWS: usize = 2_000;
 
 const INTERVAL: &str = "Median over blocks, [95% bootstrap interval], n blocks; no interval where n is 1 or all \
                         blocks agree exactly.";
@@ -98,6 +115,7 @@ pub fn tables(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Table> {
     ]
     .into_iter()
     .filter(|table| !table.rows.is_empty())
+    .map(Table::readable)
     .collect()
 }
 
@@ -426,7 +444,7 @@ pub fn others(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
         row.push(blocks(group));
         table.rows.push(row);
     }
-    table
+    table.readable()
 }
 
 fn shown(key: &GroupKey<'_>) -> bool {

@@ -2,9 +2,12 @@
 
 use std::io::{IsTerminal, Write};
 
+use harness::cores::Cores;
 use harness::dataplane::Mode;
+use harness::machine::{Facts, WATCH, warnings};
 use harness::run::{LAB_NEEDS, unable_modes};
 use netns_setup::Need;
+use results::environment::{Condition, Severity, Warning};
 use serde::Serialize;
 
 use super::{Cli, Exit};
@@ -23,9 +26,25 @@ struct Diagnosis {
 struct Output {
     needs: Vec<Diagnosis>,
     modes: std::collections::BTreeMap<String, String>,
+    lab: Lab,
 }
 
-/// Prints every need of every mode.
+/// What decides how good figures of the wall clock are.
+#[derive(Serialize)]
+struct Lab {
+    condition: Condition,
+    warnings: Vec<Warning>,
+}
+
+impl Lab {
+    fn here() -> Self {
+        // Without a choice of cores, the first one tells as much as another.
+        let facts = Facts::here(Cores::choose().map_or(0, |cores| cores.measuring), WATCH);
+        Self { warnings: warnings(&facts), condition: facts.condition }
+    }
+}
+
+/// Prints every need of every mode, and what spoils figures here.
 ///
 /// # Errors
 /// If standard output is closed.
@@ -52,12 +71,14 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     let modes = Mode::ALL.map(|mode| (mode.name().to_owned(), verdict(mode))).into();
     let none = !guests.present && (no_lab.is_some() || unable.len() == Mode::ALL.len());
     needs.push(guests);
+    let lab = Lab::here();
     let mut out = std::io::stdout().lock();
     if cli.json {
-        serde_json::to_writer_pretty(&mut out, &Output { needs, modes })?;
+        serde_json::to_writer_pretty(&mut out, &Output { needs, modes, lab })?;
         writeln!(out)?;
     } else {
         print(&needs, &modes, &mut out)?;
+        print_lab(&lab, &mut out)?;
     }
     Ok(if none { Exit::Unavailable } else { Exit::Ok })
 }
@@ -86,17 +107,39 @@ fn diagnose(need: Need) -> Diagnosis {
     Diagnosis { need: need.name().to_owned(), for_modes, present, detail, why, how }
 }
 
+fn paint(good: bool, text: &str) -> String {
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    match (colour, good) {
+        (false, _) => text.to_owned(),
+        (true, true) => format!("\x1b[32m{text}\x1b[0m"),
+        (true, false) => format!("\x1b[31m{text}\x1b[0m"),
+    }
+}
+
+fn print_lab(lab: &Lab, out: &mut impl Write) -> anyhow::Result<()> {
+    writeln!(out, "\nLab: what figures of the wall clock depend on; instructions of a guest do not")?;
+    let width = lab.warnings.iter().map(|warning| warning.name.len()).max().unwrap_or(0);
+    for warning in &lab.warnings {
+        let Warning { name, severity, what, why, how } = warning;
+        let mark = match severity {
+            Severity::Spoils => paint(false, "spoils "),
+            Severity::Differs => "differs".to_owned(),
+        };
+        writeln!(out, "  {name:width$}  {mark}  {what}")?;
+        writeln!(out, "  {:width$}           why: {why}", "")?;
+        writeln!(out, "  {:width$}           mend: {how}", "")?;
+    }
+    if lab.warnings.iter().all(|warning| warning.severity != Severity::Spoils) {
+        writeln!(out, "  {}", paint(true, "nothing that can be seen spoils them"))?;
+    }
+    Ok(())
+}
+
 fn print(
     needs: &[Diagnosis],
     modes: &std::collections::BTreeMap<String, String>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let paint = |good: bool, text: &str| match (colour, good) {
-        (false, _) => text.to_owned(),
-        (true, true) => format!("\x1b[32m{text}\x1b[0m"),
-        (true, false) => format!("\x1b[31m{text}\x1b[0m"),
-    };
     writeln!(out, "Needs")?;
     let width = needs.iter().map(|need| need.need.len()).max().unwrap_or(0);
     for need in needs {

@@ -46,6 +46,12 @@ pub struct RunArgs {
     /// Measure also what is predicted to take longer than the sweep's limit
     #[arg(long)]
     no_limit: bool,
+    /// Refuse to measure by the wall clock on a machine that spoils its figures (`svcbench doctor` lists what does)
+    #[arg(long, conflicts_with = "dry_run")]
+    strict: bool,
+    /// Measure although this warning of doctor's spoils figures; several times: several
+    #[arg(long, value_name = "NAME", requires = "strict", value_parser = clap::builder::PossibleValuesParser::new(harness::machine::NAMES), hide_possible_values = true)]
+    allow: Vec<String>,
     /// Services of a real cluster, installed instead of synthetic ones: what `kubectl get services,endpointslices -A -o json`
     /// or `-o yaml` prints; `-` is standard input. On this machine's own kernel
     #[arg(
@@ -163,6 +169,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
         out: out.clone(),
         resume: args.resume,
         no_limit: args.no_limit,
+        strict: args.strict.then(|| args.allow.clone()),
         kernel: if args.from.is_some() { KernelChoice::Host } else { kernel },
         guests: args.guests(&sweep)?,
     };

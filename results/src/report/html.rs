@@ -80,6 +80,9 @@ fn push_in_short(out: &mut String, pages: &Pages<'_>) {
         if !chapter.controls.is_empty() {
             *out += &format!("<p>{}</p>\n", escape_html(&chapter.controls));
         }
+        if !chapter.thinned.is_empty() {
+            *out += &format!("<p>{}</p>\n", escape_html(&chapter.thinned));
+        }
         if !chapter.lost.rows.is_empty() {
             *out += "<p>Some cells failed or were skipped: see the table of reasons below.</p>\n";
         }
@@ -187,6 +190,7 @@ fn push_passport(out: &mut String, heading: &str, environment: &Environment) {
     if let Some(bytes) = environment.guest_memory_bytes {
         facts.push(("memory given to the guest".to_owned(), Quantity::Bytes.show(bytes as f64)));
     }
+    facts.extend(environment.condition.facts().into_iter().map(|(name, value)| (name.to_owned(), value)));
     for (prefix, map) in [
         ("program ", &environment.programs),
         ("sysctl ", &environment.sysctls),
@@ -203,4 +207,7 @@ fn push_passport(out: &mut String, heading: &str, environment: &Environment) {
         *out += &format!("<tr><th>{}</th><td class=\"wrap\">{value}</td></tr>\n", escape_html(&name));
     }
     *out += "</tbody>\n</table></div>\n";
+    if !environment.warnings.is_empty() {
+        push_table(out, &crate::tables::warnings(&environment.warnings));
+    }
 }

@@ -39,6 +39,9 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
         if !chapter.controls.is_empty() {
             out += &format!("\n{}\n", escape_markdown(&chapter.controls));
         }
+        if !chapter.thinned.is_empty() {
+            out += &format!("\n{}\n", escape_markdown(&chapter.thinned));
+        }
         for table in &chapter.tables {
             match table.title.as_str() {
                 LOCK_LIMITS => push_table(&mut out, table, MOST_ROWS),

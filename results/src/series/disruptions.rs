@@ -21,6 +21,9 @@ const HAPPENINGS: [(&str, &str, &str); 5] = [
 /// More modes than this side by side cannot be read.
 const MOST_PANELS: usize = 4;
 
+/// Nor more points than this in a line.
+const MOST_POINTS: usize = 1_000;
+
 /// One figure for each that happened in `world`: the load that names come first of, at the largest scale that most modes
 /// have, with a panel per mode.
 pub(super) fn disruptions(world: World<'_>, all: &Timelines) -> Vec<Figure> {
@@ -85,6 +88,8 @@ fn figure(
             empty: String::new(),
         });
     }
+    let mut notes: Vec<String> = super::timelines::thin(&mut panels).into_iter().collect();
+    notes.extend(thin(&mut panels));
     let (services, endpoints) = scale;
     let since = match world.clock {
         Clock::Wall => "",
@@ -99,7 +104,24 @@ fn figure(
         ),
         remarks,
         panels,
-        notes: Vec::new(),
+        notes,
+    })
+}
+
+/// Of so many neighbouring parts that points would lie on one another, leaves the highest; says so.
+fn thin(panels: &mut [Panel]) -> Option<String> {
+    let mut together = 1;
+    for line in panels.iter_mut().flat_map(|panel| &mut panel.lines) {
+        let step = line.points.len().div_ceil(MOST_POINTS).max(1);
+        let highest = |part: &[Point]| part.iter().copied().max_by(|a, b| a.y.median.total_cmp(&b.y.median));
+        line.points = line.points.chunks(step).filter_map(highest).collect();
+        together = together.max(step);
+    }
+    (together > 1).then(|| {
+        format!(
+            "Of every {} parts the one with the highest value is drawn; felt.csv has all.",
+            thousands(together as u64)
+        )
     })
 }
 

@@ -6,10 +6,14 @@ use super::Panel;
 use crate::groups::Groups;
 use crate::names::mode_rank;
 use crate::record::Status;
+use crate::tables::{MOST_REASONS, OTHER_REASONS};
 use crate::text::{printable, thousands};
 
 /// Explains the hollow markers.
 const GAPS: &str = "Hollow markers on the upper edge are cells without a figure:";
+
+/// More lines under a figure than this are not read.
+const MOST_LINES: usize = 40;
 
 /// What one reason cost one mode: rows without a figure, of all rows of the cells that it touched.
 #[derive(Default)]
@@ -31,7 +35,13 @@ pub(super) fn notes(groups: &Groups<'_>, sources: &[(&str, &str)], panels: &[Pan
             }
             let mut here: BTreeMap<_, usize> = BTreeMap::new();
             for row in &group.lost {
-                *here.entry((mode_rank(key.mode), key.mode, row.status, row.note.as_str())).or_default() += 1;
+                let mut reason = (mode_rank(key.mode), key.mode, row.status, row.note.as_str());
+                if reasons.len() + here.len() >= MOST_REASONS
+                    && !(reasons.contains_key(&reason) || here.contains_key(&reason))
+                {
+                    reason.3 = OTHER_REASONS;
+                }
+                *here.entry(reason).or_default() += 1;
             }
             for (reason, rows) in here {
                 let lost = reasons.entry(reason).or_default();
@@ -63,6 +73,13 @@ pub(super) fn notes(groups: &Groups<'_>, sources: &[(&str, &str)], panels: &[Pan
     if !lines.is_empty() && panels.iter().any(|panel| !panel.lines.is_empty() && !panel.gaps.is_empty()) {
         notes.push(GAPS.to_owned());
     }
-    notes.extend(lines.iter().map(|(modes, line)| printable(&format!("{}{line}", modes.join(", ")))));
+    let shown = lines.iter().take(MOST_LINES);
+    notes.extend(shown.map(|(modes, line)| printable(&format!("{}{line}", modes.join(", ")))));
+    if let Some(more) = lines.len().checked_sub(MOST_LINES).filter(|more| *more > 0) {
+        notes.push(format!(
+            "and {} more reasons: in the report’s table of failed and skipped cells.",
+            thousands(more as u64)
+        ));
+    }
     notes
 }

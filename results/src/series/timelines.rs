@@ -20,6 +20,9 @@ const SCENARIOS: [(&str, &str, &str); 4] = [
 /// More scales than this side by side cannot be read; the largest are shown.
 const MOST_PANELS: usize = 3;
 
+/// Nor more marks than this in a panel.
+const MOST_SPANS: usize = 2_000;
+
 /// One figure for each scenario that has syncs in `world`; in each a panel per scale.
 pub(super) fn timelines(world: World<'_>, rows: &[TimelineRow]) -> Vec<Figure> {
     let here: Vec<&TimelineRow> = rows.iter().filter(|row| world_of(row) == world).collect();
@@ -46,7 +49,7 @@ fn figure(
         scales.pop_first();
     }
     let quantity = Quantity::of(Unit::Ns, world.clock);
-    let panels: Vec<Panel> = scales
+    let mut panels: Vec<Panel> = scales
         .iter()
         .map(|&(services, endpoints)| Panel {
             heading: format!("{} Services x {}", thousands(services), thousands(endpoints)),
@@ -60,13 +63,33 @@ fn figure(
             empty: String::new(),
         })
         .collect();
+    let remarks = remarks(&panels);
+    let notes = thin(&mut panels).into_iter().collect();
     (!panels.is_empty()).then(|| Figure {
         name,
         title: title.to_owned(),
         subtitle: subtitle(world.clock),
-        remarks: remarks(&panels),
+        remarks,
         panels,
-        notes: Vec::new(),
+        notes,
+    })
+}
+
+/// Leaves of the syncs of a panel as many as can be told apart, evenly spread; says so.
+pub(super) fn thin(panels: &mut [Panel]) -> Option<String> {
+    let mut left_out = 0;
+    for panel in panels {
+        let step = panel.spans.len().div_ceil(MOST_SPANS).max(1);
+        let before = panel.spans.len();
+        let mut place = 0..;
+        panel.spans.retain(|_| place.next().is_some_and(|place| place % step == 0));
+        left_out += before - panel.spans.len();
+    }
+    (left_out > 0).then(|| {
+        format!(
+            "{} more syncs than can be told apart are not drawn; timelines.csv has all.",
+            thousands(left_out as u64)
+        )
     })
 }
 

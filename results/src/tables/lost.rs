@@ -8,6 +8,11 @@ use crate::names::mode_rank;
 use crate::record::Status;
 use crate::text::thousands;
 
+/// More reasons than this are told together.
+pub(crate) const MOST_REASONS: usize = 500;
+/// What stands for those.
+pub(crate) const OTHER_REASONS: &str = "other reasons, each in its row of records.csv";
+
 /// What one reason cost one mode.
 type Reason<'a> = (usize, &'a str, Status, &'a str);
 
@@ -21,7 +26,10 @@ pub fn lost(groups: &Groups<'_>) -> Table {
     let mut scales: BTreeMap<(Reason<'_>, &str), (BTreeSet<u32>, u64)> = BTreeMap::new();
     for (key, group) in &groups.map {
         for row in &group.lost {
-            let reason = (mode_rank(key.mode), key.mode, row.status, row.note.as_str());
+            let mut reason = (mode_rank(key.mode), key.mode, row.status, row.note.as_str());
+            if scales.len() >= MOST_REASONS && !scales.contains_key(&(reason, key.workload)) {
+                reason.3 = OTHER_REASONS;
+            }
             let entry = scales.entry((reason, key.workload)).or_default();
             entry.0.insert(key.services);
             entry.1 += 1;
