@@ -35,6 +35,7 @@
 //! # }
 //! ```
 
+pub mod crossover;
 pub mod environment;
 pub mod findings;
 pub mod groups;
