@@ -35,6 +35,7 @@
 //! # }
 //! ```
 
+pub mod claims;
 pub mod crossover;
 pub mod environment;
 pub mod findings;
