@@ -35,6 +35,8 @@
 //! # }
 //! ```
 
+pub mod claims;
+pub mod crossover;
 pub mod environment;
 pub mod findings;
 pub mod groups;

@@ -46,6 +46,8 @@ pub mod workload {
     pub const DISRUPTION: &str = "disruption_";
     /// Contenders for the xtables lock while the holder syncs.
     pub const XTABLES_LOCK: &str = "xtables_lock";
+    /// Packets of new flows to one Service of a lab, and which endpoints got them: the check before its lookups.
+    pub const TRAFFIC_SHARES: &str = "traffic_shares";
 }
 
 /// Metric names.
@@ -193,6 +195,11 @@ pub mod metric {
     pub const DIRECTOR_BYTES_OUT: &str = "director_bytes_out";
     /// `forwarding`, time (of the row's clock): what the director's kernel spent, per connection.
     pub const DIRECTOR_CPU: &str = "director_cpu";
+    /// `traffic_shares`, count: packets that an endpoint got; one sample for each endpoint of the Service.
+    pub const ENDPOINT_PACKETS: &str = "endpoint_packets";
+    /// `traffic_shares`, count: millionths, rounded down: the probability of shares at least this uneven if all endpoints are
+    /// equally likely ([`crate::stats::uniform_share_p_value`]).
+    pub const SHARE_P_VALUE: &str = "share_p_value";
 }
 
 /// Positions of the Service that is looked up; the empty string where position has no meaning.

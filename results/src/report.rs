@@ -151,8 +151,7 @@ pub fn render(
     environment: &Environment,
     sweep: Option<&str>,
 ) -> Result<Rendered, PlotError> {
-    let mut worlds = Groups::split(records);
-    worlds.sort_by_key(|groups| place(environment, groups.world));
+    let mut worlds = lanes(records, environment);
     let worlds_left_out = worlds.len().saturating_sub(MOST_WORLDS);
     worlds.truncate(MOST_WORLDS);
     let mut bootstrap = Bootstrap::new();
@@ -201,6 +200,13 @@ pub fn render(
         worlds_left_out,
     };
     Ok(Rendered { html: html::page(&pages), markdown: markdown::summary(&pages), figures: files })
+}
+
+/// The lanes of a run in the order in which the report tells of them.
+pub(crate) fn lanes<'a>(records: &'a [Record], environment: &Environment) -> Vec<Groups<'a>> {
+    let mut worlds = Groups::split(records);
+    worlds.sort_by_key(|groups| place(environment, groups.world));
+    worlds
 }
 
 /// Name of the figure that stands before all others.

@@ -319,6 +319,9 @@ impl<'a> Lane<'a> {
                     Ok(world) => {
                         let found = lookup::measure(world, position, protocol, sweep.probes, &self.cores)?;
                         rows.lookup(found);
+                        if let Some(shares) = world.take_shares() {
+                            rows.shares(&shares);
+                        }
                     }
                 }
             }

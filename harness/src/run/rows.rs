@@ -152,7 +152,8 @@ impl Rows {
         self.felt.clear();
         for record in &mut self.records {
             if record.status == Status::Ok {
-                let key = CellKey { workload: record.workload.clone(), ..self.key.clone() };
+                let (workload, position) = (record.workload.clone(), record.position.clone());
+                let key = CellKey { workload, position, ..self.key.clone() };
                 *record = key.failed(&record.metric, record.unit, reason);
             }
         }
@@ -174,6 +175,19 @@ impl Rows {
     pub fn lookup(&mut self, found: Lookup) {
         self.times(metric::LOOKUP_FIRST_PACKET, &found.first);
         self.times(metric::LOOKUP_ESTABLISHED, &found.established);
+    }
+
+    /// How many packets each endpoint of one Service got, before the lab was measured.
+    pub fn shares(&mut self, shares: &[u64]) {
+        let key = CellKey {
+            workload: workload::TRAFFIC_SHARES.to_owned(),
+            position: position::NONE.to_owned(),
+            ..self.key.clone()
+        };
+        self.records.push(key.samples(metric::ENDPOINT_PACKETS, Unit::Count, shares));
+        if let Some(p_value) = results::stats::uniform_share_p_value(shares) {
+            self.records.push(key.scalar(metric::SHARE_P_VALUE, Unit::Count, (p_value * 1e6) as u64));
+        }
     }
 
     /// Connections.

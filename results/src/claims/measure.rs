@@ -1,0 +1,232 @@
+//! Figures by mode and scale, and differences between modes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Lane;
+use crate::crossover::{Curve, t_interval};
+use crate::groups::{Group, GroupKey, Groups};
+use crate::names::is_control;
+use crate::record::Record;
+use crate::stats::{Bootstrap, Estimate, Interval, median};
+use crate::text::Quantity;
+
+/// With fewer blocks than this nothing is said of a difference.
+pub(super) const LEAST_BLOCKS: usize = 3;
+/// Figures that are closer than this are the same to whoever chooses a mode: the share below which a lookup is called flat too.
+pub(super) const ALIKE: f64 = 0.1;
+
+pub(super) fn p50(row: &Record) -> Option<u64> {
+    row.p50
+}
+
+/// One figure of all modes at one number of endpoints.
+pub(super) struct Curves<'a> {
+    /// By mode, controls first.
+    pub modes: Vec<(&'a str, Curve<'a>)>,
+    /// Endpoints per Service.
+    pub endpoints: u32,
+}
+
+impl<'a> Curves<'a> {
+    /// Of the rows of one workload, metric and position: those with the number of endpoints that has most cells, the larger on a
+    /// tie. None where nothing was measured.
+    pub fn of(
+        groups: &'a Groups<'a>,
+        workload: &'a str,
+        metric: &'a str,
+        position: &str,
+        field: fn(&Record) -> Option<u64>,
+    ) -> Option<Self> {
+        let all = |(key, group): &(&GroupKey<'a>, &Group<'a>)| {
+            key.position == position && !group.measured.is_empty()
+        };
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for (key, _) in groups.of(workload, metric).filter(all) {
+            *counts.entry(key.endpoints).or_default() += usize::from(!is_control(key.mode));
+        }
+        let (endpoints, _) = counts.into_iter().max_by_key(|(endpoints, count)| (*count, *endpoints))?;
+        let mut modes: Vec<(&'a str, Curve<'a>)> = Vec::new();
+        for (key, group) in groups.of(workload, metric).filter(all) {
+            if key.endpoints != endpoints && !is_control(key.mode) {
+                continue;
+            }
+            let blocks = group.per_block(field);
+            if blocks.is_empty() {
+                continue;
+            }
+            match modes.last_mut().filter(|(mode, _)| *mode == key.mode) {
+                Some((_, curve)) => drop(curve.insert(key.services, blocks)),
+                None => modes.push((key.mode, Curve::from([(key.services, blocks)]))),
+            }
+        }
+        Some(Curves { modes, endpoints })
+    }
+
+    pub fn get(&self, mode: &str) -> Option<&Curve<'a>> {
+        self.modes.iter().find(|(name, _)| *name == mode).map(|(_, curve)| curve)
+    }
+
+    /// The modes that are asked for.
+    pub fn keep(mut self, wanted: impl Fn(&str) -> bool) -> Self {
+        self.modes.retain(|(mode, _)| wanted(mode));
+        self
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.modes.iter().map(|(mode, _)| (*mode).to_owned()).collect()
+    }
+
+    /// Every scale at which one of them was measured.
+    pub fn scales(&self) -> Vec<u32> {
+        let all: BTreeSet<u32> = self.modes.iter().flat_map(|(_, curve)| curve.keys().copied()).collect();
+        all.into_iter().collect()
+    }
+
+    /// The largest share by which a control differs between scales, in medians over blocks: with no Services in its way it is
+    /// measured under the same conditions again and again (an A/A comparison), so differences that are no larger mean nothing.
+    pub fn floor(&self) -> f64 {
+        let controls = self.modes.iter().filter(|(mode, _)| is_control(mode));
+        let spread = controls.filter_map(|(_, curve)| {
+            let medians: Vec<f64> = curve.values().filter_map(middle).collect();
+            let low = medians.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = medians.iter().copied().fold(0.0, f64::max);
+            (low > 0.0 && low.is_finite()).then_some(high / low - 1.0)
+        });
+        spread.fold(0.0, f64::max)
+    }
+}
+
+fn values(blocks: &BTreeMap<(&str, u32), f64>) -> Vec<f64> {
+    blocks.values().copied().collect()
+}
+
+/// Median over blocks.
+pub(super) fn middle(blocks: &BTreeMap<(&str, u32), f64>) -> Option<f64> {
+    median(&values(blocks))
+}
+
+/// Median over blocks with its interval, as the tables show it.
+pub(super) fn estimate(blocks: &BTreeMap<(&str, u32), f64>) -> Option<Estimate> {
+    Bootstrap::new().estimate(&values(blocks))
+}
+
+pub(super) fn shown(quantity: Quantity, blocks: &BTreeMap<(&str, u32), f64>) -> String {
+    estimate(blocks).map_or_else(|| "—".to_owned(), |estimate| quantity.show_estimate(estimate))
+}
+
+/// What one scale says of two modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// By more than [`ALIKE`] and the floor, and the interval leaves out zero.
+    Differ,
+    /// The interval lies within [`ALIKE`].
+    Same,
+    /// Neither is shown.
+    Unclear,
+}
+
+/// How much more the second mode costs than the first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Difference<'a> {
+    pub modes: [&'a str; 2],
+    pub services: u32,
+    /// Medians over blocks.
+    pub values: [f64; 2],
+    /// Second over first, less 1: the median over blocks.
+    pub share: f64,
+    /// Its interval, at a level that holds for the whole family.
+    pub interval: Option<Interval>,
+    pub blocks: usize,
+    pub state: State,
+}
+
+/// All pairs of modes at all scales that are `wanted`. Intervals are of Student's t over the logarithms of the blocks' ratios, at
+/// 1 - 0.05 / k for k comparisons (Bonferroni), so that all of them hold together 95 times in a hundred. The dearer mode is second.
+pub(super) fn differences<'a>(
+    curves: &Curves<'a>,
+    floor: f64,
+    wanted: impl Fn(u32) -> bool,
+) -> Vec<Difference<'a>> {
+    let mut pairs = Vec::new();
+    for (index, (first, ours)) in curves.modes.iter().enumerate() {
+        for (second, theirs) in curves.modes.iter().skip(index + 1) {
+            let both = ours.iter().filter(|(services, _)| wanted(**services));
+            pairs.extend(
+                both.filter_map(|(services, a)| Some((*first, *second, *services, a, theirs.get(services)?))),
+            );
+        }
+    }
+    let level = 1.0 - 0.05 / pairs.len().max(1) as f64;
+    pairs
+        .into_iter()
+        .filter_map(|(first, second, services, a, b)| {
+            let logs = |a: &BTreeMap<(&str, u32), f64>, b: &BTreeMap<(&str, u32), f64>| -> Vec<f64> {
+                let ratios = a.iter().filter_map(|(block, y)| Some((b.get(block)? / y).ln()));
+                ratios.filter(|log| log.is_finite()).collect()
+            };
+            let forward = logs(a, b);
+            let turned = median(&forward)? < 0.0;
+            let (modes, logs) =
+                if turned { ([second, first], logs(b, a)) } else { ([first, second], forward) };
+            let (a, b) = if turned { (middle(b)?, middle(a)?) } else { (middle(a)?, middle(b)?) };
+            let share = median(&logs)?.exp_m1();
+            let interval = t_interval(&logs, level)
+                .map(|Interval { low, high }| Interval { low: low.exp_m1(), high: high.exp_m1() });
+            let state = match interval.filter(|_| logs.len() >= LEAST_BLOCKS) {
+                Some(interval) if interval.low > 0.0 && share > ALIKE.max(floor) => State::Differ,
+                Some(interval) if interval.low > -ALIKE && interval.high < ALIKE => State::Same,
+                _ => State::Unclear,
+            };
+            let blocks = logs.len();
+            Some(Difference { modes, services, values: [a, b], share, interval, blocks, state })
+        })
+        .collect()
+}
+
+/// `+68%`, `+68% [60, 75]`, `×6.4 [6, 7]` where it is more than double.
+pub(super) fn percent(share: f64, interval: Option<Interval>) -> String {
+    let (sign, scale, unit) =
+        if share > 1.0 { ("×", 1.0, "") } else { (if share < 0.0 { "−" } else { "+" }, 100.0, "%") };
+    let shift = if share > 1.0 { 1.0 } else { 0.0 };
+    let number = |share: f64| {
+        let value = (share + shift) * scale;
+        if value.abs() >= 10.0 || unit == "%" && value.abs() >= 1.0 {
+            format!("{value:.0}")
+        } else {
+            format!("{value:.1}")
+        }
+    };
+    let value = number(share).trim_start_matches('-').to_owned();
+    let interval = interval.map(|Interval { low, high }| {
+        format!(" [{}, {}]", number(low).replace('-', "−"), number(high).replace('-', "−"))
+    });
+    format!("{sign}{value}{unit}{}", interval.unwrap_or_default())
+}
+
+/// The cost at `services` from the scales around it, a straight line in logarithms; never beyond what was measured.
+pub(super) fn at(points: &[(u32, f64)], services: u32) -> Option<f64> {
+    if let Some((_, y)) = points.iter().find(|(n, _)| *n == services) {
+        return Some(*y);
+    }
+    let pair = points.windows(2).find(|pair| pair[0].0 < services && services < pair[1].0)?;
+    let [(n0, y0), (n1, y1)] = [pair[0], pair[1]];
+    if n0 == 0 || y0 <= 0.0 || y1 <= 0.0 {
+        return None;
+    }
+    let share = (f64::from(services) / f64::from(n0)).ln() / (f64::from(n1) / f64::from(n0)).ln();
+    Some(y0 * (y1 / y0).powf(share))
+}
+
+/// Medians over blocks by scale.
+pub(super) fn medians(curve: &Curve<'_>) -> Vec<(u32, f64)> {
+    curve.iter().filter_map(|(services, blocks)| Some((*services, middle(blocks)?))).collect()
+}
+
+/// Why a mode has no figure of a workload, as the first lost row says.
+pub(super) fn why_lost<'a>(lane: &Lane<'a>, mode: &str, workloads: &[&str]) -> Option<String> {
+    let lost =
+        lane.groups.map.iter().filter(|(key, _)| key.mode == mode && workloads.contains(&key.workload));
+    let note = lost.flat_map(|(_, group)| &group.lost).next()?;
+    let reason: &str = &note.note;
+    Some(format!("{mode} was {}: {reason}", note.status))
+}
