@@ -33,7 +33,7 @@ pub struct Table {
 }
 
 impl Table {
-    fn new(title: &str, remark: &str, left: usize, columns: &[&str]) -> Self {
+    pub(crate) fn new(title: &str, remark: &str, left: usize, columns: &[&str]) -> Self {
         Table {
             title: title.to_owned(),
             remark: remark.to_owned(),

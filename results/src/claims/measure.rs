@@ -25,6 +25,8 @@ pub(super) struct Curves<'a> {
     pub modes: Vec<(&'a str, Curve<'a>)>,
     /// Endpoints per Service.
     pub endpoints: u32,
+    /// The largest share by which cells that were measured twice in one block differ, in the median over blocks.
+    repeats: f64,
 }
 
 impl<'a> Curves<'a> {
@@ -46,6 +48,7 @@ impl<'a> Curves<'a> {
         }
         let (endpoints, _) = counts.into_iter().max_by_key(|(endpoints, count)| (*count, *endpoints))?;
         let mut modes: Vec<(&'a str, Curve<'a>)> = Vec::new();
+        let mut repeats = 0.0_f64;
         for (key, group) in groups.of(workload, metric).filter(all) {
             if key.endpoints != endpoints && !is_control(key.mode) {
                 continue;
@@ -54,12 +57,13 @@ impl<'a> Curves<'a> {
             if blocks.is_empty() {
                 continue;
             }
+            repeats = repeats.max(repeated(group, field));
             match modes.last_mut().filter(|(mode, _)| *mode == key.mode) {
                 Some((_, curve)) => drop(curve.insert(key.services, blocks)),
                 None => modes.push((key.mode, Curve::from([(key.services, blocks)]))),
             }
         }
-        Some(Curves { modes, endpoints })
+        Some(Curves { modes, endpoints, repeats })
     }
 
     pub fn get(&self, mode: &str) -> Option<&Curve<'a>> {
@@ -82,8 +86,9 @@ impl<'a> Curves<'a> {
         all.into_iter().collect()
     }
 
-    /// The largest share by which a control differs between scales, in medians over blocks: with no Services in its way it is
-    /// measured under the same conditions again and again (an A/A comparison), so differences that are no larger mean nothing.
+    /// What figures differ by although nothing differs (A/A): the largest share by which cells visited twice in one block do, and by
+    /// which a control does between scales, in medians over blocks. With no Services in its way a control is measured under the
+    /// same conditions again and again.
     pub fn floor(&self) -> f64 {
         let controls = self.modes.iter().filter(|(mode, _)| is_control(mode));
         let spread = controls.filter_map(|(_, curve)| {
@@ -92,8 +97,27 @@ impl<'a> Curves<'a> {
             let high = medians.iter().copied().fold(0.0, f64::max);
             (low > 0.0 && low.is_finite()).then_some(high / low - 1.0)
         });
-        spread.fold(0.0, f64::max)
+        spread.fold(self.repeats, f64::max)
     }
+}
+
+/// By what share the visits of one cell in one block differ (rows of one block, but another `order`), in the median over blocks.
+fn repeated(group: &Group<'_>, field: fn(&Record) -> Option<u64>) -> f64 {
+    let mut blocks: BTreeMap<(&str, u32), BTreeMap<u32, f64>> = BTreeMap::new();
+    for row in &group.measured {
+        let visits = blocks.entry((&row.run, row.block)).or_default();
+        visits.extend(field(row).map(|value| (row.order, value as f64)));
+    }
+    let shares: Vec<f64> = blocks
+        .values()
+        .filter(|visits| visits.len() > 1)
+        .filter_map(|visits| {
+            let low = visits.values().copied().fold(f64::INFINITY, f64::min);
+            let high = visits.values().copied().fold(0.0, f64::max);
+            (low > 0.0).then_some(high / low - 1.0)
+        })
+        .collect();
+    median(&shares).unwrap_or(0.0)
 }
 
 fn values(blocks: &BTreeMap<(&str, u32), f64>) -> Vec<f64> {
@@ -184,7 +208,7 @@ pub(super) fn differences<'a>(
 }
 
 /// `+68%`, `+68% [60, 75]`, `×6.4 [6, 7]` where it is more than double.
-pub(super) fn percent(share: f64, interval: Option<Interval>) -> String {
+pub(crate) fn percent(share: f64, interval: Option<Interval>) -> String {
     let (sign, scale, unit) =
         if share > 1.0 { ("×", 1.0, "") } else { (if share < 0.0 { "−" } else { "+" }, 100.0, "%") };
     let shift = if share > 1.0 { 1.0 } else { 0.0 };
