@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::headline::{Lane, headline};
 pub(crate) use self::lock_limit::LOCK_LIMITS;
+pub(crate) use self::lost::LOST;
 pub use self::lost::lost;
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, mode_rank, workload};

@@ -56,8 +56,8 @@ impl History {
         let enough = self.series.iter().filter(|one| one.points.len() >= self.least_series).count();
         let level = self.level * 100.0;
         let mut text = format!(
-            "{} figures over {}. Changes are marked at {level}%: of figures in which nothing changed, so many are marked all the same \
-             ({:.1} of {} here). A change has three runs on each side at least; the newest may still be unseen.",
+            "{} figures over {}. Changes are marked at {level}%: so many of the figures in which nothing changed are marked all the \
+             same, {:.2} of {} here. A change has three runs on each side at least; one of the newest runs may still be unseen.",
             thousands(self.series.len() as u64),
             runs(self.runs.len()),
             enough as f64 * self.level,
