@@ -77,6 +77,9 @@ impl Place {
     }
 }
 
+/// Kernel, tools and settings of a run: name to value.
+pub type Facts = BTreeMap<String, String>;
+
 /// Which quantile of a row a figure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -253,7 +256,7 @@ pub fn history(mut runs: Vec<Run>, unreadable: Vec<Unreadable>, width: Width, le
     runs.sort_by(|a, b| (&a.started, &a.folder).cmp(&(&b.started, &b.folder)));
     let mut places: Vec<Place> = Vec::new();
     let mut series: BTreeMap<(usize, FigureKey), Vec<Point>> = BTreeMap::new();
-    let mut facts: BTreeMap<usize, Vec<(usize, &BTreeMap<String, String>)>> = BTreeMap::new();
+    let mut facts: BTreeMap<usize, Vec<(usize, &Facts)>> = BTreeMap::new();
     for (index, run) in runs.iter().enumerate() {
         for lane in &run.lanes {
             let place = places.iter().position(|place| *place == lane.place).unwrap_or_else(|| {
@@ -322,7 +325,7 @@ fn keep_largest(series: &mut BTreeMap<(usize, FigureKey), Vec<Point>>) {
 }
 
 /// The changes of one series.
-fn found(points: &[Point], facts: &[(usize, &BTreeMap<String, String>)], level: f64) -> Vec<Change> {
+fn found(points: &[Point], facts: &[(usize, &Facts)], level: f64) -> Vec<Change> {
     let values: Vec<f64> = points.iter().map(|point| point.value).collect();
     let found = changes(&values, level);
     let mut ends: Vec<usize> = vec![0];
@@ -374,9 +377,9 @@ fn ratio(before: &[f64], after: &[f64]) -> Option<(f64, Option<Interval>)> {
 }
 
 /// What differs between two passports, in words.
-fn differences(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
+fn differences(old: &Facts, new: &Facts) -> Vec<String> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let value = |facts: &BTreeMap<String, String>, name: &String| {
+    let value = |facts: &Facts, name: &String| {
         facts.get(name).filter(|value| !value.is_empty()).cloned().unwrap_or_else(|| "unknown".to_owned())
     };
     let differing = names.into_iter().filter(|name| old.get(*name) != new.get(*name));

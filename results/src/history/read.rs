@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Field, FigureKey, Place, followed, rank};
+use super::{Facts, Field, FigureKey, Place, followed, rank};
 use crate::environment::Environment;
 use crate::groups::Groups;
 use crate::record::Record;
@@ -36,7 +36,7 @@ pub struct Lane {
     /// What must agree.
     pub place: Place,
     /// What may differ, and is told: name to value.
-    pub facts: BTreeMap<String, String>,
+    pub facts: Facts,
     /// Medians over blocks.
     pub figures: BTreeMap<FigureKey, f64>,
 }
@@ -157,8 +157,8 @@ fn figures(groups: &Groups<'_>) -> BTreeMap<FigureKey, f64> {
 }
 
 /// Kernel, tools and settings: what may explain a change.
-fn facts(passport: &Environment) -> BTreeMap<String, String> {
-    let mut facts: BTreeMap<String, String> = [
+fn facts(passport: &Environment) -> Facts {
+    let mut facts: Facts = [
         ("kernel", &passport.kernel),
         ("kernel version", &passport.kernel_version),
         ("kernel command line", &passport.command_line),
