@@ -1,8 +1,10 @@
 //! Flags, exit codes, and one file per command.
 
 pub mod anonymise;
+pub mod claims;
 mod cluster;
 pub mod doctor;
+pub mod history;
 pub mod inspect;
 pub mod load;
 pub mod lock;
@@ -51,6 +53,10 @@ pub enum Command {
     Run(run::RunArgs),
     /// Rebuild plots and pages of a finished or broken run from its rows
     Report(report::ReportArgs),
+    /// Tell which of the things that people say about proxy modes a run has shown to be so on its machine
+    Claims(claims::ClaimsArgs),
+    /// Follow figures over many runs, and mark where they changed
+    History(history::HistoryArgs),
     /// Print what a ruleset of a real node is, and which Services it has
     Inspect(inspect::InspectArgs),
     /// Drive one load through a lab, or against an address of yours

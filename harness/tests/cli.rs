@@ -40,10 +40,49 @@ fn shown(args: &[&str]) -> String {
 
 #[test]
 fn help_of_every_command() {
-    for command in ["", "doctor", "plan", "run", "load", "load-server", "report", "lock"] {
+    for command in ["", "doctor", "plan", "run", "load", "load-server", "report", "claims", "history", "lock"]
+    {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         insta::assert_snapshot!(format!("help_{command}"), shown(&args));
     }
+}
+
+/// The reference run that the repository has.
+fn reference() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/reference").to_string_lossy().into_owned()
+}
+
+#[test]
+fn claims_of_a_run_are_printed() {
+    let text = shown(&["claims", &reference()]);
+    assert!(text.starts_with("iptables lookup is O(n)\n  → holds"), "{text}");
+    assert!(text.ends_with("--- exit code 0\n"), "{text}");
+    let markdown = shown(&["claims", &reference(), "--format", "markdown"]);
+    assert!(markdown.contains("| iptables lookup is O(n) |"), "{markdown}");
+    let claims: Value =
+        serde_json::from_slice(&svcbench(&["claims", &reference(), "--json"]).stdout).unwrap();
+    assert_eq!(claims.as_array().unwrap().len(), 15);
+    assert_eq!(claims[0]["id"], "iptables-lookup-linear");
+    let absent = shown(&["claims", "/no/such/folder"]);
+    assert!(absent.contains("check that the path names a run's folder"), "{absent}");
+    assert!(absent.ends_with("--- exit code 2\n"), "{absent}");
+}
+
+#[test]
+fn a_history_leaves_out_what_it_cannot_read() {
+    let out = tempfile::tempdir().unwrap();
+    let pages = out.path().join("pages");
+    let text = shown(&["history", &reference(), "/no/such/folder", "--out", &pages.to_string_lossy()]);
+    assert!(text.contains("packet_probe lookup_first_packet p50, nftables"), "{text}");
+    assert!(text.contains("svcbench: left out DIR: No such file"), "{text}");
+    assert!(text.ends_with("--- exit code 0\n"), "{text}");
+    assert!(pages.join("history.html").exists() && pages.join("history.svg").exists());
+    let history: Value =
+        serde_json::from_slice(&svcbench(&["history", &reference(), "--json"]).stdout).unwrap();
+    assert_eq!(history["runs"].as_array().unwrap().len(), 1);
+    let none = shown(&["history", "/no/such/folder"]);
+    assert!(none.contains("no run could be read") && none.ends_with("--- exit code 2\n"), "{none}");
+    assert!(shown(&["history", &reference(), "--level", "2"]).contains("from 0.005 to 0.2"));
 }
 
 #[test]

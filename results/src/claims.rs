@@ -8,6 +8,7 @@ mod forwarding;
 mod lock;
 mod lookup;
 mod measure;
+pub(crate) use self::measure::percent;
 mod modes;
 mod rewrite;
 mod rules;
@@ -202,7 +203,7 @@ const LOOKUPS: &str =
 const COLD: &str = "cold full syncs: a sweep with [sync] and the operation cold";
 const CHANGES: &str = "cold, replace-endpoint and noop in [sync]";
 const ADDING: &str = "append and add-service in [sync]";
-const IPVS: &str = "IPVS in modes; where this kernel lacks it, --kernel guest measures it";
+const IPVS: &str = "ipvs in modes, with [lookup] and [sync]; where this kernel lacks IPVS, --kernel guest measures it in a guest";
 const DIRECTOR: &str = "connections through a director: a sweep with [forwarding] and methods nat, dr and tun; where this kernel \
                         lacks IPVS, --kernel guest measures them";
 

@@ -359,11 +359,7 @@ impl Crossover {
         let shown = [self.at_smallest, self.at_largest].into_iter().find(|lower| *lower != Lower::NotShown);
         match (self.throughout, shown) {
             (Some(lower), Some(_)) => {
-                format!(
-                    "{} costs less than {} {range}; they do not cross there",
-                    name(lower),
-                    name(other(lower))
-                )
+                format!("{} costs less than {} {range}, without a crossing", name(lower), name(other(lower)))
             }
             (None, Some(lower)) => format!(
                 "{} costs less than {} where a difference is shown, {range}",
@@ -501,10 +497,7 @@ mod tests {
         let found =
             crossover(&level(1_000.0), &lines(&SCALES, 5, |n, _| 2_000.0 + f64::from(n)), Between::Lines);
         let words = found.unwrap().in_words("nftables", "ipvs");
-        assert_eq!(
-            words,
-            "nftables costs less than ipvs from 10 to 10,000 Services; they do not cross there"
-        );
+        assert_eq!(words, "nftables costs less than ipvs from 10 to 10,000 Services, without a crossing");
         // 1 ns apart, with 20 ns of noise in one of them.
         let noisy =
             lines(&SCALES, 5, |n, block| 1_001.0 + 20.0 * (f64::from((n / 10 * 7 + block * 5) % 9) - 4.0));

@@ -41,6 +41,7 @@ pub mod environment;
 pub mod findings;
 pub mod groups;
 pub mod histogram;
+pub mod history;
 pub mod lock_limit;
 pub mod names;
 pub mod plot;

@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::claims::{Claim, claims};
 use crate::environment::{Environment, EnvironmentError};
 use crate::findings::{Finding, findings};
 use crate::groups::{Groups, World};
@@ -103,6 +104,8 @@ pub(crate) struct Pages<'a> {
     pub tally: [u64; 3],
     /// Slopes of all lanes.
     pub headline: Table,
+    /// What people say, and whether it is so.
+    pub claims: Vec<Claim>,
     pub chapters: Vec<Chapter<'a>>,
     /// Whether the chapters need headings: there are several, or the only one is not of the host.
     pub headings: bool,
@@ -195,6 +198,7 @@ pub fn render(
         sweep,
         tally: tables::tally(records),
         headline: tables::headline(&lanes),
+        claims: claims(&chapters.iter().map(|chapter| &chapter.groups).collect::<Vec<_>>(), environment),
         headings: chapters.len() > 1 || !only_host,
         chapters,
         worlds_left_out,

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::headline::{Lane, headline};
 pub(crate) use self::lock_limit::LOCK_LIMITS;
+pub(crate) use self::lost::LOST;
 pub use self::lost::lost;
 pub(crate) use self::lost::{MOST_REASONS, OTHER_REASONS};
 pub(crate) use self::warnings::warnings;
@@ -36,7 +37,7 @@ pub struct Table {
 }
 
 impl Table {
-    fn new(title: &str, remark: &str, left: usize, columns: &[&str]) -> Self {
+    pub(crate) fn new(title: &str, remark: &str, left: usize, columns: &[&str]) -> Self {
         Table {
             title: title.to_owned(),
             remark: remark.to_owned(),

@@ -106,7 +106,7 @@ fn takes(lane: &Lane<'_>, scale: u32, limit: f64, word: &str) -> Option<Settled>
             thousands(largest)
         );
         let mut settled = lane.not_shown(missing);
-        settled.measured = at_the_largest(lane, quantity, &curves);
+        settled.measured = at_the_largest(quantity, &curves);
         settled.shown_by = shown_by;
         return Some(settled);
     }
@@ -122,15 +122,14 @@ fn takes(lane: &Lane<'_>, scale: u32, limit: f64, word: &str) -> Option<Settled>
     if let Some((_, _, appends)) = curves.iter().find(|(workload, ..)| *workload == workload::APPEND) {
         parts.extend(appends.modes.iter().filter_map(|(mode, curve)| {
             let all = one_after_another(&medians(curve), scale)?;
-            let (count, all) = (thousands(scale), quantity.show(all));
+            let (count, all) = (thousands(scale), long(quantity, all));
             Some(format!("{count} appends one after another would take {all} in {mode} (reckoned from appends measured)"))
         }));
     }
     Some(lane.settled(verdict, parts.join("; "), found, shown_by))
 }
 
-fn at_the_largest(lane: &Lane<'_>, quantity: Quantity, curves: &[(&str, &str, Curves<'_>)]) -> String {
-    debug_assert!(lane.clock() == Clock::Wall);
+fn at_the_largest(quantity: Quantity, curves: &[(&str, &str, Curves<'_>)]) -> String {
     let mut parts = Vec::new();
     for (_, what, curves) in curves {
         parts.extend(curves.modes.iter().filter_map(|(mode, curve)| {
@@ -139,6 +138,16 @@ fn at_the_largest(lane: &Lane<'_>, quantity: Quantity, curves: &[(&str, &str, Cu
         }));
     }
     parts.join("; ")
+}
+
+/// A wall time, in minutes or hours where these are easier to grasp.
+fn long(quantity: Quantity, nanoseconds: f64) -> String {
+    let (minutes, hours) = (nanoseconds / MINUTE, nanoseconds / HOUR);
+    match nanoseconds {
+        t if t >= 2.0 * HOUR => format!("{hours:.1} hours"),
+        t if t >= 2.0 * MINUTE => format!("{minutes:.0} minutes"),
+        t => quantity.show(t),
+    }
 }
 
 /// What as many appends as `count` take, each at the size that those before have made: the area under straight lines through
@@ -166,7 +175,8 @@ fn one_after_another(points: &[(u32, f64)], count: u32) -> Option<f64> {
 ///
 /// Rule, for one virtual server added and for the sync that adds a Service, in `ipvs` (as kube-proxy does it) and `ipvs-batched` (the
 /// best that the kernel allows): constant if no scale costs twice as much as another while Services multiply by ten at least.
-/// Holds if all are constant, does not hold if none is, else depends on who programs it. Two is far beyond what one block scatters.
+/// Holds if all are constant, does not hold if none is, else depends on who programs it. Without the sync of `ipvs` nothing is
+/// shown: that is what adds a Service. Two is far beyond what one block scatters.
 pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
     let is_ipvs = |mode: &str| mode == "ipvs" || mode == IPVS_BATCHED;
     let wanted = [
@@ -176,7 +186,7 @@ pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
     let quantity = lane.quantity(Unit::Ns);
     let (mut parts, mut figures, mut constant, mut shown_by) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut short = false;
+    let (mut short, mut synced) = (false, false);
     for (name, what) in wanted {
         let Some(curves) =
             times(lane, name).map(|curves| curves.keep(is_ipvs)).filter(|curves| !curves.modes.is_empty())
@@ -196,6 +206,7 @@ pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
             let least = points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
             let most = points.iter().map(|point| point.1).fold(0.0, f64::max);
             constant.push(most < CONSTANT * least);
+            synced |= *mode == "ipvs" && name == workload::PARTIAL_SYNC_ADD_SERVICE;
             parts.push(format!(
                 "{what} takes {} at {} and {} at {} in {mode}",
                 quantity.show(low),
@@ -228,7 +239,11 @@ pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
         let why = why_lost(lane, "ipvs", &[workload::APPEND, workload::PARTIAL_SYNC_ADD_SERVICE])?;
         return Some(lane.not_shown(format!("{why}; --kernel guest measures IPVS in a guest")));
     }
-    let verdict = if constant.iter().all(|is| *is) {
+    let verdict = if !synced {
+        Verdict::NotShown {
+            missing: "the sync that adds a Service: add-service in [sync], ipvs in modes".to_owned(),
+        }
+    } else if constant.iter().all(|is| *is) {
         Verdict::Holds
     } else if constant.iter().any(|is| *is) {
         let on =

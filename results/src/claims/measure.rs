@@ -25,6 +25,8 @@ pub(super) struct Curves<'a> {
     pub modes: Vec<(&'a str, Curve<'a>)>,
     /// Endpoints per Service.
     pub endpoints: u32,
+    /// The largest share by which cells that were measured twice in one block differ, in the median over blocks.
+    repeats: f64,
 }
 
 impl<'a> Curves<'a> {
@@ -46,6 +48,7 @@ impl<'a> Curves<'a> {
         }
         let (endpoints, _) = counts.into_iter().max_by_key(|(endpoints, count)| (*count, *endpoints))?;
         let mut modes: Vec<(&'a str, Curve<'a>)> = Vec::new();
+        let mut repeats = 0.0_f64;
         for (key, group) in groups.of(workload, metric).filter(all) {
             if key.endpoints != endpoints && !is_control(key.mode) {
                 continue;
@@ -54,12 +57,13 @@ impl<'a> Curves<'a> {
             if blocks.is_empty() {
                 continue;
             }
+            repeats = repeats.max(repeated(group, field));
             match modes.last_mut().filter(|(mode, _)| *mode == key.mode) {
                 Some((_, curve)) => drop(curve.insert(key.services, blocks)),
                 None => modes.push((key.mode, Curve::from([(key.services, blocks)]))),
             }
         }
-        Some(Curves { modes, endpoints })
+        Some(Curves { modes, endpoints, repeats })
     }
 
     pub fn get(&self, mode: &str) -> Option<&Curve<'a>> {
@@ -82,8 +86,9 @@ impl<'a> Curves<'a> {
         all.into_iter().collect()
     }
 
-    /// The largest share by which a control differs between scales, in medians over blocks: with no Services in its way it is
-    /// measured under the same conditions again and again (an A/A comparison), so differences that are no larger mean nothing.
+    /// What figures differ by although nothing differs (A/A): the largest share by which cells visited twice in one block do, and by
+    /// which a control does between scales, in medians over blocks. With no Services in its way a control is measured under the
+    /// same conditions again and again.
     pub fn floor(&self) -> f64 {
         let controls = self.modes.iter().filter(|(mode, _)| is_control(mode));
         let spread = controls.filter_map(|(_, curve)| {
@@ -92,8 +97,27 @@ impl<'a> Curves<'a> {
             let high = medians.iter().copied().fold(0.0, f64::max);
             (low > 0.0 && low.is_finite()).then_some(high / low - 1.0)
         });
-        spread.fold(0.0, f64::max)
+        spread.fold(self.repeats, f64::max)
     }
+}
+
+/// By what share the visits of one cell in one block differ (rows of one block, but another `order`), in the median over blocks.
+fn repeated(group: &Group<'_>, field: fn(&Record) -> Option<u64>) -> f64 {
+    let mut blocks: BTreeMap<(&str, u32), BTreeMap<u32, f64>> = BTreeMap::new();
+    for row in &group.measured {
+        let visits = blocks.entry((&row.run, row.block)).or_default();
+        visits.extend(field(row).map(|value| (row.order, value as f64)));
+    }
+    let shares: Vec<f64> = blocks
+        .values()
+        .filter(|visits| visits.len() > 1)
+        .filter_map(|visits| {
+            let low = visits.values().copied().fold(f64::INFINITY, f64::min);
+            let high = visits.values().copied().fold(0.0, f64::max);
+            (low > 0.0).then_some(high / low - 1.0)
+        })
+        .collect();
+    median(&shares).unwrap_or(0.0)
 }
 
 fn values(blocks: &BTreeMap<(&str, u32), f64>) -> Vec<f64> {
@@ -183,24 +207,20 @@ pub(super) fn differences<'a>(
         .collect()
 }
 
-/// `+68%`, `+68% [60, 75]`, `×6.4 [6, 7]` where it is more than double.
-pub(super) fn percent(share: f64, interval: Option<Interval>) -> String {
-    let (sign, scale, unit) =
-        if share > 1.0 { ("×", 1.0, "") } else { (if share < 0.0 { "−" } else { "+" }, 100.0, "%") };
-    let shift = if share > 1.0 { 1.0 } else { 0.0 };
-    let number = |share: f64| {
-        let value = (share + shift) * scale;
-        if value.abs() >= 10.0 || unit == "%" && value.abs() >= 1.0 {
-            format!("{value:.0}")
-        } else {
-            format!("{value:.1}")
-        }
+/// `+68%`, `+68% [60, 75]`, `×6.4 [6, 7]` where it is more than double; with a decimal where the interval is narrow.
+pub(crate) fn percent(share: f64, interval: Option<Interval>) -> String {
+    let (sign, unit, scale, shift) = match share {
+        share if share > 1.0 => ("×", "", 1.0, 1.0),
+        share if share < 0.0 => ("−", "%", 100.0, 0.0),
+        _ => ("+", "%", 100.0, 0.0),
     };
-    let value = number(share).trim_start_matches('-').to_owned();
-    let interval = interval.map(|Interval { low, high }| {
-        format!(" [{}, {}]", number(low).replace('-', "−"), number(high).replace('-', "−"))
-    });
-    format!("{sign}{value}{unit}{}", interval.unwrap_or_default())
+    let of = |share: f64| (share + shift) * scale;
+    let width = interval.map_or(f64::INFINITY, |interval| of(interval.high) - of(interval.low));
+    let decimals = usize::from(width < 2.0 || of(share).abs() < 10.0);
+    let number = |value: f64| format!("{value:.decimals$}").replace('-', "−");
+    let interval =
+        interval.map(|interval| format!(" [{}, {}]", number(of(interval.low)), number(of(interval.high))));
+    format!("{sign}{}{unit}{}", number(of(share).abs()), interval.unwrap_or_default())
 }
 
 /// The cost at `services` from the scales around it, a straight line in logarithms; never beyond what was measured.
@@ -222,11 +242,75 @@ pub(super) fn medians(curve: &Curve<'_>) -> Vec<(u32, f64)> {
     curve.iter().filter_map(|(services, blocks)| Some((*services, middle(blocks)?))).collect()
 }
 
-/// Why a mode has no figure of a workload, as the first lost row says.
+/// That a mode has no figure of a workload although it was asked for. Its rows say why, and the report lists them once.
 pub(super) fn why_lost<'a>(lane: &Lane<'a>, mode: &str, workloads: &[&str]) -> Option<String> {
     let lost =
         lane.groups.map.iter().filter(|(key, _)| key.mode == mode && workloads.contains(&key.workload));
     let note = lost.flat_map(|(_, group)| &group.lost).next()?;
-    let reason: &str = &note.note;
-    Some(format!("{mode} was {}: {reason}", note.status))
+    let table = crate::tables::LOST;
+    Some(format!("{mode} was {} in this lane (see “{table}” in the report)", note.status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_shown_as_finely_as_they_are_known() {
+        let shown = |share, low, high| percent(share, Some(Interval { low, high }));
+        assert_eq!(percent(0.68, None), "+68%");
+        assert_eq!(shown(0.68, 0.6, 0.751), "+68% [60, 75]");
+        assert_eq!(shown(0.119, 0.117, 0.121), "+11.9% [11.7, 12.1]");
+        assert_eq!(shown(-0.04, -0.08, 0.001), "−4.0% [−8.0, 0.1]");
+        assert_eq!(shown(98.0, 94.0, 105.0), "×99 [95, 106]");
+        assert_eq!(percent(0.0, None), "+0.0%");
+    }
+
+    #[test]
+    fn scales_between_are_interpolated_and_beyond_they_are_not() {
+        let points = [(10, 1.0), (1_000, 100.0)];
+        assert_eq!(at(&points, 1_000), Some(100.0));
+        assert!((at(&points, 100).unwrap() - 10.0).abs() < 1e-9);
+        assert_eq!((at(&points, 5), at(&points, 2_000), at(&[(10, 0.0), (20, 1.0)], 15)), (None, None, None));
+    }
+
+    #[test]
+    fn pairs_are_judged_together() {
+        let blocks = |value: f64, spread: f64| -> BTreeMap<(&'static str, u32), f64> {
+            (0..5).map(|block| (("run", block), value + spread * (f64::from(block) - 2.0))).collect()
+        };
+        let curve = |value: f64, spread: f64| Curve::from([(100, blocks(value, spread))]);
+        let modes = vec![
+            ("a", curve(100.0, 1.0)),
+            ("b", curve(103.0, 1.0)),
+            ("c", curve(150.0, 1.0)),
+            ("d", curve(160.0, 40.0)),
+        ];
+        let curves = Curves { modes, endpoints: 10, repeats: 0.0 };
+        let found = differences(&curves, 0.0, |_| true);
+        let state =
+            |first: &str, second: &str| found.iter().find(|d| d.modes == [first, second]).map(|d| d.state);
+        assert_eq!(found.len(), 6);
+        // 3% apart, shown to be, but less than 10%; half as much again; and noise.
+        assert_eq!(
+            (state("a", "b"), state("a", "c"), state("c", "d")),
+            (Some(State::Same), Some(State::Differ), Some(State::Unclear))
+        );
+        // The dearer is second, whichever comes first.
+        let turned = Curves {
+            modes: vec![("c", curve(150.0, 1.0)), ("a", curve(100.0, 1.0))],
+            endpoints: 10,
+            repeats: 0.0,
+        };
+        let turned = differences(&turned, 0.0, |_| true);
+        assert_eq!(
+            (turned[0].modes, turned[0].values, turned[0].share > 0.49),
+            (["a", "c"], [100.0, 150.0], true)
+        );
+        // What an A/A comparison differs by too is none.
+        assert_eq!(
+            differences(&curves, 0.6, |_| true).iter().filter(|d| d.state == State::Differ).count(),
+            0
+        );
+    }
 }

@@ -9,6 +9,8 @@ use crate::text::thousands;
 
 const FEW: u32 = 1_000;
 const MANY: u32 = 5_000;
+const LOOKUP: &str = "lookup of the last Service";
+const CONNECTION: &str = "a whole connection to it";
 
 /// What is compared: a lookup, which is where modes can differ, and a whole connection, which is what a client sees of it.
 struct Compared<'a> {
@@ -32,8 +34,8 @@ enum Answer {
 impl<'a> Compared<'a> {
     fn all(lane: &Lane<'a>, wanted: impl Fn(u32) -> bool + Copy) -> Vec<Self> {
         let figures = [
-            ("lookup", "lookup", workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET),
-            ("whole connection", "connect", workload::TCP_CRR, metric::RESPONSE_TIME),
+            (LOOKUP, "lookup", workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET),
+            (CONNECTION, "connect", workload::TCP_CRR, metric::RESPONSE_TIME),
         ];
         figures
             .into_iter()
@@ -47,7 +49,7 @@ impl<'a> Compared<'a> {
             .collect()
     }
 
-    /// Of the largest difference: `lookup at 100 Services: iptables-nft 2.19 µs, nftables 1.3 µs, +68% [60, 75]`.
+    /// Of the largest difference: `lookup of the last Service at 100 Services: iptables-nft 2.19 µs, nftables 1.3 µs, +68% [60, 75]`.
     fn largest(&self, lane: &Lane<'_>) -> Option<String> {
         let most = |state: Option<State>| {
             let those = self.differences.iter().filter(move |d| state.is_none_or(|state| d.state == state));
@@ -116,7 +118,7 @@ pub(super) fn equal_below(lane: &Lane<'_>) -> Option<Settled> {
             Some(_) => Answer::Same,
         }
     };
-    let verdict = match (answer("lookup"), answer("whole connection")) {
+    let verdict = match (answer(LOOKUP), answer(CONNECTION)) {
         (Answer::Differ, Answer::Differ | Answer::Absent) => Verdict::DoesNotHold,
         (Answer::Differ, Answer::Same) => Verdict::Depends {
             on: "what is looked at: lookups differ, whole connections by less than 10%".into(),
@@ -162,7 +164,7 @@ pub(super) fn differ_above(lane: &Lane<'_>) -> Option<Settled> {
             Answer::Unclear
         }
     };
-    let verdict = match (answer("lookup"), answer("whole connection")) {
+    let verdict = match (answer(LOOKUP), answer(CONNECTION)) {
         (Answer::Differ, Answer::Differ) => Verdict::Holds,
         (Answer::Differ, Answer::Same) => Verdict::Depends {
             on: "what is looked at: lookups differ, whole connections by less than 10%".into(),

@@ -102,8 +102,7 @@ fn per_endpoint(counts: &Counts) -> Option<f64> {
     (product > 0.0).then(|| *rules as f64 / product)
 }
 
-fn shown(lane: &Lane<'_>, found: &[(&str, Counts)]) -> Shown {
-    debug_assert!(!lane.groups.map.is_empty());
+fn shown(found: &[(&str, Counts)]) -> Shown {
     let scales: BTreeSet<u32> = found.iter().flat_map(|(_, counts)| counts.keys().map(|(n, _)| *n)).collect();
     Shown {
         plot: None,
@@ -149,7 +148,7 @@ pub(super) fn product(lane: &Lane<'_>) -> Option<Settled> {
         let none = if constant.is_empty() {
             String::new()
         } else {
-            format!(", and none more with more Services in {}", listed(&constant))
+            format!("; those of {} do not follow Services", listed(&constant))
         };
         Verdict::Depends { on: format!("the mode: rules for each endpoint are {}{none}", listed(&factors)) }
     };
@@ -166,7 +165,7 @@ pub(super) fn product(lane: &Lane<'_>) -> Option<Settled> {
             Figure::new(format!("{mode}: rules over Services × endpoints"), "ratio", *ratio, None, 1)
         })
         .collect();
-    Some(lane.settled(verdict, parts.join("; "), figures, vec![shown(lane, &found)]))
+    Some(lane.settled(verdict, parts.join("; "), figures, vec![shown(&found)]))
 }
 
 /// "IPVS still needs iptables, but a constant number of rules": masquerading and node ports are iptables rules that match
@@ -225,7 +224,7 @@ pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
             Figure::new(format!("ipvs: rules at {}", services(*n)), "count", *count as f64, None, 1)
         })
         .collect();
-    Some(lane.settled(verdict, text, figures, vec![shown(lane, &found)]))
+    Some(lane.settled(verdict, text, figures, vec![shown(&found)]))
 }
 
 #[cfg(test)]

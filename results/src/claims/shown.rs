@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Claim, Settled, Shown, Verdict};
+use super::{Claim, Settled, Shown, Verdict, listed};
 use crate::tables::Table;
 use crate::text::{escape_markdown, printable, thousands};
 
@@ -33,13 +33,7 @@ pub fn table(claims: &[Claim]) -> Table {
             row
         })
         .collect();
-    Table {
-        title: TITLE.to_owned(),
-        remark: REMARK.to_owned(),
-        left: columns.len(),
-        columns: columns.into_iter().map(str::to_owned).collect(),
-        rows,
-    }
+    Table { rows, ..Table::new(TITLE, REMARK, columns.len(), &columns) }
 }
 
 fn all(claims: &[Claim]) -> impl Iterator<Item = (&Claim, &Settled)> {
@@ -61,20 +55,35 @@ fn verdict(verdict: &Verdict) -> String {
     }
 }
 
-/// `lookup.svg: packet_probe lookup_first_packet of ipvs, 10 to 5,000 Services`.
+/// `lookup.svg: packet_probe lookup_first_packet of ipvs, 10 to 5,000 Services`. What differs in the metric or the workload only is told
+/// once.
 fn sources(shown: &[Shown]) -> String {
-    let each = |shown: &Shown| {
-        let scales = match (shown.services.first(), shown.services.last()) {
+    let same_rows =
+        |a: &Shown, b: &Shown| (&a.plot, &a.modes, &a.services) == (&b.plot, &b.modes, &b.services);
+    let alike = |a: &Shown, b: &Shown| same_rows(a, b) && (a.workload == b.workload || a.metric == b.metric);
+    let unique = |names: Vec<&'static str>| {
+        names.into_iter().fold(Vec::new(), |mut kept, name| {
+            if !kept.contains(&name) {
+                kept.push(name);
+            }
+            kept
+        })
+    };
+    let each = |shown: &[Shown]| {
+        let first = shown.first()?;
+        let scales = match (first.services.first(), first.services.last()) {
             (Some(few), Some(many)) if few != many => {
                 format!(", {} to {} Services", thousands(*few), thousands(*many))
             }
             (Some(only), _) if *only > 1 => format!(", {} Services", thousands(*only)),
             _ => String::new(),
         };
-        let plot = shown.plot.as_ref().map(|plot| format!("{plot}: ")).unwrap_or_default();
-        format!("{plot}{} {} of {}{scales}", shown.workload, shown.metric, shown.modes.join(", "))
+        let plot = first.plot.as_ref().map(|plot| format!("{plot}: ")).unwrap_or_default();
+        let workloads = unique(shown.iter().map(|shown| shown.workload).collect());
+        let metrics = unique(shown.iter().map(|shown| shown.metric).collect());
+        Some(format!("{plot}{} {} of {}{scales}", listed(&workloads), listed(&metrics), listed(&first.modes)))
     };
-    shown.iter().map(each).collect::<Vec<_>>().join("; ")
+    shown.chunk_by(alike).filter_map(each).collect::<Vec<_>>().join("; ")
 }
 
 /// A section for `summary.md`, with a table that is not cut down.

@@ -23,6 +23,9 @@ pub(super) fn page(pages: &Pages<'_>) -> String {
     let [measured, failed, skipped] = pages.tally.map(thousands);
     out += &format!("<p>Rows: {measured} measured, {failed} failed, {skipped} skipped.</p>\n");
     push_in_short(&mut out, pages);
+    if !pages.chapters.is_empty() {
+        push_table(&mut out, &crate::claims::table(&pages.claims));
+    }
     for chapter in &pages.chapters {
         push_chapter(&mut out, chapter, pages.headings);
     }

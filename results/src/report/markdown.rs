@@ -25,6 +25,9 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
     if !pages.headline.rows.is_empty() {
         push_table(&mut out, &pages.headline, usize::MAX);
     }
+    if !pages.chapters.is_empty() {
+        out += &format!("\n{}", crate::claims::markdown(&pages.claims));
+    }
     for chapter in &pages.chapters {
         if pages.headings {
             out += &format!("\n## {}\n", escape_markdown(&chapter.heading));

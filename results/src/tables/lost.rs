@@ -12,6 +12,8 @@ use crate::text::thousands;
 pub(crate) const MOST_REASONS: usize = 500;
 /// What stands for those.
 pub(crate) const OTHER_REASONS: &str = "other reasons, each in its row of records.csv";
+/// Title of the table.
+pub(crate) const LOST: &str = "Failed and skipped cells";
 
 /// What one reason cost one mode.
 type Reason<'a> = (usize, &'a str, Status, &'a str);
@@ -22,7 +24,7 @@ type Reasons<'a> = BTreeMap<(Reason<'a>, BTreeSet<u32>), (Vec<&'a str>, u64)>;
 /// Failed and skipped cells: one row per mode and reason, and per workload only where the scales differ.
 pub fn lost(groups: &Groups<'_>) -> Table {
     let columns = ["mode", "workload", "status", "Services", "reason", "rows"];
-    let mut table = Table::new("Failed and skipped cells", "Nothing is dropped silently.", 5, &columns);
+    let mut table = Table::new(LOST, "Nothing is dropped silently.", 5, &columns);
     let mut scales: BTreeMap<(Reason<'_>, &str), (BTreeSet<u32>, u64)> = BTreeMap::new();
     for (key, group) in &groups.map {
         for row in &group.lost {
