@@ -180,8 +180,8 @@ impl Rows {
     /// How many packets each endpoint of one Service got, before the lab was measured.
     pub fn shares(&mut self, shares: &[u64]) {
         let key = CellKey {
-            workload: workload::TRAFFIC_SHARES.to_owned(),
-            position: position::NONE.to_owned(),
+            workload: workload::TRAFFIC_SHARES.into(),
+            position: position::NONE.into(),
             ..self.key.clone()
         };
         self.records.push(key.samples(metric::ENDPOINT_PACKETS, Unit::Count, shares));

@@ -21,6 +21,7 @@ mod oracle;
 #[path = "../paper/mod.rs"]
 mod paper;
 mod paths;
+mod plant;
 mod promise;
 mod proxied;
 mod replay;
@@ -101,6 +102,7 @@ fn tests() -> Vec<Test> {
         test("ipvs_forgets_connections_and_keeps_its_servers", &IPVS, ipvs::forgotten),
         test("every_scheduler_answers_for_every_service", &IPVS, ipvs::schedulers),
         test("a_lab_shares_nothing_with_the_host", &[], paths::isolated),
+        test("a_planted_slow_down_is_in_its_mode_only", LEGACY, plant::elsewhere),
     ];
     for mode in PROXY.iter().copied().chain(IPVS) {
         // Versions do not differ in what batches leave.
@@ -127,6 +129,7 @@ fn tests() -> Vec<Test> {
             }));
             tests.push(test(&of("loads_feel_every_happening"), &[mode], move || traffic::disruptions(mode)));
         }
+        tests.push(test(&of("a_planted_slow_down_stands_first"), &[mode], move || plant::stands_first(mode)));
         tests.push(test(&of("two_labs_do_not_disturb_each_other"), &[mode], move || paths::two_labs(mode)));
     }
     for family in Family::ALL {
