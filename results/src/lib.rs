@@ -41,6 +41,7 @@ pub mod groups;
 pub mod histogram;
 pub mod lock_limit;
 pub mod names;
+pub mod parquet_file;
 pub mod plot;
 pub mod record;
 pub mod record_file;
