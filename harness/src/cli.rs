@@ -10,6 +10,7 @@ pub mod plan;
 mod progress;
 pub mod report;
 pub mod run;
+pub mod serve;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ pub enum Command {
     Run(run::RunArgs),
     /// Rebuild plots and pages of a finished or broken run from its rows
     Report(report::ReportArgs),
+    /// Open a run in the browser, served to this machine only
+    Serve(serve::ServeArgs),
     /// Print what a ruleset of a real node is, and which Services it has
     Inspect(inspect::InspectArgs),
     /// Drive one load through a lab, or against an address of yours
