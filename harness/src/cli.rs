@@ -12,6 +12,7 @@ pub mod plan;
 mod progress;
 pub mod report;
 pub mod run;
+pub mod serve;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,8 @@ pub enum Command {
     Claims(claims::ClaimsArgs),
     /// Follow figures over many runs, and mark where they changed
     History(history::HistoryArgs),
+    /// Open a run in the browser, served to this machine only
+    Serve(serve::ServeArgs),
     /// Print what a ruleset of a real node is, and which Services it has
     Inspect(inspect::InspectArgs),
     /// Drive one load through a lab, or against an address of yours

@@ -10,7 +10,7 @@
 //! * [`lookup`], [`connect`], [`load`], [`forwarding`], [`disruption`], [`sync_cell`], [`contention`], [`lock`]: what is measured
 //! * [`cost`]: what it takes from the machine besides time
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`capacity`], [`run`]: which cells, in which order, how long
-//! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`passport`]: what surrounds a run
+//! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`machine`], [`passport`], [`serve`]: what surrounds a run
 
 pub mod anonymise;
 pub mod apply;
@@ -46,6 +46,7 @@ pub mod ruleset;
 pub mod run;
 pub mod scale;
 pub mod semantics;
+pub mod serve;
 pub mod service;
 pub mod shape;
 pub mod spare;

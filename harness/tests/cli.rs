@@ -42,6 +42,7 @@ fn shown(args: &[&str]) -> String {
 fn help_of_every_command() {
     for command in ["", "doctor", "plan", "run", "load", "load-server", "report", "claims", "history", "lock"]
     {
+    for command in ["", "doctor", "plan", "run", "load", "load-server", "report", "serve", "lock"] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         insta::assert_snapshot!(format!("help_{command}"), shown(&args));
     }
@@ -312,8 +313,27 @@ fn doctor_answers_for_every_mode() {
         let missing = need["present"] == false;
         assert_eq!(need["how"].as_str().unwrap().is_empty(), !missing, "how to get it, if missing: {need}");
     }
+    for warning in json["lab"]["warnings"].as_array().unwrap() {
+        assert!(harness::machine::NAMES.contains(&warning["name"].as_str().unwrap()), "{warning}");
+        assert!(
+            ["what", "why", "how"].iter().all(|part| !warning[part].as_str().unwrap().is_empty()),
+            "{warning}"
+        );
+    }
+    assert_eq!(json["lab"]["condition"]["clock_source"].as_str().map(str::is_empty), Some(false), "{json}");
     let plain = String::from_utf8(svcbench(&["doctor"]).stdout).unwrap();
+    assert!(plain.contains("\nLab: "), "{plain}");
     assert!(!plain.contains('\x1b'), "no colour where there is no terminal: {plain}");
+}
+
+#[test]
+fn what_strict_may_allow_are_the_names_of_warnings() {
+    let error = shown(&["run", "smoke", "--strict", "--allow", "weather"]);
+    assert!(
+        error.contains("'weather'") && error.contains("governor") && error.contains("exit code 2"),
+        "{error}"
+    );
+    assert!(shown(&["run", "smoke", "--allow", "turbo"]).contains("--strict"), "only together");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A run of some 100,000 rows, from file to report: `cargo bench -p results`.
+//! A run of some 1,000,000 rows, from file to report: `cargo bench -p results`.
 
 #![allow(
     clippy::expect_used,
@@ -14,8 +14,8 @@ use results::record_file::{RecordWriter, read_records};
 use results::report::render;
 use results::timeline::Timelines;
 
-/// Blocks of the synthetic run; 250 are some 100,000 rows.
-const BLOCKS: u32 = 250;
+/// Blocks of the synthetic run; 2,500 are some 1,000,000 rows.
+const BLOCKS: u32 = 2_500;
 
 fn large(criterion: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a folder for the rows");

@@ -44,6 +44,7 @@ pub mod histogram;
 pub mod history;
 pub mod lock_limit;
 pub mod names;
+pub mod parquet_file;
 pub mod plot;
 pub mod record;
 pub mod record_file;

@@ -11,6 +11,9 @@ use super::{Cli, Exit};
 pub struct ReportArgs {
     /// Folder of a run
     dir: PathBuf,
+    /// Write the rows as records.parquet too
+    #[arg(long)]
+    parquet: bool,
 }
 
 /// Rebuilds the report.
@@ -19,8 +22,12 @@ pub struct ReportArgs {
 /// If the folder holds no readable run.
 pub fn run(cli: &Cli, args: &ReportArgs) -> anyhow::Result<Exit> {
     let report = results::report::write_report(&args.dir)?;
+    let parquet = args.parquet.then(|| results::parquet_file::convert(&args.dir)).transpose()?;
     if !cli.quiet {
         println!("{}", args.dir.join("report.html").display());
+        if let Some(path) = parquet {
+            println!("{}", path.display());
+        }
         eprintln!("{} rows measured, {} failed, {} skipped", report.measured, report.failed, report.skipped);
     }
     Ok(Exit::Ok)

@@ -75,6 +75,7 @@ fn tests() -> Vec<Test> {
         test("a_killed_run_resumes_without_repeating", PROXY, stops::killed_and_resumed),
         test("an_interrupted_run_reports_and_resumes", PROXY, stops::interrupted_and_resumed),
         test("a_program_that_fails_makes_failed_rows_and_stops_nothing_else", PROXY, runs::failing_program),
+        test("a_machine_that_spoils_figures_is_refused_or_told_of", PROXY, runs::strict),
         test("a_missing_program_makes_skipped_rows", PROXY, runs::missing_program),
         test("a_run_installs_the_services_of_a_cluster", PROXY, clusters::run),
         test("a_cold_sync_has_rows_of_what_it_takes", PROXY, costs::rows),

@@ -10,6 +10,7 @@ use harness::dataplane::Mode;
 use harness::run::unable_modes;
 use harness::sweep::Sweep;
 use netns_setup::{Fingerprint, find_program};
+use results::environment::{Environment, Severity, Warning};
 use results::record::{Record, Status};
 
 use crate::children::{Place, SVCBENCH, is_as_it_should_be};
@@ -173,4 +174,30 @@ pub fn read_only_host() {
     exits(&output, 0);
     assert!(place.records().iter().all(is_as_it_should_be));
     assert!(place.files().contains_key("report.html"));
+}
+
+/// Whatever this machine is like: what spoils its figures is refused before anything is written, and what is allowed, or
+/// spoils nothing, is in the passport.
+pub fn strict() {
+    let place = Place::new();
+    // Beside other tests there is load, and nobody knows what else.
+    let all = harness::machine::NAMES.iter().flat_map(|name| ["--allow", name]);
+    let allowed: Vec<&str> = ["--strict"].into_iter().chain(all).collect();
+    exits(&place.run(TINY, &allowed), 0);
+    let passport = Environment::read(&place.out().join("environment.json")).unwrap();
+    assert!(!passport.condition.is_unknown());
+    let known = |warning: &Warning| harness::machine::NAMES.contains(&warning.name.as_str());
+    assert!(passport.warnings.iter().all(known), "{:?}", passport.warnings);
+
+    let place = Place::new();
+    let refused = place.run(TINY, &["--strict"]);
+    if refused.status.code() == Some(0) {
+        let passport = Environment::read(&place.out().join("environment.json")).unwrap();
+        assert!(passport.warnings.iter().all(|warning| warning.severity != Severity::Spoils));
+        return;
+    }
+    exits(&refused, 69);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("mend: ") && told.contains("--allow NAME"), "{told}");
+    assert!(!place.out().exists(), "nothing was measured");
 }

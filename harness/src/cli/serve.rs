@@ -1,0 +1,65 @@
+//! `svcbench serve`: a run in the browser.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use clap::Args;
+use harness::serve::Server;
+use harness::stop::Stop;
+use netns_setup::find_program;
+
+use super::{Cli, Exit};
+
+/// Flags of `svcbench serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Folder of a run
+    dir: PathBuf,
+    /// Port of 127.0.0.1 [default: one that is free]
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    port: u16,
+    /// Open no browser
+    #[arg(long)]
+    no_open: bool,
+}
+
+/// Serves until somebody presses Ctrl-C.
+///
+/// # Errors
+/// If the folder holds no run, or the port cannot be had.
+pub fn run(cli: &Cli, args: &ServeArgs) -> anyhow::Result<Exit> {
+    let stop = Stop::on_signals()?;
+    let server = Server::bind(&args.dir, args.port)?;
+    let url = server.url();
+    let mut out = std::io::stdout().lock();
+    if cli.json {
+        writeln!(out, "{}", serde_json::json!({ "url": url, "dir": args.dir }))?;
+    } else {
+        writeln!(out, "{url}")?;
+    }
+    out.flush()?;
+    if !cli.quiet {
+        eprintln!("serving {} to this machine only; Ctrl-C ends", args.dir.display());
+    }
+    if !args.no_open {
+        open(&url);
+    }
+    server.run(&stop, &|told| {
+        if !cli.quiet {
+            eprintln!("svcbench: {told}");
+        }
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// Opens a browser, if there is a screen and a way. Nobody needs it: the address is printed.
+fn open(url: &str) {
+    let screen = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    let Some(program) = find_program("xdg-open").filter(|_| screen) else { return };
+    let quiet = || Stdio::null();
+    let child = Command::new(program).arg(url).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
+    if let Ok(mut child) = child {
+        std::thread::spawn(move || child.wait());
+    }
+}
