@@ -2,6 +2,7 @@
 
 pub mod anonymise;
 mod cluster;
+pub mod compare;
 pub mod doctor;
 pub mod inspect;
 pub mod load;
@@ -25,6 +26,9 @@ use harness::run::Unable;
                   0    all measured, or skipped for a stated reason\n  \
                   1    a cell failed\n  \
                   2    bad input\n  \
+                  3    compare: a figure is worse\n  \
+                  4    compare: none is worse, but some could not have shown it\n  \
+                  5    compare: the runs cannot be compared\n  \
                   69   this machine cannot run any cell\n  \
                   130  interrupted; what was finished is reported, --resume goes on"
 )]
@@ -51,6 +55,8 @@ pub enum Command {
     Run(run::RunArgs),
     /// Rebuild plots and pages of a finished or broken run from its rows
     Report(report::ReportArgs),
+    /// Compare two runs: which figures are better, worse, or not shown to differ
+    Compare(compare::CompareArgs),
     /// Print what a ruleset of a real node is, and which Services it has
     Inspect(inspect::InspectArgs),
     /// Drive one load through a lab, or against an address of yours
@@ -97,6 +103,12 @@ pub enum Exit {
     Failed,
     /// Bad input.
     BadInput,
+    /// A figure is worse.
+    Regression,
+    /// None is worse, but some could not have shown it.
+    Inconclusive,
+    /// Runs cannot be compared.
+    NotComparable,
     /// This machine cannot run any cell (EX_UNAVAILABLE of sysexits.h).
     Unavailable,
     /// SIGINT and the like.
@@ -116,6 +128,9 @@ impl From<Exit> for ExitCode {
             Exit::Ok => 0,
             Exit::Failed => 1,
             Exit::BadInput => 2,
+            Exit::Regression => 3,
+            Exit::Inconclusive => 4,
+            Exit::NotComparable => 5,
             Exit::Unavailable => 69,
             Exit::Interrupted => 130,
         })

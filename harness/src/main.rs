@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => cli::plan::run(&cli, args),
         Command::Run(args) => cli::run::run(&cli, args),
         Command::Report(args) => cli::report::run(&cli, args),
+        Command::Compare(args) => cli::compare::run(&cli, args),
         Command::Inspect(args) => cli::inspect::run(&cli, args),
         Command::Load(args) => cli::load::run(&cli, args),
         Command::LoadServer(args) => cli::load::serve(&cli, args),

@@ -1,5 +1,6 @@
 //! Sweeps: what to measure, as a strict TOML file.
 
+mod compare;
 mod traffic;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use netns_setup::ipvs::Scheduler;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
+pub use self::compare::{Compare, Saved, check_threshold};
 pub use self::traffic::{DisruptionCells, LoadCells};
 
 use crate::churn::scenario::Scenario;
@@ -85,6 +87,8 @@ pub struct Sweep {
     pub forwarding: Option<Forwarding>,
     /// What is measured in a guest instead; absent: the same.
     pub guest: Option<InGuest>,
+    /// What decides when two runs of the sweep are compared; absent: times and rates, at 5%.
+    pub compare: Option<Compare>,
     /// A ruleset of a real node, measured as mode `replay`. It comes from the command line.
     #[serde(skip)]
     pub replay: Option<Arc<Replay>>,
@@ -410,6 +414,7 @@ impl Sweep {
             disruption: guest.disruption,
             forwarding: guest.forwarding,
             guest: None,
+            compare: self.compare.clone(),
             replay: None,
             cluster: self.cluster.clone(),
         }
