@@ -3,6 +3,7 @@
 pub mod anonymise;
 pub mod claims;
 mod cluster;
+pub mod compare;
 pub mod doctor;
 pub mod history;
 pub mod inspect;
@@ -29,6 +30,10 @@ use harness::run::{Spoilt, Unable};
                   1    a cell failed\n  \
                   2    bad input\n  \
                   69   this machine cannot run any cell, or spoils figures and --strict was given\n  \
+                  3    compare: a figure is worse\n  \
+                  4    compare: none is worse, but some could not have shown it\n  \
+                  5    compare: the runs cannot be compared\n  \
+                  69   this machine cannot run any cell\n  \
                   130  interrupted; what was finished is reported, --resume goes on"
 )]
 pub struct Cli {
@@ -60,6 +65,8 @@ pub enum Command {
     History(history::HistoryArgs),
     /// Open a run in the browser, served to this machine only
     Serve(serve::ServeArgs),
+    /// Compare two runs: which figures are better, worse, or not shown to differ
+    Compare(compare::CompareArgs),
     /// Print what a ruleset of a real node is, and which Services it has
     Inspect(inspect::InspectArgs),
     /// Drive one load through a lab, or against an address of yours
@@ -106,6 +113,12 @@ pub enum Exit {
     Failed,
     /// Bad input.
     BadInput,
+    /// A figure is worse.
+    Regression,
+    /// None is worse, but some could not have shown it.
+    Inconclusive,
+    /// Runs cannot be compared.
+    NotComparable,
     /// This machine cannot run any cell (EX_UNAVAILABLE of sysexits.h).
     Unavailable,
     /// SIGINT and the like.
@@ -125,6 +138,9 @@ impl From<Exit> for ExitCode {
             Exit::Ok => 0,
             Exit::Failed => 1,
             Exit::BadInput => 2,
+            Exit::Regression => 3,
+            Exit::Inconclusive => 4,
+            Exit::NotComparable => 5,
             Exit::Unavailable => 69,
             Exit::Interrupted => 130,
         })

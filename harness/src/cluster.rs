@@ -31,7 +31,7 @@ use ipnet::IpNet;
 pub use self::chosen::{Chosen, OtherFamily, Wanted};
 pub use self::error::ClusterError;
 pub use self::input::{MAX_BYTES, MAX_OBJECT_BYTES};
-pub use self::installed::{Installed, NotInstalled};
+pub use self::installed::{Installed, NotInstalled, PLANNED};
 pub use self::node::ClusterNode;
 pub use self::passed::{Listed, PassedOver, Reason};
 pub use self::pods::HostPort;

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Claims(args) => cli::claims::run(&cli, args),
         Command::History(args) => cli::history::run(&cli, args),
         Command::Serve(args) => cli::serve::run(&cli, args),
+        Command::Compare(args) => cli::compare::run(&cli, args),
         Command::Inspect(args) => cli::inspect::run(&cli, args),
         Command::Load(args) => cli::load::run(&cli, args),
         Command::LoadServer(args) => cli::load::serve(&cli, args),

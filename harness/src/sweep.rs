@@ -1,5 +1,6 @@
 //! Sweeps: what to measure, as a strict TOML file.
 
+mod compare;
 mod traffic;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use results::record::Clock;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer};
 
+pub use self::compare::{Compare, Saved, check_threshold};
 pub use self::traffic::{DisruptionCells, LoadCells};
 
 use crate::churn::scenario::Scenario;
@@ -97,6 +99,8 @@ pub struct Sweep {
     pub forwarding: Option<Forwarding>,
     /// What is measured in a guest instead; absent: the same.
     pub guest: Option<InGuest>,
+    /// What decides when two runs of the sweep are compared; absent: times and rates, at 5%.
+    pub compare: Option<Compare>,
     /// A ruleset of a real node, measured as mode `replay`. It comes from the command line.
     #[serde(skip)]
     pub replay: Option<Arc<Replay>>,
@@ -428,6 +432,7 @@ impl Sweep {
             disruption: guest.disruption,
             forwarding: guest.forwarding,
             guest: None,
+            compare: self.compare.clone(),
             replay: None,
             plant: self.plant,
             cluster: self.cluster.clone(),
@@ -442,7 +447,11 @@ impl Sweep {
         let guest = self.in_guest();
         if !self.modes.contains(&plant.mode) && !guest.modes.contains(&plant.mode) {
             let modes: Vec<_> = self.modes.iter().map(|mode| mode.name()).collect();
-            return Err(format!("the sweep does not measure {}; its modes are: {}", plant.mode, modes.join(", ")));
+            return Err(format!(
+                "the sweep does not measure {}; its modes are: {}",
+                plant.mode,
+                modes.join(", ")
+            ));
         }
         self.plant = Some(plant);
         Ok(self)

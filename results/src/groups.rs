@@ -60,6 +60,21 @@ impl Group<'_> {
         blocks.filter_map(median).collect()
     }
 
+    /// Blocks in which the cell was visited more than once, as A/A pairs are: `field` at the first two visits.
+    pub fn pairs(&self, field: fn(&Record) -> Option<u64>) -> Vec<(f64, f64)> {
+        let mut visits: BTreeMap<_, BTreeMap<u32, Vec<f64>>> = BTreeMap::new();
+        for row in &self.measured {
+            let visit =
+                visits.entry((row.run.as_str(), row.block)).or_default().entry(row.order).or_default();
+            visit.extend(field(row).map(|value| value as f64));
+        }
+        let pair = |visits: BTreeMap<u32, Vec<f64>>| {
+            let mut values = visits.into_values().filter_map(|values| crate::stats::median(&values));
+            values.next().zip(values.next())
+        };
+        visits.into_values().filter_map(pair).collect()
+    }
+
     /// Median of `field` over blocks, with its interval.
     pub fn estimate(&self, bootstrap: &mut Bootstrap, field: fn(&Record) -> Option<u64>) -> Option<Estimate> {
         let values: Vec<f64> = self.per_block(field).into_values().collect();

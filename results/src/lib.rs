@@ -4,7 +4,8 @@
 //! `environment.json` ([`environment`]). [`report::write_report`] turns them into figures and pages:
 //! rows -> [`groups`] (what was measured alike, one [`world`] apart from another) -> [`stats`] (medians over blocks)
 //! -> [`series`] and [`tables`] (pure data) -> [`plot`] and [`report`] (SVG, HTML, Markdown). [`repeat`] tells
-//! whether two runs in the instruction clock agree.
+//! whether two runs in the instruction clock agree, [`compare`] which figures of one run are better or worse than
+//! another's.
 //!
 //! ```
 //! use results::record::{CellKey, Clock, Unit};
@@ -36,6 +37,7 @@
 //! ```
 
 pub mod claims;
+pub mod compare;
 pub mod crossover;
 pub mod environment;
 pub mod findings;

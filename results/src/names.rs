@@ -200,6 +200,80 @@ pub mod metric {
     /// `traffic_shares`, count: millionths, rounded down: the probability of shares at least this uneven if all endpoints are
     /// equally likely ([`crate::stats::uniform_share_p_value`]).
     pub const SHARE_P_VALUE: &str = "share_p_value";
+    /// All of them, in the order above.
+    pub const ALL: [&str; 71] = [
+        LOOKUP_FIRST_PACKET,
+        LOOKUP_ESTABLISHED,
+        RESPONSE_TIME,
+        TRANSACTIONS_PER_SECOND,
+        SERVICE_TIME,
+        REQUESTS,
+        LOST_REQUESTS,
+        LATE_REQUESTS,
+        REQUEST_CPU_USER,
+        REQUEST_CPU_SYSTEM,
+        REQUEST_CPU_SOFTIRQ,
+        REQUEST_CPU_IRQ,
+        CONNTRACK_ENTRIES,
+        IPVS_CONNECTIONS,
+        THROUGHPUT,
+        RESPONSE_BEFORE,
+        RESPONSE_DURING,
+        RESET_CONNECTIONS,
+        BLOCKED_TIME,
+        STALE_WINDOW,
+        GENERATE,
+        APPLY,
+        APPLY_CANARY,
+        APPLY_JUMPS,
+        APPLY_LISTING,
+        APPLY_RESTORE,
+        APPLY_CONNTRACK,
+        APPLY_SETUP,
+        APPLY_SETS,
+        APPLY_SERVERS,
+        APPLY_ADDRESSES,
+        RULES,
+        CHAINS,
+        ELEMENTS,
+        VIRTUAL_SERVERS,
+        REAL_SERVERS,
+        BOUND_ADDRESSES,
+        BYTES,
+        SYNC_CPU_USER,
+        SYNC_CPU_SYSTEM,
+        SYNC_CPU_SOFTIRQ,
+        SYNC_CPU_IRQ,
+        CONTEXT_SWITCHES,
+        TOOL_PEAK_RSS,
+        KERNEL_MEMORY,
+        CONTENDER_OPERATION,
+        LOCK_WAIT,
+        LOCK_HOLD,
+        HOLDER_LOCK_WAIT,
+        HOLDER_LOCK_HOLD,
+        HOLDER_FULL_SYNC,
+        HOLDER_PARTIAL_SYNC,
+        HOLDER_FULL_SYNC_HOLD,
+        HOLDER_PARTIAL_SYNC_HOLD,
+        RESTORE_SPAWN,
+        RESTORE_LOCK_WAIT,
+        RESTORE_HOLD,
+        RESTORE_REPLY,
+        LOCK_WAIT_FULL_SYNC,
+        LOCK_WAIT_PARTIAL_SYNC,
+        LOCK_TIMEOUTS,
+        LOCK_ACQUISITIONS,
+        LOCK_OVERTAKEN,
+        SYNCS,
+        BUSY,
+        PROGRAMMING_LATENCY,
+        DIRECTOR_PACKETS_IN,
+        DIRECTOR_PACKETS_OUT,
+        DIRECTOR_BYTES_IN,
+        DIRECTOR_BYTES_OUT,
+        DIRECTOR_CPU,
+    ];
 }
 
 /// Positions of the Service that is looked up; the empty string where position has no meaning.
@@ -248,4 +322,18 @@ pub fn is_control(mode: &str) -> bool {
 /// KUBE-SERVICES. A slope per Service is then a slope per rule.
 pub fn walks_one_rule_per_service(mode: &str) -> bool {
     matches!(mode, "iptables-legacy" | "iptables-nft")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_metric_is_forgotten() {
+        let source = include_str!("names.rs");
+        let module = source.split("pub mod metric {").nth(1).unwrap().split("pub const ALL").next().unwrap();
+        let values =
+            module.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split('"').nth(1));
+        assert_eq!(values.collect::<Vec<_>>(), metric::ALL);
+    }
 }

@@ -11,6 +11,9 @@ use crate::dataplane::Node;
 use crate::scale::{Scale, ServiceSet};
 use crate::service::{Family, Protocol};
 
+/// What stands before the digest in the copy of the sweep that a run keeps.
+pub const PLANNED: &str = "# SHA-256 of what was planned: ";
+
 /// What every lab of a run gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
@@ -93,7 +96,7 @@ impl Installed {
         let name = Path::new(&self.file).file_name().unwrap_or_default().to_string_lossy();
         format!(
             "\n# Installed instead of synthetic Services, with --from {name}: {services} Service ports of {} Services, {endpoints} \
-             endpoints each on average.\n# SHA-256 of what was planned: {}\n",
+             endpoints each on average.\n{PLANNED}{}\n",
             input.service_objects,
             data_encoding::HEXLOWER.encode(&digest)
         )

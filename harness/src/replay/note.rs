@@ -42,6 +42,22 @@ pub fn keep(folder: &Path, replay: Option<&Replay>, resumed: bool) -> anyhow::Re
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Digest of the ruleset that the run in `folder` replayed; None if it replayed none.
+///
+/// # Errors
+/// If the file is there and cannot be read, or is not what [`keep`] writes.
+pub fn digest(folder: &Path) -> anyhow::Result<Option<String>> {
+    let path = folder.join(REPLAY);
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let note: serde_json::Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+    let digest = note["sha256"].as_str().with_context(|| format!("{} has no sha256", path.display()))?;
+    Ok(Some(digest.to_owned()))
+}
+
 impl Replay {
     /// What it is and how large, without names and addresses.
     pub fn note(&self) -> serde_json::Value {

@@ -1,0 +1,160 @@
+//! Lanes of two sides, paired.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::Run;
+use super::likeness::{Circumstances, Unlike, unlike};
+use crate::record::Clock;
+use crate::world::World;
+
+/// One lane: rows of one clock, kernel and hypervisor on either side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lane {
+    /// Clock, kernel and place, in words; both sides' where they differ.
+    pub label: String,
+    /// Its clock.
+    pub clock: Clock,
+    /// Whether BASE and NEW have rows in it.
+    pub sides: [bool; 2],
+    /// What BASE and NEW do not have in common, and nobody has accepted. Not empty: refused.
+    pub refused: Vec<Unlike>,
+    /// What they do not have in common, accepted.
+    pub accepted: Vec<Unlike>,
+}
+
+impl Lane {
+    /// Why the lane is refused: all differences, and how to accept them. None if it is not.
+    pub fn refusal(&self) -> Option<String> {
+        if self.refused.is_empty() {
+            return None;
+        }
+        let words: Vec<_> = self.refused.iter().map(Unlike::in_words).collect();
+        let fields: BTreeSet<_> = self.refused.iter().map(|unlike| unlike.field).collect();
+        let flags: Vec<_> = fields.iter().map(|field| format!("--accept {field}")).collect();
+        Some(format!("{} (to compare all the same: {})", words.join("; "), flags.join(" ")))
+    }
+}
+
+/// The worlds of a lane on either side.
+pub(super) type Worlds<'a> = [Option<World<'a>>; 2];
+
+/// Pairs the worlds of two sides: those that are the same, then those that are alone of their clock on their side, or
+/// alone of their clock and hypervisor.
+pub(super) fn pair<'a>(sides: [&'a [Run]; 2]) -> Vec<Worlds<'a>> {
+    let [base, new] = sides.map(|runs| {
+        runs.iter().flat_map(|run| run.records.iter().map(World::of)).collect::<BTreeSet<World<'a>>>()
+    });
+    let mut lanes: Vec<Worlds<'a>> = base.intersection(&new).map(|world| [Some(*world); 2]).collect();
+    let mut left: [BTreeSet<World<'a>>; 2] = [&base - &new, &new - &base];
+    type Trait<'a> = fn(World<'a>) -> (Clock, &'a str);
+    let traits: [Trait<'a>; 2] = [|world| (world.clock, world.hypervisor), |world| (world.clock, "")];
+    for of in traits {
+        let mut by_trait: BTreeMap<_, [Vec<World<'a>>; 2]> = BTreeMap::new();
+        for (side, worlds) in left.iter().enumerate() {
+            for world in worlds {
+                by_trait.entry(of(*world)).or_default()[side].push(*world);
+            }
+        }
+        for [base, new] in by_trait.into_values() {
+            if let ([one], [other]) = (&base[..], &new[..]) {
+                lanes.push([Some(*one), Some(*other)]);
+                left[0].remove(one);
+                left[1].remove(other);
+            }
+        }
+    }
+    let [base, new] = left;
+    lanes.extend(base.into_iter().map(|world| [Some(world), None]));
+    lanes.extend(new.into_iter().map(|world| [None, Some(world)]));
+    lanes.sort_by_key(|[base, new]| (base.or(*new), *new));
+    lanes
+}
+
+/// Compares the circumstances of a lane's runs, on both sides, with those of the first.
+pub(super) fn lane(worlds: Worlds<'_>, sides: [&[Run]; 2], accepted: &BTreeSet<String>) -> Lane {
+    let label = match worlds {
+        [Some(base), Some(new)] if base != new => format!("{} / {}", base.label(), new.label()),
+        [base, new] => base.or(new).map(World::label).unwrap_or_default(),
+    };
+    let clock = worlds.iter().flatten().map(|world| world.clock).next().unwrap_or_default();
+    let all = worlds.into_iter().zip(sides).flat_map(|(world, runs)| {
+        let world = world?;
+        let in_it = runs.iter().filter(move |run| run.records.iter().any(|row| World::of(row) == world));
+        Some(in_it.map(move |run| Circumstances {
+            passport: run.environment.of(world),
+            host: &run.environment,
+            setup: &run.setup,
+            clock: world.clock,
+        }))
+    });
+    let mut all = all.flatten();
+    let mut found: BTreeSet<Unlike> = BTreeSet::new();
+    if let (Some(first), true) = (all.next(), worlds.iter().all(Option::is_some)) {
+        found.extend(all.flat_map(|other| unlike(first, other)));
+    }
+    let (accepted, refused) = found.into_iter().partition(|unlike| accepted.contains(unlike.field));
+    Lane { label, clock, sides: worlds.map(|world| world.is_some()), refused, accepted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{CellKey, Unit};
+
+    fn run(worlds: &[(Clock, &str, &str)]) -> Vec<Run> {
+        let row = |(clock, kernel, hypervisor): &(Clock, &str, &str)| {
+            let key = CellKey {
+                run: "r".into(),
+                block: 1,
+                order: 0,
+                mode: "direct".into(),
+                services: 1,
+                endpoints: 1,
+                position: crate::record::Text::new(),
+                workload: "append".into(),
+                contenders: 0,
+                clock: *clock,
+                kernel: (*kernel).into(),
+                hypervisor: (*hypervisor).into(),
+            };
+            key.scalar("apply", Unit::Ns, 1)
+        };
+        vec![Run { records: worlds.iter().map(row).collect(), ..Run::default() }]
+    }
+
+    fn paired(base: &[(Clock, &str, &str)], new: &[(Clock, &str, &str)]) -> Vec<[String; 2]> {
+        let (base, new) = (run(base), run(new));
+        let name = |world: Option<World<'_>>| world.map_or("-".to_owned(), |world| world.kernel.to_owned());
+        pair([&base, &new]).into_iter().map(|worlds| worlds.map(name)).collect()
+    }
+
+    #[test]
+    fn lanes_find_their_like() {
+        use Clock::{Instructions, Wall};
+        let host = (Wall, "6.18", "none");
+        assert_eq!(
+            paired(&[host, (Instructions, "6.1", "tcg")], &[(Instructions, "6.2", "tcg"), host]),
+            [["6.18", "6.18"], ["6.1", "6.2"]]
+        );
+        // Two that are new on either side could be anybody's.
+        assert_eq!(
+            paired(
+                &[(Instructions, "1", "tcg"), (Instructions, "2", "tcg")],
+                &[(Instructions, "3", "tcg"), (Instructions, "4", "tcg")]
+            ),
+            [["1", "-"], ["2", "-"], ["-", "3"], ["-", "4"]]
+        );
+        assert_eq!(
+            paired(&[host, (Wall, "6.1", "kvm")], &[(Wall, "6.2", "kvm"), (Wall, "6.19", "none")]),
+            [["6.1", "6.2"], ["6.18", "6.19"]]
+        );
+        assert_eq!(
+            paired(&[(Wall, "6.1", "")], &[(Instructions, "6.1", "tcg")]),
+            [["6.1", "-"], ["-", "6.1"]]
+        );
+        // A file older than the column of hypervisors.
+        assert_eq!(paired(&[(Wall, "6.1", "")], &[(Wall, "6.1", "kvm")]), [["6.1", "6.1"]]);
+    }
+}
