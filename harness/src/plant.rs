@@ -125,7 +125,10 @@ mod tests {
     use super::*;
 
     fn text(plan: &Plan) -> String {
-        let inputs = plan.steps.iter().map(|step| String::from_utf8_lossy(step.input().unwrap_or_default()).into_owned());
+        let inputs = plan
+            .steps
+            .iter()
+            .map(|step| String::from_utf8_lossy(step.input().unwrap_or_default()).into_owned());
         inputs.collect::<Vec<_>>().join("----\n")
     }
 
@@ -133,7 +136,8 @@ mod tests {
     fn it_stands_before_kube_proxys_rules_in_its_mode_and_nowhere_else() {
         let legacy = Plant { mode: Mode::IptablesLegacy, rules: 2 };
         let nftables = Plant { mode: Mode::Nftables, rules: 2 };
-        let shown = [legacy.install(legacy.mode), legacy.settle(legacy.mode), nftables.install(nftables.mode)];
+        let shown =
+            [legacy.install(legacy.mode), legacy.settle(legacy.mode), nftables.install(nftables.mode)];
         insta::assert_snapshot!(shown.iter().map(text).collect::<Vec<_>>().join("====\n"));
         assert!(nftables.settle(nftables.mode).steps.is_empty());
         for mode in Mode::ALL.into_iter().filter(|mode| *mode != legacy.mode) {

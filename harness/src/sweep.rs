@@ -442,7 +442,11 @@ impl Sweep {
         let guest = self.in_guest();
         if !self.modes.contains(&plant.mode) && !guest.modes.contains(&plant.mode) {
             let modes: Vec<_> = self.modes.iter().map(|mode| mode.name()).collect();
-            return Err(format!("the sweep does not measure {}; its modes are: {}", plant.mode, modes.join(", ")));
+            return Err(format!(
+                "the sweep does not measure {}; its modes are: {}",
+                plant.mode,
+                modes.join(", ")
+            ));
         }
         self.plant = Some(plant);
         Ok(self)

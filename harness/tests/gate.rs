@@ -70,7 +70,8 @@ fn a_planted_slow_down_is_found_and_nothing_else_is() {
     assert!(summary.contains("PLANTED in nftables: 21 rules"), "{summary}");
 
     // Nobody takes such a run for one of the modes' own.
-    let compared = Command::new(SVCBENCH).args(["compare", "base", "slow"]).current_dir(path).output().unwrap();
+    let compared =
+        Command::new(SVCBENCH).args(["compare", "base", "slow"]).current_dir(path).output().unwrap();
     ends(&compared, 5);
     assert!(String::from_utf8_lossy(&compared.stdout).contains("planted"));
 }
@@ -89,7 +90,8 @@ fn main() -> ExitCode {
             Ok(())
         }
     };
-    let trial = Trial::test("a_planted_slow_down_is_found_and_nothing_else_is", body).with_ignored_flag(ignored);
+    let trial =
+        Trial::test("a_planted_slow_down_is_found_and_nothing_else_is", body).with_ignored_flag(ignored);
     let arguments = Arguments::from_args();
     let conclusion = libtest_mimic::run(&arguments, vec![trial]);
     if let Some(missing) = reason.filter(|_| !arguments.list) {
