@@ -40,9 +40,9 @@ fn shown(args: &[&str]) -> String {
 
 #[test]
 fn help_of_every_command() {
-    for command in ["", "doctor", "plan", "run", "load", "load-server", "report", "claims", "history", "lock"]
-    {
-    for command in ["", "doctor", "plan", "run", "load", "load-server", "report", "serve", "lock"] {
+    let commands =
+        ["", "doctor", "plan", "run", "load", "load-server", "report", "serve", "claims", "history", "lock"];
+    for command in commands {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         insta::assert_snapshot!(format!("help_{command}"), shown(&args));
     }
