@@ -24,7 +24,7 @@ pub fn stands_first(mode: Mode) {
     }
     let node = &world.lab.node;
     if mode == Mode::Nftables {
-        let chain = output(node, Command::new("nft").args(["list", "table", "ip", "svcbench-plant"]));
+        let chain = output(node, Command::new("nft").args(["-y", "list", "table", "ip", "svcbench-plant"]));
         assert!(chain.contains("hook prerouting priority -101"), "{chain}");
         assert_eq!(chain.matches("255.255.255.255 return").count(), RULES as usize, "{chain}");
         return;

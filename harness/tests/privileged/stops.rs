@@ -56,7 +56,7 @@ probes = 1000
 [sync]
 operations = ["cold", "noop"]
 blocks = 1
-budget_seconds = 1
+budget_seconds = 600
 "#;
 
 pub fn killed_at_any_moment() {
