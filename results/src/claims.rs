@@ -8,21 +8,24 @@ mod forwarding;
 mod lock;
 mod lookup;
 mod measure;
-pub(crate) use self::measure::percent;
+pub(crate) use self::measure::{Curves, percent};
 mod modes;
 mod rewrite;
 mod rules;
 mod shares;
 mod shown;
 
+use std::cell::OnceCell;
+
 use serde::Serialize;
 
 pub use self::shown::{markdown, table, text};
 use crate::environment::Environment;
+use crate::findings::{Finding, findings};
 use crate::groups::Groups;
 use crate::names::PROXY_MODES;
 use crate::record::{Clock, Record, Unit};
-use crate::stats::Interval;
+use crate::stats::{Bootstrap, Interval};
 use crate::text::{Quantity, thousands};
 
 /// A claim and what each lane says of it.
@@ -144,9 +147,15 @@ pub(crate) struct Lane<'a> {
     passport: Option<&'a Environment>,
     /// From 0, in report order: figures of later lanes are numbered.
     index: usize,
+    /// What lookups say, reckoned when a rule first asks.
+    findings: OnceCell<Vec<Finding>>,
 }
 
 impl Lane<'_> {
+    fn findings(&self) -> &[Finding] {
+        self.findings.get_or_init(|| findings(self.groups, &mut Bootstrap::new()))
+    }
+
     fn clock(&self) -> Clock {
         self.groups.world.clock
     }
@@ -305,7 +314,12 @@ pub fn claims(lanes: &[&Groups<'_>], environment: &Environment) -> Vec<Claim> {
     let lanes: Vec<Lane<'_>> = lanes
         .iter()
         .enumerate()
-        .map(|(index, groups)| Lane { groups, passport: environment.of(groups.world), index })
+        .map(|(index, groups)| Lane {
+            groups,
+            passport: environment.of(groups.world),
+            index,
+            findings: OnceCell::new(),
+        })
         .collect();
     RULES
         .iter()

@@ -326,7 +326,7 @@ impl Crossing {
     /// `730 [640, 850]`, `13 [at most 10, 17]`, `9,400 [8,800, beyond 10,000]`, of the scales that were measured.
     pub fn in_words(&self, range: (u32, u32)) -> String {
         let at = thousands(about(self.at));
-        let Some(Bounds { low, high }) = self.bounds else { return format!("{at} (1 block)") };
+        let Some(Bounds { low, high }) = self.bounds else { return at };
         let low = low.map_or_else(|| format!("at most {}", thousands(range.0)), |low| thousands(about(low)));
         let high =
             high.map_or_else(|| format!("beyond {}", thousands(range.1)), |high| thousands(about(high)));
@@ -335,8 +335,8 @@ impl Crossing {
 }
 
 impl Crossover {
-    /// A sentence without its full stop: `iptables-legacy overtakes nftables at 730 [640, 850] Services`. To overtake is to cost
-    /// more from there on.
+    /// A sentence without its full stop: `iptables-legacy overtakes nftables at 730 [640, 850] Services (measured at 100 and
+    /// 1,000)`. To overtake is to cost more from there on.
     pub fn in_words(&self, first: &str, second: &str) -> String {
         let name = |lower: Lower| if lower == Lower::First { first } else { second };
         let (from, to) = self.range;
@@ -350,7 +350,13 @@ impl Crossover {
             .iter()
             .map(|crossing| {
                 let (below, above) = (name(crossing.lower_before), name(other(crossing.lower_before)));
-                format!("{below} overtakes {above} at {} Services", crossing.in_words(self.range))
+                let (from, to) = crossing.between;
+                format!(
+                    "{below} overtakes {above} at {} Services (measured at {} and {})",
+                    crossing.in_words(self.range),
+                    thousands(from),
+                    thousands(to)
+                )
             })
             .collect();
         if !crossings.is_empty() {
@@ -443,7 +449,7 @@ mod tests {
         assert_eq!((crossing.lower_before, crossing.between), (Lower::First, (50, 200)));
         assert_eq!(
             found.in_words("iptables-legacy", "nftables"),
-            "iptables-legacy overtakes nftables at 120 [95, 140] Services"
+            "iptables-legacy overtakes nftables at 120 [95, 140] Services (measured at 50 and 200)"
         );
         // The other way round it is the same crossing.
         let turned = crossover(&level, &rising, Between::Lines).unwrap();
@@ -459,7 +465,7 @@ mod tests {
         // 3 N against 0.01 N^2: equal at 300.
         let found = crossover(&power(3.0, 1.0), &power(0.01, 2.0), Between::Logarithms).unwrap();
         assert!((found.crossings[0].at - 300.0).abs() < 1e-6, "{found:?}");
-        assert_eq!(found.in_words("a", "b"), "b overtakes a at 300 Services");
+        assert_eq!(found.in_words("a", "b"), "b overtakes a at 300 Services (measured at 100 and 1,000)");
         let straight = crossover(&power(3.0, 1.0), &power(0.01, 2.0), Between::Lines).unwrap();
         assert!(straight.crossings[0].at < 290.0, "a chord lies above what bends upwards: {straight:?}");
     }
@@ -526,7 +532,10 @@ mod tests {
         let level = lines(&[10, 100, 1_000], 5, |_, _| 2_699.0);
         let found = crossover(&walks, &level, Between::Lines).unwrap();
         assert_eq!(found.crossings[0].bounds.unwrap().high, None);
-        assert_eq!(found.in_words("a", "b"), "a overtakes b at 1,000 [990, beyond 1,000] Services");
+        assert_eq!(
+            found.in_words("a", "b"),
+            "a overtakes b at 1,000 [990, beyond 1,000] Services (measured at 100 and 1,000)"
+        );
     }
 
     #[test]
@@ -541,8 +550,8 @@ mod tests {
         assert_eq!(before, [Lower::First, Lower::Second, Lower::First]);
         let scales: Vec<_> = found.crossings.iter().map(|crossing| crossing.between).collect();
         assert_eq!(scales, [(10, 100), (100, 1_000), (1_000, 10_000)]);
-        let words =
-            "a overtakes b at 40 Services; b overtakes a at 700 Services; a overtakes b at 4,000 Services";
+        let words = "a overtakes b at 40 Services (measured at 10 and 100); b overtakes a at 700 Services (measured at 100 and 1,000); \
+                     a overtakes b at 4,000 Services (measured at 1,000 and 10,000)";
         assert_eq!(found.in_words("a", "b"), words);
     }
 
@@ -552,10 +561,10 @@ mod tests {
         let level = |blocks| lines(&[10, 1_000], blocks, |_, _| 300.0);
         let found = crossover(&walks(1), &level(1), Between::Lines).unwrap();
         assert_eq!((found.crossings[0].at, found.crossings[0].bounds), (200.0, None));
-        assert_eq!(found.in_words("a", "b"), "a overtakes b at 200 (1 block) Services");
+        assert_eq!(found.in_words("a", "b"), "a overtakes b at 200 Services (measured at 10 and 1,000)");
         let found = crossover(&walks(3), &level(3), Between::Lines).unwrap();
         assert_eq!(found.crossings[0].bounds, Some(Bounds { low: Some(200.0), high: Some(200.0) }));
-        assert_eq!(found.in_words("a", "b"), "a overtakes b at 200 Services");
+        assert_eq!(found.in_words("a", "b"), "a overtakes b at 200 Services (measured at 10 and 1,000)");
     }
 
     #[test]

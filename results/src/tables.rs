@@ -1,6 +1,7 @@
 //! The report's tables as pure data: headings and cells of text, made once for HTML and Markdown.
 
 mod cost;
+mod crossovers;
 mod headline;
 mod lock_limit;
 mod lost;
@@ -102,6 +103,7 @@ pub fn tables(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Table> {
             "Lookup, established flow (control)",
             "What a later packet costs: this must stay flat, whatever the mode and scale.",
         ),
+        crossovers::crossovers(groups),
         sync(groups, bootstrap),
         cost::cost(groups, bootstrap),
         cost::kernel_memory(groups, bootstrap),

@@ -19,8 +19,8 @@ fn times<'a>(lane: &Lane<'a>, workload: &'static str) -> Option<Curves<'a>> {
     Curves::of(lane.groups, workload, metric::APPLY, position::NONE, p50)
 }
 
-/// "Adding one Service takes minutes at 5,000 Services": after a talk at KubeCon 2017, "Scale Kubernetes to Support 50,000
-/// Services", which gives 11 minutes for "one rule" at 5,000 Services and 5 hours at 20,000, without saying how it was added.
+/// "Adding one Service takes minutes at 5,000 Services": after a talk of Xie and Hoole at KubeCon Europe 2017, "Scale Kubernetes to
+/// Support 50,000 Services", which gives such times for one rule, without saying how it was added.
 ///
 /// Rule, in wall time: an append (one `iptables -A`) and the partial sync that adds a Service, at 5,000 Services or between the
 /// scales around it. Holds if one of them takes a minute or more in an iptables mode, does not hold if none does: by the 95% interval,

@@ -2,10 +2,10 @@
 
 use super::measure::{ALIKE, Curves, LEAST_BLOCKS, medians, middle, p50, why_lost};
 use super::{Figure, Lane, Settled, Shown, Verdict, listed};
-use crate::findings::{Finding, findings};
+use crate::findings::Finding;
 use crate::names::{IPVS_BATCHED, metric, position, walks_one_rule_per_service, workload};
 use crate::record::Unit;
-use crate::stats::{Bootstrap, Slope};
+use crate::stats::Slope;
 use crate::text::thousands;
 
 /// Where the cost beyond that of the first Service grows by more than this power of N between two scales, it is said to grow
@@ -106,12 +106,13 @@ fn undecided(found: &[(Finding, Trend)], wanted: Trend) -> Verdict {
 /// Findings with a slope, of some modes; none if there are none.
 fn with_slopes(lane: &Lane<'_>, wanted: impl Fn(&str) -> bool) -> Option<Vec<(Finding, Trend)>> {
     let floor = first_packets(lane).map_or(0.0, |curves| curves.floor());
-    let found: Vec<(Finding, Trend)> = findings(lane.groups, &mut Bootstrap::new())
-        .into_iter()
+    let found: Vec<(Finding, Trend)> = lane
+        .findings()
+        .iter()
         .filter(|finding| wanted(&finding.mode) && finding.mode != IPVS_BATCHED)
         .filter_map(|finding| {
             let trend = trend(finding.slope.as_ref()?, floor);
-            Some((finding, trend))
+            Some((finding.clone(), trend))
         })
         .collect();
     (!found.is_empty()).then_some(found)

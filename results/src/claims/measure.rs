@@ -20,7 +20,7 @@ pub(super) fn p50(row: &Record) -> Option<u64> {
 }
 
 /// One figure of all modes at one number of endpoints.
-pub(super) struct Curves<'a> {
+pub(crate) struct Curves<'a> {
     /// By mode, controls first.
     pub modes: Vec<(&'a str, Curve<'a>)>,
     /// Endpoints per Service.

@@ -43,7 +43,7 @@ struct Sent<'a> {
 /// Two things may be rewritten: what kube-proxy sends to `iptables-restore`, and what the kernel replaces. Up to 1.25 kube-proxy sent
 /// all rules at every sync; since then it sends every line of KUBE-SERVICES but the chains of changed Services only
 /// (KEP-3453, "Minimizing iptables-restore input size"). iptables-legacy replaces the whole table in the kernel, whatever the
-/// change (`IPT_SO_SET_REPLACE`); iptables-nft sends only what changes.
+/// change (`IPT_SO_SET_REPLACE`); iptables-nft replaces the chains that it is given.
 ///
 /// Rule, from exact bytes at the largest scale with a cold and a partial sync: holds if replacing an endpoint sends at least 90% of
 /// a full sync's bytes in all iptables modes. If it sends less, it depends on what is meant where these bytes grow with the
@@ -80,7 +80,7 @@ pub(super) fn everything(lane: &Lane<'_>) -> Option<Settled> {
         Verdict::DoesNotHold
     } else {
         let on = "what is meant: kube-proxy sends a line for every Service, but the chains of changed ones only; \
-                  iptables-legacy hands the kernel the whole table, iptables-nft only changes";
+                  iptables-legacy hands the kernel the whole table, iptables-nft the chains that are sent";
         Verdict::Depends { on: on.to_owned() }
     };
     let quantity = lane.quantity(Unit::Bytes);
