@@ -16,7 +16,7 @@ pub use self::difference::{Difference, paired, welch};
 pub use self::floor::{Floor, floor};
 pub use self::holm::holm;
 pub use self::medians::{Estimate, Medians, median};
-pub use self::power::{detectable, power};
+pub use self::power::Power;
 pub use self::shares::uniform_share_p_value;
 pub use self::slope::{Observation, Slope, slope};
 

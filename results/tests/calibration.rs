@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
+mod fixtures;
+
+use fixtures::sides;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, LogNormal, Normal, StudentT};
-use results::stats::{Interval, Medians, Observation, paired, slope, welch};
+use results::compare::{Comparison, Outcome, Policy, Run, Verdict, compare};
+use results::stats::{Interval, Medians, Observation, Power, paired, slope, welch};
 
 const TRIALS: usize = 2_000;
 
@@ -117,4 +121,83 @@ fn sides_that_scatter_differently_are_compared_honestly() {
             welch(&quiet, &noisy).unwrap().interval
         });
     }
+}
+
+/// Figures that decide, of a run that is not small: three modes, three scales, three positions.
+const FIGURES: usize = 27;
+
+/// A run of `FIGURES` lookups in five blocks; `shift` is the factor of the first of them.
+fn run(noise: Noise, shift: f64, generator: &mut ChaCha8Rng) -> Run {
+    let values: Vec<Vec<f64>> = (0..FIGURES)
+        .map(|figure| {
+            let factor = if figure == 0 { shift } else { 1.0 };
+            // In picoseconds, so that rounding is none of the noise.
+            noise.blocks(5, generator).into_iter().map(|value| 1e3 * factor * value).collect()
+        })
+        .collect();
+    sides::lookups(&values)
+}
+
+fn comparisons(
+    noise: Noise,
+    shift: f64,
+    policy: &Policy,
+    trials: usize,
+    mut look: impl FnMut(&Comparison) -> bool,
+) -> f64 {
+    let mut generator = ChaCha8Rng::seed_from_u64(20_261_130);
+    let found = (0..trials)
+        .filter(|_| {
+            let (base, new) = (run(noise, 1.0, &mut generator), run(noise, shift, &mut generator));
+            look(&compare(&[base], &[new], policy))
+        })
+        .count();
+    found as f64 / trials as f64
+}
+
+/// The whole verdict, over all figures together: with no threshold to hide behind, and as people run it.
+#[test]
+fn an_identical_run_is_called_different_in_at_most_five_of_a_hundred() {
+    let bare = Policy { threshold: 0.0, ..Policy::default() };
+    let claims = |comparison: &Comparison| {
+        assert_eq!(comparison.family, FIGURES);
+        comparison.figures.iter().any(|figure| matches!(figure.verdict, Verdict::Worse | Verdict::Better))
+    };
+    for noise in [Noise::Normal(2.0), Noise::HeavyTails(2.0)] {
+        let rate = comparisons(noise, 1.0, &bare, 600, claims);
+        println!("false alarms without a threshold, {noise:?}: {:.2}%", 100.0 * rate);
+        assert!(rate <= 0.05, "{noise:?}: {rate}");
+    }
+    let regressions = |comparison: &Comparison| comparison.outcome == Outcome::Regression;
+    let rate = comparisons(Noise::HeavyTails(2.0), 1.0, &Policy::default(), 100, regressions);
+    assert!(rate <= 0.01, "{rate}");
+}
+
+/// Noise at which five blocks against five can just show 5%, in a family of `FIGURES`: it is found in four of five.
+#[test]
+fn a_shift_of_five_percent_is_found_at_the_promised_power() {
+    const SIGMA: f64 = 0.0125;
+    // Five blocks that have exactly this standard deviation.
+    let blocks: Vec<f64> = [-1.0, -1.0, 0.0, 1.0, 1.0].map(|side| side * SIGMA).into();
+    let noise = welch(&blocks, &blocks).unwrap();
+    assert!((noise.standard_error - SIGMA * 0.4_f64.sqrt()).abs() < 1e-12);
+    let level = 0.05 / FIGURES as f64;
+    let promise = Power::new().detectable(&noise, level, 0.001_f64.ln_1p()).unwrap().exp_m1();
+    println!("promise {promise}");
+    assert!((promise - 0.05).abs() < 0.0005, "{promise}");
+    let policy = Policy { threshold: 1.0, ..Policy::default() };
+    let mut told = Vec::new();
+    let found = comparisons(Noise::LogNormal(SIGMA), 1.05, &policy, 600, |comparison| {
+        told.extend(
+            comparison.figures.iter().map(|figure| figure.difference.unwrap().detectable_percent.unwrap()),
+        );
+        let mut all = comparison.figures.iter();
+        all.any(|figure| figure.verdict == Verdict::Worse && figure.figure == sides::first_figure())
+    });
+    told.sort_unstable_by(f64::total_cmp);
+    let told = told[told.len() / 2];
+    println!("found: {:.1}%; comparisons say {told:.2}%", 100.0 * found);
+    assert!((0.77..=0.83).contains(&found), "{found}");
+    // Each estimates its own noise; the middle of their promises is the truth, within a tenth.
+    assert!((4.5..=5.5).contains(&told), "{told}");
 }

@@ -3,7 +3,7 @@
 use crate::groups::GroupKey;
 use crate::names::workload;
 use crate::record::{Clock, Status};
-use crate::stats::{Difference, Floor, Interval, Medians, detectable, holm, paired, welch};
+use crate::stats::{Difference, Floor, Interval, Medians, Power, holm, paired, welch};
 use crate::text::thousands;
 
 use super::direction::{self, Direction};
@@ -252,11 +252,10 @@ impl Tested {
     }
 
     /// The smallest difference, as a share, that could have been shown above `floor` in a family of `members`.
-    pub fn detectable(&self, floor: f64, members: usize) -> Option<f64> {
-        let Difference { standard_error, degrees, .. } = self.difference;
+    pub fn detectable(&self, floor: f64, members: usize, power: &mut Power) -> Option<f64> {
         let level = ALPHA / members.max(1) as f64;
         let limit = self.scale.difference(floor);
-        self.scale.share(detectable(standard_error, degrees, level, limit)?)
+        self.scale.share(power.detectable(&self.difference, level, limit)?)
     }
 
     fn shown(&self, p_corrected: f64, detectable: Option<f64>) -> Shown {
@@ -278,6 +277,7 @@ impl Tested {
 /// worst first, and the size of the first family.
 pub(super) fn verdicts(cases: Vec<Case>) -> (Vec<Compared>, usize) {
     let mut judged: Vec<(f64, Compared)> = Vec::new();
+    let mut power = Power::new();
     let (deciding, others): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.compared.decisive);
     let family = deciding.iter().filter(|case| case.tested.is_some()).count();
     for cases in [deciding, others] {
@@ -285,7 +285,7 @@ pub(super) fn verdicts(cases: Vec<Case>) -> (Vec<Compared>, usize) {
         let (members, mut corrected) = (p_values.len(), holm(&p_values).into_iter());
         for case in cases {
             let p = case.tested.and_then(|_| corrected.next());
-            judged.push(judge(case, p.unwrap_or(1.0), members));
+            judged.push(judge(case, p.unwrap_or(1.0), members, &mut power));
         }
     }
     judged.sort_by(|(size, one), (other_size, other)| {
@@ -299,12 +299,12 @@ pub(super) fn verdicts(cases: Vec<Case>) -> (Vec<Compared>, usize) {
 }
 
 /// The figure with its verdict, and for sorting the size of its difference, or of what could have gone unseen.
-fn judge(case: Case, p_corrected: f64, members: usize) -> (f64, Compared) {
+fn judge(case: Case, p_corrected: f64, members: usize, power: &mut Power) -> (f64, Compared) {
     let Case { mut compared, tested, direction, incomplete } = case;
     let Some(tested) = tested else { return (0.0, compared) };
     let threshold = compared.threshold_percent / 100.0;
     let floor = compared.floor_percent.map_or(0.0, |percent| percent / 100.0).max(RESOLUTION);
-    let detectable = tested.detectable(floor, members);
+    let detectable = tested.detectable(floor, members, power);
     let more_is_worse = direction != Direction::Higher;
     compared.verdict = match tested.claim(threshold.max(floor), p_corrected) {
         Some(up) if up == more_is_worse => Verdict::Worse,
