@@ -35,6 +35,7 @@
 //! # }
 //! ```
 
+pub mod advice;
 pub mod environment;
 pub mod findings;
 pub mod groups;
