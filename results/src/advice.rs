@@ -28,7 +28,16 @@ pub struct Advice {
     /// What to choose, or why nothing can be said.
     pub lead: Sentence,
     /// What it rests on, and what else to mind.
-    pub because: Vec<Sentence>,
+    pub because: Vec<Topic>,
+}
+
+/// Sentences about one thing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Topic {
+    /// What they are about, in a word or two.
+    pub name: &'static str,
+    /// In the order in which they are read, at least one.
+    pub sentences: Vec<Sentence>,
 }
 
 /// What the rows of one world advise; `findings` are those of the same world. None if no proxy mode has a figure that says
@@ -37,20 +46,23 @@ pub fn advice(groups: &Groups<'_>, findings: &[Finding], bootstrap: &mut Bootstr
     let lookup = Ranking::of(groups, Criterion::LOOKUP, bootstrap);
     let partial = Criterion::PARTIAL_SYNCS.iter().find_map(|sync| Ranking::of(groups, *sync, bootstrap));
     let full = Ranking::of(groups, Criterion::FULL_SYNC, bootstrap);
-    let mut because = Vec::new();
-    if let Some(lookup) = &lookup {
-        because.push(told::ranking(groups, lookup));
-        because.extend(told::from_scale(groups, lookup, bootstrap));
-    }
-    because.extend(told::with_scale(groups, findings));
+    let mut of_lookup: Vec<Sentence> = lookup.iter().map(|lookup| told::ranking(groups, lookup)).collect();
+    of_lookup.extend(lookup.iter().filter_map(|lookup| told::from_scale(groups, lookup, bootstrap)));
+    let mut of_syncs = Vec::new();
     for sync in [&partial, &full].into_iter().flatten() {
-        because.push(told::ranking(groups, sync));
-        because.extend(told::growth(groups, sync, bootstrap));
+        of_syncs.push(told::ranking(groups, sync));
+        of_syncs.extend(told::growth(groups, sync, bootstrap));
     }
-    because.extend(told::lock(groups, bootstrap));
-    because.extend(told::unmeasured(groups));
     let lead = lead(groups, lookup.as_ref(), partial.as_ref().or(full.as_ref()))?;
-    Some(Advice { lead, because })
+    let topics = [
+        ("Lookup", of_lookup),
+        ("Lookup with scale", told::with_scale(groups, findings)),
+        ("Rule sync", of_syncs),
+        ("The xtables lock", told::lock(groups, bootstrap)),
+        ("Not measured", told::unmeasured(groups).into_iter().collect()),
+    ];
+    let because = topics.into_iter().filter(|(_, sentences)| !sentences.is_empty());
+    Some(Advice { lead, because: because.map(|(name, sentences)| Topic { name, sentences }).collect() })
 }
 
 /// What to choose.
@@ -135,7 +147,7 @@ fn hint(
         (Standing::Alike, _) => said.say("; syncs give no reason to choose otherwise"),
         (Standing::Few(_), Some(sync)) if sync.points_elsewhere(chosen) => {
             said.say(". Where rules change often, look twice: ");
-            told::against(said, groups, Some(sync));
+            told::against_chosen(said, groups, sync, chosen);
             said.say(", though in too few blocks to rank");
         }
         _ => {}

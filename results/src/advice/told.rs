@@ -46,6 +46,27 @@ pub(super) fn against(said: &mut Sentence, groups: &Groups<'_>, ranking: Option<
     }
 }
 
+/// The cheapest against what was chosen for another reason.
+pub(super) fn against_chosen(
+    said: &mut Sentence,
+    groups: &Groups<'_>,
+    ranking: &Ranking<'_>,
+    chosen: &[&str],
+) {
+    let found = ranking.entries.iter().find(|entry| chosen.contains(&entry.mode));
+    let (Some(best), Some(found)) = (ranking.entries.first(), found) else {
+        return against(said, groups, Some(ranking));
+    };
+    let quantity = groups.quantity(Unit::Ns);
+    said.say(format!("at {} {} ", scale(ranking.services), ranking.criterion.verb));
+    show(said, quantity, found);
+    said.say(format!(" with {}, ", found.mode));
+    said.show(times(found.estimate.median, best.estimate.median), Source::Group(found.group));
+    said.say(" as much as the ");
+    show(said, quantity, best);
+    said.say(format!(" with {}", best.mode));
+}
+
 /// All modes of a ranking, the cheapest first.
 pub(super) fn ranking(groups: &Groups<'_>, ranking: &Ranking<'_>) -> Sentence {
     let mut said = Sentence::default();
@@ -113,7 +134,7 @@ pub(super) fn from_scale<'a>(
             said.say("), measured at these two scales and not between them.");
         }
         (None, Some((fewest, apart))) => {
-            said.say(format!("They differ from the smallest scale measured on, {}: ", scale(fewest)));
+            said.say(format!("They differ at {} already, the smallest scale measured: ", scale(fewest)));
             ends(&mut said, &apart);
             said.say(".");
         }
@@ -175,10 +196,9 @@ pub(super) fn growth<'a>(
 ) -> Option<Sentence> {
     let smallest = *ranking.scales.first().filter(|smallest| **smallest < ranking.services)?;
     let before = ranking.at(groups, smallest, bootstrap, p50);
-    let quantity = groups.quantity(Unit::Ns);
     let mut said = Sentence::default();
     said.say(format!(
-        "From {} to {} Services, {} times as many, that grew",
+        "From {} to {} Services, {} times as many, it grew",
         thousands(smallest),
         thousands(ranking.services),
         thousands(ranking.services / smallest.max(1))
@@ -189,11 +209,10 @@ pub(super) fn growth<'a>(
         if small.estimate.median <= 0.0 {
             continue;
         }
-        said.say(if any { ", in " } else { " in " });
+        said.say(if any { ", " } else { " " });
         any = true;
-        said.say(format!("{} from ", entry.mode));
-        said.show(in_words(&quantity.show(small.estimate.median)), Source::Group(small.group));
-        said.say(format!(" {}", grown(entry.estimate.median / small.estimate.median)));
+        said.show(grown(entry.estimate.median / small.estimate.median), Source::Group(small.group));
+        said.say(format!(" in {}", entry.mode));
     }
     said.say(".");
     any.then_some(said)

@@ -151,9 +151,12 @@ fn summary(page: &mut Page<'_>, pages: &Pages<'_>) {
                 page.out += "<p class=\"lead\">";
                 page.sentence(&advice.lead);
                 page.out += "</p>\n<ul class=\"because\">\n";
-                for sentence in &advice.because {
-                    page.out += "<li>";
-                    page.sentence(sentence);
+                for topic in &advice.because {
+                    page.out += &format!("<li><b>{}.</b>", topic.name);
+                    for sentence in &topic.sentences {
+                        page.out += " ";
+                        page.sentence(sentence);
+                    }
                     page.out += "</li>\n";
                 }
                 page.out += "</ul>\n";

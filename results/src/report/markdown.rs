@@ -71,8 +71,9 @@ fn push_advice(out: &mut String, pages: &Pages<'_>) {
             *out += &format!("{}:\n\n", escape_markdown(&chapter.heading));
         }
         *out += &format!("**{}**\n\n", escape_markdown(&advice.lead.text()));
-        for sentence in &advice.because {
-            *out += &format!("- {}\n", escape_markdown(&sentence.text()));
+        for topic in &advice.because {
+            let sentences: Vec<_> = topic.sentences.iter().map(crate::advice::Sentence::text).collect();
+            *out += &format!("- **{}.** {}\n", topic.name, escape_markdown(&sentences.join(" ")));
         }
         if !advice.because.is_empty() {
             *out += "\n";
