@@ -86,7 +86,6 @@ pub struct PanelDrawing {
 
 /// Size of a panel in a page, on whose smallest screens (360 pixels) it stands alone.
 const PANEL: (f64, f64) = (420.0, 260.0);
-const PANEL_AXIS: f64 = 70.0;
 const PANEL_GUTTER: f64 = 82.0;
 
 /// The panels of a figure one by one, without legend. Identifiers begin with `id`, which must be unique in the page; `address`
@@ -98,14 +97,16 @@ pub fn panels(figure: &Figure, id: &str, address: &dyn Fn(usize) -> String) -> V
         let (width, height) = (PANEL.0, PANEL.1);
         // The name of the axis stands above it.
         let head = if panel.quantity.axis_name().is_empty() { 14.0 } else { 36.0 };
+        let y = LogAxis::around(family(&figure.panels, index).iter().flat_map(heights));
+        let axis = frame::axis_width(y, panel);
         let frame = Frame {
-            left: PANEL_AXIS,
+            left: axis,
             top: head + room,
-            width: width - PANEL_AXIS - PANEL_GUTTER,
+            width: width - axis - PANEL_GUTTER,
             height,
             gutter: PANEL_GUTTER,
             room,
-            y: LogAxis::around(family(&figure.panels, index).iter().flat_map(heights)),
+            y,
             x,
             time,
             address: Some(address),

@@ -24,6 +24,15 @@ pub(super) fn x_axis(panels: &[Panel]) -> LogAxis {
     }))
 }
 
+/// Ticks of the vertical axis, roughly.
+const TICKS: usize = 9;
+
+/// Room that the labels of the vertical axis need left of a panel.
+pub(super) fn axis_width(y: LogAxis, panel: &Panel) -> f64 {
+    let labels = y.ticks(TICKS).into_iter().map(|tick| panel.quantity.show_short(tick));
+    labels.map(|label| text_width(&label, 18)).fold(24.0, f64::max) + 12.0
+}
+
 /// Writes the address of the rows behind a point from the number of their group.
 pub(super) type Address<'a> = &'a dyn Fn(usize) -> String;
 
@@ -134,7 +143,7 @@ impl Frame<'_> {
     }
 
     fn draw_axes(&self, canvas: &mut Canvas, panel: &Panel, labelled: bool) {
-        let ticks = self.y.ticks(9);
+        let ticks = self.y.ticks(TICKS);
         let mut grid: Vec<_> =
             ticks.iter().map(|tick| [(self.left, self.y(*tick)), (self.right(), self.y(*tick))]).collect();
         if labelled {
