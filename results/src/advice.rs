@@ -80,7 +80,7 @@ fn lead(groups: &Groups<'_>, lookup: Option<&Ranking<'_>>, sync: Option<&Ranking
             let both: Vec<&str> = lookups.iter().copied().filter(|mode| syncs.contains(mode)).collect();
             if both.is_empty() {
                 said.say(format!(
-                    "{here} no mode is best in everything: choose {} for lookups, {} where rules change often",
+                    "{here}, no mode is best in everything: choose {} for lookups, {} where rules change often",
                     or(lookups),
                     or(syncs)
                 ));
@@ -88,7 +88,10 @@ fn lead(groups: &Groups<'_>, lookup: Option<&Ranking<'_>>, sync: Option<&Ranking
                 said.say("; ");
                 told::against(&mut said, groups, sync);
             } else {
-                said.say(format!("{here}, choose {} for lookups and for syncs", or(&both)));
+                said.say(format!(
+                    "{here}, choose {} both for lookups and where rules change often",
+                    or(&both)
+                ));
                 told::because(&mut said, groups, lookup);
                 said.say(", and ");
                 told::against(&mut said, groups, sync);

@@ -121,3 +121,22 @@ fn the_instruction_clock_never_says_seconds() {
         std::fs::write(format!("{}/instructions-{name}.svg", env!("CARGO_TARGET_TMPDIR")), svg).unwrap();
     }
 }
+
+/// With the fonts of this program, whatever the machine has.
+#[test]
+fn pictures_are_the_same_twice_and_have_words() {
+    let rows = fixtures::rows(2);
+    let groups = Groups::split(&rows);
+    let mut bootstrap = Bootstrap::new();
+    let mut figure = figures(&groups[0], &[], &Timelines::default(), &mut bootstrap).swap_remove(0);
+    let png = |figure: &results::series::Figure| {
+        results::plot::Picture::default().png(figure, "Linux 6.18 · µs – “x” ≥ 10⁹").unwrap()
+    };
+    let first = png(&figure);
+    assert_eq!(first, png(&figure));
+    // Signature, then the header: width and height.
+    assert_eq!((&first[1..4], &first[16..20]), (&b"PNG"[..], &1200_u32.to_be_bytes()[..]));
+    std::fs::write(format!("{}/picture.png", env!("CARGO_TARGET_TMPDIR")), &first).unwrap();
+    figure.title.push('!');
+    assert_ne!(first, png(&figure), "words are drawn");
+}

@@ -243,3 +243,53 @@ fn where_waiting_for_the_lock_passes_a_limit_is_told_for_each_number_of_contende
     let from = markdown.find("### Services at which waiting").unwrap();
     insta::assert_snapshot!(markdown[from..].trim_end());
 }
+
+/// Links of the page that lead nowhere.
+fn dead_links(html: &str) -> Vec<&str> {
+    let after = |start: &'static str| {
+        html.match_indices(start).map(move |(at, _)| {
+            let rest = &html[at + start.len()..];
+            &rest[..rest.find('"').unwrap()]
+        })
+    };
+    let ids: std::collections::BTreeSet<&str> = after(" id=\"").collect();
+    after("href=\"#").filter(|target| !ids.contains(target)).collect()
+}
+
+#[test]
+fn numbers_lead_to_rows_that_are_there() {
+    let html =
+        render(&guest::two_lanes(2), &Timelines::default(), &guest::two_passports(), None).unwrap().html;
+    assert!(html.matches("href=\"#r").count() > 1_000);
+    assert_eq!(dead_links(&html), Vec::<&str>::new());
+}
+
+#[test]
+fn of_a_large_run_the_page_names_lines() {
+    let rows = fixtures::rows(60);
+    let small = render(&fixtures::rows(5), &Timelines::default(), &fixtures::environment(), None).unwrap();
+    let html = render(&rows, &Timelines::default(), &fixtures::environment(), None).unwrap().html;
+    assert!(rows.len() > 20_000 && html.len() < small.html.len() * 4, "{} {}", small.html.len(), html.len());
+    assert!(!small.html.contains("The run is large"));
+    assert!(html.contains("The run is large: of each figure's rows the first"));
+    // The last row of the first metric's first group is named, not shown.
+    let last =
+        rows.iter().rposition(|row| row.workload == "append" && row.mode == "iptables-legacy").unwrap();
+    assert!(html.contains(&format!("to line {} of records.csv", last + 2)));
+    assert_eq!(dead_links(&html), Vec::<&str>::new());
+}
+
+/// As many figures as rows: tables and rows are cut down, and say so.
+#[test]
+fn of_very_many_figures_the_page_shows_some() {
+    let one =
+        fixtures::rows(1).into_iter().find(|row| row.status == Status::Ok && row.mode == "nftables").unwrap();
+    let rows: Vec<Record> = (0..9_000)
+        .map(|services| Record { services, metric: "jitter".into(), order: services, ..one.clone() })
+        .collect();
+    let html = render(&rows, &Timelines::default(), &fixtures::environment(), None).unwrap().html;
+    assert!(html.len() < 4_000_000, "{}", html.len());
+    assert!(html.contains("… and 7,000 more rows of this table"));
+    assert!(html.contains("Of 3,000 more figures the rows are in records.csv only"));
+    assert_eq!(dead_links(&html), Vec::<&str>::new());
+}

@@ -170,8 +170,8 @@ pub(super) fn with_scale(groups: &Groups<'_>, findings: &[Finding]) -> Vec<Sente
             said.say(format!(" at {}", thousands(many)));
             if let Some((slope, interval)) = finding.slope_in(quantity).filter(|_| rising) {
                 said.say(", ");
-                said.show(format!("{}{interval}", in_words(&slope)), Source::Metric(all));
-                said.say(format!(" per {}", finding.per()));
+                let text = format!("{} per {}{interval}", in_words(&slope), finding.per());
+                said.show(text, Source::Metric(all));
             }
         }
         if !said.parts.is_empty() {
