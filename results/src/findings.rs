@@ -12,6 +12,9 @@ const VERDICT_BLOCKS: usize = 3;
 /// A rise that stays under this share of the cost at the first Service, over the whole range, is called flat.
 const FLAT_SHARE: f64 = 0.1;
 
+const FLAT: &str = "flat: changes by less than 10% over the whole range";
+const RISING: &str = "rising with the position in the list";
+
 /// The measured cells of one mode, by endpoints per Service.
 type Cells<'a> = BTreeMap<u32, Vec<(&'a GroupKey<'a>, &'a Group<'a>)>>;
 
@@ -22,6 +25,8 @@ pub struct Finding {
     pub mode: String,
     /// Smallest and largest scale measured, each with the lookup's median there.
     pub ends: [(u32, f64); 2],
+    /// Numbers of the groups of rows behind the two ends.
+    pub groups: [usize; 2],
     /// The line through positions, if at least two positions were measured.
     pub slope: Option<Slope>,
     /// Words: rising, flat, undecided, or why there is no verdict.
@@ -41,6 +46,16 @@ impl Finding {
             (Some(_), Some((value, interval))) => (value.to_owned(), format!(" [{interval}")),
             _ => (shown, format!(", {}", blocks(slope.n))),
         })
+    }
+
+    /// Whether the verdict is that lookups grow with the number of Services.
+    pub fn is_rising(&self) -> bool {
+        self.verdict == RISING
+    }
+
+    /// Whether the verdict is that they do not.
+    pub fn is_flat(&self) -> bool {
+        self.verdict == FLAT
     }
 
     /// What the slope is per: a rule, where each Service is one in a list.
@@ -95,13 +110,19 @@ pub fn findings(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Finding> 
             continue;
         };
         let mut ends = cells.iter().filter(|(key, _)| key.position == *at).filter_map(|(key, group)| {
-            Some((key.services, group.estimate(bootstrap, |row| row.p50)?.median))
+            Some(((key.services, group.estimate(bootstrap, |row| row.p50)?.median), group.number))
         });
         let Some(first) = ends.next() else { continue };
         let last = ends.last().unwrap_or(first);
         let slope = slope(&observations(&cells));
         let verdict = verdict(slope.as_ref());
-        findings.push(Finding { mode: mode.to_owned(), ends: [first, last], slope, verdict });
+        findings.push(Finding {
+            mode: mode.to_owned(),
+            ends: [first.0, last.0],
+            groups: [first.1, last.1],
+            slope,
+            verdict,
+        });
     }
     findings
 }
@@ -134,9 +155,9 @@ fn verdict(slope: Option<&Slope>) -> String {
     let span = slope.range.1 - slope.range.0;
     let allowed = FLAT_SHARE * slope.intercept.max(0.0);
     if interval.high.abs().max(interval.low.abs()) * span < allowed {
-        "flat: changes by less than 10% over the whole range".to_owned()
+        FLAT.to_owned()
     } else if interval.low > 0.0 {
-        "rising with the position in the list".to_owned()
+        RISING.to_owned()
     } else if interval.high < 0.0 {
         "falling, which no lookup should: look for drift or a changing machine".to_owned()
     } else {

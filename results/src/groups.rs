@@ -34,10 +34,16 @@ pub struct GroupKey<'a> {
 /// The rows of one key.
 #[derive(Debug, Default, Clone)]
 pub struct Group<'a> {
+    /// Its number among the groups of all worlds, in their order: reports address its rows by it.
+    pub number: usize,
     /// Measured rows, in file order.
     pub measured: Vec<&'a Record>,
     /// Failed and skipped rows, in file order.
     pub lost: Vec<&'a Record>,
+    /// Where each of `measured` is among all rows, from 0.
+    pub measured_at: Vec<usize>,
+    /// Where each of `lost` is among all rows, from 0.
+    pub lost_at: Vec<usize>,
 }
 
 impl Group<'_> {
@@ -109,15 +115,23 @@ impl<'a> Groups<'a> {
     /// Splits `records` by world: the wall clock before instructions, then the world with the most rows first.
     pub fn split(records: &'a [Record]) -> Vec<Groups<'a>> {
         let mut worlds: BTreeMap<World<'a>, (usize, BTreeMap<GroupKey<'a>, Group<'a>>)> = BTreeMap::new();
-        for row in records {
+        for (index, row) in records.iter().enumerate() {
             let (count, map) = worlds.entry(World::of(row)).or_default();
             *count += 1;
             let group = map.entry(key(row)).or_default();
-            if row.status == Status::Ok { group.measured.push(row) } else { group.lost.push(row) }
+            let (rows, places) = match row.status {
+                Status::Ok => (&mut group.measured, &mut group.measured_at),
+                Status::Failed | Status::Skipped => (&mut group.lost, &mut group.lost_at),
+            };
+            rows.push(row);
+            places.push(index);
         }
         let mut split: Vec<_> = worlds.into_iter().collect();
         split.sort_by_key(|(world, (count, _))| (world.clock, std::cmp::Reverse(*count)));
-        split.into_iter().map(|(world, (_, map))| Groups { world, map }).collect()
+        let mut split: Vec<_> = split.into_iter().map(|(world, (_, map))| Groups { world, map }).collect();
+        let groups = split.iter_mut().flat_map(|groups| groups.map.values_mut());
+        groups.enumerate().for_each(|(number, group)| group.number = number);
+        split
     }
 
     /// The groups of one workload and metric, sorted.
@@ -166,6 +180,11 @@ impl<'a> Groups<'a> {
             thousands(most as u64)
         );
         Some(Thinned { groups: Groups { world: self.world, map }, remark })
+    }
+
+    /// The number of the first group of one workload and metric, which stands for all of them; None if there is none.
+    pub fn first_of(&self, workload: &str, metric: &str) -> Option<usize> {
+        self.of(workload, metric).next().map(|(_, group)| group.number)
     }
 
     /// How figures of `unit` are shown in this world.

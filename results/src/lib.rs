@@ -36,6 +36,7 @@
 //! # }
 //! ```
 
+pub mod advice;
 pub mod claims;
 pub mod compare;
 pub mod crossover;

@@ -36,6 +36,15 @@ pub enum Passing {
 }
 
 impl Passing {
+    /// Its number of Services; infinite where it was not passed and nothing can be said beyond.
+    pub fn services(self) -> f64 {
+        match self {
+            Passing::AtOnce(smallest) => f64::from(smallest),
+            Passing::Measured { at, .. } | Passing::Extrapolated { at, .. } => at,
+            Passing::NotUpTo(_) => f64::INFINITY,
+        }
+    }
+
     /// In words: `2,700, measured between 1,000 and 5,000`. Numbers that were reckoned have two digits.
     pub fn in_words(self) -> String {
         match self {

@@ -9,15 +9,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::advice::{Advice, advice};
 use crate::claims::{Claim, claims};
 use crate::environment::{Environment, EnvironmentError};
 use crate::findings::{Finding, findings};
 use crate::groups::{Groups, World};
 use crate::names::{is_control, metric, workload};
-use crate::plot::{PlotError, draw};
+use crate::plot::{Picture, PlotError, draw};
 use crate::record::{Clock, Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
-use crate::series::figures;
+use crate::series::{Figure, figures};
 use crate::stats::{Bootstrap, Estimate};
 use crate::tables::{self, Lane, Table};
 use crate::timeline::{self, FELT, TIMELINES, TimelineError, Timelines};
@@ -69,6 +70,8 @@ pub struct Rendered {
     /// File name and text of each figure, the lookups of all lanes first. The first lane has plain names
     /// (`lookup.svg`), the others are numbered (`lookup-2.svg`).
     pub figures: Vec<(String, String)>,
+    /// The same as pictures (`lookup.png`).
+    pub images: Vec<(String, Vec<u8>)>,
     /// `report.html`.
     pub html: String,
     /// `summary.md`.
@@ -83,7 +86,8 @@ pub(crate) struct Chapter<'a> {
     pub findings: Vec<Finding>,
     /// The controls' lookups in one sentence; empty if there are none.
     pub controls: String,
-    pub figures: Vec<(&'static str, String)>,
+    pub advice: Option<Advice>,
+    pub figures: Vec<Figure>,
     pub tables: Vec<Table>,
     pub lost: Table,
     /// What the figures and tables leave out; empty: nothing.
@@ -92,7 +96,7 @@ pub(crate) struct Chapter<'a> {
 }
 
 impl Chapter<'_> {
-    fn clock(&self) -> Clock {
+    pub fn clock(&self) -> Clock {
         self.groups.world.clock
     }
 }
@@ -114,8 +118,8 @@ pub(crate) struct Pages<'a> {
 
 /// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml`, `timelines.csv` and `felt.csv` in `dir`;
 /// writes `lookup.svg`, `sync.svg`, `lock.svg`, `lock-contenders.svg`, `connect.svg`, `load*.svg`, `churn-*.svg` and
-/// `disruption-*.svg` (those that there are rows for, and numbered ones for further lanes), `report.html` and `summary.md`
-/// beside them.
+/// `disruption-*.svg` (those that there are rows for, and numbered ones for further lanes), each as a PNG too, `report.html`
+/// and `summary.md` beside them.
 ///
 /// # Errors
 ///
@@ -133,10 +137,11 @@ pub fn write_report(dir: &Path) -> Result<Report, ReportError> {
         Timelines { syncs: timeline::read(&dir.join(TIMELINES))?, felt: timeline::read(&dir.join(FELT))? };
     let rendered = render(&records, &timeline, &environment, sweep.as_deref())?;
     let pages = [("report.html".to_owned(), rendered.html), ("summary.md".to_owned(), rendered.markdown)];
+    let texts = pages.into_iter().chain(rendered.figures).map(|(name, text)| (name, text.into_bytes()));
     let mut files = Vec::new();
-    for (name, text) in pages.into_iter().chain(rendered.figures) {
+    for (name, bytes) in texts.chain(rendered.images) {
         let path = dir.join(name);
-        replace(&path, text.as_bytes()).map_err(|source| ReportError::Io { path: path.clone(), source })?;
+        replace(&path, &bytes).map_err(|source| ReportError::Io { path: path.clone(), source })?;
         files.push(path);
     }
     let [measured, failed, skipped] = tables::tally(&records);
@@ -158,19 +163,19 @@ pub fn render(
     let worlds_left_out = worlds.len().saturating_sub(MOST_WORLDS);
     worlds.truncate(MOST_WORLDS);
     let mut bootstrap = Bootstrap::new();
+    let picture = Picture::default();
     let mut chapters = Vec::new();
-    let mut files = Vec::new();
+    let (mut files, mut images) = (Vec::new(), Vec::new());
     for (index, groups) in worlds.into_iter().enumerate() {
         let caption = caption(environment, groups.world);
         let findings = findings(&groups, &mut bootstrap);
         let thinned = groups.thinned();
         let shown = thinned.as_ref().map_or(&groups, |thinned| &thinned.groups);
-        let mut drawn = Vec::new();
-        for figure in figures(shown, &findings, timeline, &mut bootstrap) {
-            let svg = draw(&figure, &caption)?;
+        let drawn = figures(shown, &findings, timeline, &mut bootstrap);
+        for figure in &drawn {
             let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
-            files.push((format!("{}{number}.svg", figure.name), svg.clone()));
-            drawn.push((figure.name, svg));
+            files.push((format!("{}{number}.svg", figure.name), draw(figure, &caption)));
+            images.push((format!("{}{number}.png", figure.name), picture.png(figure, &caption)?));
         }
         let mut all = tables::tables(shown, &mut bootstrap);
         all.push(tables::others(shown, &mut bootstrap));
@@ -179,6 +184,7 @@ pub fn render(
             heading: groups.world.heading(),
             caption,
             controls: controls(&groups, &mut bootstrap),
+            advice: advice(&groups, &findings, &mut bootstrap),
             findings,
             figures: drawn,
             tables: all,
@@ -188,6 +194,7 @@ pub fn render(
         });
     }
     files.sort_by_key(|(name, _)| !name.starts_with(LOOKUP));
+    images.sort_by_key(|(name, _)| !name.starts_with(LOOKUP));
     let lanes: Vec<_> = chapters
         .iter()
         .map(|chapter| Lane { groups: &chapter.groups, findings: &chapter.findings })
@@ -203,7 +210,7 @@ pub fn render(
         chapters,
         worlds_left_out,
     };
-    Ok(Rendered { html: html::page(&pages), markdown: markdown::summary(&pages), figures: files })
+    Ok(Rendered { html: html::page(&pages), markdown: markdown::summary(&pages), figures: files, images })
 }
 
 /// The lanes of a run in the order in which the report tells of them.
@@ -215,6 +222,8 @@ pub(crate) fn lanes<'a>(records: &'a [Record], environment: &Environment) -> Vec
 
 /// Name of the figure that stands before all others.
 const LOOKUP: &str = "lookup";
+/// Names and headings of the figures that stand before everything else.
+const THREE: [(&str, &str); 3] = [(LOOKUP, "Lookup"), ("sync", "Rule sync"), ("lock", "The xtables lock")];
 /// [`place`] of the lane that the passport on top describes.
 const HOST: usize = 0;
 

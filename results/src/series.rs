@@ -37,6 +37,13 @@ pub struct Figure {
     pub notes: Vec<String>,
 }
 
+impl Figure {
+    /// What the legend says beside a mode's name; empty if nothing.
+    pub fn remark(&self, mode: &str) -> &str {
+        self.remarks.iter().find(|(name, _)| name == mode).map_or("", |(_, text)| text)
+    }
+}
+
 /// One pair of axes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
@@ -100,6 +107,8 @@ pub struct Point {
     pub x: f64,
     /// In the panel's quantity.
     pub y: Estimate,
+    /// Number of the group of rows behind it; None where it is not of `records.csv`.
+    pub group: Option<usize>,
 }
 
 /// One event that takes time.
@@ -234,7 +243,7 @@ fn position_panel(groups: &Groups<'_>, bootstrap: &mut Bootstrap, chosen: &Chose
     for (key, group) in rows.filter(|(key, _)| Some(key.services) == common) {
         let Some(index) = NAMES.iter().position(|name| *name == key.position) else { continue };
         let Some(y) = group.estimate(bootstrap, p50) else { continue };
-        let point = Point { x: index as f64, y };
+        let point = Point { x: index as f64, y, group: Some(group.number) };
         match lines.last_mut().filter(|line| line.mode == key.mode) {
             Some(line) => line.points.push(point),
             None => lines.push(Line {
@@ -255,7 +264,7 @@ fn position_panel(groups: &Groups<'_>, bootstrap: &mut Bootstrap, chosen: &Chose
         let Some(last) = control.points.last().filter(|_| absent && is_control(&control.mode)) else {
             continue;
         };
-        lines.push(Line { level: true, points: vec![Point { x: 0.0, y: last.y }], ..control.clone() });
+        lines.push(Line { level: true, points: vec![Point { x: 0.0, ..*last }], ..control.clone() });
     }
     panel.lines = lines;
     panel

@@ -1,5 +1,6 @@
 //! The report's tables as pure data: headings and cells of text, made once for HTML and Markdown.
 
+mod cell;
 mod cost;
 mod crossovers;
 mod headline;
@@ -10,6 +11,8 @@ mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::cell::figure;
+pub use self::cell::{Cell, Origin, Source};
 pub use self::headline::{Lane, headline};
 pub(crate) use self::lock_limit::LOCK_LIMITS;
 pub(crate) use self::lost::LOST;
@@ -23,7 +26,7 @@ use crate::stats::Bootstrap;
 use crate::text::thousands;
 
 /// A table of text; the first `left` columns are names, the rest figures.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// Title.
     pub title: String,
@@ -35,6 +38,8 @@ pub struct Table {
     pub left: usize,
     /// Rows; each has as many cells as there are columns.
     pub rows: Vec<Vec<String>>,
+    /// What is behind figures, by row and column; cells that are not here are words, or say by themselves what they count.
+    pub origins: BTreeMap<(usize, usize), Origin>,
 }
 
 impl Table {
@@ -45,6 +50,7 @@ impl Table {
             columns: columns.iter().map(|column| (*column).to_owned()).collect(),
             left,
             rows: Vec::new(),
+            origins: BTreeMap::new(),
         }
     }
 
@@ -57,6 +63,15 @@ impl Table {
             self.remark += &format!(" The first {shown} of {all} rows: the rest is in records.csv.");
         }
         self
+    }
+
+    /// Adds a row of cells, as many as there are columns.
+    fn push(&mut self, cells: Vec<Cell>) {
+        let row = self.rows.len();
+        let origins =
+            cells.iter().enumerate().filter_map(|(column, cell)| Some(((row, column), cell.origin?)));
+        self.origins.extend(origins);
+        self.rows.push(cells.into_iter().map(|cell| cell.text).collect());
     }
 }
 
@@ -134,9 +149,9 @@ fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap, metric: &str, title: &
         groups.of(workload::PACKET_PROBE, metric).filter(|(_, group)| !group.measured.is_empty())
     {
         let mut row = names(key, true);
-        row.extend([p50, p90, p99].map(|field| cell(groups, key, group, bootstrap, field)));
+        row.extend([p50, p90, p99].map(|field| figure(groups, key, group, bootstrap, field)));
         row.push(blocks(group));
-        table.rows.push(row);
+        table.push(row);
     }
     table
 }
@@ -354,7 +369,7 @@ fn wide(
     workloads: &[&str],
     metrics: &[(&str, Field, &str)],
 ) -> Table {
-    let mut cells: BTreeMap<WideKey<'_>, (Vec<String>, usize)> = BTreeMap::new();
+    let mut cells: BTreeMap<WideKey<'_>, (Vec<Cell>, usize)> = BTreeMap::new();
     let mut used = BTreeSet::new();
     for (index, name) in workloads.iter().enumerate() {
         for (column, (metric, field, _)) in metrics.iter().enumerate() {
@@ -365,14 +380,14 @@ fn wide(
                 }
                 let rank = mode_rank(key.mode);
                 let at = (index, rank, key.mode, key.endpoints, key.contenders, key.position, key.services);
-                let text = if unfinished {
-                    UNFINISHED.to_owned()
+                let cell = if unfinished {
+                    UNFINISHED.into()
                 } else {
-                    cell(groups, key, group, bootstrap, *field)
+                    figure(groups, key, group, bootstrap, *field)
                 };
-                let row = cells.entry(at).or_insert_with(|| (vec!["—".to_owned(); metrics.len()], 0));
+                let row = cells.entry(at).or_insert_with(|| (vec![Cell::from("—"); metrics.len()], 0));
                 if let Some(slot) = row.0.get_mut(column) {
-                    *slot = text;
+                    *slot = cell;
                 }
                 row.1 = row.1.max(group.per_block(p50).len());
                 used.insert(column);
@@ -404,21 +419,21 @@ fn wide(
     table.columns.extend(titles);
     table.columns.push("n".to_owned());
     for ((index, _, mode, endpoints, contender, position, services), (figures, n)) in &cells {
-        let mut row = Vec::new();
+        let mut row: Vec<Cell> = Vec::new();
         if workloads.len() > 1 {
-            row.push(workloads.get(*index).copied().unwrap_or_default().to_owned());
+            row.push(workloads.get(*index).copied().unwrap_or_default().into());
         }
-        row.extend([(*mode).to_owned(), thousands(*endpoints)]);
+        row.extend([(*mode).into(), thousands(*endpoints).into()]);
         if contenders {
-            row.push(thousands(*contender));
+            row.push(thousands(*contender).into());
         }
         if positions {
-            row.push((*position).to_owned());
+            row.push((*position).into());
         }
-        row.push(thousands(*services));
+        row.push(thousands(*services).into());
         row.extend(used.iter().filter_map(|column| figures.get(*column).cloned()));
-        row.push(thousands(*n as u64));
-        table.rows.push(row);
+        row.push(thousands(*n as u64).into());
+        table.push(row);
     }
     table
 }
@@ -441,11 +456,11 @@ pub fn others(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     let columns = ["workload", "metric", "mode", "endpoints", "position", "Services", "p50", "p99", "n"];
     let mut table = Table::new("Other metrics", &remark, 6, &columns);
     for (key, group) in groups.map.iter().filter(|(key, group)| !shown(key) && !group.measured.is_empty()) {
-        let mut row = vec![key.workload.to_owned(), key.metric.to_owned()];
+        let mut row: Vec<Cell> = vec![key.workload.into(), key.metric.into()];
         row.extend(names(key, true));
-        row.extend([p50, p99].map(|field| cell(groups, key, group, bootstrap, field)));
+        row.extend([p50, p99].map(|field| figure(groups, key, group, bootstrap, field)));
         row.push(blocks(group));
-        table.rows.push(row);
+        table.push(row);
     }
     table.readable()
 }
@@ -473,28 +488,15 @@ pub fn tally(records: &[Record]) -> [u64; 3] {
     Status::ALL.map(|status| records.iter().filter(|row| row.status == status).count() as u64)
 }
 
-fn names(key: &GroupKey<'_>, position: bool) -> Vec<String> {
-    let mut names = vec![key.mode.to_owned(), thousands(key.endpoints)];
+fn names(key: &GroupKey<'_>, position: bool) -> Vec<Cell> {
+    let mut names: Vec<Cell> = vec![key.mode.into(), thousands(key.endpoints).into()];
     if position {
-        names.push(if key.position.is_empty() { "—".to_owned() } else { key.position.to_owned() });
+        names.push(if key.position.is_empty() { "—".into() } else { key.position.into() });
     }
-    names.push(thousands(key.services));
+    names.push(thousands(key.services).into());
     names
 }
 
-fn blocks(group: &Group<'_>) -> String {
-    thousands(group.per_block(p50).len() as u64)
-}
-
-fn cell(
-    groups: &Groups<'_>,
-    key: &GroupKey<'_>,
-    group: &Group<'_>,
-    bootstrap: &mut Bootstrap,
-    field: Field,
-) -> String {
-    let quantity = groups.quantity(key.unit);
-    group
-        .estimate(bootstrap, field)
-        .map_or_else(|| "—".to_owned(), |estimate| quantity.show_estimate(estimate))
+fn blocks(group: &Group<'_>) -> Cell {
+    thousands(group.per_block(p50).len() as u64).into()
 }

@@ -1,88 +1,159 @@
-//! Drawing primitives over plotters' SVG backend: lines, dashes, markers, text.
+//! SVG as text: lines, dashes, markers, words and groups.
+//!
+//! Written here and not by a drawing library, because what a reader does with a figure hangs on what such libraries do not
+//! write: groups that can be hidden, titles and links of points, classes that a style sheet turns dark.
 
-use plotters::prelude::{Color, DrawingBackend, IntoFont, RGBColor, SVGBackend, ShapeStyle};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{FontStyle, TextStyle};
+use std::fmt::{Display, Write};
 
-use super::style::{Marker, WHITE};
-use crate::text::shorten;
+use super::style::{Colour, GROUND, Marker};
+use crate::text::{escape_html, shorten};
 
-/// What drawing into memory returns; the error is plotters' own message.
-pub(super) type Drawn = Result<(), String>;
+/// Where text stands relative to its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Anchor {
+    Left,
+    Centre,
+    Right,
+}
+
+impl Anchor {
+    fn attribute(self) -> &'static str {
+        match self {
+            Anchor::Left => "",
+            Anchor::Centre => " text-anchor=\"middle\"",
+            Anchor::Right => " text-anchor=\"end\"",
+        }
+    }
+}
 
 /// A font stack that every platform has something of.
-const FONT: &str = "system-ui, -apple-system, Helvetica, Arial, sans-serif";
+pub(super) const FONT: &str = "system-ui, -apple-system, Helvetica, Arial, sans-serif";
 
-/// An SVG being drawn; coordinates are pixels from the upper left corner.
-pub(super) struct Canvas<'a>(pub SVGBackend<'a>);
+/// The inside of an SVG; coordinates are pixels from the upper left corner. Each element carries its light colour as an
+/// attribute, which any program understands, and a class, by which a style sheet may change it.
+#[derive(Debug, Default)]
+pub(super) struct Canvas {
+    out: String,
+}
 
-impl Canvas<'_> {
-    pub fn polyline(&mut self, points: &[(f64, f64)], colour: RGBColor, width: u32) -> Drawn {
-        let points: Vec<_> = points.iter().map(|point| pixel(*point)).collect();
-        self.0.draw_path(points, &stroke(colour, width)).map_err(|error| error.to_string())
+impl Canvas {
+    /// What was drawn.
+    pub fn into_text(self) -> String {
+        self.out
     }
 
-    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: RGBColor, width: u32) -> Drawn {
-        self.0.draw_line(pixel(from), pixel(to), &stroke(colour, width)).map_err(|error| error.to_string())
+    /// Opens an element with attributes that the caller has escaped; [`Canvas::close`] ends it.
+    pub fn open(&mut self, element: &str, attributes: impl Display) {
+        // Writing into a string does not fail, here and below.
+        let _ = writeln!(self.out, "<{element} {attributes}>");
     }
 
-    pub fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), colour: RGBColor, fill: bool) -> Drawn {
-        self.0.draw_rect(pixel(from), pixel(to), &stroke(colour, 1), fill).map_err(|error| error.to_string())
+    pub fn close(&mut self, element: &str) {
+        let _ = writeln!(self.out, "</{element}>");
+    }
+
+    /// The title of the element that is open.
+    pub fn title(&mut self, text: &str) {
+        let _ = writeln!(self.out, "<title>{}</title>", escape_html(text));
+    }
+
+    pub fn polyline(&mut self, points: &[(f64, f64)], colour: Colour, width: u32) {
+        self.stroke(points, colour, width, None);
+    }
+
+    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour, width: u32) {
+        self.stroke(&[from, to], colour, width, None);
     }
 
     /// A polyline in dashes that run on across its corners.
-    pub fn dashed(
-        &mut self,
-        points: &[(f64, f64)],
-        (dash, gap): (f64, f64),
-        colour: RGBColor,
-        width: u32,
-    ) -> Drawn {
-        let mut phase = 0.0;
-        for pair in points.windows(2) {
-            let &[from, to] = pair else { continue };
-            let length = (to.0 - from.0).hypot(to.1 - from.1);
-            let at = |distance: f64| {
-                let share = if length > 0.0 { distance / length } else { 0.0 };
-                (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share)
-            };
-            let mut walked = 0.0;
-            while walked < length {
-                let drawing = phase < dash;
-                let step = (if drawing { dash - phase } else { dash + gap - phase }).min(length - walked);
-                if drawing {
-                    self.line(at(walked), at(walked + step), colour, width)?;
-                }
-                walked += step;
-                phase += step;
-                // The tolerance keeps rounding from producing endless tiny steps.
-                if phase + 1e-6 >= dash + gap {
-                    phase = 0.0;
-                } else if drawing && phase + 1e-6 >= dash {
-                    phase = dash;
-                }
-            }
-        }
-        Ok(())
+    pub fn dashed(&mut self, points: &[(f64, f64)], dash: (f64, f64), colour: Colour, width: u32) {
+        self.stroke(points, colour, width, Some(dash));
     }
 
-    /// A marker of the given radius; hollow ones are white inside.
+    fn stroke(&mut self, points: &[(f64, f64)], colour: Colour, width: u32, dash: Option<(f64, f64)>) {
+        if points.len() < 2 {
+            return;
+        }
+        let dash = dash.map_or_else(String::new, |(dash, gap)| {
+            format!(" stroke-dasharray=\"{} {}\"", number(dash), number(gap))
+        });
+        let _ = writeln!(
+            self.out,
+            "<path class=\"s-{}\" d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{width}\"{dash}/>",
+            colour.name,
+            path(points),
+            colour.light
+        );
+    }
+
+    /// Lines that share a look, such as a grid.
+    pub fn lines(&mut self, lines: &[[(f64, f64); 2]], colour: Colour, width: u32) {
+        if lines.is_empty() {
+            return;
+        }
+        let paths: Vec<_> = lines.iter().map(|line| path(line)).collect();
+        let _ = writeln!(
+            self.out,
+            "<path class=\"s-{}\" d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{width}\"/>",
+            colour.name,
+            paths.concat(),
+            colour.light
+        );
+    }
+
+    pub fn ground(&mut self, size: (f64, f64)) {
+        let _ = writeln!(
+            self.out,
+            "<rect class=\"f-{}\" width=\"{}\" height=\"{}\" fill=\"{}\"/>",
+            GROUND.name,
+            number(size.0),
+            number(size.1),
+            GROUND.light
+        );
+    }
+
+    /// The outline of a rectangle.
+    pub fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour) {
+        self.polyline(&[from, (to.0, from.1), to, (from.0, to.1), from], colour, 1);
+    }
+
+    /// What a pointer may hit around `centre`, as nobody hits a marker exactly. Nothing is seen of it.
+    pub fn target(&mut self, (x, y): (f64, f64), r: f64) {
+        let _ = writeln!(
+            self.out,
+            "<circle class=\"hit\" cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"none\" pointer-events=\"all\"/>",
+            number(x),
+            number(y),
+            number(r)
+        );
+    }
+
+    /// A marker of the given radius in its colour and edge; hollow ones have the ground inside.
     pub fn marker(
         &mut self,
         centre: (f64, f64),
         marker: Marker,
         r: f64,
-        colour: RGBColor,
+        (inside, edge): (Colour, Colour),
         hollow: bool,
-    ) -> Drawn {
+    ) {
+        let fill = if hollow { GROUND } else { inside };
+        let look = format!(
+            "class=\"f-{} s-{}\" fill=\"{}\" stroke=\"{}\" stroke-width=\"1.5\"",
+            fill.name, edge.name, fill.light, edge.light
+        );
         let (x, y) = centre;
         let corners = match marker {
             Marker::Dot | Marker::Circle => {
-                let r = if marker == Marker::Dot { r * 0.55 } else { r } as u32;
-                let fill = if hollow { WHITE } else { colour };
-                let inside = self.0.draw_circle(pixel(centre), r, &stroke(fill, 1), true);
-                let outline = self.0.draw_circle(pixel(centre), r, &stroke(colour, 2), false);
-                return inside.and(outline).map_err(|error| error.to_string());
+                let r = if marker == Marker::Dot { r * 0.55 } else { r };
+                let _ = writeln!(
+                    self.out,
+                    "<circle cx=\"{}\" cy=\"{}\" r=\"{}\" {look}/>",
+                    number(x),
+                    number(y),
+                    number(r)
+                );
+                return;
             }
             Marker::Square => vec![(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
             Marker::Triangle => vec![(0.0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
@@ -96,45 +167,49 @@ impl Canvas<'_> {
             }
             Marker::DownTriangle => vec![(0.0, 1.2), (1.1, -0.8), (-1.1, -0.8)],
         };
-        let mut outline: Vec<_> = corners.iter().map(|(dx, dy)| (x + dx * r, y + dy * r)).collect();
-        let fill = if hollow { WHITE } else { colour };
-        let inside: Vec<_> = outline.iter().map(|point| pixel(*point)).collect();
-        self.0.fill_polygon(inside, &stroke(fill, 1)).map_err(|error| error.to_string())?;
-        outline.extend(outline.first().copied());
-        self.polyline(&outline, colour, 2)
+        let outline: Vec<_> = corners.iter().map(|(dx, dy)| (x + dx * r, y + dy * r)).collect();
+        let _ = writeln!(self.out, "<path d=\"{}Z\" {look}/>", path(&outline));
     }
 
-    pub fn cross(&mut self, (x, y): (f64, f64), r: f64, colour: RGBColor) -> Drawn {
-        self.line((x - r, y - r), (x + r, y + r), colour, 3)?;
-        self.line((x - r, y + r), (x + r, y - r), colour, 3)
+    pub fn cross(&mut self, (x, y): (f64, f64), r: f64, colour: Colour) {
+        self.lines(&[[(x - r, y - r), (x + r, y + r)], [(x - r, y + r), (x + r, y - r)]], colour, 3);
     }
 
     /// Text, vertically centred on `at` and anchored there at `anchor`.
-    pub fn text(&mut self, text: &str, at: (f64, f64), size: u32, colour: RGBColor, anchor: HPos) -> Drawn {
-        self.styled(text, at, size, colour, anchor, FontStyle::Normal)
+    pub fn text(&mut self, text: &str, at: (f64, f64), size: u32, colour: Colour, anchor: Anchor) {
+        self.styled(text, at, size, colour, anchor, "");
     }
 
-    pub fn bold(&mut self, text: &str, at: (f64, f64), size: u32, colour: RGBColor, anchor: HPos) -> Drawn {
-        self.styled(text, at, size, colour, anchor, FontStyle::Bold)
+    pub fn bold(&mut self, text: &str, at: (f64, f64), size: u32, colour: Colour, anchor: Anchor) {
+        self.styled(text, at, size, colour, anchor, " font-weight=\"bold\"");
     }
 
     fn styled(
         &mut self,
         text: &str,
-        at: (f64, f64),
+        (x, y): (f64, f64),
         size: u32,
-        colour: RGBColor,
-        anchor: HPos,
-        weight: FontStyle,
-    ) -> Drawn {
-        let font = (FONT, f64::from(size)).into_font().style(weight);
-        let style = TextStyle::from(font).color(&colour).pos(Pos::new(anchor, VPos::Center));
-        let text = crate::text::printable(text);
-        self.0.draw_text(&text, &style, pixel(at)).map_err(|error| error.to_string())
+        colour: Colour,
+        anchor: Anchor,
+        weight: &str,
+    ) {
+        let size = f64::from(size) * EM;
+        // Half the height of a capital below the centre: not every program knows how to centre text.
+        let _ = writeln!(
+            self.out,
+            "<text class=\"f-{}\" x=\"{}\" y=\"{}\" font-size=\"{}\"{}{weight} fill=\"{}\">{}</text>",
+            colour.name,
+            number(x),
+            number(y + 0.36 * size),
+            number(size),
+            anchor.attribute(),
+            colour.light,
+            escape_html(text)
+        );
     }
 }
 
-/// Plotters writes a font size of one 1.24th of what it is asked for.
+/// Height of the letters in pixels for each unit of size.
 const EM: f64 = 1.0 / 1.24;
 
 /// Width of `text` in pixels in a wide sans-serif (DejaVu Sans): there is no font to measure, and the others of
@@ -161,17 +236,26 @@ pub(super) fn fit(text: &str, size: u32, width: f64) -> String {
     fitting
 }
 
-fn stroke(colour: RGBColor, width: u32) -> ShapeStyle {
-    colour.stroke_width(width)
+/// Tenths of a pixel, without needless zeros.
+pub(super) fn number(value: f64) -> String {
+    let text = format!("{value:.1}");
+    let text = text.strip_suffix(".0").unwrap_or(&text);
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-fn pixel((x, y): (f64, f64)) -> (i32, i32) {
-    (x.round() as i32, y.round() as i32)
+fn path(points: &[(f64, f64)]) -> String {
+    let mut text = String::new();
+    for (index, (x, y)) in points.iter().enumerate() {
+        let command = if index == 0 { 'M' } else { 'L' };
+        let _ = write!(text, "{command}{} {}", number(*x), number(*y));
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::style::INK;
 
     #[test]
     fn text_is_cut_to_its_place() {
@@ -180,5 +264,18 @@ mod tests {
         let cut = fit("a caption that is much too long for its place", 20, 100.0);
         assert!(cut.ends_with('…') && text_width(&cut, 20) <= 100.0 && cut.len() > 6, "{cut}");
         assert_eq!(fit("wide", 20, 0.0), "…");
+    }
+
+    #[test]
+    fn what_is_written_is_short_and_escaped() {
+        let mut canvas = Canvas::default();
+        canvas.text("a<b", (1.04, 20.0), 18, INK, Anchor::Right);
+        canvas.polyline(&[(0.0, -0.01), (2.55, 3.0)], INK, 2);
+        canvas.polyline(&[(0.0, 0.0)], INK, 2);
+        assert_eq!(
+            canvas.into_text(),
+            "<text class=\"f-ink\" x=\"1\" y=\"25.2\" font-size=\"14.5\" text-anchor=\"end\" fill=\"#222222\">a&lt;b</text>\n\
+             <path class=\"s-ink\" d=\"M0 0L2.5 3\" fill=\"none\" stroke=\"#222222\" stroke-width=\"2\"/>\n"
+        );
     }
 }

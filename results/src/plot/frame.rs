@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plotters::style::text_anchor::HPos;
-
 use super::axis::{LogAxis, TimeAxis};
-use super::canvas::{Canvas, Drawn, fit, text_width};
+use super::canvas::{Anchor, Canvas, fit, text_width};
 use super::style::{FRAME, GRID, INK, LIMIT, SOFT, style};
-use super::{GUTTER, PLOT_HEIGHT};
-use crate::series::{Line, Panel, XAxis};
-use crate::text::{Quantity, shorten};
+use super::words;
+use crate::series::{Line, Panel, Point, XAxis};
+use crate::text::{Quantity, escape_html, shorten};
 
 /// More scales than this are not marked one by one.
 const MOST_SCALES: usize = 12;
+/// Radius of what a pointer may hit of a point.
+const REACH: f64 = 12.0;
 
 /// The axis of Services or contenders, common to all panels that have one.
 pub(super) fn x_axis(panels: &[Panel]) -> LogAxis {
@@ -24,18 +24,42 @@ pub(super) fn x_axis(panels: &[Panel]) -> LogAxis {
     }))
 }
 
+/// Ticks of the vertical axis, roughly.
+const TICKS: usize = 9;
+
+/// Room that the labels of the vertical axis need left of a panel.
+pub(super) fn axis_width(y: LogAxis, panel: &Panel) -> f64 {
+    let labels = y.ticks(TICKS).into_iter().map(|tick| panel.quantity.show_short(tick));
+    labels.map(|label| text_width(&label, 18)).fold(24.0, f64::max) + 12.0
+}
+
+/// Writes the address of the rows behind a point from the number of their group.
+pub(super) type Address<'a> = &'a dyn Fn(usize) -> String;
+
 /// One panel's place on the canvas.
-pub(super) struct Frame {
+pub(super) struct Frame<'a> {
     pub left: f64,
     pub top: f64,
     pub width: f64,
+    pub height: f64,
+    /// Room right of the panel for the figures at the ends of the lines.
+    pub gutter: f64,
     pub room: f64,
     pub y: LogAxis,
     pub x: LogAxis,
     pub time: TimeAxis,
+    /// Where points lead to; None: nowhere.
+    pub address: Option<Address<'a>>,
 }
 
-impl Frame {
+/// The figure at the end of a line: where the line ends, where the label stands, and what it says.
+struct EndLabel {
+    from: (f64, f64),
+    place: f64,
+    text: String,
+}
+
+impl Frame<'_> {
     fn x(&self, panel: &Panel, value: f64) -> f64 {
         let share = match &panel.x {
             XAxis::Names(names) => (value + 0.5) / names.len().max(1) as f64,
@@ -46,7 +70,7 @@ impl Frame {
     }
 
     fn y(&self, value: f64) -> f64 {
-        self.bottom() - PLOT_HEIGHT * self.y.share(value)
+        self.bottom() - self.height * self.y.share(value)
     }
 
     fn right(&self) -> f64 {
@@ -54,75 +78,95 @@ impl Frame {
     }
 
     fn bottom(&self) -> f64 {
-        self.top + PLOT_HEIGHT
+        self.top + self.height
     }
 
-    pub fn draw(&self, canvas: &mut Canvas<'_>, panel: &Panel, labelled: bool) -> Drawn {
-        // Bold is wider.
-        let heading = fit(&panel.heading, 20, self.width + GUTTER - 8.0);
-        canvas.bold(&heading, (self.left, self.top - 24.0 - self.room), 19, INK, HPos::Left)?;
+    /// Everything but the heading.
+    pub fn draw(&self, canvas: &mut Canvas, panel: &Panel, labelled: bool) {
         if panel.is_empty() {
             return self.draw_empty(canvas, panel);
         }
-        self.draw_axes(canvas, panel, labelled)?;
+        self.draw_axes(canvas, panel, labelled);
         for (value, label) in &panel.limits {
             let y = self.y(*value);
-            canvas.dashed(&[(self.left, y), (self.right(), y)], (10.0, 5.0), LIMIT, 2)?;
+            canvas.dashed(&[(self.left, y), (self.right(), y)], (10.0, 5.0), LIMIT, 2);
             // Hollow markers stand on the upper edge.
             let beside = if y - self.top < 38.0 && !panel.gaps.is_empty() { 15.0 } else { -14.0 };
-            canvas.text(label, (self.left + 8.0, y + beside), 16, LIMIT, HPos::Left)?;
+            canvas.text(label, (self.left + 8.0, y + beside), 16, LIMIT, Anchor::Left);
         }
-        for line in panel.lines.iter().filter(|line| line.secondary) {
-            self.draw_line(canvas, panel, line)?;
+        let gaps = self.gaps(panel);
+        let labels = self.end_labels(panel);
+        for mode in super::modes(std::slice::from_ref(panel)) {
+            canvas.open("g", format!("class=\"mode\" data-mode=\"{}\"", escape_html(mode)));
+            let lines = || panel.lines.iter().enumerate().filter(|(_, line)| line.mode == mode);
+            for (_, line) in lines().filter(|(_, line)| line.secondary) {
+                self.draw_line(canvas, panel, line);
+            }
+            for (_, line) in lines().filter(|(_, line)| !line.secondary) {
+                self.draw_line(canvas, panel, line);
+            }
+            self.draw_spans(canvas, panel, mode);
+            for cross in panel.crosses.iter().filter(|cross| cross.mode == mode) {
+                let at = (self.x(panel, cross.x), self.y(cross.y));
+                canvas.cross(at, 8.0, style(mode).edge);
+                canvas.text(&cross.label, (at.0, at.1 - 20.0), 16, LIMIT, Anchor::Centre);
+            }
+            for (at, what) in gaps.iter().filter(|(name, ..)| *name == mode).map(|(_, at, what)| (at, what)) {
+                let style = style(mode);
+                canvas.open("g", "class=\"gap\"");
+                canvas.title(what);
+                canvas.marker(*at, style.marker, 7.0, (style.colour, style.edge), true);
+                canvas.close("g");
+            }
+            for label in lines().filter_map(|(index, _)| labels.get(&index)) {
+                let start = self.right() + 14.0;
+                if (label.place - label.from.1).abs() > 4.0 {
+                    let from = (label.from.0.max(self.right() - 4.0), label.from.1);
+                    canvas.line(from, (start - 2.0, label.place), style(mode).colour, 1);
+                }
+                canvas.text(&label.text, (start, label.place), 17, style(mode).edge, Anchor::Left);
+            }
+            canvas.close("g");
         }
-        for line in panel.lines.iter().filter(|line| !line.secondary) {
-            self.draw_line(canvas, panel, line)?;
-        }
-        self.draw_spans(canvas, panel)?;
-        for cross in &panel.crosses {
-            let at = (self.x(panel, cross.x), self.y(cross.y));
-            canvas.cross(at, 8.0, style(&cross.mode).colour)?;
-            canvas.text(&cross.label, (at.0, at.1 - 20.0), 16, LIMIT, HPos::Center)?;
-        }
-        self.draw_gaps(canvas, panel)?;
-        if panel.x == XAxis::Time {
-            return Ok(());
-        }
-        self.draw_end_labels(canvas, panel)
     }
 
-    fn draw_empty(&self, canvas: &mut Canvas<'_>, panel: &Panel) -> Drawn {
-        canvas.rectangle((self.left, self.top), (self.right(), self.bottom()), GRID, false)?;
+    fn draw_empty(&self, canvas: &mut Canvas, panel: &Panel) {
+        canvas.rectangle((self.left, self.top), (self.right(), self.bottom()), GRID);
         let centre = self.left + self.width / 2.0;
         let per_line = ((self.width - 24.0) / (0.58 * 17.0)).max(8.0) as usize;
-        let mut y = self.top + PLOT_HEIGHT * 0.4;
-        canvas.bold("no data", (centre, y), 19, SOFT, HPos::Center)?;
+        let mut y = self.top + self.height * 0.4;
+        canvas.bold("no data", (centre, y), 19, SOFT, Anchor::Centre);
         for line in wrap(&panel.empty, per_line) {
             y += 26.0;
-            canvas.text(&line, (centre, y), 17, SOFT, HPos::Center)?;
+            canvas.text(&line, (centre, y), 17, SOFT, Anchor::Centre);
         }
-        Ok(())
     }
 
-    fn draw_axes(&self, canvas: &mut Canvas<'_>, panel: &Panel, labelled: bool) -> Drawn {
-        for tick in self.y.ticks(9) {
-            let y = self.y(tick);
-            canvas.line((self.left, y), (self.right(), y), GRID, 1)?;
-            if labelled {
-                canvas.text(&panel.quantity.show_short(tick), (self.left - 10.0, y), 18, INK, HPos::Right)?;
+    fn draw_axes(&self, canvas: &mut Canvas, panel: &Panel, labelled: bool) {
+        let ticks = self.y.ticks(TICKS);
+        let mut grid: Vec<_> =
+            ticks.iter().map(|tick| [(self.left, self.y(*tick)), (self.right(), self.y(*tick))]).collect();
+        if labelled {
+            for tick in &ticks {
+                let at = (self.left - 10.0, self.y(*tick));
+                canvas.text(&panel.quantity.show_short(*tick), at, 18, INK, Anchor::Right);
+            }
+            let name = panel.quantity.axis_name();
+            if !name.is_empty() {
+                let at = (self.left - 10.0, self.top - 24.0 - self.room);
+                // In a narrow panel the word is wider than the room left of it.
+                let over = text_width(name, 15) - at.0;
+                canvas.text(name, (at.0 + over.max(0.0), at.1), 15, SOFT, Anchor::Right);
             }
         }
-        if labelled {
-            let name = panel.quantity.axis_name();
-            canvas.text(name, (self.left - 10.0, self.top - 24.0 - self.room), 15, SOFT, HPos::Right)?;
-        }
         let below = self.bottom() + 20.0;
+        let mut vertical = |x: f64| grid.push([(x, self.top), (x, self.bottom())]);
         match &panel.x {
             XAxis::Names(names) => {
                 for (index, name) in names.iter().enumerate() {
                     let x = self.x(panel, index as f64);
-                    canvas.line((x, self.top), (x, self.bottom()), GRID, 1)?;
-                    canvas.text(name, (x, below), 18, INK, HPos::Center)?;
+                    vertical(x);
+                    canvas.text(name, (x, below), 18, INK, Anchor::Centre);
                 }
             }
             XAxis::Services | XAxis::Contenders => {
@@ -132,19 +176,19 @@ impl Frame {
                 let widths: Vec<_> = labels.iter().map(|label| text_width(label, 18)).collect();
                 let shown = without_overlap(&places, &widths, 10.0, &by_weight(&ticks));
                 for (index, (x, label)) in places.iter().zip(&labels).enumerate() {
-                    canvas.line((*x, self.top), (*x, self.bottom()), GRID, 1)?;
+                    vertical(*x);
                     if shown.contains(&index) {
-                        canvas.text(label, (*x, below), 18, INK, HPos::Center)?;
+                        canvas.text(label, (*x, below), 18, INK, Anchor::Centre);
                     }
                 }
             }
             XAxis::Time => {
                 for tick in self.time.ticks((self.width / 62.0) as usize) {
                     let x = self.x(panel, tick * 1e9);
-                    canvas.line((x, self.top), (x, self.bottom()), GRID, 1)?;
+                    vertical(x);
                     let label =
                         if tick > 0.0 { panel.quantity.show_short(tick * 1e9) } else { "0".to_owned() };
-                    canvas.text(&label, (x, below), 18, INK, HPos::Center)?;
+                    canvas.text(&label, (x, below), 18, INK, Anchor::Centre);
                 }
             }
         }
@@ -154,9 +198,10 @@ impl Frame {
             XAxis::Names(_) => "position of the Service that is looked up",
             XAxis::Time => "since the beginning",
         };
-        canvas.text(name, (self.left + self.width / 2.0, self.bottom() + 50.0), 18, SOFT, HPos::Center)?;
-        canvas.line((self.left, self.bottom()), (self.right(), self.bottom()), FRAME, 2)?;
-        canvas.line((self.left, self.top), (self.left, self.bottom()), FRAME, 1)
+        canvas.text(name, (self.left + self.width / 2.0, self.bottom() + 50.0), 18, SOFT, Anchor::Centre);
+        canvas.lines(&grid, GRID, 1);
+        canvas.line((self.left, self.bottom()), (self.right(), self.bottom()), FRAME, 2);
+        canvas.line((self.left, self.top), (self.left, self.bottom()), FRAME, 1);
     }
 
     /// The scales that were measured; round numbers if they are too many to tell apart.
@@ -171,110 +216,140 @@ impl Frame {
         }
     }
 
-    fn draw_line(&self, canvas: &mut Canvas<'_>, panel: &Panel, line: &Line) -> Drawn {
+    fn draw_line(&self, canvas: &mut Canvas, panel: &Panel, line: &Line) {
         let style = style(&line.mode);
+        let looks = (style.colour, style.edge);
         let path: Vec<_> =
             line.points.iter().map(|point| (self.x(panel, point.x), self.y(point.y.median))).collect();
         if line.level {
             let y = path.first().map_or(self.bottom(), |point| point.1);
-            return canvas.dashed(
-                &[(self.left, y), (self.right(), y)],
-                style.dash.unwrap_or((9.0, 6.0)),
-                style.colour,
-                style.width,
-            );
+            let ends = [(self.left, y), (self.right(), y)];
+            let draw = |canvas: &mut Canvas| {
+                canvas.dashed(&ends, style.dash.unwrap_or((9.0, 6.0)), style.colour, style.width);
+                canvas.target((self.right() - REACH, y), REACH);
+            };
+            return match line.points.first() {
+                Some(point) => self.point(canvas, panel, line, point, draw),
+                None => draw(canvas),
+            };
+        }
+        match style.dash.filter(|_| !line.secondary) {
+            Some(dash) => canvas.dashed(&path, dash, style.colour, style.width),
+            None if line.secondary => canvas.dashed(&path, (5.0, 4.0), style.colour, 1),
+            None => canvas.polyline(&path, style.colour, style.width),
         }
         // Over time there are too many points for markers.
         if panel.x == XAxis::Time {
-            return match line.secondary {
-                true => canvas.dashed(&path, (5.0, 4.0), style.colour, 1),
-                false => canvas.polyline(&path, style.colour, style.width),
-            };
-        }
-        if line.secondary {
-            canvas.dashed(&path, (5.0, 4.0), style.colour, 1)?;
-            for at in path {
-                canvas.marker(at, style.marker, 4.0, style.colour, true)?;
-            }
-            return Ok(());
-        }
-        match style.dash {
-            Some(dash) => canvas.dashed(&path, dash, style.colour, style.width)?,
-            None => canvas.polyline(&path, style.colour, style.width)?,
+            return;
         }
         // Bars of different modes stand beside one another, within the width of their markers.
         let modes: Vec<_> = panel.lines.iter().filter(|line| !line.secondary && !line.level).collect();
         let place = modes.iter().position(|other| other.mode == line.mode).unwrap_or(0) as f64;
         let beside = (place - (modes.len().saturating_sub(1)) as f64 / 2.0) * 5.0;
-        for (point, (x, _)) in line.points.iter().zip(&path) {
-            if let Some(interval) = point.y.interval {
-                let (low, high) = (self.y(interval.low), self.y(interval.high));
-                // An interval inside its marker would only smudge it.
-                if low - high > 16.0 {
-                    let x = x + beside;
-                    canvas.line((x, low), (x, high), style.colour, 2)?;
-                    canvas.line((x - 5.0, low), (x + 5.0, low), style.colour, 2)?;
-                    canvas.line((x - 5.0, high), (x + 5.0, high), style.colour, 2)?;
+        for (point, at) in line.points.iter().zip(&path) {
+            self.point(canvas, panel, line, point, |canvas| {
+                canvas.target(*at, REACH);
+                if line.secondary {
+                    canvas.marker(*at, style.marker, 4.0, looks, true);
+                    return;
                 }
-            }
+                if let Some(interval) = point.y.interval {
+                    let (low, high) = (self.y(interval.low), self.y(interval.high));
+                    // An interval inside its marker would only smudge it.
+                    if low - high > 16.0 {
+                        let x = at.0 + beside;
+                        let bar = [
+                            [(x, low), (x, high)],
+                            [(x - 5.0, low), (x + 5.0, low)],
+                            [(x - 5.0, high), (x + 5.0, high)],
+                        ];
+                        canvas.lines(&bar, style.edge, 2);
+                    }
+                }
+                canvas.marker(*at, style.marker, 7.0, looks, false);
+            });
         }
-        for at in path {
-            canvas.marker(at, style.marker, 7.0, style.colour, false)?;
-        }
-        Ok(())
     }
 
-    /// Each event from its beginning to its end, with a marker where it begins.
-    fn draw_spans(&self, canvas: &mut Canvas<'_>, panel: &Panel) -> Drawn {
-        for span in &panel.spans {
-            let style = style(&span.mode);
+    /// Draws a point inside its group, or inside the link to its rows, with what it says as the title.
+    fn point(
+        &self,
+        canvas: &mut Canvas,
+        panel: &Panel,
+        line: &Line,
+        point: &Point,
+        draw: impl FnOnce(&mut Canvas),
+    ) {
+        let element = match self.address.zip(point.group) {
+            // Out of the order of Tab, in which hundreds of points would be in the way; the script puts one of each panel back.
+            Some((address, group)) => {
+                let href = escape_html(&address(group));
+                canvas.open("a", format!("class=\"pt\" href=\"{href}\" tabindex=\"-1\""));
+                "a"
+            }
+            None => {
+                canvas.open("g", "class=\"pt\"");
+                "g"
+            }
+        };
+        canvas.title(&words::point(panel, line, point));
+        draw(canvas);
+        canvas.close(element);
+    }
+
+    /// Each event of a mode from its beginning to its end, with a marker where it begins.
+    fn draw_spans(&self, canvas: &mut Canvas, panel: &Panel, mode: &str) {
+        let style = style(mode);
+        for span in panel.spans.iter().filter(|span| span.mode == mode) {
             let (from, y) = (self.x(panel, span.from), self.y(span.y));
-            canvas.line((from, y), (self.x(panel, span.to), y), style.colour, style.width)?;
-            canvas.marker((from, y), style.marker, 5.0, style.colour, span.hollow)?;
+            canvas.open("g", "class=\"pt\"");
+            canvas.title(&words::span(panel, span));
+            canvas.line((from, y), (self.x(panel, span.to), y), style.colour, style.width);
+            canvas.marker((from, y), style.marker, 5.0, (style.colour, style.edge), span.hollow);
+            canvas.close("g");
         }
-        Ok(())
     }
 
     /// Hollow markers on the upper edge, stacked where several modes lack the same cell.
-    fn draw_gaps(&self, canvas: &mut Canvas<'_>, panel: &Panel) -> Drawn {
+    fn gaps<'p>(&self, panel: &'p Panel) -> Vec<(&'p str, (f64, f64), String)> {
         let mut seen: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut gaps = Vec::new();
         for gap in &panel.gaps {
             let count = seen.entry(gap.x as u64).or_default();
             let before = std::mem::replace(count, *count + 1).min(5);
-            let style = style(&gap.mode);
             let at = (self.x(panel, gap.x), self.top - 17.0 * before as f64);
-            canvas.marker(at, style.marker, 7.0, style.colour, true)?;
+            gaps.push((gap.mode.as_str(), at, words::gap(panel, gap)));
         }
-        Ok(())
+        gaps
     }
 
-    /// The last value of each line that reaches the right end, moved apart where they would touch. A line that ends
-    /// before a cell without a figure does not reach it.
-    fn draw_end_labels(&self, canvas: &mut Canvas<'_>, panel: &Panel) -> Drawn {
+    /// The last value of each line that reaches the right end, moved apart where they would touch, by the line's index. A line
+    /// that ends before a cell without a figure does not reach it.
+    fn end_labels(&self, panel: &Panel) -> BTreeMap<usize, EndLabel> {
+        if panel.x == XAxis::Time {
+            return BTreeMap::new();
+        }
         let furthest = panel.lines.iter().filter(|line| !line.level).flat_map(|line| line.points.last());
         let gaps = panel.gaps.iter().map(|gap| gap.x);
         let furthest = furthest.map(|point| point.x).chain(gaps).fold(0.0, f64::max);
-        let mut labels: Vec<(f64, f64, &Line, String)> = Vec::new();
-        for line in panel.lines.iter().filter(|line| !line.secondary) {
+        let mut labels: Vec<(usize, (f64, f64), String)> = Vec::new();
+        for (index, line) in panel.lines.iter().enumerate().filter(|(_, line)| !line.secondary) {
             let Some(last) = line.points.last().filter(|last| line.level || last.x == furthest) else {
                 continue;
             };
-            let from = if line.level { self.right() } else { self.x(panel, last.x) };
-            labels.push((self.y(last.y.median), from, line, panel.quantity.show_short(last.y.median)));
+            let x = if line.level { self.right() } else { self.x(panel, last.x) };
+            let text = panel.quantity.show_short(last.y.median);
+            labels.push((index, (x, self.y(last.y.median)), text));
         }
-        labels.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let wanted: Vec<f64> = labels.iter().map(|label| label.0).collect();
-        for ((y, from, line, text), place) in
-            labels.iter().zip(spread(&wanted, 20.0, self.top, self.bottom()))
-        {
-            let style = style(&line.mode);
-            let start = self.right() + 14.0;
-            if (place - y).abs() > 4.0 {
-                canvas.line((from.max(self.right() - 4.0), *y), (start - 2.0, place), style.colour, 1)?;
-            }
-            canvas.text(text, (start, place), 17, style.text, HPos::Left)?;
-        }
-        Ok(())
+        labels.sort_by(|a, b| a.1.1.total_cmp(&b.1.1));
+        let wanted: Vec<f64> = labels.iter().map(|label| label.1.1).collect();
+        let places = spread(&wanted, 20.0, self.top, self.bottom());
+        let room = self.gutter - 14.0;
+        labels
+            .into_iter()
+            .zip(places)
+            .map(|((index, from, text), place)| (index, EndLabel { from, place, text: fit(&text, 17, room) }))
+            .collect()
     }
 }
 

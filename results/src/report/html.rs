@@ -1,216 +1,234 @@
-//! `report.html`: one file, no network, no script; light and dark, phone and paper.
+//! `report.html`: one file, no network; light and dark, phone and paper. A script of its own adds what pointers and keyboards
+//! can do; without it everything still reads.
 
-use super::{Chapter, LOOKUP, Pages, how_to_read};
-use crate::environment::Environment;
+mod figures;
+mod links;
+mod passport;
+mod rows;
+mod tables;
+
+use data_encoding::BASE64;
+use sha2::{Digest, Sha256};
+
+use self::links::Links;
+use super::{Chapter, Pages, THREE};
+use crate::advice::{ENOUGH_BLOCKS, Part, Sentence};
+use crate::plot::dark_style;
 use crate::record::{Clock, Unit};
-use crate::tables::Table;
-use crate::text::{Quantity, escape_html, thousands};
+use crate::text::{escape_html, thousands};
 
 const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("report.js");
+
+/// The page as it grows, and what its table of contents is to list.
+struct Page<'a> {
+    out: String,
+    contents: Vec<(String, String)>,
+    links: Links<'a>,
+}
+
+impl Page<'_> {
+    /// Begins a section of the page, which the table of contents lists.
+    fn section(&mut self, id: &str, heading: &str) {
+        self.contents.push((id.to_owned(), heading.to_owned()));
+        self.out += &format!("<h2 id=\"{id}\">{}</h2>\n", escape_html(heading));
+    }
+
+    fn paragraph(&mut self, class: &str, text: &str) {
+        if !text.is_empty() {
+            let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
+            self.out += &format!("<p{class}>{}</p>\n", escape_html(text));
+        }
+    }
+
+    /// A sentence whose figures lead to their rows.
+    fn sentence(&mut self, sentence: &Sentence) {
+        for part in &sentence.parts {
+            self.out += &match part {
+                Part::Words(words) => escape_html(words),
+                Part::Figure { text, source } => {
+                    format!("<a href=\"{}\">{}</a>", self.links.to(*source), escape_html(text))
+                }
+            };
+        }
+    }
+}
 
 pub(super) fn page(pages: &Pages<'_>) -> String {
-    let environment = pages.environment;
-    let question = if environment.question.is_empty() { "svcbench report" } else { &environment.question };
-    let question = escape_html(question);
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{question}</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{question}</h1>\n"
-    );
-    let host = if environment.guests.is_empty() { "" } else { "Host: " };
-    out += &format!("<p class=\"soft\">{host}{}</p>\n", escape_html(&environment.caption()));
-    let [measured, failed, skipped] = pages.tally.map(thousands);
-    out += &format!("<p>Rows: {measured} measured, {failed} failed, {skipped} skipped.</p>\n");
-    push_in_short(&mut out, pages);
+    let mut page = Page { out: String::new(), contents: Vec::new(), links: Links::of(pages) };
+    summary(&mut page, pages);
+    let summary = std::mem::take(&mut page.out);
+    for (name, heading) in THREE {
+        three(&mut page, pages, name, heading);
+    }
     if !pages.chapters.is_empty() {
-        push_table(&mut out, &crate::claims::table(&pages.claims));
+        let claims = crate::claims::table(&pages.claims);
+        page.section("claims", &claims.title);
+        tables::push(&mut page, &claims, "claims");
     }
-    for chapter in &pages.chapters {
-        push_chapter(&mut out, chapter, pages.headings);
+    if !pages.headline.rows.is_empty() {
+        page.section("slopes", &pages.headline.title);
+        tables::push(&mut page, &pages.headline, "slopes");
     }
-    if pages.chapters.is_empty() {
-        out += "<p>The run has no rows yet.</p>\n";
+    for (lane, chapter) in pages.chapters.iter().enumerate() {
+        details(&mut page, pages, lane, chapter);
     }
     if pages.worlds_left_out > 0 {
-        out += &format!(
-            "<p>{} more lanes (clock, kernel, hypervisor) are in records.csv only.</p>\n",
-            pages.worlds_left_out
+        let more = pages.worlds_left_out;
+        page.paragraph(
+            "",
+            &format!("{more} more lanes (clock, kernel, hypervisor) are in records.csv only."),
         );
     }
-    push_passport(&mut out, "Environment", environment);
-    for guest in &environment.guests {
+    passport::push(&mut page, "environment", "Environment", pages.environment);
+    for (index, guest) in pages.environment.guests.iter().enumerate() {
         let heading = format!("Environment of the guest: {}", guest.world().label());
-        push_passport(&mut out, &heading, guest);
+        passport::push(&mut page, &format!("environment-{}", index + 2), &heading, guest);
     }
     if let Some(sweep) = pages.sweep {
+        page.section("sweep", "Sweep");
         // Line breaks matter here, so each line is escaped by itself.
         let lines: Vec<_> = sweep.lines().map(escape_html).collect();
-        out += &format!(
-            "<h2>Sweep</h2>\n<div class=\"scroll\" tabindex=\"0\"><pre>{}</pre></div>\n",
+        page.out += &format!(
+            "<div class=\"scroll\" role=\"region\" aria-labelledby=\"sweep\" tabindex=\"0\"><pre>{}</pre></div>\n",
             lines.join("\n")
         );
     }
-    out += "</main>\n</body>\n</html>\n";
-    out
+    rows::push(&mut page, pages);
+    frame(pages, &summary, &page)
 }
 
-/// What lookups say about scale, and their figure, for every lane before any lane's details.
-fn push_in_short(out: &mut String, pages: &Pages<'_>) {
+/// Everything around the sections.
+fn frame(pages: &Pages<'_>, summary: &str, page: &Page<'_>) -> String {
+    let environment = pages.environment;
+    let question = if environment.question.is_empty() { "svcbench report" } else { &environment.question };
+    let question = escape_html(question);
+    let style = format!("\n{STYLE}@media screen and (prefers-color-scheme: dark) {{\n{}}}\n", dark_style());
+    let script = format!("\n{SCRIPT}");
+    let hash = |text: &str| format!("'sha256-{}'", BASE64.encode(&Sha256::digest(text.as_bytes())));
+    // Nothing from anywhere: no network, and of styles and scripts only those that this program wrote.
+    let policy = format!(
+        "default-src 'none'; style-src {}; script-src {}; base-uri 'none'; form-action 'none'",
+        hash(&style),
+        hash(&script)
+    );
+    let host = if environment.guests.is_empty() { "" } else { "Host: " };
+    let [measured, failed, skipped] = pages.tally.map(thousands);
+    let entries: String = page
+        .contents
+        .iter()
+        .map(|(id, heading)| format!("<li><a href=\"#{id}\">{}</a></li>\n", escape_html(heading)))
+        .collect();
+    let version = escape_html(&environment.tool_version);
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{question}</title>\n\
+         <style>{style}</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the summary</a>\n\
+         <header>\n<h1>{question}</h1>\n<p class=\"soft\">{host}{}</p>\n\
+         <p>Rows: {measured} measured, {failed} failed, {skipped} skipped.</p>\n</header>\n\
+         <main id=\"main\">\n{summary}\
+         <nav aria-labelledby=\"contents\">\n<h2 id=\"contents\">Contents</h2>\n<ul>\n{entries}</ul>\n</nav>\n\
+         {}</main>\n<footer><p class=\"soft\">Made by svcbench {version} from records.csv and environment.json beside \
+         it.</p></footer>\n<script>{script}</script>\n</body>\n</html>\n",
+        escape_html(&environment.caption()),
+        page.out
+    )
+}
+
+/// What to choose and why, lane by lane.
+fn summary(page: &mut Page<'_>, pages: &Pages<'_>) {
+    page.section("summary", "Summary");
     if pages.chapters.is_empty() {
-        return;
+        page.paragraph("", "The run has no rows yet.");
     }
-    *out += &format!("<h2>In short</h2>\n<p class=\"soft\">{}</p>\n", escape_html(&pages.headline.remark));
     for chapter in &pages.chapters {
         if pages.headings {
-            *out += &format!("<h3>{}</h3>\n", escape_html(&chapter.heading));
+            page.out += &format!("<h3>{}</h3>\n", escape_html(&chapter.heading));
         }
         if chapter.clock() == Clock::Instructions {
-            *out += "<p>Figures are guest instructions (instr), not time: the same kernel, programs and emulator give \
-                     the same figures on any host.</p>\n";
+            page.paragraph("soft", INSTRUCTIONS);
         }
-        if chapter.findings.is_empty() {
-            *out += "<p>No lookup was measured.</p>\n";
-        } else {
+        match &chapter.advice {
+            Some(advice) => {
+                page.out += "<p class=\"lead\">";
+                page.sentence(&advice.lead);
+                page.out += "</p>\n<ul class=\"because\">\n";
+                for topic in &advice.because {
+                    page.out += &format!("<li><b>{}.</b>", topic.name);
+                    for sentence in &topic.sentences {
+                        page.out += " ";
+                        page.sentence(sentence);
+                    }
+                    page.out += "</li>\n";
+                }
+                page.out += "</ul>\n";
+            }
+            None => page.paragraph("", "Nothing was measured that speaks for or against a proxy mode."),
+        }
+        page.paragraph("", &chapter.thinned);
+        if !chapter.lost.rows.is_empty() {
+            page.paragraph("", "Some cells failed or were skipped: see the table of reasons below.");
+        }
+    }
+    if pages.chapters.iter().any(|chapter| chapter.advice.is_some()) {
+        page.paragraph("soft", &reading());
+    }
+}
+
+const INSTRUCTIONS: &str = "Figures are guest instructions (instr), not time: the same kernel, programs and emulator give the \
+                            same figures on any host.";
+
+fn reading() -> String {
+    format!(
+        "Each figure is a median over blocks with its 95% interval, and leads to its rows. Modes are ranked only by figures \
+         of at least {ENOUGH_BLOCKS} blocks; they count as alike where medians are within 10% or intervals overlap."
+    )
+}
+
+/// One of the three plots that matter most, of every lane.
+fn three(page: &mut Page<'_>, pages: &Pages<'_>, name: &str, heading: &str) {
+    let has = |chapter: &Chapter<'_>| chapter.figures.iter().any(|figure| figure.name == name);
+    if !pages.chapters.iter().any(has) {
+        return;
+    }
+    page.section(name, heading);
+    for (lane, chapter) in pages.chapters.iter().enumerate() {
+        for figure in chapter.figures.iter().filter(|figure| figure.name == name) {
+            figures::push(page, pages, lane, chapter, figure);
+        }
+        if name != super::LOOKUP {
+            continue;
+        }
+        if !chapter.findings.is_empty() {
             let quantity = chapter.groups.quantity(Unit::Ns);
-            *out += "<ul>\n";
+            page.out += "<ul>\n";
             for finding in &chapter.findings {
                 let sentence = escape_html(&finding.sentence(quantity));
-                *out += &format!("<li><b>{}</b>: {sentence}</li>\n", escape_html(&finding.mode));
+                page.out += &format!("<li><b>{}</b>: {sentence}</li>\n", escape_html(&finding.mode));
             }
-            *out += "</ul>\n";
+            page.out += "</ul>\n";
         }
-        if !chapter.controls.is_empty() {
-            *out += &format!("<p>{}</p>\n", escape_html(&chapter.controls));
-        }
-        if !chapter.thinned.is_empty() {
-            *out += &format!("<p>{}</p>\n", escape_html(&chapter.thinned));
-        }
-        if !chapter.lost.rows.is_empty() {
-            *out += "<p>Some cells failed or were skipped: see the table of reasons below.</p>\n";
-        }
-        push_figures(out, chapter, |name| name == LOOKUP);
+        page.paragraph("", &chapter.controls);
     }
 }
 
-fn push_chapter(out: &mut String, chapter: &Chapter<'_>, heading: bool) {
-    if heading {
-        *out += &format!(
-            "<h2>{}</h2>\n<p class=\"soft\">{}</p>\n",
-            escape_html(&chapter.heading),
-            escape_html(&chapter.caption)
-        );
+/// The other figures and the tables of one lane.
+fn details(page: &mut Page<'_>, pages: &Pages<'_>, lane: usize, chapter: &Chapter<'_>) {
+    let heading = if pages.headings { chapter.heading.as_str() } else { "All figures" };
+    page.section(&format!("lane-{}", lane + 1), heading);
+    if pages.headings {
+        page.paragraph("soft", &chapter.caption);
     }
-    push_figures(out, chapter, |name| name != LOOKUP);
-    for table in &chapter.tables {
-        push_table(out, table);
+    let is_of_three = |name: &str| THREE.iter().any(|(of_three, _)| *of_three == name);
+    for figure in chapter.figures.iter().filter(|figure| !is_of_three(figure.name)) {
+        figures::push(page, pages, lane, chapter, figure);
     }
-    if !chapter.lost.rows.is_empty() {
-        push_table(out, &chapter.lost);
-    }
-}
-
-fn push_figures(out: &mut String, chapter: &Chapter<'_>, wanted: fn(&str) -> bool) {
-    for (name, svg) in chapter.figures.iter().filter(|(name, _)| wanted(name)) {
-        *out += &format!(
-            "<figure>\n{svg}<figcaption><b>How to read this.</b> {}</figcaption>\n</figure>\n",
-            escape_html(how_to_read(name, chapter.clock()))
-        );
-    }
-}
-
-fn push_table(out: &mut String, table: &Table) {
-    *out += &format!(
-        "<h3>{}</h3>\n<p class=\"soft\">{}</p>\n",
-        escape_html(&table.title),
-        escape_html(&table.remark)
-    );
-    *out += "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>";
-    let class = |index: usize| if index < table.left { "" } else { " class=\"n\"" };
-    for (index, column) in table.columns.iter().enumerate() {
-        *out += &format!("<th{}>{}</th>", class(index), escape_html(column));
-    }
-    *out += "</tr></thead>\n<tbody>\n";
-    for row in &table.rows {
-        *out += "<tr>";
-        for (index, cell) in row.iter().enumerate() {
-            // Only sentences may break; a broken figure is hard to read.
-            let class = if cell.len() > 60 { " class=\"wrap\"" } else { class(index) };
-            *out += &format!("<td{class}>{}</td>", escape_html(cell));
-        }
-        *out += "</tr>\n";
-    }
-    *out += "</tbody>\n</table></div>\n";
-}
-
-fn push_passport(out: &mut String, heading: &str, environment: &Environment) {
-    let optional = |value: Option<u64>, unit: &str| {
-        value.map_or_else(String::new, |v| format!("{} {unit}", thousands(v)))
-    };
-    let tick = match environment.clock {
-        Clock::Wall => "ns",
-        Clock::Instructions => "instr",
-    };
-    let mut facts = vec![
-        ("run", environment.run.clone()),
-        ("started", environment.started.clone()),
-        (
-            "elapsed",
-            environment.elapsed_seconds.map_or_else(String::new, |s| Quantity::Duration.show(s * 1e9)),
-        ),
-        ("seed", environment.seed.to_string()),
-        ("svcbench", environment.tool_version.clone()),
-        ("kube-proxy planned", environment.kube_proxy.clone()),
-        ("kernel", environment.kernel.clone()),
-        ("kernel version", environment.kernel_version.clone()),
-        ("kernel command line", environment.command_line.clone()),
-        ("machine", environment.machine.clone()),
-        ("processor", environment.cpu_model.clone()),
-        ("cores", thousands(environment.cores)),
-        ("memory", Quantity::Bytes.show(environment.memory_bytes as f64)),
-        ("clock", environment.clock.to_string()),
-        ("hypervisor", environment.hypervisor.clone()),
-        ("virtualisation", environment.virtualisation.clone()),
-        ("governor", environment.governor.clone()),
-        ("SMT", environment.smt.clone()),
-        ("measuring core", environment.measuring_core.map_or_else(String::new, |core| core.to_string())),
-        ("load average", environment.load_average.clone()),
-        ("timer overhead", optional(environment.timer_overhead_ns, tick)),
-        ("steal", optional(environment.steal_ticks, "ticks")),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect::<Vec<_>>();
-    if !environment.neighbours.is_empty() {
-        facts.push(("neighbours".to_owned(), environment.neighbours.clone()));
-    }
-    if !environment.planted.is_empty() {
-        facts.push(("planted".to_owned(), environment.planted.clone()));
-    }
-    if !environment.emulator.is_empty() {
-        facts.push(("emulator".to_owned(), environment.emulator.clone()));
-    }
-    if let Some(bytes) = environment.guest_memory_bytes {
-        facts.push(("memory given to the guest".to_owned(), Quantity::Bytes.show(bytes as f64)));
-    }
-    facts.extend(environment.condition.facts().into_iter().map(|(name, value)| (name.to_owned(), value)));
-    for (prefix, map) in [
-        ("program ", &environment.programs),
-        ("sysctl ", &environment.sysctls),
-        ("mitigation ", &environment.mitigations),
-    ] {
-        facts.extend(map.iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone())));
-    }
-    *out += &format!(
-        "<h2>{}</h2>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<tbody>\n",
-        escape_html(heading)
-    );
-    for (name, value) in facts {
-        let value = if value.is_empty() { "unknown".to_owned() } else { escape_html(&value) };
-        *out += &format!("<tr><th>{}</th><td class=\"wrap\">{value}</td></tr>\n", escape_html(&name));
-    }
-    *out += "</tbody>\n</table></div>\n";
-    if !environment.warnings.is_empty() {
-        push_table(out, &crate::tables::warnings(&environment.warnings));
+    let lost = Some(&chapter.lost).filter(|lost| !lost.rows.is_empty());
+    for (index, table) in chapter.tables.iter().chain(lost).enumerate() {
+        let id = format!("table-{}-{}", lane + 1, index + 1);
+        page.out += &format!("<h3 id=\"{id}\">{}</h3>\n", escape_html(&table.title));
+        tables::push(page, table, &id);
     }
 }

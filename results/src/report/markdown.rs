@@ -21,6 +21,7 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
         let host = if environment.guests.is_empty() { "" } else { "Host: " };
         out += &format!("{host}{}\n\n", escape_markdown(&caption));
     }
+    push_advice(&mut out, pages);
     out += &format!("Rows: {measured} measured, {failed} failed, {skipped} skipped.\n");
     if !pages.headline.rows.is_empty() {
         push_table(&mut out, &pages.headline, usize::MAX);
@@ -68,12 +69,35 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
     out
 }
 
+/// What to choose and why, before any table.
+fn push_advice(out: &mut String, pages: &Pages<'_>) {
+    for chapter in &pages.chapters {
+        let Some(advice) = &chapter.advice else { continue };
+        if pages.headings {
+            *out += &format!("{}:\n\n", escape_markdown(&chapter.heading));
+        }
+        *out += &format!("**{}**\n\n", escape_markdown(&advice.lead.text()));
+        for topic in &advice.because {
+            let sentences: Vec<_> = topic.sentences.iter().map(crate::advice::Sentence::text).collect();
+            *out += &format!("- **{}.** {}\n", topic.name, escape_markdown(&sentences.join(" ")));
+        }
+        if !advice.because.is_empty() {
+            *out += "\n";
+        }
+    }
+}
+
 /// The last row of each run of rows that differ in the number of Services only, which is the last name column.
 fn largest(table: &Table) -> Table {
     let names = |row: &[String]| row.iter().take(table.left.saturating_sub(1)).cloned().collect::<Vec<_>>();
     let runs = table.rows.chunk_by(|a, b| names(a) == names(b));
     let rows = runs.filter_map(|run| run.last().cloned()).collect();
-    Table { title: format!("{}, largest scale measured", table.title), rows, ..table.clone() }
+    Table {
+        title: format!("{}, largest scale measured", table.title),
+        rows,
+        origins: [].into(),
+        ..table.clone()
+    }
 }
 
 fn push_table(out: &mut String, table: &Table, most: usize) {

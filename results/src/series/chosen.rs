@@ -85,7 +85,7 @@ impl<'a> Chosen<'a> {
         let mut lines: Vec<Line> = Vec::new();
         for (mode, services, group) in self.cells() {
             let Some(y) = group.estimate(bootstrap, field) else { continue };
-            let point = Point { x: f64::from(services), y };
+            let point = Point { x: f64::from(services), y, group: Some(group.number) };
             match lines.last_mut().filter(|line| line.mode == mode) {
                 Some(line) => line.points.push(point),
                 None => {

@@ -72,7 +72,7 @@ fn lines(
     let mut lines: Vec<Line> = Vec::new();
     for (key, group) in cells {
         let Some(y) = group.estimate(bootstrap, field) else { continue };
-        let point = Point { x: f64::from(key.contenders), y };
+        let point = Point { x: f64::from(key.contenders), y, group: Some(group.number) };
         match lines.last_mut().filter(|line| line.mode == key.mode) {
             Some(line) => line.points.push(point),
             None => {

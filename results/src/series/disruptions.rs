@@ -129,7 +129,7 @@ fn line(mode: &str, rows: &[&FeltRow], secondary: bool, of: fn(&FeltRow) -> Opti
     let point = |row: &&FeltRow| {
         let value = of(row)? as f64;
         let y = Estimate { median: value, interval: None, n: 1, identical: true };
-        Some(Point { x: (row.from + row.length / 2) as f64, y })
+        Some(Point { x: (row.from + row.length / 2) as f64, y, group: None })
     };
     Line { mode: mode.to_owned(), secondary, level: false, points: rows.iter().filter_map(point).collect() }
 }

@@ -1,6 +1,6 @@
 //! What cold syncs take from the machine besides time, and what of its memory they leave in use.
 
-use super::{Field, INTERVAL, Table, blocks, cell, names, p50, wide};
+use super::{Cell, Field, INTERVAL, Source, Table, blocks, figure, names, p50, wide};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, workload};
 use crate::stats::Bootstrap;
@@ -38,11 +38,11 @@ pub fn kernel_memory(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     {
         let services = u64::from(key.services);
         let mut row = names(key, false);
-        row.push(cell(groups, key, group, bootstrap, p50));
+        row.push(figure(groups, key, group, bootstrap, p50));
         row.push(each(groups, key, group, bootstrap, services));
         row.push(each(groups, key, group, bootstrap, services * u64::from(key.endpoints)));
         row.push(blocks(group));
-        table.rows.push(row);
+        table.push(row);
     }
     table
 }
@@ -60,13 +60,19 @@ fn each(
     group: &Group<'_>,
     bootstrap: &mut Bootstrap,
     count: u64,
-) -> String {
+) -> Cell {
     let values: Vec<f64> = match count {
         0 => Vec::new(),
         count => group.per_block(p50).into_values().map(|value| value / count as f64).collect(),
     };
     let estimate = bootstrap.estimate(&values);
-    estimate.map_or_else(|| "—".to_owned(), |estimate| groups.quantity(key.unit).show_estimate(estimate))
+    match estimate {
+        Some(estimate) => {
+            let text = groups.quantity(key.unit).show_estimate(estimate);
+            Cell::figure(text, estimate.median, Source::Group(group.number))
+        }
+        None => "—".into(),
+    }
 }
 
 #[cfg(test)]

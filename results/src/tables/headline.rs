@@ -1,8 +1,9 @@
 //! The slopes of every lane in one table: beside one another, never computed with one another.
 
-use super::Table;
+use super::{Cell, Source, Table};
 use crate::findings::Finding;
 use crate::groups::Groups;
+use crate::names::{metric, workload};
 use crate::record::Unit;
 use crate::text::thousands;
 
@@ -42,21 +43,23 @@ pub fn headline(lanes: &[Lane<'_>]) -> Table {
     for lane in lanes {
         let quantity = lane.groups.quantity(Unit::Ns);
         for finding in lane.findings {
-            let end = |(services, value): (u32, f64)| {
-                format!("{} at {}", quantity.show(value), thousands(services))
+            let end = |index: usize| {
+                let (services, value) = finding.ends[index];
+                let text = format!("{} at {}", quantity.show(value), thousands(services));
+                Cell::figure(text, value, Source::Group(finding.groups[index]))
             };
-            let mut row = if several { vec![lane.groups.world.label()] } else { Vec::new() };
-            row.extend([
-                finding.mode.clone(),
-                finding.verdict.clone(),
-                end(finding.ends[0]),
-                end(finding.ends[1]),
-                finding
-                    .slope_in(quantity)
-                    .map_or_else(|| "—".to_owned(), |(value, interval)| value + &interval),
-                finding.slope.map_or_else(String::new, |slope| slope.n.to_string()),
-            ]);
-            table.rows.push(row);
+            let mut row: Vec<Cell> =
+                if several { vec![lane.groups.world.label().into()] } else { Vec::new() };
+            row.extend([finding.mode.as_str().into(), finding.verdict.as_str().into(), end(0), end(1)]);
+            let all = lane.groups.first_of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET);
+            row.push(match (finding.slope_in(quantity), finding.slope, all) {
+                (Some((value, interval)), Some(slope), Some(all)) => {
+                    Cell::figure(value + &interval, slope.per_service, Source::Metric(all))
+                }
+                _ => "—".into(),
+            });
+            row.push(finding.slope.map_or_else(String::new, |slope| slope.n.to_string()).into());
+            table.push(row);
         }
     }
     table

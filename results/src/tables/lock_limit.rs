@@ -1,8 +1,9 @@
 //! At how many Services waiting for the lock passes a limit, in words.
 
-use super::Table;
+use super::{Cell, Source, Table};
 use crate::groups::Groups;
 use crate::lock_limit::lock_limits as find;
+use crate::names::{metric, workload};
 use crate::record::Unit;
 use crate::text::thousands;
 
@@ -24,16 +25,21 @@ pub(super) fn lock_limits(groups: &Groups<'_>) -> Table {
                   to ten times the largest at most, with a 95% interval from its residuals; it supposes that growth goes on as \
                   it was. Where fewer than a hundred waits were seen, p99 is the longest of them.";
     let mut table = Table::new(LOCK_LIMITS, remark, 3, &columns);
+    let all = groups.first_of(workload::XTABLES_LOCK, metric::LOCK_WAIT);
     for limit in find(groups, &LIMITS) {
-        let mut row = vec![limit.mode.to_owned(), thousands(limit.endpoints), thousands(limit.contenders)];
-        row.extend(limit.passing.iter().map(|passing| passing.in_words()));
+        let mut row: Vec<Cell> =
+            vec![limit.mode.into(), thousands(limit.endpoints).into(), thousands(limit.contenders).into()];
+        row.extend(limit.passing.iter().map(|passing| match all {
+            Some(all) => Cell::figure(passing.in_words(), passing.services(), Source::Metric(all)),
+            None => passing.in_words().into(),
+        }));
         let (smallest, largest) = limit.scales;
         row.push(if smallest == largest {
-            thousands(largest)
+            thousands(largest).into()
         } else {
-            format!("{} to {}", thousands(smallest), thousands(largest))
+            format!("{} to {}", thousands(smallest), thousands(largest)).into()
         });
-        table.rows.push(row);
+        table.push(row);
     }
     table
 }

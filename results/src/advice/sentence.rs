@@ -1,0 +1,45 @@
+//! Sentences with figures in them.
+
+use crate::tables::Source;
+
+/// A part of a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Words.
+    Words(String),
+    /// A figure, and the rows that it comes from.
+    Figure {
+        /// As people read it.
+        text: String,
+        /// Its rows.
+        source: Source,
+    },
+}
+
+/// A sentence, whole with its full stop.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sentence {
+    /// Its parts, to be read without anything between them.
+    pub parts: Vec<Part>,
+}
+
+impl Sentence {
+    /// The sentence as text alone.
+    pub fn text(&self) -> String {
+        let text = |part: &Part| match part {
+            Part::Words(text) | Part::Figure { text, .. } => text.clone(),
+        };
+        self.parts.iter().map(text).collect()
+    }
+
+    pub(super) fn say(&mut self, words: impl Into<String>) {
+        match self.parts.last_mut() {
+            Some(Part::Words(last)) => last.push_str(&words.into()),
+            _ => self.parts.push(Part::Words(words.into())),
+        }
+    }
+
+    pub(super) fn show(&mut self, text: impl Into<String>, source: Source) {
+        self.parts.push(Part::Figure { text: text.into(), source });
+    }
+}
