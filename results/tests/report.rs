@@ -271,7 +271,7 @@ fn of_a_large_run_the_page_names_lines() {
     let html = render(&rows, &Timelines::default(), &fixtures::environment(), None).unwrap().html;
     assert!(rows.len() > 20_000 && html.len() < small.html.len() * 4, "{} {}", small.html.len(), html.len());
     assert!(!small.html.contains("The run is large"));
-    assert!(html.contains("The run is large: of each figure's rows the first"));
+    assert!(html.contains("The run is large: of each figure&#39;s rows the first"));
     // The last row of the first metric's first group is named, not shown.
     let last =
         rows.iter().rposition(|row| row.workload == "append" && row.mode == "iptables-legacy").unwrap();

@@ -1,6 +1,6 @@
 //! The sentences behind the advice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ranking::{Criterion, Entry, Ranking, Standing, choices, standing};
 use super::{ALIKE, Sentence};
@@ -307,17 +307,22 @@ fn limit(groups: &Groups<'_>, count: u32) -> Option<Sentence> {
 
 /// Modes of which nothing was measured although it was tried.
 pub(super) fn unmeasured(groups: &Groups<'_>) -> Option<Sentence> {
-    let mut modes: BTreeMap<&str, (bool, Option<(&str, usize)>)> = BTreeMap::new();
+    let mut measured = BTreeSet::new();
+    // By mode: the first reason, and its group.
+    let mut lost: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
     for (key, group) in &groups.map {
-        let known = modes.entry(key.mode).or_default();
-        known.0 |= !group.measured.is_empty();
-        if known.1.is_none() {
-            known.1 = group.lost.first().map(|row| (row.note.as_str(), group.number));
+        if !group.measured.is_empty() {
+            measured.insert(key.mode);
+        }
+        if let Some(row) = group.lost.first() {
+            lost.entry(key.mode).or_insert((row.note.as_str(), group.number));
         }
     }
     let mut said = Sentence::default();
     for mode in choices() {
-        let Some((false, Some((why, group)))) = modes.get(mode).copied() else { continue };
+        let Some((why, group)) = lost.get(mode).copied().filter(|_| !measured.contains(mode)) else {
+            continue;
+        };
         said.say(if said.parts.is_empty() { "Nothing was measured of " } else { ", nor of " });
         said.say(format!("{mode} ("));
         said.show(shorten(if why.is_empty() { "no reason given" } else { why }, 160), Source::Group(group));
