@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::expect_used,
+    clippy::unwrap_used,
     missing_docs,
     reason = "a benchmark may stop; criterion writes undocumented items"
 )]
