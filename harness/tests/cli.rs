@@ -226,7 +226,7 @@ fn plan_of_the_golden_cluster_has_the_golden_input() {
 
 #[test]
 fn wrong_flags_are_bad_input() {
-    let wrong: [&[&str]; 18] = [
+    let wrong: [&[&str]; 23] = [
         &[],
         &["measure"],
         &["plan"],
@@ -245,6 +245,11 @@ fn wrong_flags_are_bad_input() {
         &["load", "tcp_crr", "--target", "127.0.0.1:9", "--rate", "20000"],
         &["load", "tcp_crr", "--target", "127.0.0.1:9", "--mode", "ipvs"],
         &["load", "tcp_crr", "--duration", "0"],
+        &["compare", "one"],
+        &["compare", "no/such", "runs"],
+        &["compare", "a", "b", "--threshold", "much"],
+        &["compare", "a", "b", "--threshold-for", "apply"],
+        &["compare", "a", "b", "--accept", "everything"],
     ];
     let mut all = String::new();
     for args in wrong {
@@ -269,6 +274,7 @@ fn broken_sweeps_name_file_line_and_what_is_allowed() {
         ("negative", "endpoints = 3", "endpoints = -3"),
         ("wrong type", "blocks = 2", "blocks = \"two\""),
         ("not TOML", "[connect]", "[connect"),
+        ("unknown metric", "seed = 1", "seed = 1\ncompare = { metrics = [\"aply\"] }"),
         ("no question", "question = \"Does svcbench work on this machine?\"", "question = \" \""),
     ] {
         assert!(smoke.contains(from), "{what}");
@@ -308,6 +314,104 @@ fn a_report_needs_a_run() {
     let output = svcbench(&["report", folder.path().to_str().unwrap()]);
     insta::assert_snapshot!("report_of_an_empty_folder", shown_without(folder.path(), &output));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
+}
+
+/// A copy of the reference run, with the rows of its instruction clock only, and their times changed by so many percent where
+/// `slower` says.
+fn reference(folder: &Path, percent: u64, slower: fn(&[&str]) -> bool) -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/reference-guest");
+    std::fs::create_dir_all(folder).unwrap();
+    for name in ["environment.json", "sweep.toml"] {
+        std::fs::copy(source.join(name), folder.join(name)).unwrap();
+    }
+    let text = std::fs::read_to_string(source.join("records.csv")).unwrap();
+    let mut rows = String::new();
+    for line in text.lines() {
+        let mut fields: Vec<&str> = line.split(',').collect();
+        // Notes with commas are of rows without figures.
+        let changed: Vec<String> = match fields.len() {
+            26 if slower(&fields) => fields[15..22]
+                .iter()
+                .map(|value| (value.parse::<u64>().unwrap() * (100 + percent) / 100).to_string())
+                .collect(),
+            _ => Vec::new(),
+        };
+        changed.iter().enumerate().for_each(|(at, value)| fields[15 + at] = value);
+        rows += &(fields.join(",") + "\n");
+    }
+    std::fs::write(folder.join("records.csv"), rows).unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn compare_tells_worse_from_the_same_and_from_what_cannot_be_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = |_: &[&str]| false;
+    let legacy = |fields: &[&str]| {
+        (fields[3], fields[4], fields[9], fields[23])
+            == ("iptables-legacy", "1000", "lookup_first_packet", "ok")
+    };
+    let base = reference(&folder.path().join("base"), 0, nothing);
+    let same = reference(&folder.path().join("same"), 0, nothing);
+    let slow = reference(&folder.path().join("slow"), 10, legacy);
+    let ends = |args: &[&str]| svcbench(&[&["compare", &base], args].concat()).status.code().unwrap();
+    assert_eq!(ends(&[&same]), 0);
+    assert_eq!(ends(&[&slow]), 3);
+    assert_eq!(ends(&[&slow, "--threshold", "12%"]), 0);
+    assert_eq!(ends(&[&slow, "--threshold-for", "lookup_first_packet=12"]), 0);
+    assert_eq!(ends(&[&slow, "--mode", "ipvs"]), 0);
+    assert_eq!(ends(&[&slow, "--metric", "lookup_first_packet", "--mode", "iptables-legacy"]), 3);
+    assert_eq!(ends(&[&slow, "--metric", "lookup"]), 2, "no such metric");
+    assert_eq!(ends(&[folder.path().to_str().unwrap()]), 3, "one run against all in a folder");
+
+    let shown_here = |args: &[&str]| {
+        let output =
+            command(&[&["compare", "base", "slow"], args].concat()).current_dir(folder.path()).output();
+        shown_without(folder.path(), &output.unwrap())
+    };
+    insta::assert_snapshot!("compare_text", shown_here(&[]));
+    insta::assert_snapshot!(
+        "compare_markdown",
+        shown_here(&["--format", "markdown", "-m", "iptables-legacy"])
+    );
+    let file = shown_here(&["--format", "junit", "--out", "junit.xml"]);
+    assert!(file.starts_with("--- stderr\nREGRESSION"), "{file}");
+    let junit = std::fs::read_to_string(folder.path().join("junit.xml")).unwrap();
+    assert_eq!(junit.matches("<failure ").count(), 5, "{junit}");
+    let json: Value = serde_json::from_slice(
+        &command(&["compare", "base", "slow", "--json"]).current_dir(folder.path()).output().unwrap().stdout,
+    )
+    .unwrap();
+    assert_eq!(json["outcome"], "regression");
+
+    // The sweep that a run keeps says what decides.
+    let sweep = folder.path().join("slow/sweep.toml");
+    let text = std::fs::read_to_string(&sweep).unwrap();
+    let decide = |section: &str| std::fs::write(&sweep, format!("{text}\n[compare]\n{section}\n")).unwrap();
+    decide("threshold_percent = 15");
+    assert_eq!(ends(&[&slow]), 0);
+    assert_eq!(ends(&[&slow, "--threshold", "5%"]), 3, "flags come before sweeps");
+    decide("modes = [\"nftables\"]");
+    assert_eq!(ends(&[&slow]), 0);
+    decide(
+        "metrics = [\"lookup_first_packet\"]\nthreshold_percent = 15\nthresholds_percent = { lookup_first_packet = 5 }",
+    );
+    assert_eq!(ends(&[&slow]), 3);
+    decide("metrics = [\"rules\", \"lock_wait\"]");
+    assert_eq!(ends(&[&slow]), 4, "one block of lock waits tells nothing");
+    decide("metric = 1");
+    insta::assert_snapshot!("compare_broken_sweep", shown_here(&[]));
+    std::fs::write(&sweep, format!("scheduler = \"mh\"\n{text}")).unwrap();
+    assert_eq!(ends(&[&slow]), 5, "another scheduler");
+    assert_eq!(ends(&[&slow, "--accept", "setup"]), 3);
+    std::fs::write(&sweep, &text).unwrap();
+
+    let passport = folder.path().join("slow/environment.json");
+    let text = std::fs::read_to_string(&passport).unwrap();
+    std::fs::write(&passport, text.replace("QEMU emulator version 7.2.22", "QEMU emulator version 9.0"))
+        .unwrap();
+    insta::assert_snapshot!("compare_refused", shown_here(&[]));
+    assert_eq!(ends(&[&slow, "--accept", "emulator"]), 3);
 }
 
 #[test]

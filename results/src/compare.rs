@@ -328,7 +328,7 @@ pub fn compare(base: &[Run], new: &[Run], policy: &Policy) -> Comparison {
         let lane_facts = judge::LaneFacts {
             index,
             clock: lane.clock,
-            refusal: lane.refusal(),
+            refused: !lane.refused.is_empty(),
             sides: lane.sides,
             same_sweep,
             paired: lane.clock == Clock::Instructions && seeds.len() == 1,

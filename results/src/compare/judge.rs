@@ -18,7 +18,7 @@ const SIDES: [&str; 2] = ["BASE", "NEW"];
 pub(super) struct LaneFacts {
     pub index: usize,
     pub clock: Clock,
-    pub refusal: Option<String>,
+    pub refused: bool,
     pub sides: [bool; 2],
     /// Whether both sides measured one sweep: then they have the same figures and blocks, or lost some.
     pub same_sweep: bool,
@@ -102,8 +102,8 @@ pub(super) fn case(
     };
     let mut tested = None;
     let mut incomplete = false;
-    if let Some(refusal) = &lane.refusal {
-        compared.why = refusal.clone();
+    if lane.refused {
+        compared.why = "its lane is refused: the runs were not measured alike".to_owned();
         // The lane decides for all its figures; see `outcome`.
         compared.decisive = false;
     } else if base.is_none() || new.is_none() {
@@ -163,7 +163,7 @@ fn absent(cell: &Cell<'_>, measured: [Option<Measured>; 2], lane: &LaneFacts) ->
         match side.lost() {
             Some(row) if row.note.is_empty() => push(&mut why, &format!("{} in {name}", row.status)),
             Some(row) if notes.iter().any(|note| *note == *row.note) => {
-                push(&mut why, &format!("{} in {name} too", row.status))
+                why = format!("{} in both: {}", row.status, row.note);
             }
             Some(row) => {
                 push(&mut why, &format!("{} in {name}: {}", row.status, row.note));
@@ -303,8 +303,9 @@ fn judge(case: Case, p_corrected: f64, members: usize, power: &mut Power) -> (f6
     let Case { mut compared, tested, direction, incomplete } = case;
     let Some(tested) = tested else { return (0.0, compared) };
     let threshold = compared.threshold_percent / 100.0;
-    let floor = compared.floor_percent.map_or(0.0, |percent| percent / 100.0).max(RESOLUTION);
-    let detectable = tested.detectable(floor, members, power);
+    let floor = compared.floor_percent.map_or(0.0, |percent| percent / 100.0);
+    let detectable = tested.detectable(floor, members, power).map(|share| share.max(RESOLUTION));
+    let floor = floor.max(RESOLUTION);
     let more_is_worse = direction != Direction::Higher;
     compared.verdict = match tested.claim(threshold.max(floor), p_corrected) {
         Some(up) if up == more_is_worse => Verdict::Worse,
@@ -315,7 +316,7 @@ fn judge(case: Case, p_corrected: f64, members: usize, power: &mut Power) -> (f6
         // Nothing lost on either side is exact, though it is a share of nothing.
         let exact = tested.method == Method::Exact;
         let unseen = match detectable {
-            Some(share) => share > threshold.max(RESOLUTION) * (1.0 + 1e-9),
+            Some(share) => share > threshold.max(RESOLUTION),
             None => !exact,
         };
         if tested.claim(floor, p_corrected).is_some() {

@@ -16,8 +16,8 @@ pub fn text(comparison: &Comparison, all: bool) -> String {
     lines.extend(sources("BASE", &comparison.base));
     lines.extend(sources("NEW ", &comparison.new));
     for (index, lane) in comparison.lanes.iter().enumerate() {
-        let number = if comparison.lanes.len() > 1 { format!("{}: ", index + 1) } else { String::new() };
-        lines.push(format!("Lane {number}{}", lane.label));
+        let number = if comparison.lanes.len() > 1 { format!(" {}", index + 1) } else { String::new() };
+        lines.push(format!("Lane{number}: {}", lane.label));
         lines.extend(lane.refusal().map(|refusal| format!("  refused: {refusal}")));
         lines.extend(lane.accepted.iter().map(|unlike| format!("  accepted: {}", unlike.in_words())));
     }

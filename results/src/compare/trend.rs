@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::direction::{self, Direction};
 use super::table::difference;
-use super::{Compared, Comparison, direction};
+use super::{Compared, Comparison};
 use crate::record::{Clock, Unit};
 use crate::text::{printable, shorten};
 
@@ -39,10 +40,11 @@ pub fn github_action_benchmark(comparison: &Comparison, better: Better) -> Strin
     let entries: Vec<Entry> = comparison
         .figures
         .iter()
-        .filter(|compared| (better == Better::Bigger) == is_rate(compared))
+        .filter(|compared| has_trend(compared) && (better == Better::Bigger) == is_rate(compared))
         .filter_map(|compared| {
             let measured = compared.new?;
-            let range = measured.interval.map(|interval| format!("{} to {}", interval.low, interval.high));
+            let range =
+                measured.interval.map(|interval| format!("{:.1} to {:.1}", interval.low, interval.high));
             let mut extra = format!("{}, {} blocks", compared.verdict.in_words(), measured.blocks);
             for part in [difference(compared), compared.why.clone()] {
                 if !part.is_empty() {
@@ -76,7 +78,7 @@ struct Metric {
 /// measure has one unit.
 pub fn bencher(comparison: &Comparison) -> String {
     let mut benchmarks: BTreeMap<String, BTreeMap<String, Metric>> = BTreeMap::new();
-    for compared in &comparison.figures {
+    for compared in comparison.figures.iter().filter(|compared| has_trend(compared)) {
         let Some(measured) = compared.new else { continue };
         let name = shorten(&name(comparison, compared, ""), BENCHMARK);
         let instructions = compared.figure.clock == Clock::Instructions && compared.figure.unit == Unit::Ns;
@@ -93,7 +95,12 @@ pub fn bencher(comparison: &Comparison) -> String {
 }
 
 fn is_rate(compared: &Compared) -> bool {
-    direction::of(&compared.figure.metric, compared.figure.unit) == direction::Direction::Higher
+    direction::of(&compared.figure.metric, compared.figure.unit) == Direction::Higher
+}
+
+/// Whether more or less of it is better: services that keep trends alert on either.
+fn has_trend(compared: &Compared) -> bool {
+    direction::of(&compared.figure.metric, compared.figure.unit) != Direction::Neither
 }
 
 fn unit(compared: &Compared) -> &'static str {
