@@ -37,7 +37,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "METRIC=PERCENT", value_parser = metric_percent)]
     threshold_for: Vec<(String, f64)>,
     /// Compare runs although they differ in this; repeatable
-    #[arg(long, value_name = "FIELD", value_parser = clap::builder::PossibleValuesParser::new(likeness::FIELDS), hide_possible_values = true)]
+    #[arg(long, value_name = "FIELD", value_parser = clap::builder::PossibleValuesParser::new(likeness::FIELDS))]
     accept: Vec<String>,
     /// Look at this metric only, and let it decide; repeatable
     #[arg(long, short = 'M', value_name = "METRIC")]
