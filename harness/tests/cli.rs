@@ -362,7 +362,11 @@ fn compare_tells_worse_from_the_same_and_from_what_cannot_be_told() {
     assert_eq!(ends(&[&slow, "--mode", "ipvs"]), 0);
     assert_eq!(ends(&[&slow, "--metric", "lookup_first_packet", "--mode", "iptables-legacy"]), 3);
     assert_eq!(ends(&[&slow, "--metric", "lookup"]), 2, "no such metric");
-    assert_eq!(ends(&[folder.path().to_str().unwrap()]), 4, "two of three runs in the folder are the same, one is slow");
+    assert_eq!(
+        ends(&[folder.path().to_str().unwrap()]),
+        4,
+        "two of three runs in the folder are the same, one is slow"
+    );
 
     let shown_here = |args: &[&str]| {
         let output =

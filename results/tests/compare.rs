@@ -12,7 +12,7 @@ use results::compare::{
     junit, markdown, read_side, text,
 };
 use results::names::{metric, workload};
-use results::record::{Clock, Record, Status, Unit};
+use results::record::{Clock, Record, Status, Text, Unit};
 
 /// Five blocks around `centre`, apart by a percent or so.
 fn around(centre: f64, salt: usize) -> Vec<f64> {
@@ -36,7 +36,7 @@ fn with_everything(values: &[Vec<f64>], rate: u64, rules: u64) -> Run {
         let wobble = u64::from(block) * 3;
         run.records.push(key.scalar(metric::RESPONSE_TIME, Unit::Ns, 60_000 + 50 * wobble));
         run.records.push(key.scalar(metric::TRANSACTIONS_PER_SECOND, Unit::PerSecond, rate + wobble));
-        (key.order, key.workload, key.position) = (order + 2, workload::FULL_SYNC_COLD.into(), String::new());
+        (key.order, key.workload, key.position) = (order + 2, workload::FULL_SYNC_COLD.into(), Text::new());
         run.records.push(key.scalar(metric::APPLY, Unit::Ns, 70_000_000 + 100_000 * wobble));
         run.records.push(key.scalar(metric::RULES, Unit::Count, rules));
         run.records.push(key.scalar(metric::CHAINS, Unit::Count, 42));
@@ -45,7 +45,7 @@ fn with_everything(values: &[Vec<f64>], rate: u64, rules: u64) -> Run {
         run.records.push(key.skipped(metric::APPLY, Unit::Ns, "predicted to take 104 s; the limit is 60 s"));
     }
     let mut key = sides::key(0, 0, 2_000);
-    (key.workload, key.contenders, key.position) = (workload::XTABLES_LOCK.into(), 4, String::new());
+    (key.workload, key.contenders, key.position) = (workload::XTABLES_LOCK.into(), 4, Text::new());
     run.records.push(key.scalar(metric::LOCK_WAIT, Unit::Ns, 5_000_000));
     run
 }
@@ -411,7 +411,7 @@ fn folders_are_read_whole_or_not_at_all() {
 fn an_older_run_is_not_known_to_be_alike() {
     let [base, new] = story();
     let older = |mut run: Run| {
-        run.records.iter_mut().for_each(|row| row.hypervisor = String::new());
+        run.records.iter_mut().for_each(|row| row.hypervisor = Text::new());
         run.environment.hypervisor = String::new();
         run
     };
