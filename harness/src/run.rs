@@ -19,7 +19,7 @@ use netns_setup::Need;
 use results::record::{Clock, Record};
 use serde::{Deserialize, Serialize};
 
-pub use self::before::Before;
+pub use self::before::{Before, check_order};
 use self::folder::HostOutlet;
 pub use self::folder::{ENVIRONMENT, Folder, HISTOGRAMS, RECORDS, SWEEP};
 pub use self::lane::{Found, Lane, Mark, Outlet, Settings};
@@ -251,12 +251,13 @@ fn host_lane(
         kernel: environment.kernel.clone(),
         hypervisor: environment.hypervisor.clone(),
     };
-    let before = Before::of_lane(&folder.before, &mark);
+    let cells = cells::order(sweep);
+    let before = Before::of_lane(&folder.before, &mark, &cells)?;
     let settings = Settings { sweep, mark, unable, no_limit: options.no_limit, before };
     let core = cores.measuring;
     let lane = Lane::new(settings, cores, stop);
     sink(Event::Lane(format!("Linux {} of this machine, wall clock", passport::kernel())));
-    lane.measure(&cells::order(sweep), &mut HostOutlet::new(folder, core), sink)
+    lane.measure(&cells, &mut HostOutlet::new(folder, core), sink)
 }
 
 /// Rows of a cell that was lost for a reason that lies outside it.

@@ -149,7 +149,7 @@ pub struct InGuest {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lookup {
-    /// Each block visits every cell once, in an order of its own. 1 to 1,000.
+    /// Each block visits every cell, those of A/A pairs twice, in an order of its own. 1 to 1,000.
     #[serde(deserialize_with = "within::<_, 1, 1000>")]
     pub blocks: u32,
     /// Where in the list of Services.

@@ -15,7 +15,7 @@ use super::protocol::{self, Job, Message, Part};
 use crate::cells::{self, Cell};
 use crate::events::{Event, Sink};
 use crate::explain::explain;
-use crate::run::{Before, Folder, Found, Mark, Tally, lost_cell};
+use crate::run::{Before, Folder, Found, Mark, Tally, check_order, lost_cell};
 use crate::stop::Stop;
 use crate::sweep::Sweep;
 
@@ -70,6 +70,7 @@ impl Lane<'_> {
     pub fn measure(&self, folder: &mut Folder, stop: &Stop, sink: Sink<'_>) -> anyhow::Result<Tally> {
         let all = cells::order(self.sweep);
         let before = self.rows_before(&folder.before);
+        check_order(&before, &all)?;
         let mut shares: Vec<Share> = self.parts.iter().map(|&part| Share::new(part, &all, &before)).collect();
         let mut told = Parts::new(shares.len());
         let (sender, receiver) = mpsc::channel();

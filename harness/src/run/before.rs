@@ -7,6 +7,7 @@ use results::record::{Record, Status};
 
 use super::Tally;
 use super::lane::{Cost, Mark};
+use crate::cells::{Cell, Workload};
 use crate::dataplane::Mode;
 use crate::predict::Predictor;
 
@@ -23,13 +24,46 @@ pub struct Before {
     pub sync_spent: f64,
 }
 
+/// Whether the rows of a lane are of these cells: another version may have had them in another order, and a resumed run
+/// would take one for another.
+///
+/// # Errors
+/// If a row is of no cell, or of another than the one with its order.
+pub fn check_order(records: &[Record], cells: &[Cell]) -> anyhow::Result<()> {
+    let is_of = |record: &Record, cell: &Cell| {
+        let mode = match cell.workload {
+            Workload::Forwarding(method, _) => method.mode(),
+            _ => cell.mode.name(),
+        };
+        (record.block, record.services, record.mode.as_str()) == (cell.block, cell.scale.services, mode)
+    };
+    let stray = records
+        .iter()
+        .find(|record| !cells.get(record.order as usize).is_some_and(|cell| is_of(record, cell)));
+    match stray {
+        None => Ok(()),
+        Some(record) => anyhow::bail!(
+            "the run to resume was begun by another version of svcbench, which has its cells in another order (its cell {} is \
+             {} with {} Services): go on with that version, or begin anew with another --out",
+            record.order,
+            record.mode,
+            record.services
+        ),
+    }
+}
+
 impl Before {
-    /// From those rows of a run that belong to a lane.
-    pub fn of_lane(records: &[Record], mark: &Mark) -> Self {
+    /// From those rows of a run that belong to a lane with these cells.
+    ///
+    /// # Errors
+    /// As [`check_order`].
+    pub fn of_lane(records: &[Record], mark: &Mark, cells: &[Cell]) -> anyhow::Result<Self> {
         let of_lane = |record: &&Record| {
             record.clock == mark.clock && record.kernel == mark.kernel && record.hypervisor == mark.hypervisor
         };
-        Self::read(&records.iter().filter(of_lane).cloned().collect::<Vec<_>>())
+        let records: Vec<Record> = records.iter().filter(of_lane).cloned().collect();
+        check_order(&records, cells)?;
+        Ok(Self::read(&records))
     }
 
     /// From all rows of a lane.
@@ -90,6 +124,29 @@ mod tests {
     use results::record::{CellKey, Clock, Unit};
 
     use super::*;
+    use crate::cells;
+    use crate::run::lost_cell;
+    use crate::sweep::Sweep;
+
+    #[test]
+    fn rows_of_another_order_are_refused() {
+        let sweep = Sweep::load("smoke").unwrap().0;
+        let mark = Mark {
+            run: "r".into(),
+            lane: String::new(),
+            clock: Clock::Wall,
+            kernel: "k".into(),
+            hypervisor: "none".into(),
+        };
+        let cells = cells::order(&sweep);
+        let rows: Vec<Record> = cells.iter().flat_map(|cell| lost_cell(cell, &mark, "lost")).collect();
+        let before = Before::of_lane(&rows, &mark, &cells).unwrap();
+        assert_eq!((before.finished.len(), before.tally.failed), (cells.len(), cells.len()));
+
+        let without_pairs = cells::order(&Sweep { aa: false, ..sweep });
+        let error = Before::of_lane(&rows, &mark, &without_pairs).err().unwrap().to_string();
+        assert!(error.contains("begun by another version") && error.contains("another --out"), "{error}");
+    }
 
     #[test]
     fn rows_tell_what_is_done_and_how_long_it_took() {
