@@ -300,7 +300,7 @@ mod tests {
         let turned = Curves {
             modes: vec![("c", curve(150.0, 1.0)), ("a", curve(100.0, 1.0))],
             endpoints: 10,
-            repeats: 0.0,
+            repeats: Vec::new(),
         };
         let turned = differences(&turned, 0.0, |_| true);
         assert_eq!(
