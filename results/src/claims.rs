@@ -25,7 +25,7 @@ use crate::findings::{Finding, findings};
 use crate::groups::Groups;
 use crate::names::PROXY_MODES;
 use crate::record::{Clock, Record, Unit};
-use crate::stats::{Bootstrap, Interval};
+use crate::stats::{Interval, Medians};
 use crate::text::{Quantity, thousands};
 
 /// A claim and what each lane says of it.
@@ -153,7 +153,7 @@ pub(crate) struct Lane<'a> {
 
 impl Lane<'_> {
     fn findings(&self) -> &[Finding] {
-        self.findings.get_or_init(|| findings(self.groups, &mut Bootstrap::new()))
+        self.findings.get_or_init(|| findings(self.groups, &mut Medians::new()))
     }
 
     fn clock(&self) -> Clock {

@@ -4,7 +4,7 @@
 //! corrected for their number -> [`Comparison`], which `text`, `markdown`, `junit` and `trend` write. METHODOLOGY.md
 //! argues the rules.
 
-mod direction;
+pub(crate) mod direction;
 mod gather;
 mod judge;
 mod junit;

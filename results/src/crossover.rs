@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::record::Record;
+use crate::stats::student::{Moments, two_sided};
 use crate::stats::{Interval, median};
 use crate::text::thousands;
 
@@ -77,19 +77,9 @@ pub struct Bounds {
 
 /// Two-sided Student's t interval for the mean of `values` at a `level` such as 0.95. None with fewer than two values.
 pub(crate) fn t_interval(values: &[f64], level: f64) -> Option<Interval> {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let half = t_quantile(values.len(), level)? * (variance / n).sqrt();
-    Some(Interval { low: mean - half, high: mean + half })
-}
-
-/// How many standard errors a two-sided interval of a mean over `n` values reaches.
-fn t_quantile(n: usize, level: f64) -> Option<f64> {
-    if n < 2 {
-        return None;
-    }
-    Some(StudentsT::new(0.0, 1.0, n as f64 - 1.0).ok()?.inverse_cdf(0.5 + level / 2.0))
+    let moments = Moments::of(values)?;
+    let half = two_sided(moments.n - 1.0, 1.0 - level)? * moments.error_squared().sqrt();
+    Some(Interval { low: moments.mean - half, high: moments.mean + half })
 }
 
 /// First minus second, at one scale, by block.
@@ -223,7 +213,7 @@ impl Line {
         let mean = |of: fn(&(f64, f64)) -> f64| ends.iter().map(of).sum::<f64>() / n;
         let (from, to) = (mean(|end| end.0), mean(|end| end.1));
         // Of one block the interval is unknown, not infinite: the figures stand for themselves.
-        let per_n = if ends.len() < 2 { 0.0 } else { t_quantile(ends.len(), 0.95)?.powi(2) / n / (n - 1.0) };
+        let per_n = if ends.len() < 2 { 0.0 } else { two_sided(n - 1.0, 0.05)?.powi(2) / n / (n - 1.0) };
         let sum = |of: &dyn Fn(f64, f64) -> f64| {
             ends.iter().map(|(left, right)| of(left - from, right - to)).sum::<f64>() * per_n
         };

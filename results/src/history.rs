@@ -13,17 +13,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, StudentsT};
 
 pub use self::change::{LEAST_RUNS, changes, least_series};
 pub use self::page::{html, svg};
 pub use self::read::{Run, Unreadable, read};
 pub use self::shown::{markdown, text};
 pub use self::write::write;
+use crate::compare::direction::{self, Direction};
 use crate::environment::Environment;
 use crate::names::{is_control, metric, mode_rank, position, workload};
 use crate::record::{Clock, Unit};
-use crate::stats::{Interval, median};
+use crate::stats::{Interval, median, welch};
 
 /// The chance that a series in which nothing changed is said to have changed, unless told otherwise.
 pub const LEVEL: f64 = 0.01;
@@ -118,11 +118,10 @@ pub struct FigureKey {
 impl FigureKey {
     /// Which way is worse: up, down, or neither.
     pub fn worse(&self) -> Option<Worse> {
-        match self.unit {
-            Unit::Ns => Some(Worse::Up),
-            Unit::PerSecond => Some(Worse::Down),
-            Unit::Bytes if self.metric == metric::THROUGHPUT => Some(Worse::Down),
-            Unit::Bytes | Unit::Count => None,
+        match direction::of(&self.metric, self.unit) {
+            Direction::Lower => Some(Worse::Up),
+            Direction::Higher => Some(Worse::Down),
+            Direction::Structure | Direction::Neither => None,
         }
     }
 }
@@ -193,7 +192,7 @@ pub struct Change {
     pub after: f64,
     /// After over before, less 1, of geometric means; absent where a value is 0.
     pub share: Option<f64>,
-    /// Its 95% interval (Welch's t, over logarithms); absent where runs of one side agree exactly.
+    /// Its 95% interval (Welch's t, over logarithms); absent where the runs of both sides agree exactly.
     pub interval: Option<(f64, f64)>,
     /// What else differs between the last run before and the first after.
     pub events: Vec<String>,
@@ -357,23 +356,13 @@ fn found(points: &[Point], facts: &[(usize, &Facts)], level: f64) -> Vec<Change>
     all
 }
 
-/// After over before, less 1, with Welch's interval (B. L. Welch, *The generalization of "Student's" problem*, Biometrika 34, 1947).
+/// After over before, less 1, with Welch's interval over logarithms; none where both sides agree exactly.
 fn ratio(before: &[f64], after: &[f64]) -> Option<(f64, Option<Interval>)> {
-    let logs = |values: &[f64]| -> Option<(f64, f64, f64)> {
-        let n = values.len() as f64;
-        let logs: Vec<f64> = values.iter().map(|value| value.ln()).collect();
-        let mean = logs.iter().sum::<f64>() / n;
-        let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        mean.is_finite().then_some((n, mean, variance / n))
-    };
-    let ((n0, m0, v0), (n1, m1, v1)) = (logs(before)?, logs(after)?);
-    let freedom = (v0 + v1).powi(2) / (v0 * v0 / (n0 - 1.0) + v1 * v1 / (n1 - 1.0));
-    let t = StudentsT::new(0.0, 1.0, freedom).ok().map(|t| t.inverse_cdf(0.975));
-    let interval = t.filter(|t| t.is_finite()).map(|t| {
-        let half = t * (v0 + v1).sqrt();
-        Interval { low: (m1 - m0 - half).exp_m1(), high: (m1 - m0 + half).exp_m1() }
-    });
-    Some(((m1 - m0).exp_m1(), interval))
+    let logs = |values: &[f64]| values.iter().map(|value| value.ln()).collect::<Vec<f64>>();
+    let found = welch(&logs(before), &logs(after))?;
+    let Interval { low, high } = found.interval;
+    let interval = Interval { low: low.exp_m1(), high: high.exp_m1() };
+    Some((found.effect.exp_m1(), found.degrees.map(|_| interval)))
 }
 
 /// What differs between two passports, in words.

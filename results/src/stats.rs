@@ -10,7 +10,7 @@ mod medians;
 mod power;
 mod shares;
 mod slope;
-mod student;
+pub(crate) mod student;
 
 pub use self::difference::{Difference, paired, welch};
 pub use self::floor::{Floor, floor};

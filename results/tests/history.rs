@@ -152,8 +152,13 @@ fn what_cannot_be_read_is_named_and_left_out() {
     fs::create_dir(&empty).unwrap();
     let dirs = [dir.path().to_owned(), dir.path().join("run-00"), empty, dir.path().join("absent")];
     let history = of(&dirs, dir.path());
-    let left: Vec<String> =
-        history.unreadable.iter().map(|left| format!("{}: {}", left.folder.display(), left.why)).collect();
+    // The names of fields that could have been meant change from version to version.
+    let short = |why: &str| why.split(", expected one of").next().unwrap_or(why).to_owned();
+    let left: Vec<String> = history
+        .unreadable
+        .iter()
+        .map(|left| format!("{}: {}", left.folder.display(), short(&left.why)))
+        .collect();
     insta::assert_snapshot!("left_out", left.join("\n"));
     // Twenty are left of twenty-five; one of them has no passport of its lane, and so no figures.
     assert_eq!(history.runs.len(), 20);

@@ -7,7 +7,7 @@ use crate::crossover::{Curve, t_interval};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::is_control;
 use crate::record::Record;
-use crate::stats::{Bootstrap, Estimate, Interval, median};
+use crate::stats::{Estimate, Interval, Medians, floor, median};
 use crate::text::Quantity;
 
 /// With fewer blocks than this nothing is said of a difference.
@@ -25,8 +25,8 @@ pub(crate) struct Curves<'a> {
     pub modes: Vec<(&'a str, Curve<'a>)>,
     /// Endpoints per Service.
     pub endpoints: u32,
-    /// The largest share by which cells that were measured twice in one block differ, in the median over blocks.
-    repeats: f64,
+    /// By what share each cell that was visited twice in one block differs, in the median over blocks.
+    repeats: Vec<f64>,
 }
 
 impl<'a> Curves<'a> {
@@ -48,7 +48,7 @@ impl<'a> Curves<'a> {
         }
         let (endpoints, _) = counts.into_iter().max_by_key(|(endpoints, count)| (*count, *endpoints))?;
         let mut modes: Vec<(&'a str, Curve<'a>)> = Vec::new();
-        let mut repeats = 0.0_f64;
+        let mut repeats = Vec::new();
         for (key, group) in groups.of(workload, metric).filter(all) {
             if key.endpoints != endpoints && !is_control(key.mode) {
                 continue;
@@ -57,7 +57,7 @@ impl<'a> Curves<'a> {
             if blocks.is_empty() {
                 continue;
             }
-            repeats = repeats.max(repeated(group, field));
+            repeats.extend(repeated(group, field));
             match modes.last_mut().filter(|(mode, _)| *mode == key.mode) {
                 Some((_, curve)) => drop(curve.insert(key.services, blocks)),
                 None => modes.push((key.mode, Curve::from([(key.services, blocks)]))),
@@ -86,9 +86,9 @@ impl<'a> Curves<'a> {
         all.into_iter().collect()
     }
 
-    /// What figures differ by although nothing differs (A/A): the largest share by which cells visited twice in one block do, and by
-    /// which a control does between scales, in medians over blocks. With no Services in its way a control is measured under the
-    /// same conditions again and again.
+    /// What figures differ by although nothing differs (A/A), as a share: what cells visited twice in one block do
+    /// ([`crate::stats::floor`]), or a control does between scales, whichever is more; medians over blocks. With no Services in its
+    /// way a control is measured under the same conditions again and again.
     pub fn floor(&self) -> f64 {
         let controls = self.modes.iter().filter(|(mode, _)| is_control(mode));
         let spread = controls.filter_map(|(_, curve)| {
@@ -97,12 +97,12 @@ impl<'a> Curves<'a> {
             let high = medians.iter().copied().fold(0.0, f64::max);
             (low > 0.0 && low.is_finite()).then_some(high / low - 1.0)
         });
-        spread.fold(self.repeats, f64::max)
+        spread.fold(floor(&self.repeats).map_or(0.0, |floor| floor.difference), f64::max)
     }
 }
 
 /// By what share the visits of one cell in one block differ (rows of one block, but another `order`), in the median over blocks.
-fn repeated(group: &Group<'_>, field: fn(&Record) -> Option<u64>) -> f64 {
+fn repeated(group: &Group<'_>, field: fn(&Record) -> Option<u64>) -> Option<f64> {
     let mut blocks: BTreeMap<(&str, u32), BTreeMap<u32, f64>> = BTreeMap::new();
     for row in &group.measured {
         let visits = blocks.entry((&row.run, row.block)).or_default();
@@ -117,7 +117,7 @@ fn repeated(group: &Group<'_>, field: fn(&Record) -> Option<u64>) -> f64 {
             (low > 0.0).then_some(high / low - 1.0)
         })
         .collect();
-    median(&shares).unwrap_or(0.0)
+    median(&shares)
 }
 
 fn values(blocks: &BTreeMap<(&str, u32), f64>) -> Vec<f64> {
@@ -131,7 +131,7 @@ pub(super) fn middle(blocks: &BTreeMap<(&str, u32), f64>) -> Option<f64> {
 
 /// Median over blocks with its interval, as the tables show it.
 pub(super) fn estimate(blocks: &BTreeMap<(&str, u32), f64>) -> Option<Estimate> {
-    Bootstrap::new().estimate(&values(blocks))
+    Medians::new().estimate(&values(blocks))
 }
 
 pub(super) fn shown(quantity: Quantity, blocks: &BTreeMap<(&str, u32), f64>) -> String {
@@ -286,7 +286,7 @@ mod tests {
             ("c", curve(150.0, 1.0)),
             ("d", curve(160.0, 40.0)),
         ];
-        let curves = Curves { modes, endpoints: 10, repeats: 0.0 };
+        let curves = Curves { modes, endpoints: 10, repeats: Vec::new() };
         let found = differences(&curves, 0.0, |_| true);
         let state =
             |first: &str, second: &str| found.iter().find(|d| d.modes == [first, second]).map(|d| d.state);
@@ -300,7 +300,7 @@ mod tests {
         let turned = Curves {
             modes: vec![("c", curve(150.0, 1.0)), ("a", curve(100.0, 1.0))],
             endpoints: 10,
-            repeats: 0.0,
+            repeats: Vec::new(),
         };
         let turned = differences(&turned, 0.0, |_| true);
         assert_eq!(

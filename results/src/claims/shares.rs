@@ -50,12 +50,12 @@ pub(super) fn equal(lane: &Lane<'_>) -> Option<Settled> {
         let farthest = found.iter().map(|share| share.farthest).fold(0.0, f64::max);
         let endpoints = found.iter().map(|share| share.endpoints).min().unwrap_or(one.endpoints);
         parts.push(format!(
-            "{} packets to one Service with {} endpoints in each of {} labs of {}: chi-square p {} or more (limit {}); no endpoint \
+            "{} packets in {} labs of {}, each to one Service with {} endpoints: chi-square p {} or more (limit {}); no endpoint \
              farther than {:.0}% from its share",
             thousands(packets as u64),
-            thousands(endpoints),
             thousands(found.len() as u64),
             listed(&modes),
+            thousands(endpoints),
             probability(least),
             probability(limit),
             100.0 * farthest

@@ -5,7 +5,7 @@ use crate::record::Unit;
 
 /// What of a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     /// Less of it: times, memory, losses.
     Lower,
     /// More of it: rates.
@@ -18,7 +18,7 @@ pub(super) enum Direction {
 }
 
 /// What of `metric` is better.
-pub(super) fn of(metric: &str, unit: Unit) -> Direction {
+pub(crate) fn of(metric: &str, unit: Unit) -> Direction {
     match (metric, unit) {
         (metric::THROUGHPUT, _) | (_, Unit::PerSecond) => Direction::Higher,
         (

@@ -10,7 +10,7 @@ const MARGIN: f64 = 24.0;
 const AXIS: f64 = 110.0;
 const HEADING: f64 = 44.0;
 const PLOT: f64 = 76.0;
-const PANEL: f64 = 150.0;
+const PANEL: f64 = 162.0;
 /// Panels of the picture; all figures are in the table.
 const MOST_PANELS: usize = 60;
 const FONT: &str = "system-ui, -apple-system, Helvetica, Arial, sans-serif";
@@ -70,7 +70,7 @@ fn panel(out: &mut String, history: &History, series: &Series, top: f64) {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let (left, right) = (MARGIN + AXIS, WIDTH - MARGIN - 8.0);
-    let (ceiling, floor) = (top + 44.0, top + 44.0 + PLOT);
+    let (ceiling, floor) = (top + 58.0, top + 58.0 + PLOT);
     let x = |index: f64| left + (right - left) * index / (values.len().max(2) - 1) as f64;
     let y = |value: f64| {
         let share = if high > low { (value - low) / (high - low) } else { 0.5 };
@@ -111,11 +111,11 @@ fn panel(out: &mut String, history: &History, series: &Series, top: f64) {
     }
     for change in &series.changes {
         let middle = x(change.at as f64 - 0.5);
-        upright(out, middle, ceiling - 6.0, floor + 6.0, CHANGE, "6 3");
+        upright(out, middle, ceiling - 24.0, floor + 6.0, CHANGE, "6 3");
         let anchor = if middle > (left + right) / 2.0 { "end" } else { "start" };
         let text = format!("{} at {}", history.size(series, change), history.run(series, change.at));
         let beside = if anchor == "end" { middle - 6.0 } else { middle + 6.0 };
-        label(out, beside, ceiling - 2.0, 14, CHANGE, anchor, &text);
+        label(out, beside, ceiling - 12.0, 14, CHANGE, anchor, &text);
     }
 }
 
@@ -153,7 +153,7 @@ pub fn html(history: &History) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>Figures over time</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>Figures over time</h1>\n<p>{}</p>\n",
+         <style>\n{STYLE}figure svg {{ max-width: 100%; height: auto; }}\n</style>\n</head>\n<body>\n<main>\n<h1>Figures over time</h1>\n<p>{}</p>\n",
         escape_html(&history.remark())
     );
     let changes: Vec<Vec<String>> = history

@@ -6,7 +6,7 @@ use super::CONFIDENCE;
 
 /// The t of `degrees` of freedom that is exceeded, on both sides together, with probability `alpha`. None for
 /// degrees that are not positive or an alpha outside (0, 1).
-pub(super) fn two_sided(degrees: f64, alpha: f64) -> Option<f64> {
+pub(crate) fn two_sided(degrees: f64, alpha: f64) -> Option<f64> {
     if !(alpha > 0.0 && alpha < 1.0) {
         return None;
     }
@@ -38,7 +38,7 @@ pub(super) fn p_value(t: f64, degrees: f64) -> Option<f64> {
 
 /// Mean and unbiased variance of some values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moments {
+pub(crate) struct Moments {
     pub n: f64,
     pub mean: f64,
     pub variance: f64,
