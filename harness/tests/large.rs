@@ -84,7 +84,7 @@ fn peak(rows: usize) -> f64 {
     assert!(page.len() < 8_000_000, "{} bytes are no page to read", page.len());
     let page = String::from_utf8(page).unwrap();
     for said in [
-        &format!("Measured at {} different numbers of Services, more than can be read", rows / 80),
+        &format!("Measured at {} different numbers of Services, more than can be read", rows.div_ceil(80)),
         "other reasons, each in its row of records.csv",
         "more syncs than can be told apart are not drawn",
         "the one with the highest value is drawn",

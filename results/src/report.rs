@@ -133,8 +133,10 @@ pub fn write_report(dir: &Path) -> Result<Report, ReportError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(source) => return Err(ReportError::Io { path: sweep_path, source }),
     };
-    let timeline =
-        Timelines { syncs: timeline::read(&dir.join(TIMELINES))?, felt: timeline::read(&dir.join(FELT))? };
+    let timeline = Timelines {
+        syncs: timeline::read_first(&dir.join(TIMELINES))?,
+        felt: timeline::read_first(&dir.join(FELT))?,
+    };
     let rendered = render(&records, &timeline, &environment, sweep.as_deref())?;
     let pages = [("report.html".to_owned(), rendered.html), ("summary.md".to_owned(), rendered.markdown)];
     let texts = pages.into_iter().chain(rendered.figures).map(|(name, text)| (name, text.into_bytes()));

@@ -1,6 +1,7 @@
 //! `timelines.csv`: the syncs of churn scenarios and disruptions, one by one, in the order in which they ran; and `felt.csv`:
 //! what loads felt of the latter, over time.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -106,17 +107,44 @@ pub struct FeltRow {
 pub trait Row: Serialize + DeserializeOwned {
     /// All its texts.
     fn texts(&mut self) -> [&mut Text; 5];
+    /// What cells have in common that only differ in their block.
+    fn alike(&self) -> Alike;
+    /// Which of those cells it belongs to: run, block and order.
+    fn cell(&self) -> (Text, u32, u32);
 }
+
+/// Clock, kernel, hypervisor, workload, mode, Services and endpoints.
+pub type Alike = (Clock, Text, Text, Text, Text, u32, u32);
 
 impl Row for TimelineRow {
     fn texts(&mut self) -> [&mut Text; 5] {
         [&mut self.run, &mut self.mode, &mut self.workload, &mut self.kernel, &mut self.hypervisor]
+    }
+
+    fn alike(&self) -> Alike {
+        let text = Text::clone;
+        let world = (self.clock, text(&self.kernel), text(&self.hypervisor));
+        (world.0, world.1, world.2, text(&self.workload), text(&self.mode), self.services, self.endpoints)
+    }
+
+    fn cell(&self) -> (Text, u32, u32) {
+        (self.run.clone(), self.block, self.order)
     }
 }
 
 impl Row for FeltRow {
     fn texts(&mut self) -> [&mut Text; 5] {
         [&mut self.run, &mut self.mode, &mut self.workload, &mut self.kernel, &mut self.hypervisor]
+    }
+
+    fn alike(&self) -> Alike {
+        let text = Text::clone;
+        let world = (self.clock, text(&self.kernel), text(&self.hypervisor));
+        (world.0, world.1, world.2, text(&self.workload), text(&self.mode), self.services, self.endpoints)
+    }
+
+    fn cell(&self) -> (Text, u32, u32) {
+        (self.run.clone(), self.block, self.order)
     }
 }
 
@@ -153,19 +181,47 @@ pub fn append<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), TimelineError
 /// # Errors
 /// What is wrong, with line and field.
 pub fn read<T: Row>(path: &Path) -> Result<Vec<T>, TimelineError> {
+    let mut rows = Vec::new();
+    each(path, |row| rows.push(row))?;
+    Ok(rows)
+}
+
+/// Reads the file, and keeps of cells that only differ in their block the first one, by run, block and order: what figures show,
+/// however many blocks there are.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_first<T: Row>(path: &Path) -> Result<Vec<T>, TimelineError> {
+    let mut first: BTreeMap<Alike, ((Text, u32, u32), Vec<T>)> = BTreeMap::new();
+    each(path, |row: T| {
+        let cell = row.cell();
+        let (known, rows) = first.entry(row.alike()).or_insert_with(|| (cell.clone(), Vec::new()));
+        if cell < *known {
+            *known = cell;
+            rows.clear();
+            rows.push(row);
+        } else if cell == *known {
+            rows.push(row);
+        }
+    })?;
+    Ok(first.into_values().flat_map(|(_, rows)| rows).collect())
+}
+
+/// Gives each row of the file to `take`; none if there is no file.
+fn each<T: Row>(path: &Path, mut take: impl FnMut(T)) -> Result<(), TimelineError> {
     let failed = TimelineError::at(path);
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(failed(source.into())),
     };
     let mut shared: [Shared; 5] = Default::default();
-    let mut share = |mut row: T| {
+    for row in ReaderBuilder::new().from_reader(file).into_deserialize() {
+        let mut row: T = row.map_err(&failed)?;
         row.texts().into_iter().zip(&mut shared).for_each(|(text, shared)| *text = shared.text(text));
-        row
-    };
-    let rows = ReaderBuilder::new().from_reader(file).into_deserialize();
-    rows.map(|row| row.map(&mut share)).collect::<Result<_, _>>().map_err(failed)
+        take(row);
+    }
+    Ok(())
 }
 
 /// Leaves only the rows that `keep` accepts: a cell that was torn is measured again.
@@ -217,6 +273,17 @@ mod tests {
         assert_eq!(read::<TimelineRow>(&path).unwrap(), [row(1, 1), row(1, 2), row(2, 1)]);
         retain(&path, |row: &TimelineRow| row.order == 1).unwrap();
         assert_eq!(read::<TimelineRow>(&path).unwrap(), [row(1, 1), row(1, 2)]);
+    }
+
+    #[test]
+    fn of_cells_that_are_alike_the_first_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("timelines.csv");
+        let of = |block, sync| TimelineRow { block, ..row(block, sync) };
+        let other = TimelineRow { services: 11, ..of(3, 1) };
+        append(&path, &[of(2, 1), of(2, 2), other.clone(), of(1, 1), of(1, 2), of(4, 1)]).unwrap();
+        assert_eq!(read_first::<TimelineRow>(&path).unwrap(), [of(1, 1), of(1, 2), other]);
+        assert_eq!(read_first::<TimelineRow>(&folder.path().join("none.csv")).unwrap(), []);
     }
 
     #[test]
