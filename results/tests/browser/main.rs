@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libtest_mimic::{Arguments, Trial};
 use results::record::Record;
 use results::report::render;
-use results::timeline::Timelines;
+use results::timeline::{FeltRow, TimelineRow, Timelines};
 use serde_json::{Value, json};
 
 use self::chromium::Browser;
@@ -29,7 +29,7 @@ const WIDTHS: [u32; 3] = [360, 768, 1280];
 /// A4 between margins of 12 mm, in pixels of CSS.
 const PAPER: u32 = 703;
 
-/// The page that most tests open: two lanes, skipped and failed cells, every kind of panel but those over time.
+/// The page that most tests open: two lanes, skipped and failed cells, every kind of panel.
 struct Page {
     file: PathBuf,
     rows: Vec<Record>,
@@ -104,14 +104,68 @@ fn make_page() -> Page {
     rows.extend(other);
     let sweep = "question = \"From which N on?\"\nservices = [10, 100]\n# a long line ".to_owned()
         + &"of words ".repeat(40);
-    let rendered =
-        render(&rows, &Timelines::default(), &fixtures::guest::two_passports(), Some(&sweep)).unwrap();
+    let rendered = render(&rows, &over_time(), &fixtures::guest::two_passports(), Some(&sweep)).unwrap();
     let file = folder().join("report.html");
     fs::write(&file, rendered.html).unwrap();
     for (name, svg) in rendered.figures {
         fs::write(folder().join(name), svg).unwrap();
     }
     Page { file, rows }
+}
+
+/// A rolling update at two scales, and what a load felt of a restart.
+fn over_time() -> Timelines {
+    let mut all = Timelines::default();
+    for (index, mode) in fixtures::MODES.into_iter().enumerate() {
+        for (workload, services) in [
+            ("churn_rolling_update", 1_000),
+            ("churn_rolling_update", 10_000),
+            ("disruption_restart.tcp_crr_2000", 1_000),
+        ] {
+            for sync in 0..20_u32 {
+                let start = u64::from(sync) * 1_500_000_000;
+                all.syncs.push(TimelineRow {
+                    run: "r".into(),
+                    order: index as u32,
+                    block: 1,
+                    mode: mode.into(),
+                    services,
+                    endpoints: 10,
+                    workload: workload.into(),
+                    clock: results::record::Clock::Wall,
+                    kernel: "6.18.44".into(),
+                    hypervisor: "kvm".into(),
+                    sync: sync + 1,
+                    start,
+                    end: start + 40_000 * u64::from(services) * (1 + index as u64),
+                    changes: sync % 3,
+                    bytes: 1_000,
+                });
+            }
+        }
+        for part in 0..30_u64 {
+            all.felt.push(FeltRow {
+                run: "r".into(),
+                order: index as u32,
+                block: 1,
+                mode: mode.into(),
+                services: 1_000,
+                endpoints: 10,
+                workload: "disruption_restart.tcp_crr_2000".into(),
+                clock: results::record::Clock::Wall,
+                kernel: "6.18.44".into(),
+                hypervisor: "kvm".into(),
+                from: part * 1_000_000_000,
+                length: 1_000_000_000,
+                due: 2_000,
+                lost: part % 2,
+                p50: Some(60_000),
+                p99: Some(90_000),
+                max: Some(900_000 + 70_000 * part),
+            });
+        }
+    }
+    all
 }
 
 /// What is wrong with the layout at the present width.
