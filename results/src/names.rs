@@ -201,7 +201,7 @@ pub mod metric {
     /// equally likely ([`crate::stats::uniform_share_p_value`]).
     pub const SHARE_P_VALUE: &str = "share_p_value";
     /// All of them, in the order above.
-    pub const ALL: [&str; 71] = [
+    pub const ALL: [&str; 73] = [
         LOOKUP_FIRST_PACKET,
         LOOKUP_ESTABLISHED,
         RESPONSE_TIME,
@@ -273,6 +273,8 @@ pub mod metric {
         DIRECTOR_BYTES_IN,
         DIRECTOR_BYTES_OUT,
         DIRECTOR_CPU,
+        ENDPOINT_PACKETS,
+        SHARE_P_VALUE,
     ];
 }
 
