@@ -35,6 +35,7 @@
   tip.setAttribute("aria-hidden", "true");
   document.body.append(tip);
   let leaving;
+  let shown;
   const stay = () => clearTimeout(leaving);
   const hide = () => {
     stay();
@@ -47,9 +48,13 @@
   };
   const show = (point) => {
     stay();
+    shown = point;
     tip.textContent = point.getAttribute("aria-label") + (point.hasAttribute("href") ? " (Enter or click: its rows)" : "");
     tip.hidden = false;
-    const at = point.querySelector(".hit, path, circle").getBoundingClientRect();
+    place();
+  };
+  const place = () => {
+    const at = shown.querySelector(".hit, path, circle").getBoundingClientRect();
     const size = tip.getBoundingClientRect();
     const wide = document.documentElement.clientWidth;
     const left = Math.min(Math.max(4, at.left + at.width / 2 - size.width / 2), wide - size.width - 4);
@@ -62,7 +67,8 @@
   addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
   });
-  addEventListener("scroll", hide, { passive: true, capture: true });
+  // A point that takes the focus scrolls into view: its words go with it.
+  addEventListener("scroll", () => tip.hidden || place(), { passive: true, capture: true });
 
   // One point of each panel is in the order of Tab; arrows lead to the others.
   const visible = (panel) => all(".pt", panel).filter((point) => !point.closest(".off"));
