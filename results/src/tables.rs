@@ -78,7 +78,7 @@ impl Table {
 /// Longer tables nobody reads.
 const MOST_ROWS: usize = 2_000;
 
-const INTERVAL: &str = "Median over blocks, [95% bootstrap interval], n blocks; no interval where n is 1 or all \
+const INTERVAL: &str = "Median over blocks, [95% interval], n blocks; no interval where n is 1 or 2 or all \
                         blocks agree exactly.";
 
 fn p50(row: &Record) -> Option<u64> {

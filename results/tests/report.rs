@@ -285,11 +285,11 @@ fn of_very_many_figures_the_page_shows_some() {
     let one =
         fixtures::rows(1).into_iter().find(|row| row.status == Status::Ok && row.mode == "nftables").unwrap();
     let rows: Vec<Record> = (0..9_000)
-        .map(|services| Record { services, metric: "jitter".into(), order: services, ..one.clone() })
+        .map(|order| Record { contenders: order, metric: "jitter".into(), order, ..one.clone() })
         .collect();
     let html = render(&rows, &Timelines::default(), &fixtures::environment(), None).unwrap().html;
     assert!(html.len() < 4_000_000, "{}", html.len());
-    assert!(html.contains("… and 7,000 more rows of this table"));
+    assert!(html.contains("The first 2,000 of 9,000 rows: the rest is in records.csv."));
     assert!(html.contains("Of 3,000 more figures the rows are in records.csv only"));
     assert_eq!(dead_links(&html), Vec::<&str>::new());
 }

@@ -2,10 +2,7 @@
 
 use super::Page;
 use crate::tables::{Origin, Table};
-use crate::text::{escape_html, thousands};
-
-/// Rows of one table beyond this many are in records.csv only; the page says so.
-const MOST_ROWS: usize = 2_000;
+use crate::text::escape_html;
 
 /// A table whose heading, with the identifier `heading`, stands before it.
 pub(super) fn push(page: &mut Page<'_>, table: &Table, heading: &str) {
@@ -22,7 +19,7 @@ pub(super) fn push(page: &mut Page<'_>, table: &Table, heading: &str) {
     page.out += "</tr></thead>\n<tbody>\n";
     // What a row is about: its mode, if it has one.
     let header = table.columns.iter().take(table.left).position(|column| column == "mode").unwrap_or(0);
-    for (number, row) in table.rows.iter().take(MOST_ROWS).enumerate() {
+    for (number, row) in table.rows.iter().enumerate() {
         page.out += "<tr>";
         for (index, cell) in row.iter().enumerate() {
             // Only sentences may break; a broken figure is hard to read.
@@ -39,13 +36,6 @@ pub(super) fn push(page: &mut Page<'_>, table: &Table, heading: &str) {
         page.out += "</tr>\n";
     }
     page.out += "</tbody>\n</table></div>\n";
-    if table.rows.len() > MOST_ROWS {
-        let more = thousands((table.rows.len() - MOST_ROWS) as u64);
-        page.paragraph(
-            "",
-            &format!("… and {more} more rows of this table, whose figures are in records.csv."),
-        );
-    }
 }
 
 /// The attribute to sort by, and the figure as a link.
