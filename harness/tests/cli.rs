@@ -318,7 +318,7 @@ fn a_report_needs_a_run() {
 
 /// A copy of the reference run, with the rows of its instruction clock only, and their times changed by so many percent where
 /// `slower` says.
-fn reference(folder: &Path, percent: u64, slower: fn(&[&str]) -> bool) -> String {
+fn copied(folder: &Path, percent: u64, slower: fn(&[&str]) -> bool) -> String {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/reference-guest");
     std::fs::create_dir_all(folder).unwrap();
     for name in ["environment.json", "sweep.toml"] {
@@ -351,9 +351,9 @@ fn compare_tells_worse_from_the_same_and_from_what_cannot_be_told() {
         (fields[3], fields[4], fields[9], fields[23])
             == ("iptables-legacy", "1000", "lookup_first_packet", "ok")
     };
-    let base = reference(&folder.path().join("base"), 0, nothing);
-    let same = reference(&folder.path().join("same"), 0, nothing);
-    let slow = reference(&folder.path().join("slow"), 10, legacy);
+    let base = copied(&folder.path().join("base"), 0, nothing);
+    let same = copied(&folder.path().join("same"), 0, nothing);
+    let slow = copied(&folder.path().join("slow"), 10, legacy);
     let ends = |args: &[&str]| svcbench(&[&["compare", &base], args].concat()).status.code().unwrap();
     assert_eq!(ends(&[&same]), 0);
     assert_eq!(ends(&[&slow]), 3);
