@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -416,6 +417,32 @@ fn compare_tells_worse_from_the_same_and_from_what_cannot_be_told() {
         .unwrap();
     insta::assert_snapshot!("compare_refused", shown_here(&[]));
     assert_eq!(ends(&[&slow, "--accept", "emulator"]), 3);
+}
+
+#[test]
+fn a_run_is_served_until_somebody_interrupts() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = svcbench(&["serve", "--no-open", folder.path().to_str().unwrap()]);
+    assert_eq!(none.status.code(), Some(2), "{none:?}");
+    std::fs::write(folder.path().join("records.csv"), results::record::COLUMNS.join(",") + "\n").unwrap();
+    std::fs::write(folder.path().join("environment.json"), "{}").unwrap();
+    let mut child = std::process::Command::new(SVCBENCH)
+        .args(["serve", "--no-open", "--quiet"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let address = url.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix('/')).unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("</html>"), "{answer}");
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

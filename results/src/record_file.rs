@@ -167,8 +167,9 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, ReadError> {
     if !file.metadata().map_err(io)?.is_file() || !is_whole(&mut file).map_err(io)? {
         return parse_records(&fs::read(path).map_err(io)?, path);
     }
+    let length = file.metadata().map_err(io)?.len();
     file.rewind().map_err(io)?;
-    Table::open(file, path)?.rows()
+    Table::open(file, path)?.rows(length)
 }
 
 /// Whether the file's last line has an end.
@@ -269,8 +270,13 @@ fn torn(bytes: &[u8], path: &Path) -> ReadError {
 /// [`ReadError`] as for [`read_records`].
 pub fn parse_records(bytes: &[u8], path: &Path) -> Result<Vec<Record>, ReadError> {
     let table = Table::open(bytes, path)?;
-    if bytes.ends_with(b"\n") { table.rows() } else { Err(torn(bytes, path)) }
+    if bytes.ends_with(b"\n") { table.rows(bytes.len() as u64) } else { Err(torn(bytes, path)) }
 }
+
+/// Rows after which their mean length is that of all.
+const SAMPLE: usize = 1_000;
+/// No row is shorter: as many separators as there are columns, and what may not be empty.
+const LEAST_BYTES: u64 = 50;
 
 /// A file whose header has been read.
 struct Table<'a, R> {
@@ -288,13 +294,18 @@ impl<'a, R: Read> Table<'a, R> {
         Ok(Self { reader, layout, path })
     }
 
-    fn rows(mut self) -> Result<Vec<Record>, ReadError> {
+    /// `length`: bytes of the whole file, from which room for the rows is made at once.
+    fn rows(mut self, length: u64) -> Result<Vec<Record>, ReadError> {
         let (layout, path) = (self.layout, self.path);
         let mut shared: [Shared; COLUMNS.len()] = Default::default();
         let mut fields = ByteRecord::new();
         let mut rows = Vec::new();
         while self.reader.read_byte_record(&mut fields).map_err(|error| unreadable(path, &error))? {
-            let line = fields.position().map_or(0, csv::Position::line);
+            let (line, seen) = fields.position().map_or((0, 0), |at| (at.line(), at.byte()));
+            if rows.len() == SAMPLE {
+                let each = (seen / SAMPLE as u64).max(LEAST_BYTES);
+                rows.reserve(usize::try_from(length.saturating_sub(seen) / each).unwrap_or(0));
+            }
             rows.push(Row { fields: &fields, layout, path, line }.record(&mut shared)?);
         }
         Ok(rows)
