@@ -109,12 +109,14 @@ pub trait Row: Serialize + DeserializeOwned {
     fn texts(&mut self) -> [&mut Text; 5];
     /// What cells have in common that only differ in their block.
     fn alike(&self) -> Alike;
-    /// Which of those cells it belongs to: run, block and order.
-    fn cell(&self) -> (Text, u32, u32);
+    /// Which of those cells it belongs to.
+    fn cell(&self) -> Cell;
 }
 
 /// Clock, kernel, hypervisor, workload, mode, Services and endpoints.
 pub type Alike = (Clock, Text, Text, Text, Text, u32, u32);
+/// Run, block and order.
+pub type Cell = (Text, u32, u32);
 
 impl Row for TimelineRow {
     fn texts(&mut self) -> [&mut Text; 5] {
@@ -127,7 +129,7 @@ impl Row for TimelineRow {
         (world.0, world.1, world.2, text(&self.workload), text(&self.mode), self.services, self.endpoints)
     }
 
-    fn cell(&self) -> (Text, u32, u32) {
+    fn cell(&self) -> Cell {
         (self.run.clone(), self.block, self.order)
     }
 }
@@ -143,7 +145,7 @@ impl Row for FeltRow {
         (world.0, world.1, world.2, text(&self.workload), text(&self.mode), self.services, self.endpoints)
     }
 
-    fn cell(&self) -> (Text, u32, u32) {
+    fn cell(&self) -> Cell {
         (self.run.clone(), self.block, self.order)
     }
 }
@@ -192,7 +194,7 @@ pub fn read<T: Row>(path: &Path) -> Result<Vec<T>, TimelineError> {
 /// # Errors
 /// As [`read`].
 pub fn read_first<T: Row>(path: &Path) -> Result<Vec<T>, TimelineError> {
-    let mut first: BTreeMap<Alike, ((Text, u32, u32), Vec<T>)> = BTreeMap::new();
+    let mut first: BTreeMap<Alike, (Cell, Vec<T>)> = BTreeMap::new();
     each(path, |row: T| {
         let cell = row.cell();
         let (known, rows) = first.entry(row.alike()).or_insert_with(|| (cell.clone(), Vec::new()));
