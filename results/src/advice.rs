@@ -13,7 +13,7 @@ use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::names::{metric, workload};
 use crate::record::Clock;
-use crate::stats::Bootstrap;
+use crate::stats::Medians;
 use crate::text::thousands;
 
 /// Fewer blocks than this rank nothing. Of two modes that do not differ, five blocks each lie apart without any overlap by
@@ -42,23 +42,23 @@ pub struct Topic {
 
 /// What the rows of one world advise; `findings` are those of the same world. None if no proxy mode has a figure that says
 /// anything about a choice.
-pub fn advice(groups: &Groups<'_>, findings: &[Finding], bootstrap: &mut Bootstrap) -> Option<Advice> {
-    let lookup = Ranking::of(groups, Criterion::LOOKUP, bootstrap);
-    let partial = Criterion::PARTIAL_SYNCS.iter().find_map(|sync| Ranking::of(groups, *sync, bootstrap));
-    let full = Ranking::of(groups, Criterion::FULL_SYNC, bootstrap);
+pub fn advice(groups: &Groups<'_>, findings: &[Finding], medians: &mut Medians) -> Option<Advice> {
+    let lookup = Ranking::of(groups, Criterion::LOOKUP, medians);
+    let partial = Criterion::PARTIAL_SYNCS.iter().find_map(|sync| Ranking::of(groups, *sync, medians));
+    let full = Ranking::of(groups, Criterion::FULL_SYNC, medians);
     let mut of_lookup: Vec<Sentence> = lookup.iter().map(|lookup| told::ranking(groups, lookup)).collect();
-    of_lookup.extend(lookup.iter().filter_map(|lookup| told::from_scale(groups, lookup, bootstrap)));
+    of_lookup.extend(lookup.iter().filter_map(|lookup| told::from_scale(groups, lookup, medians)));
     let mut of_syncs = Vec::new();
     for sync in [&partial, &full].into_iter().flatten() {
         of_syncs.push(told::ranking(groups, sync));
-        of_syncs.extend(told::growth(groups, sync, bootstrap));
+        of_syncs.extend(told::growth(groups, sync, medians));
     }
     let lead = lead(groups, lookup.as_ref(), partial.as_ref().or(full.as_ref()))?;
     let topics = [
         ("Lookup", of_lookup),
         ("Lookup with scale", told::with_scale(groups, findings)),
         ("Rule sync", of_syncs),
-        ("The xtables lock", told::lock(groups, bootstrap)),
+        ("The xtables lock", told::lock(groups, medians)),
         ("Not measured", told::unmeasured(groups).into_iter().collect()),
     ];
     let because = topics.into_iter().filter(|(_, sentences)| !sentences.is_empty());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{is_control, metric, mode_rank, position, walks_one_rule_per_service, workload};
-use crate::stats::{Bootstrap, Observation, Slope, slope};
+use crate::stats::{Medians, Observation, Slope, slope};
 use crate::text::{Quantity, in_words, thousands};
 
 /// Below this many blocks no verdict is given.
@@ -90,7 +90,7 @@ fn blocks(n: usize) -> String {
 }
 
 /// One finding per proxy mode with measured lookups, at the endpoint count with the most cells.
-pub fn findings(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Finding> {
+pub fn findings(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Finding> {
     let mut modes: BTreeMap<(usize, &str), Cells<'_>> = BTreeMap::new();
     for (key, group) in groups.of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET) {
         if !is_control(key.mode) && !group.measured.is_empty() {
@@ -110,7 +110,7 @@ pub fn findings(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Finding> 
             continue;
         };
         let mut ends = cells.iter().filter(|(key, _)| key.position == *at).filter_map(|(key, group)| {
-            Some(((key.services, group.estimate(bootstrap, |row| row.p50)?.median), group.number))
+            Some(((key.services, group.estimate(medians, |row| row.p50)?.median), group.number))
         });
         let Some(first) = ends.next() else { continue };
         let last = ends.last().unwrap_or(first);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{mode_rank, position};
 use crate::record::{Record, Status, Unit};
-use crate::stats::{Bootstrap, Estimate};
+use crate::stats::{Medians, Estimate};
 use crate::text::{Quantity, thousands};
 pub use crate::world::World;
 
@@ -82,9 +82,9 @@ impl Group<'_> {
     }
 
     /// Median of `field` over blocks, with its interval.
-    pub fn estimate(&self, bootstrap: &mut Bootstrap, field: fn(&Record) -> Option<u64>) -> Option<Estimate> {
+    pub fn estimate(&self, medians: &mut Medians, field: fn(&Record) -> Option<u64>) -> Option<Estimate> {
         let values: Vec<f64> = self.per_block(field).into_values().collect();
-        bootstrap.estimate(&values)
+        medians.estimate(&values)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::plot::{Picture, PlotError, draw};
 use crate::record::{Clock, Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
 use crate::series::{Figure, figures};
-use crate::stats::{Bootstrap, Estimate};
+use crate::stats::{Medians, Estimate};
 use crate::tables::{self, Lane, Table};
 use crate::timeline::{self, FELT, TIMELINES, TimelineError, Timelines};
 
@@ -164,29 +164,29 @@ pub fn render(
     let mut worlds = lanes(records, environment);
     let worlds_left_out = worlds.len().saturating_sub(MOST_WORLDS);
     worlds.truncate(MOST_WORLDS);
-    let mut bootstrap = Bootstrap::new();
+    let mut medians = Medians::new();
     let picture = Picture::default();
     let mut chapters = Vec::new();
     let (mut files, mut images) = (Vec::new(), Vec::new());
     for (index, groups) in worlds.into_iter().enumerate() {
         let caption = caption(environment, groups.world);
-        let findings = findings(&groups, &mut bootstrap);
+        let findings = findings(&groups, &mut medians);
         let thinned = groups.thinned();
         let shown = thinned.as_ref().map_or(&groups, |thinned| &thinned.groups);
-        let drawn = figures(shown, &findings, timeline, &mut bootstrap);
+        let drawn = figures(shown, &findings, timeline, &mut medians);
         for figure in &drawn {
             let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
             files.push((format!("{}{number}.svg", figure.name), draw(figure, &caption)));
             images.push((format!("{}{number}.png", figure.name), picture.png(figure, &caption)?));
         }
-        let mut all = tables::tables(shown, &mut bootstrap);
-        all.push(tables::others(shown, &mut bootstrap));
+        let mut all = tables::tables(shown, &mut medians);
+        all.push(tables::others(shown, &mut medians));
         all.retain(|table| !table.rows.is_empty());
         chapters.push(Chapter {
             heading: groups.world.heading(),
             caption,
-            controls: controls(&groups, &mut bootstrap),
-            advice: advice(&groups, &findings, &mut bootstrap),
+            controls: controls(&groups, &mut medians),
+            advice: advice(&groups, &findings, &mut medians),
             findings,
             figures: drawn,
             tables: all,
@@ -246,11 +246,11 @@ fn caption(environment: &Environment, world: World<'_>) -> String {
 }
 
 /// What the same packet costs without Services, at the largest scale at which each control was measured.
-fn controls(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> String {
+fn controls(groups: &Groups<'_>, medians: &mut Medians) -> String {
     let quantity = groups.quantity(Unit::Ns);
     let mut shown: Vec<(&str, Estimate)> = Vec::new();
     for (key, group) in groups.of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET) {
-        let Some(estimate) = group.estimate(bootstrap, |row| row.p50).filter(|_| is_control(key.mode)) else {
+        let Some(estimate) = group.estimate(medians, |row| row.p50).filter(|_| is_control(key.mode)) else {
             continue;
         };
         shown.retain(|(mode, _)| *mode != key.mode);

@@ -15,7 +15,7 @@ use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::names::{is_control, metric, position, workload};
 use crate::record::{Clock, Record, Status, Unit};
-use crate::stats::{Bootstrap, Estimate};
+use crate::stats::{Medians, Estimate};
 use crate::tables::LOCK_ON_ONE_CPU;
 use crate::text::{Quantity, thousands};
 use crate::timeline::Timelines;
@@ -163,25 +163,25 @@ pub fn figures(
     groups: &Groups<'_>,
     findings: &[Finding],
     timeline: &Timelines,
-    bootstrap: &mut Bootstrap,
+    medians: &mut Medians,
 ) -> Vec<Figure> {
     let has = |wanted: &[&str]| groups.map.keys().any(|key| wanted.contains(&key.workload));
     let mut figures = Vec::new();
     if has(&[workload::PACKET_PROBE]) {
-        figures.push(lookup(groups, findings, bootstrap));
+        figures.push(lookup(groups, findings, medians));
     }
     let partial = PARTIAL_SYNCS.map(|(name, _)| name);
     if has(&[workload::FULL_SYNC_COLD, workload::APPEND]) || has(&partial) {
-        figures.push(sync(groups, bootstrap));
+        figures.push(sync(groups, medians));
     }
     if has(&[workload::XTABLES_LOCK]) {
-        figures.push(lock(groups, bootstrap));
-        figures.extend(contenders::contenders(groups, bootstrap));
+        figures.push(lock(groups, medians));
+        figures.extend(contenders::contenders(groups, medians));
     }
     if has(&[workload::TCP_CRR]) {
-        figures.push(connect(groups, bootstrap));
+        figures.push(connect(groups, medians));
     }
-    figures.extend(loads::loads(groups, bootstrap));
+    figures.extend(loads::loads(groups, medians));
     figures.extend(timelines::timelines(groups.world, &timeline.syncs));
     figures.extend(disruptions::disruptions(groups.world, timeline));
     figures
@@ -195,12 +195,12 @@ fn p99(row: &Record) -> Option<u64> {
     row.p99
 }
 
-fn lookup(groups: &Groups<'_>, findings: &[Finding], bootstrap: &mut Bootstrap) -> Figure {
+fn lookup(groups: &Groups<'_>, findings: &[Finding], medians: &mut Medians) -> Figure {
     let (probe, first) = (workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET);
     let chosen = Chosen::new(groups, probe, first);
     let mut scale = chosen.panel(groups, "Last Service in the list");
-    scale.lines = chosen.lines(bootstrap, p50, false);
-    let mut by_position = position_panel(groups, bootstrap, &chosen);
+    scale.lines = chosen.lines(medians, p50, false);
+    let mut by_position = position_panel(groups, medians, &chosen);
     by_position.gaps.clear();
     let slopes = if findings.is_empty() { "" } else { "; beside each mode: its slope" };
     Figure {
@@ -221,7 +221,7 @@ fn slope_remark(groups: &Groups<'_>, finding: &Finding) -> Option<(String, Strin
 }
 
 /// Lookup against position, at the largest scale that every measured proxy mode reached.
-fn position_panel(groups: &Groups<'_>, bootstrap: &mut Bootstrap, chosen: &Chosen<'_>) -> Panel {
+fn position_panel(groups: &Groups<'_>, medians: &mut Medians, chosen: &Chosen<'_>) -> Panel {
     const NAMES: [&str; 4] = [position::FIRST, position::MIDDLE, position::LAST, position::MISS];
     let mut reached: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
     let rows = groups.of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET);
@@ -242,7 +242,7 @@ fn position_panel(groups: &Groups<'_>, bootstrap: &mut Bootstrap, chosen: &Chose
     let mut lines: Vec<Line> = Vec::new();
     for (key, group) in rows.filter(|(key, _)| Some(key.services) == common) {
         let Some(index) = NAMES.iter().position(|name| *name == key.position) else { continue };
-        let Some(y) = group.estimate(bootstrap, p50) else { continue };
+        let Some(y) = group.estimate(medians, p50) else { continue };
         let point = Point { x: index as f64, y, group: Some(group.number) };
         match lines.last_mut().filter(|line| line.mode == key.mode) {
             Some(line) => line.points.push(point),
@@ -259,7 +259,7 @@ fn position_panel(groups: &Groups<'_>, bootstrap: &mut Bootstrap, chosen: &Chose
         line.points.dedup_by(|a, b| a.x == b.x);
     }
     // Controls without positions are levels to read the modes against.
-    for control in chosen.lines(bootstrap, p50, false) {
+    for control in chosen.lines(medians, p50, false) {
         let absent = lines.iter().all(|line| line.mode != control.mode);
         let Some(last) = control.points.last().filter(|_| absent && is_control(&control.mode)) else {
             continue;
@@ -270,7 +270,7 @@ fn position_panel(groups: &Groups<'_>, bootstrap: &mut Bootstrap, chosen: &Chose
     panel
 }
 
-fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
+fn sync(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
     let measured = |name: &str| groups.of(name, metric::APPLY).any(|(_, group)| !group.measured.is_empty());
     let partial = PARTIAL_SYNCS.iter().find(|(name, _)| measured(name)).unwrap_or(&PARTIAL_SYNCS[0]);
     let shown = [
@@ -286,7 +286,7 @@ fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
             scope = chosen.scope();
         }
         let mut panel = chosen.panel(groups, heading);
-        panel.lines = chosen.lines(bootstrap, p50, false);
+        panel.lines = chosen.lines(medians, p50, false);
         panels.push(panel);
     }
     let sources: Vec<_> = shown.iter().map(|(name, _)| (*name, metric::APPLY)).collect();
@@ -300,7 +300,7 @@ fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     }
 }
 
-fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
+fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
     let name = workload::XTABLES_LOCK;
     let sources = [(name, metric::LOCK_WAIT), (name, metric::CONTENDER_OPERATION)];
     let headings = ["Waiting for the xtables lock", "One contending “iptables -w 5”"];
@@ -313,8 +313,8 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
             scope = chosen.scope();
         }
         let mut panel = chosen.panel(groups, heading);
-        panel.lines = chosen.lines(bootstrap, p50, false);
-        panel.lines.extend(chosen.lines(bootstrap, p99, true));
+        panel.lines = chosen.lines(medians, p50, false);
+        panel.lines.extend(chosen.lines(medians, p99, true));
         if !panel.lines.is_empty() {
             panel.limits.push(gives_up(groups));
             for (mode, services, group) in timeouts.cells() {
@@ -339,7 +339,7 @@ fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     }
     if syncs.cells().next().is_some() {
         let mut held = syncs.panel(groups, "A full sync against them");
-        held.lines = syncs.lines(bootstrap, p50, false);
+        held.lines = syncs.lines(medians, p50, false);
         lines.splice(0..0, unfinished(&syncs, !held.lines.is_empty()));
         panels.push(held);
     }
@@ -388,12 +388,12 @@ fn unfinished(syncs: &Chosen<'_>, marked: bool) -> Option<String> {
     ))
 }
 
-fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
+fn connect(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
     let name = workload::TCP_CRR;
     let response = Chosen::new(groups, name, metric::RESPONSE_TIME);
     let mut time = response.panel(groups, "Response time, connect to close");
-    time.lines = response.lines(bootstrap, p50, false);
-    time.lines.extend(response.lines(bootstrap, p99, true));
+    time.lines = response.lines(medians, p50, false);
+    time.lines.extend(response.lines(medians, p99, true));
     let rate = Chosen::new(groups, name, metric::TRANSACTIONS_PER_SECOND);
     let heading = match groups.world.clock {
         Clock::Wall => "Transactions per second",
@@ -401,7 +401,7 @@ fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Figure {
     };
     let mut per_second = rate.panel(groups, heading);
     per_second.quantity = groups.quantity(Unit::PerSecond);
-    per_second.lines = rate.lines(bootstrap, p50, false);
+    per_second.lines = rate.lines(medians, p50, false);
     let sources = [(name, metric::RESPONSE_TIME), (name, metric::TRANSACTIONS_PER_SECOND)];
     let panels = vec![time, per_second];
     Figure {

@@ -20,9 +20,6 @@ pub use self::power::Power;
 pub use self::shares::uniform_share_p_value;
 pub use self::slope::{Observation, Slope, slope};
 
-/// The name of [`Medians`] from when their intervals were bootstrapped.
-pub type Bootstrap = Medians;
-
 /// How sure an interval is, and what is left on both sides together.
 pub const CONFIDENCE: f64 = 0.95;
 

@@ -22,7 +22,7 @@ pub(crate) use self::warnings::warnings;
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, mode_rank, workload};
 use crate::record::{Clock, Record, Status};
-use crate::stats::Bootstrap;
+use crate::stats::Medians;
 use crate::text::thousands;
 
 /// A table of text; the first `left` columns are names, the rest figures.
@@ -102,34 +102,34 @@ fn max(row: &Record) -> Option<u64> {
 }
 
 /// Every table of one world, in report order.
-pub fn tables(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Table> {
+pub fn tables(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Table> {
     vec![
         lookup(
             groups,
-            bootstrap,
+            medians,
             metric::LOOKUP_FIRST_PACKET,
             "Lookup, first packet",
             "What the first packet of a new flow costs.",
         ),
         lookup(
             groups,
-            bootstrap,
+            medians,
             metric::LOOKUP_ESTABLISHED,
             "Lookup, established flow (control)",
             "What a later packet costs: this must stay flat, whatever the mode and scale.",
         ),
         crossovers::crossovers(groups),
-        sync(groups, bootstrap),
-        cost::cost(groups, bootstrap),
-        cost::kernel_memory(groups, bootstrap),
-        lock(groups, bootstrap),
-        lock_by_sync(groups, bootstrap),
+        sync(groups, medians),
+        cost::cost(groups, medians),
+        cost::kernel_memory(groups, medians),
+        lock(groups, medians),
+        lock_by_sync(groups, medians),
         lock_limit::lock_limits(groups),
-        churn(groups, bootstrap),
-        traffic::disruption(groups, bootstrap),
-        connect(groups, bootstrap),
-        traffic::load(groups, bootstrap),
-        forwarding(groups, bootstrap),
+        churn(groups, medians),
+        traffic::disruption(groups, medians),
+        connect(groups, medians),
+        traffic::load(groups, medians),
+        forwarding(groups, medians),
     ]
     .into_iter()
     .filter(|table| !table.rows.is_empty())
@@ -137,7 +137,7 @@ pub fn tables(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Table> {
     .collect()
 }
 
-fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap, metric: &str, title: &str, remark: &str) -> Table {
+fn lookup(groups: &Groups<'_>, medians: &mut Medians, metric: &str, title: &str, remark: &str) -> Table {
     let remark = format!("{remark} {INTERVAL}");
     let mut table = Table::new(
         title,
@@ -149,7 +149,7 @@ fn lookup(groups: &Groups<'_>, bootstrap: &mut Bootstrap, metric: &str, title: &
         groups.of(workload::PACKET_PROBE, metric).filter(|(_, group)| !group.measured.is_empty())
     {
         let mut row = names(key, true);
-        row.extend([p50, p90, p99].map(|field| figure(groups, key, group, bootstrap, field)));
+        row.extend([p50, p90, p99].map(|field| figure(groups, key, group, medians, field)));
         row.push(blocks(group));
         table.push(row);
     }
@@ -188,7 +188,7 @@ const SYNC_METRICS: [&str; 18] = [
     metric::BYTES,
 ];
 
-fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+fn sync(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let what = match groups.world.clock {
         Clock::Wall => "Times are p50.",
         Clock::Instructions => {
@@ -198,7 +198,7 @@ fn sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     };
     wide(
         groups,
-        bootstrap,
+        medians,
         "Rule sync",
         &format!(
             "{what} A phase that could not be seen is absent, not zero. Full sync, partial sync and append are \
@@ -229,14 +229,14 @@ const LOCK_COLUMNS: [(&str, Field, &str); 13] = [
     (metric::HOLDER_PARTIAL_SYNC, p50, " p50"),
 ];
 
-fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let what = match groups.world.clock {
         Clock::Wall => "",
         Clock::Instructions => LOCK_ON_ONE_CPU,
     };
     wide(
         groups,
-        bootstrap,
+        medians,
         "The xtables lock",
         &format!(
             "Only the iptables-legacy programs take the lock; where no program takes it there is no wait and no hold, \
@@ -268,7 +268,7 @@ const LOCK_BY_SYNC: [(&str, Field, &str); 15] = [
     (metric::LOCK_TIMEOUTS, p50, " per block"),
 ];
 
-fn lock_by_sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+fn lock_by_sync(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let names = [
         metric::LOCK_WAIT_FULL_SYNC,
         metric::LOCK_WAIT_PARTIAL_SYNC,
@@ -281,7 +281,7 @@ fn lock_by_sync(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     let columns = if names.into_iter().any(told) { &LOCK_BY_SYNC[..] } else { &[] };
     wide(
         groups,
-        bootstrap,
+        medians,
         "The xtables lock, by what the holder syncs",
         "A contender's wait is for the kind of sync that held the lock longest meanwhile; waits in which only other \
          contenders held it are in neither. A sync takes the lock once for each of its programs, most of which only look \
@@ -310,10 +310,10 @@ const CHURN_COLUMNS: [(&str, Field, &str); 7] = [
     (metric::PROGRAMMING_LATENCY, p99, " p99"),
 ];
 
-fn churn(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+fn churn(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     wide(
         groups,
-        bootstrap,
+        medians,
         "Churn",
         "Syncs are real; when each begins follows kube-proxy's rate limit, and the time between them is reckoned, not \
          waited for. Programming latency runs from a change until the sync that carried it had ended; under the \
@@ -323,7 +323,7 @@ fn churn(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     )
 }
 
-fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+fn connect(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let metrics: [(&str, Field, &str); 3] = [
         (metric::TRANSACTIONS_PER_SECOND, p50, ""),
         (metric::RESPONSE_TIME, p50, " p50"),
@@ -331,7 +331,7 @@ fn connect(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     ];
     let remark =
         "Closed loop: each transaction starts when the one before has ended, so overload does not show.";
-    wide(groups, bootstrap, "New TCP connections", remark, &[workload::TCP_CRR], &metrics)
+    wide(groups, medians, "New TCP connections", remark, &[workload::TCP_CRR], &metrics)
 }
 
 const FORWARDING_COLUMNS: [(&str, Field, &str); 8] = [
@@ -345,14 +345,14 @@ const FORWARDING_COLUMNS: [(&str, Field, &str); 8] = [
     (metric::RESPONSE_TIME, p50, " p50"),
 ];
 
-fn forwarding(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+fn forwarding(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = "Per connection, counted at the director's own interfaces; forwarding_64k has a response of 64 KiB instead of \
                   one segment. Masquerade (ipvs-nat) takes both directions through the director, and its untracked form \
                   does without connection tracking; direct routing (ipvs-dr) and tunnel (ipvs-tun) let the real server \
                   answer the client itself, and the tunnel adds an IP header to each packet out. direct: the director \
                   only routes.";
     let workloads = [workload::FORWARDING, workload::FORWARDING_64K];
-    wide(groups, bootstrap, "What the director carries", remark, &workloads, &FORWARDING_COLUMNS)
+    wide(groups, medians, "What the director carries", remark, &workloads, &FORWARDING_COLUMNS)
 }
 
 type Field = fn(&Record) -> Option<u64>;
@@ -363,7 +363,7 @@ type WideKey<'a> = (usize, usize, &'a str, u32, u32, &'a str, u32);
 /// One row per cell, one column per metric and quantile; columns without any figure are left out.
 fn wide(
     groups: &Groups<'_>,
-    bootstrap: &mut Bootstrap,
+    medians: &mut Medians,
     title: &str,
     remark: &str,
     workloads: &[&str],
@@ -383,7 +383,7 @@ fn wide(
                 let cell = if unfinished {
                     UNFINISHED.into()
                 } else {
-                    figure(groups, key, group, bootstrap, *field)
+                    figure(groups, key, group, medians, *field)
                 };
                 let row = cells.entry(at).or_insert_with(|| (vec![Cell::from("—"); metrics.len()], 0));
                 if let Some(slot) = row.0.get_mut(column) {
@@ -451,14 +451,14 @@ pub(crate) fn is_unfinished(key: &GroupKey<'_>, group: &Group<'_>) -> bool {
 }
 
 /// Metrics that no other table shows, so that nothing in the file is invisible.
-pub fn others(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+pub fn others(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = format!("Everything that the tables above leave out. {INTERVAL}");
     let columns = ["workload", "metric", "mode", "endpoints", "position", "Services", "p50", "p99", "n"];
     let mut table = Table::new("Other metrics", &remark, 6, &columns);
     for (key, group) in groups.map.iter().filter(|(key, group)| !shown(key) && !group.measured.is_empty()) {
         let mut row: Vec<Cell> = vec![key.workload.into(), key.metric.into()];
         row.extend(names(key, true));
-        row.extend([p50, p99].map(|field| figure(groups, key, group, bootstrap, field)));
+        row.extend([p50, p99].map(|field| figure(groups, key, group, medians, field)));
         row.push(blocks(group));
         table.push(row);
     }

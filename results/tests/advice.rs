@@ -10,17 +10,17 @@ use results::findings::findings;
 use results::groups::Groups;
 use results::names::{metric, workload};
 use results::record::{Clock, Record};
-use results::stats::Bootstrap;
+use results::stats::Medians;
 use results::tables::Source;
 
 /// The advice of each lane.
 fn advise(rows: &[Record]) -> Vec<Option<Advice>> {
-    let mut bootstrap = Bootstrap::new();
+    let mut medians = Medians::new();
     Groups::split(rows)
         .iter()
         .map(|groups| {
-            let findings = findings(groups, &mut bootstrap);
-            advice(groups, &findings, &mut bootstrap)
+            let findings = findings(groups, &mut medians);
+            advice(groups, &findings, &mut medians)
         })
         .collect()
 }

@@ -9,16 +9,16 @@ use results::groups::Groups;
 use results::plot::draw;
 use results::record::Record;
 use results::series::figures;
-use results::stats::Bootstrap;
+use results::stats::Medians;
 use results::timeline::Timelines;
 
 fn draw_all(rows: &[Record]) -> Vec<(String, String)> {
     let groups = Groups::split(rows);
     let Some(world) = groups.first() else { return Vec::new() };
     let caption = fixtures::environment().caption();
-    let mut bootstrap = Bootstrap::new();
-    let findings = findings(world, &mut bootstrap);
-    let figures = figures(world, &findings, &Timelines::default(), &mut bootstrap);
+    let mut medians = Medians::new();
+    let findings = findings(world, &mut medians);
+    let figures = figures(world, &findings, &Timelines::default(), &mut medians);
     figures.iter().map(|figure| (figure.name.to_owned(), draw(figure, &caption))).collect()
 }
 
@@ -127,8 +127,8 @@ fn the_instruction_clock_never_says_seconds() {
 fn pictures_are_the_same_twice_and_have_words() {
     let rows = fixtures::rows(2);
     let groups = Groups::split(&rows);
-    let mut bootstrap = Bootstrap::new();
-    let mut figure = figures(&groups[0], &[], &Timelines::default(), &mut bootstrap).swap_remove(0);
+    let mut medians = Medians::new();
+    let mut figure = figures(&groups[0], &[], &Timelines::default(), &mut medians).swap_remove(0);
     let png = |figure: &results::series::Figure| {
         results::plot::Picture::default().png(figure, "Linux 6.18 · µs – “x” ≥ 10⁹").unwrap()
     };

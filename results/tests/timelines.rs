@@ -12,7 +12,7 @@ use results::record::Clock;
 use results::record_file::RecordWriter;
 use results::report::write_report;
 use results::series::{Figure, XAxis, figures};
-use results::stats::Bootstrap;
+use results::stats::Medians;
 use results::timeline::{FeltRow, TIMELINES, TimelineRow, Timelines, append};
 
 const SECOND: u64 = 1_000_000_000;
@@ -57,7 +57,7 @@ fn drawn(timeline: &[TimelineRow]) -> Vec<Figure> {
     let rows = fixtures::rows(1);
     let groups = Groups::split(&rows);
     let timelines = Timelines { syncs: timeline.to_vec(), felt: Vec::new() };
-    let all = figures(&groups[0], &[], &timelines, &mut Bootstrap::new());
+    let all = figures(&groups[0], &[], &timelines, &mut Medians::new());
     all.into_iter().filter(|figure| figure.name.starts_with("churn")).collect()
 }
 
@@ -153,7 +153,7 @@ fn felt() -> Timelines {
 fn a_disruption_is_a_figure_with_a_panel_per_mode() {
     let rows = fixtures::rows(1);
     let groups = Groups::split(&rows);
-    let all = figures(&groups[0], &[], &felt(), &mut Bootstrap::new());
+    let all = figures(&groups[0], &[], &felt(), &mut Medians::new());
     let [figure] = &all.iter().filter(|figure| figure.name.starts_with("disruption")).collect::<Vec<_>>()[..]
     else {
         panic!("one happening, one figure")

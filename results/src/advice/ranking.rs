@@ -6,7 +6,7 @@ use super::{ALIKE, ENOUGH_BLOCKS};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{IPVS_BATCHED, PROXY_MODES, position};
 use crate::record::{Record, Unit};
-use crate::stats::{Bootstrap, Estimate};
+use crate::stats::{Medians, Estimate};
 
 /// What is compared. Less is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,15 +69,15 @@ pub(super) fn choices() -> impl Iterator<Item = &'static str> {
 
 impl<'a> Ranking<'a> {
     /// At the largest scale of those at which most modes were measured. None if no mode was measured.
-    pub fn of(groups: &'a Groups<'a>, criterion: Criterion, bootstrap: &mut Bootstrap) -> Option<Self> {
-        Self::by(groups, criterion, bootstrap, |row| row.p50)
+    pub fn of(groups: &'a Groups<'a>, criterion: Criterion, medians: &mut Medians) -> Option<Self> {
+        Self::by(groups, criterion, medians, |row| row.p50)
     }
 
     /// The same by another quantile.
     pub fn by(
         groups: &'a Groups<'a>,
         criterion: Criterion,
-        bootstrap: &mut Bootstrap,
+        medians: &mut Medians,
         field: fn(&Record) -> Option<u64>,
     ) -> Option<Self> {
         let mut shapes: BTreeMap<Shape<'_>, BTreeMap<u32, BTreeSet<&str>>> = BTreeMap::new();
@@ -100,7 +100,7 @@ impl<'a> Ranking<'a> {
         let (_, position, endpoints, contenders) = shape;
         let mut ranking =
             Ranking { criterion, position, endpoints, contenders, services, entries: Vec::new(), scales };
-        ranking.entries = ranking.at(groups, services, bootstrap, field);
+        ranking.entries = ranking.at(groups, services, medians, field);
         (!ranking.entries.is_empty()).then_some(ranking)
     }
 
@@ -109,7 +109,7 @@ impl<'a> Ranking<'a> {
         &self,
         groups: &'a Groups<'a>,
         services: u32,
-        bootstrap: &mut Bootstrap,
+        medians: &mut Medians,
         field: fn(&Record) -> Option<u64>,
     ) -> Vec<Entry<'a>> {
         let mut entries: Vec<Entry<'_>> = measured(groups, self.criterion)
@@ -119,7 +119,7 @@ impl<'a> Ranking<'a> {
                         == (self.position, self.endpoints, self.contenders)
             })
             .filter_map(|(key, group)| {
-                let estimate = group.estimate(bootstrap, field)?;
+                let estimate = group.estimate(medians, field)?;
                 Some(Entry { mode: key.mode, estimate, group: group.number })
             })
             .collect();

@@ -9,7 +9,7 @@ use crate::groups::Groups;
 use crate::lock_limit::{Passing, lock_limits};
 use crate::names::{metric, position, workload};
 use crate::record::{Clock, Record, Unit};
-use crate::stats::Bootstrap;
+use crate::stats::Medians;
 use crate::tables::Source;
 use crate::text::{Quantity, in_words, shorten, thousands};
 
@@ -97,7 +97,7 @@ pub(super) fn ranking(groups: &Groups<'_>, ranking: &Ranking<'_>) -> Sentence {
 pub(super) fn from_scale<'a>(
     groups: &'a Groups<'a>,
     lookup: &Ranking<'a>,
-    bootstrap: &mut Bootstrap,
+    medians: &mut Medians,
 ) -> Option<Sentence> {
     if lookup.entries.len() < 2 || lookup.scales.len() < 2 {
         return None;
@@ -105,7 +105,7 @@ pub(super) fn from_scale<'a>(
     let mut from = None;
     let mut below = None;
     for services in lookup.scales.iter().rev() {
-        let entries = lookup.at(groups, *services, bootstrap, p50);
+        let entries = lookup.at(groups, *services, medians, p50);
         match standing(&entries) {
             Standing::Best(_) => from = Some((*services, entries)),
             Standing::Alike => {
@@ -192,10 +192,10 @@ pub(super) fn with_scale(groups: &Groups<'_>, findings: &[Finding]) -> Vec<Sente
 pub(super) fn growth<'a>(
     groups: &'a Groups<'a>,
     ranking: &Ranking<'a>,
-    bootstrap: &mut Bootstrap,
+    medians: &mut Medians,
 ) -> Option<Sentence> {
     let smallest = *ranking.scales.first().filter(|smallest| **smallest < ranking.services)?;
-    let before = ranking.at(groups, smallest, bootstrap, p50);
+    let before = ranking.at(groups, smallest, medians, p50);
     let mut said = Sentence::default();
     said.say(format!(
         "From {} to {} Services, {} times as many, it grew",
@@ -219,12 +219,12 @@ pub(super) fn growth<'a>(
 }
 
 /// How long others wait for the xtables lock, and where that becomes a failure.
-pub(super) fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Sentence> {
+pub(super) fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Sentence> {
     let criterion = |metric, words| Criterion { workload: workload::XTABLES_LOCK, metric, words, verb: "" };
     let quantity = groups.quantity(Unit::Ns);
     let waits = criterion(metric::LOCK_WAIT, "One wait in a hundred for the xtables lock is longer than");
     let mut sentences = Vec::new();
-    if let Some(waits) = Ranking::by(groups, waits, bootstrap, p99) {
+    if let Some(waits) = Ranking::by(groups, waits, medians, p99) {
         let mut said = Sentence::default();
         said.say(format!(
             "Against syncs at {} and {} for the xtables lock, one wait in a hundred is longer than ",
@@ -239,7 +239,7 @@ pub(super) fn lock(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Senten
         sentences.extend(limit(groups, waits.contenders));
     }
     let operations = criterion(metric::CONTENDER_OPERATION, "");
-    let Some(operations) = Ranking::by(groups, operations, bootstrap, p99) else { return sentences };
+    let Some(operations) = Ranking::by(groups, operations, medians, p99) else { return sentences };
     let takes = |mode: &str| {
         let mut waits = groups.of(workload::XTABLES_LOCK, metric::LOCK_WAIT);
         waits.any(|(key, group)| key.mode == mode && !group.measured.is_empty())

@@ -6,7 +6,7 @@ use super::{Gap, Line, Panel, Point, XAxis};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{is_control, mode_rank, position};
 use crate::record::{Record, Unit};
-use crate::stats::Bootstrap;
+use crate::stats::Medians;
 use crate::text::{printable, shorten, thousands};
 
 /// More modes than this make a figure unreadable; the rest is in the tables.
@@ -78,13 +78,13 @@ impl<'a> Chosen<'a> {
 
     pub fn lines(
         &self,
-        bootstrap: &mut Bootstrap,
+        medians: &mut Medians,
         field: fn(&Record) -> Option<u64>,
         secondary: bool,
     ) -> Vec<Line> {
         let mut lines: Vec<Line> = Vec::new();
         for (mode, services, group) in self.cells() {
-            let Some(y) = group.estimate(bootstrap, field) else { continue };
+            let Some(y) = group.estimate(medians, field) else { continue };
             let point = Point { x: f64::from(services), y, group: Some(group.number) };
             match lines.last_mut().filter(|line| line.mode == mode) {
                 Some(line) => line.points.push(point),

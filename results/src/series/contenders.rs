@@ -6,7 +6,7 @@ use super::{Figure, Line, Panel, Point, TAIL, XAxis, gives_up, p50, p99, subtitl
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, workload};
 use crate::record::{Record, Unit};
-use crate::stats::Bootstrap;
+use crate::stats::Medians;
 use crate::tables::LOCK_ON_ONE_CPU;
 use crate::text::thousands;
 
@@ -18,7 +18,7 @@ const SHOWN: [(&str, &str); 2] = [
 type Cell<'a> = (&'a GroupKey<'a>, &'a Group<'a>);
 
 /// The figure, if contenders were measured in different numbers at one scale. Shows the largest such scale.
-pub(super) fn contenders(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Option<Figure> {
+pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<Figure> {
     let measured =
         |metric| groups.of(workload::XTABLES_LOCK, metric).filter(|(_, group)| !group.measured.is_empty());
     let mut scales: BTreeMap<(u32, u32), BTreeSet<u32>> = BTreeMap::new();
@@ -31,8 +31,8 @@ pub(super) fn contenders(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Opti
         let cells: Vec<Cell<'_>> = measured(metric)
             .filter(|(key, _)| (key.services, key.endpoints) == (services, endpoints) && key.contenders > 0)
             .collect();
-        let mut lines = lines(&cells, bootstrap, p50, false);
-        lines.extend(self::lines(&cells, bootstrap, p99, true));
+        let mut lines = lines(&cells, medians, p50, false);
+        lines.extend(self::lines(&cells, medians, p99, true));
         panels.push(Panel {
             heading: heading.to_owned(),
             x: XAxis::Contenders,
@@ -65,13 +65,13 @@ pub(super) fn contenders(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Opti
 /// One line per mode; the cells are sorted by mode and number of contenders.
 fn lines(
     cells: &[Cell<'_>],
-    bootstrap: &mut Bootstrap,
+    medians: &mut Medians,
     field: fn(&Record) -> Option<u64>,
     secondary: bool,
 ) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (key, group) in cells {
-        let Some(y) = group.estimate(bootstrap, field) else { continue };
+        let Some(y) = group.estimate(medians, field) else { continue };
         let point = Point { x: f64::from(key.contenders), y, group: Some(group.number) };
         match lines.last_mut().filter(|line| line.mode == key.mode) {
             Some(line) => line.points.push(point),

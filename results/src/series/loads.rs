@@ -7,7 +7,7 @@ use crate::groups::Groups;
 use crate::names::{metric, workload};
 use crate::record::{Clock, Unit};
 use crate::series::chosen::Chosen;
-use crate::stats::Bootstrap;
+use crate::stats::Medians;
 use crate::text::thousands;
 
 /// More workloads than this side by side cannot be read.
@@ -23,7 +23,7 @@ fn parse(name: &str) -> Option<(&str, Option<u64>)> {
 }
 
 /// At saturation, and at the highest rate of each workload.
-pub(super) fn loads(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Figure> {
+pub(super) fn loads(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Figure> {
     let names: BTreeSet<&str> = groups.map.keys().map(|key| key.workload).collect();
     let of = |open: bool| {
         let mut loads: Vec<(&str, &str, u64)> = Vec::new();
@@ -42,16 +42,16 @@ pub(super) fn loads(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Vec<Figur
     let mut figures = Vec::new();
     let saturated = of(false);
     if !saturated.is_empty() {
-        figures.push(saturation(groups, &saturated, bootstrap));
+        figures.push(saturation(groups, &saturated, medians));
     }
     let open = of(true);
     if !open.is_empty() {
-        figures.push(response(groups, &open, bootstrap));
+        figures.push(response(groups, &open, medians));
     }
     figures
 }
 
-fn saturation(groups: &Groups<'_>, loads: &[(&str, &str, u64)], bootstrap: &mut Bootstrap) -> Figure {
+fn saturation(groups: &Groups<'_>, loads: &[(&str, &str, u64)], medians: &mut Medians) -> Figure {
     let per = match groups.world.clock {
         Clock::Wall => "per second",
         Clock::Instructions => "per 10⁹ instructions",
@@ -63,7 +63,7 @@ fn saturation(groups: &Groups<'_>, loads: &[(&str, &str, u64)], bootstrap: &mut 
         scope = chosen.scope();
         let mut panel = chosen.panel(groups, load);
         panel.quantity = groups.quantity(Unit::PerSecond);
-        panel.lines = chosen.lines(bootstrap, p50, false);
+        panel.lines = chosen.lines(medians, p50, false);
         panels.push(panel);
     }
     let sources: Vec<_> = loads.iter().map(|(_, name, _)| (*name, metric::TRANSACTIONS_PER_SECOND)).collect();
@@ -77,15 +77,15 @@ fn saturation(groups: &Groups<'_>, loads: &[(&str, &str, u64)], bootstrap: &mut 
     }
 }
 
-fn response(groups: &Groups<'_>, loads: &[(&str, &str, u64)], bootstrap: &mut Bootstrap) -> Figure {
+fn response(groups: &Groups<'_>, loads: &[(&str, &str, u64)], medians: &mut Medians) -> Figure {
     let mut scope = String::new();
     let mut panels = Vec::new();
     for (load, name, rate) in loads {
         let chosen = Chosen::new(groups, name, metric::RESPONSE_TIME);
         scope = chosen.scope();
         let mut panel = chosen.panel(groups, &format!("{load} at {} per second", thousands(*rate)));
-        panel.lines = chosen.lines(bootstrap, p50, false);
-        panel.lines.extend(chosen.lines(bootstrap, p99, true));
+        panel.lines = chosen.lines(medians, p50, false);
+        panel.lines.extend(chosen.lines(medians, p99, true));
         panels.push(panel);
     }
     let sources: Vec<_> = loads.iter().map(|(_, name, _)| (*name, metric::RESPONSE_TIME)).collect();

@@ -2,7 +2,7 @@
 
 use crate::groups::{Group, GroupKey, Groups};
 use crate::record::Record;
-use crate::stats::Bootstrap;
+use crate::stats::Medians;
 
 /// The rows behind a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +55,11 @@ pub(super) fn figure(
     groups: &Groups<'_>,
     key: &GroupKey<'_>,
     group: &Group<'_>,
-    bootstrap: &mut Bootstrap,
+    medians: &mut Medians,
     field: fn(&Record) -> Option<u64>,
 ) -> Cell {
     let quantity = groups.quantity(key.unit);
-    match group.estimate(bootstrap, field) {
+    match group.estimate(medians, field) {
         Some(estimate) => {
             Cell::figure(quantity.show_estimate(estimate), estimate.median, Source::Group(group.number))
         }

@@ -3,7 +3,7 @@
 use super::{Cell, Field, INTERVAL, Source, Table, blocks, figure, names, p50, wide};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, workload};
-use crate::stats::Bootstrap;
+use crate::stats::Medians;
 
 const COLUMNS: [(&str, Field, &str); 6] = [
     (metric::SYNC_CPU_USER, p50, ""),
@@ -15,15 +15,15 @@ const COLUMNS: [(&str, Field, &str); 6] = [
 ];
 
 /// Processor time, context switches and the memory of the programming tool.
-pub fn cost(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+pub fn cost(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = "Of the whole machine while it synced, whatever else ran included. Processor time is counted in ticks, 10 ms \
                   each: a class with fewer than 20 of them is absent, not zero. tool_peak_rss is the most memory that one \
                   program was seen to use.";
-    wide(groups, bootstrap, "What a cold sync costs", remark, &[workload::FULL_SYNC_COLD], &COLUMNS)
+    wide(groups, medians, "What a cold sync costs", remark, &[workload::FULL_SYNC_COLD], &COLUMNS)
 }
 
 /// What rules keep of the kernel's memory, and what a Service and an endpoint have of it.
-pub fn kernel_memory(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+pub fn kernel_memory(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = format!(
         "What the kernel's memory had grown by after a cold sync: slabs that cannot be reclaimed, vmalloc and per-core \
          memory. Per Service and per endpoint it is the same figure divided by their number, so all that does not grow \
@@ -38,9 +38,9 @@ pub fn kernel_memory(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
     {
         let services = u64::from(key.services);
         let mut row = names(key, false);
-        row.push(figure(groups, key, group, bootstrap, p50));
-        row.push(each(groups, key, group, bootstrap, services));
-        row.push(each(groups, key, group, bootstrap, services * u64::from(key.endpoints)));
+        row.push(figure(groups, key, group, medians, p50));
+        row.push(each(groups, key, group, medians, services));
+        row.push(each(groups, key, group, medians, services * u64::from(key.endpoints)));
         row.push(blocks(group));
         table.push(row);
     }
@@ -58,14 +58,14 @@ fn each(
     groups: &Groups<'_>,
     key: &GroupKey<'_>,
     group: &Group<'_>,
-    bootstrap: &mut Bootstrap,
+    medians: &mut Medians,
     count: u64,
 ) -> Cell {
     let values: Vec<f64> = match count {
         0 => Vec::new(),
         count => group.per_block(p50).into_values().map(|value| value / count as f64).collect(),
     };
-    let estimate = bootstrap.estimate(&values);
+    let estimate = medians.estimate(&values);
     match estimate {
         Some(estimate) => {
             let text = groups.quantity(key.unit).show_estimate(estimate);
@@ -109,7 +109,7 @@ mod tests {
             of(1, (0, 0), 300_000),
         ];
         let groups = Groups::split(&records);
-        let table = kernel_memory(&groups[0], &mut Bootstrap::new());
+        let table = kernel_memory(&groups[0], &mut Medians::new());
         let rows: Vec<String> = table.rows.iter().map(|row| row.join(" | ")).collect();
         assert_eq!(
             rows,
@@ -131,7 +131,7 @@ mod tests {
             row(1, (10, 10), metric::CONTEXT_SWITCHES, Unit::Count, 99),
         ];
         let groups = Groups::split(&records);
-        let table = cost(&groups[0], &mut Bootstrap::new());
+        let table = cost(&groups[0], &mut Medians::new());
         let columns = table.columns.join(" | ");
         assert_eq!(columns, "mode | endpoints | Services | sync_cpu_system | context_switches | n");
         let rows: Vec<String> = table.rows.iter().map(|row| row.join(" | ")).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Field, Table, max, p50, p99, p999, wide};
 use crate::groups::Groups;
 use crate::names::{metric, workload};
-use crate::stats::Bootstrap;
+use crate::stats::Medians;
 
 const LOAD_COLUMNS: [(&str, Field, &str); 17] = [
     (metric::TRANSACTIONS_PER_SECOND, p50, ""),
@@ -61,21 +61,21 @@ fn named<'a>(groups: &Groups<'a>, prefix: &str) -> Vec<&'a str> {
     names.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-pub(super) fn load(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+pub(super) fn load(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = "Without a number at its end a workload is a closed loop at saturation; with one, an open loop at so many \
                   requests per second: its response times count from when requests were due, and late are those that began \
                   more than 1 ms later. Requests without a response are lost, and those that timed out are among the times \
                   with what they were given. Processor time is the whole machine's, client and server \
                   included, for each answered request; it is counted in ticks, so that a class of which few were seen is \
                   absent.";
-    wide(groups, bootstrap, "Load", remark, &named(groups, workload::LOAD), &LOAD_COLUMNS)
+    wide(groups, medians, "Load", remark, &named(groups, workload::LOAD), &LOAD_COLUMNS)
 }
 
-pub(super) fn disruption(groups: &Groups<'_>, bootstrap: &mut Bootstrap) -> Table {
+pub(super) fn disruption(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = "An open loop runs while rules change. During: requests that were due during a sync, or within 100 ms of its \
                   beginning. Blocked: lost requests over the rate at which they were due. Stale window: from when an \
                   endpoint's removal was applied until the last new flow to it. Programming latency: from the decision until \
                   the first request that reached the new endpoint; requests choose among all endpoints, so that it is at \
                   most some endpoints / rate too long. Parts over time are in felt.csv, syncs in timelines.csv.";
-    wide(groups, bootstrap, "Disruption", remark, &named(groups, workload::DISRUPTION), &DISRUPTION_COLUMNS)
+    wide(groups, medians, "Disruption", remark, &named(groups, workload::DISRUPTION), &DISRUPTION_COLUMNS)
 }
