@@ -250,7 +250,7 @@ transactions = 10
 [sync]
 operations = ["cold", "restart", "noop"]
 blocks = 1
-budget_seconds = 1
+budget_seconds = 60
 "#;
 
 fn run() {
