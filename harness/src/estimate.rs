@@ -1,7 +1,7 @@
 //! How long a sweep takes: said beforehand, corrected as it runs.
 //!
 //! The first guess comes from one machine (2 cores, Linux 6.18, iptables 1.8.9, nft 1.0.6; see
-//! results/reference); after a few cells the run's own pace replaces it. It decides nothing: what is
+//! results/reference-xeon); after a few cells the run's own pace replaces it. It decides nothing: what is
 //! skipped is decided from measured times alone (`predict.rs`).
 
 use std::time::Duration;

@@ -69,7 +69,7 @@ fn a_guest_advises_in_instructions() {
 
 #[test]
 fn the_reference_runs_advise_like_this() {
-    for folder in ["reference", "reference-epyc"] {
+    for folder in ["reference", "reference-xeon"] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("records.csv");
         let rows = results::record_file::read_records(&path).unwrap();
         // On the hosts lookups have five blocks, syncs one: the former are ranked, the latter are not.
