@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{mode_rank, position};
 use crate::record::{Record, Status, Unit};
-use crate::stats::{Medians, Estimate};
+use crate::stats::{Estimate, Medians};
 use crate::text::{Quantity, thousands};
 pub use crate::world::World;
 

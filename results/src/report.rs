@@ -19,7 +19,7 @@ use crate::plot::{Picture, PlotError, draw};
 use crate::record::{Clock, Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
 use crate::series::{Figure, figures};
-use crate::stats::{Medians, Estimate};
+use crate::stats::{Estimate, Medians};
 use crate::tables::{self, Lane, Table};
 use crate::timeline::{self, FELT, TIMELINES, TimelineError, Timelines};
 

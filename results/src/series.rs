@@ -15,7 +15,7 @@ use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::names::{is_control, metric, position, workload};
 use crate::record::{Clock, Record, Status, Unit};
-use crate::stats::{Medians, Estimate};
+use crate::stats::{Estimate, Medians};
 use crate::tables::LOCK_ON_ONE_CPU;
 use crate::text::{Quantity, thousands};
 use crate::timeline::Timelines;

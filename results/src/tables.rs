@@ -380,11 +380,8 @@ fn wide(
                 }
                 let rank = mode_rank(key.mode);
                 let at = (index, rank, key.mode, key.endpoints, key.contenders, key.position, key.services);
-                let cell = if unfinished {
-                    UNFINISHED.into()
-                } else {
-                    figure(groups, key, group, medians, *field)
-                };
+                let cell =
+                    if unfinished { UNFINISHED.into() } else { figure(groups, key, group, medians, *field) };
                 let row = cells.entry(at).or_insert_with(|| (vec![Cell::from("—"); metrics.len()], 0));
                 if let Some(slot) = row.0.get_mut(column) {
                     *slot = cell;

@@ -30,6 +30,7 @@ fn nothing_of_the_owner_is_left() {
     for (name, text) in GOLDEN {
         let anonymous = anonymise(text, None).unwrap();
         assert!(anonymous.remarks.is_empty(), "{name}: {:?}", anonymous.remarks);
+        // Networks are not among them: one of 16 bits within 10.0.0.0/8 becomes itself once in 256 keys.
         for secret in [
             "demo",
             "web",
@@ -39,7 +40,6 @@ fn nothing_of_the_owner_is_left() {
             "10.244.1.12",
             "10.244.0.21",
             "10.10.0.1",
-            "10.244.0.0",
             "XRY76EGRC3BSCIIJ",
             "KUBE-SVC-XRY76EGRC3BSCIIJ",
             "KUBE-SEP-GGBFFRZR5UPIUDAV",
@@ -322,7 +322,8 @@ proptest! {
             for service in &services {
                 let (ns, name, port) = &service.names;
                 let addresses = service.endpoints.iter().chain([&service.entry]).map(|&bits| ip(bits).to_string());
-                for secret in [ns.clone(), name.clone(), port.clone()].into_iter().chain(addresses) {
+                // Networks are not among them: one of 16 bits within 10.0.0.0/8 becomes itself once in 256 keys.
+        for secret in [ns.clone(), name.clone(), port.clone()].into_iter().chain(addresses) {
                     prop_assert!(words(&anonymous.text).all(|word| word != secret), "{}\n{}", secret, anonymous.text);
                 }
             }

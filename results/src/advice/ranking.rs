@@ -6,7 +6,7 @@ use super::{ALIKE, ENOUGH_BLOCKS};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{IPVS_BATCHED, PROXY_MODES, position};
 use crate::record::{Record, Unit};
-use crate::stats::{Medians, Estimate};
+use crate::stats::{Estimate, Medians};
 
 /// What is compared. Less is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

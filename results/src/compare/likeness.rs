@@ -23,7 +23,9 @@ pub struct Unlike {
 impl Unlike {
     /// `kernel differs: 6.1 / 6.12`.
     pub fn in_words(&self) -> String {
-        let known = |value: &str| if value.is_empty() { "not known".to_owned() } else { value.to_owned() };
+        // What is beside kube-proxy's rules is always known.
+        let absent = if ["neighbours", "planted"].contains(&self.field) { "none" } else { "not known" };
+        let known = |value: &str| if value.is_empty() { absent.to_owned() } else { value.to_owned() };
         format!("{} differs: {} / {}", self.what, known(&self.base), known(&self.new))
     }
 }

@@ -198,10 +198,12 @@ impl<'a> Tables<'a> {
         ))
     }
 
-    /// The A/A floors, one for each metric, or that there are none.
+    /// The A/A floors of what decides, or else of everything, one for each metric; or that there are none.
     pub fn floors(&self) -> String {
         let mut floors: BTreeMap<(&str, &str), f64> = BTreeMap::new();
-        for figure in &self.comparison.figures {
+        let figures = &self.comparison.figures;
+        let any_decides = figures.iter().any(|figure| figure.decisive && figure.floor_percent.is_some());
+        for figure in figures.iter().filter(|figure| figure.decisive || !any_decides) {
             if let Some(floor) = figure.floor_percent {
                 let largest = floors.entry((&figure.figure.metric, &figure.figure.workload)).or_default();
                 *largest = largest.max(floor);
