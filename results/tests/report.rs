@@ -261,6 +261,8 @@ fn numbers_lead_to_rows_that_are_there() {
     let html =
         render(&guest::two_lanes(2), &Timelines::default(), &guest::two_passports(), None).unwrap().html;
     assert!(html.matches("href=\"#r").count() > 1_000);
+    let claims = html.split("<h2 id=\"claims\"").nth(1).unwrap().split("<h2 ").next().unwrap();
+    assert!(claims.contains("href=\"#m"), "what shows a claim leads to its rows");
     assert_eq!(dead_links(&html), Vec::<&str>::new());
 }
 

@@ -15,6 +15,7 @@ use super::{Chapter, Pages, THREE};
 use crate::advice::{ENOUGH_BLOCKS, Part, Sentence};
 use crate::plot::dark_style;
 use crate::record::{Clock, Unit};
+use crate::tables::{Origin, Source, Table};
 use crate::text::{escape_html, thousands};
 
 const STYLE: &str = include_str!("style.css");
@@ -62,7 +63,7 @@ pub(super) fn page(pages: &Pages<'_>) -> String {
         three(&mut page, pages, name, heading);
     }
     if !pages.chapters.is_empty() {
-        let claims = crate::claims::table(&pages.claims);
+        let claims = claims(pages);
         page.section("claims", &claims.title);
         tables::push(&mut page, &claims, "claims");
     }
@@ -96,6 +97,24 @@ pub(super) fn page(pages: &Pages<'_>) -> String {
     }
     rows::push(&mut page, pages);
     frame(pages, &summary, &page)
+}
+
+/// The table of claims, where what shows each leads to its rows.
+fn claims(pages: &Pages<'_>) -> Table {
+    let mut table = crate::claims::table(&pages.claims);
+    let column = table.columns.len().saturating_sub(1);
+    for (row, settled) in pages.claims.iter().flat_map(|claim| &claim.settled).enumerate() {
+        let lane = pages.chapters.iter().find(|chapter| chapter.groups.world.label() == settled.lane);
+        let first = lane
+            .zip(settled.shown_by.first())
+            .and_then(|(lane, shown)| lane.groups.first_of(shown.workload, shown.metric));
+        if let Some(number) = first {
+            // Sorted by it, claims stand in their own order.
+            let origin = Origin { value: row as f64, source: Source::Metric(number) };
+            table.origins.insert((row, column), origin);
+        }
+    }
+    table
 }
 
 /// Everything around the sections.

@@ -42,7 +42,7 @@ pub(super) fn push(page: &mut Page<'_>, table: &Table, heading: &str) {
 fn figure(page: &Page<'_>, origin: Origin, text: &str) -> (String, String) {
     // What passes all bounds sorts behind everything that does not.
     let value = if origin.value.is_finite() { origin.value } else { f64::MAX };
-    let link = format!("<a href=\"{}\">{}</a>", page.links.to(origin.source), escape_html(text));
+    let link = format!("<a href=\"{}\">{}</a>", page.links.to(origin.source), breakable(text));
     (format!(" data-v=\"{value:e}\""), link)
 }
 
