@@ -118,37 +118,28 @@ pub type Alike = (Clock, Text, Text, Text, Text, u32, u32);
 /// Run, block and order.
 pub type Cell = (Text, u32, u32);
 
-impl Row for TimelineRow {
-    fn texts(&mut self) -> [&mut Text; 5] {
-        [&mut self.run, &mut self.mode, &mut self.workload, &mut self.kernel, &mut self.hypervisor]
-    }
+/// The columns of a cell are the same in both files.
+macro_rules! rows_of_cells {
+    ($($row:ty),+) => {$(
+        impl Row for $row {
+            fn texts(&mut self) -> [&mut Text; 5] {
+                [&mut self.run, &mut self.mode, &mut self.workload, &mut self.kernel, &mut self.hypervisor]
+            }
 
-    fn alike(&self) -> Alike {
-        let text = Text::clone;
-        let world = (self.clock, text(&self.kernel), text(&self.hypervisor));
-        (world.0, world.1, world.2, text(&self.workload), text(&self.mode), self.services, self.endpoints)
-    }
+            fn alike(&self) -> Alike {
+                let text = Text::clone;
+                let world = (self.clock, text(&self.kernel), text(&self.hypervisor));
+                (world.0, world.1, world.2, text(&self.workload), text(&self.mode), self.services, self.endpoints)
+            }
 
-    fn cell(&self) -> Cell {
-        (self.run.clone(), self.block, self.order)
-    }
+            fn cell(&self) -> Cell {
+                (self.run.clone(), self.block, self.order)
+            }
+        }
+    )+};
 }
 
-impl Row for FeltRow {
-    fn texts(&mut self) -> [&mut Text; 5] {
-        [&mut self.run, &mut self.mode, &mut self.workload, &mut self.kernel, &mut self.hypervisor]
-    }
-
-    fn alike(&self) -> Alike {
-        let text = Text::clone;
-        let world = (self.clock, text(&self.kernel), text(&self.hypervisor));
-        (world.0, world.1, world.2, text(&self.workload), text(&self.mode), self.services, self.endpoints)
-    }
-
-    fn cell(&self) -> Cell {
-        (self.run.clone(), self.block, self.order)
-    }
-}
+rows_of_cells!(TimelineRow, FeltRow);
 
 /// Why timelines could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -101,21 +101,13 @@ impl<'a> Curves<'a> {
     }
 }
 
-/// By what share the visits of one cell in one block differ (rows of one block, but another `order`), in the median over blocks.
+/// By what share the two visits of an A/A pair differ, in the median over blocks.
 fn repeated(group: &Group<'_>, field: fn(&Record) -> Option<u64>) -> Option<f64> {
-    let mut blocks: BTreeMap<(&str, u32), BTreeMap<u32, f64>> = BTreeMap::new();
-    for row in &group.measured {
-        let visits = blocks.entry((&row.run, row.block)).or_default();
-        visits.extend(field(row).map(|value| (row.order, value as f64)));
-    }
-    let shares: Vec<f64> = blocks
-        .values()
-        .filter(|visits| visits.len() > 1)
-        .filter_map(|visits| {
-            let low = visits.values().copied().fold(f64::INFINITY, f64::min);
-            let high = visits.values().copied().fold(0.0, f64::max);
-            (low > 0.0).then_some(high / low - 1.0)
-        })
+    let shares: Vec<f64> = group
+        .pairs(field)
+        .into_iter()
+        .filter(|(one, other)| one.min(*other) > 0.0)
+        .map(|(one, other)| one.max(other) / one.min(other) - 1.0)
         .collect();
     median(&shares)
 }
