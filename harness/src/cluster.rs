@@ -1,107 +1,118 @@
-//! Services of a real cluster, from what `kubectl get services,endpointslices -A -o json` (or `-o yaml`) prints.
-//!
-//! Objects are read one by one and reduced to what kube-proxy knows of them, so that memory follows the number of
-//! endpoints and not the size of the file. What kube-proxy leaves out is left out, and told: [`PassedOver`].
+//! A cluster's Services as what a run installs, in place of synthetic ones.
 
-mod address;
-mod check;
-mod chosen;
-mod endpoints;
-mod error;
-mod input;
-mod installed;
-mod json;
-mod node;
-mod objects;
-mod passed;
-pub mod place;
-mod pods;
-mod service;
-mod stream;
-mod unique;
-mod yaml;
-
-use std::collections::BTreeMap;
-use std::io::Read;
-use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
-use ipnet::IpNet;
+use netns_setup::{Topology, WorldError};
 
-pub use self::chosen::{Chosen, OtherFamily, Wanted};
-pub use self::error::ClusterError;
-pub use self::input::{MAX_BYTES, MAX_OBJECT_BYTES};
-pub use self::installed::{Installed, NotInstalled, PLANNED};
-pub use self::node::ClusterNode;
-pub use self::passed::{Listed, PassedOver, Reason};
-pub use self::pods::HostPort;
-use crate::scale::ServiceSet;
-use crate::service::Family;
+use crate::dataplane::Node;
+use crate::scale::{Scale, ServiceSet};
+use crate::service::{Family, Protocol};
+use crate::vacant::Ground;
+use services::cluster::place::{Full, Place};
+pub use services::cluster::*;
 
-/// What kube-proxy on one node of a cluster would know.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClusterInput {
-    /// The node that kube-proxy runs on: the one that was named, else the file's only Node.
-    pub node: Option<String>,
-    /// Host ports of the pods on that node, in the order of the file.
-    pub host_ports: Vec<HostPort>,
-    /// Service objects in the file, whether they are handled or passed over.
-    pub service_objects: usize,
-    /// What is passed over, and why.
-    pub passed_over: PassedOver,
-    sets: [ServiceSet; 2],
-    nodes: BTreeMap<String, ClusterNode>,
+/// What stands before the digest in the copy of the sweep that a run keeps.
+pub const PLANNED: &str = "# SHA-256 of what was planned: ";
+
+/// What every lab of a run gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Its Service ports, in the order of the file.
+    pub set: Arc<ServiceSet>,
+    /// Addresses of its lab.
+    pub place: Place,
+    /// Which packets are sent in lookups: those of the protocol that more Services answer. All cells of a run send the
+    /// same, or the controls would be none.
+    pub protocol: Protocol,
+    chosen: Chosen,
+    file: String,
 }
 
-impl ClusterInput {
-    /// Reads JSON or YAML, told apart by the first character; `-` is standard input. `node`: the node that kube-proxy runs
-    /// on; its endpoints are local.
+/// Why a cluster cannot be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotInstalled {
+    /// Its family.
+    #[error("the packet probe sends IPv4, and these are Services of IPv6; `svcbench plan` plans them")]
+    Ipv6,
+    /// Nobody would answer.
+    #[error("no Service of TCP or UDP has an endpoint that packets could be sent to")]
+    Nobody,
+    /// Addresses.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// As the lab sees it.
+    #[error(transparent)]
+    World(#[from] WorldError),
+}
+
+/// The lab that is built on these blocks.
+pub fn topology(ground: &Ground, label: String) -> Topology {
+    let [client_prefix, service_prefix, endpoint_prefix] = ground.own;
+    Topology {
+        label,
+        probe_prefix: ground.probes,
+        client_prefix,
+        service_prefix,
+        endpoint_prefix,
+        node_address: ground.node,
+    }
+}
+
+impl Installed {
+    /// Of what was read from `file` and chosen.
     ///
     /// # Errors
-    /// [`ClusterError`] says where in the file, what is wrong and what is expected.
-    pub fn read(path: &Path, node: Option<&str>) -> Result<Self, ClusterError> {
-        input::read(path)?.finish(node)
-    }
-
-    /// The same, from anywhere; `file` stands for it in errors.
-    ///
-    /// # Errors
-    /// [`ClusterError`].
-    pub fn read_from(reader: impl Read, file: &str, node: Option<&str>) -> Result<Self, ClusterError> {
-        input::read_from(reader, file, input::LIMITS)?.finish(node)
-    }
-
-    /// The Service ports that kube-proxy's proxier of a family handles, in the order of the file.
-    pub fn set(&self, family: Family) -> &ServiceSet {
-        &self.sets[family as usize]
-    }
-
-    /// IPv4, unless only IPv6 has Services.
-    pub fn default_family(&self) -> Family {
-        match (self.set(Family::Ipv4).is_empty(), self.set(Family::Ipv6).is_empty()) {
-            (true, false) => Family::Ipv6,
-            _ => Family::Ipv4,
+    /// [`NotInstalled`].
+    pub fn of(file: &Path, chosen: Chosen) -> Result<Self, NotInstalled> {
+        if chosen.family == Family::Ipv6 {
+            return Err(NotInstalled::Ipv6);
         }
+        let set = &chosen.set;
+        let answering = |protocol| {
+            let is = |&index: &usize| set.services()[index].protocol == protocol && set.answers(index);
+            (0..set.len()).filter(is).count()
+        };
+        let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(answering);
+        if tcp + udp == 0 {
+            return Err(NotInstalled::Nobody);
+        }
+        let place = Place::choose(&chosen)?;
+        topology(&place.ground, String::new()).validate().map_err(WorldError::from)?;
+        Ok(Self {
+            set: Arc::new(chosen.set.clone()),
+            place,
+            protocol: if tcp > udp { Protocol::Tcp } else { Protocol::Udp },
+            file: file.display().to_string(),
+            chosen,
+        })
     }
 
-    /// The internal address of the node, if the file has its Node.
-    pub fn node_address(&self, family: Family) -> Option<IpAddr> {
-        self.nodes.get(self.node.as_deref()?)?.address(family)
+    /// The node; settings of kube-proxy are those of `like`.
+    pub const fn node(&self, like: Node) -> Node {
+        like.of_cluster(&self.chosen)
     }
 
-    /// The smallest prefix that holds the pod CIDRs of all Nodes in the file; `None` if one has none, or if that prefix
-    /// holds addresses of Services or Nodes: then it is not what a cluster CIDR can be.
-    pub fn cluster_cidr(&self, family: Family) -> Option<IpNet> {
-        let services = self.set(family).services().iter().map(|service| service.cluster.ip());
-        node::cluster_cidr(&self.nodes, family, services)
+    /// Number of Services, and of endpoints of each, on average.
+    pub fn scale(&self) -> Scale {
+        let services = self.set.len().max(1);
+        let mean = ((self.set.total_endpoints() + services / 2) / services).max(1);
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Scale { services: number(services), endpoints: number(mean) }
     }
-}
 
-/// The IPv4 Services that kube-proxy on node `node` would handle, in the order of the file.
-///
-/// # Errors
-/// As [`ClusterInput::read`].
-pub fn read(path: &Path, node: &str) -> Result<ServiceSet, ClusterError> {
-    let node = (!node.is_empty()).then_some(node);
-    Ok(ClusterInput::read(path, node)?.set(Family::Ipv4).clone())
+    /// Lines for the copy of the sweep that a run keeps: a comment by which a run that is resumed knows whether it is the
+    /// same cluster, and people what it was. Neither names nor addresses.
+    pub fn note(&self, input: &ClusterInput) -> String {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::digest(format!("{:?}", self.chosen).as_bytes());
+        let Scale { services, endpoints } = self.scale();
+        let name = Path::new(&self.file).file_name().unwrap_or_default().to_string_lossy();
+        format!(
+            "\n# Installed instead of synthetic Services, with --from {name}: {services} Service ports of {} Services, {endpoints} \
+             endpoints each on average.\n{PLANNED}{}\n",
+            input.service_objects,
+            data_encoding::HEXLOWER.encode(&digest)
+        )
+    }
 }

@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use netns_setup::Need;
 use netns_setup::ipvs::Scheduler;
 use serde::{Deserialize, Serialize};
+use services::cluster::Chosen;
 
 pub use self::counts::Counts;
 pub use self::drain::Drain;
@@ -193,6 +194,11 @@ impl Node {
             localhost_node_ports: true,
             scheduler: Scheduler::Rr,
         }
+    }
+
+    /// The same settings on the node that was chosen in a cluster.
+    pub const fn of_cluster(self, chosen: &Chosen) -> Self {
+        Self { address: chosen.address, cluster_cidr: chosen.cluster_cidr, ..self }
     }
 
     /// IP family of the proxier.

@@ -44,16 +44,22 @@ pub mod readback;
 pub mod replay;
 pub mod ruleset;
 pub mod run;
-pub mod scale;
 pub mod semantics;
 pub mod serve;
-pub mod service;
-pub mod shape;
-pub mod spare;
 pub mod stop;
 pub mod sweep;
 pub mod sync_cell;
-pub mod synthetic;
 pub mod tools;
-pub mod vacant;
 pub mod world;
+
+pub use services::{address_blocks as vacant, service_set as scale, shape, unused as spare};
+/// Services, and which of their endpoints get traffic.
+pub mod service {
+    pub use services::routes::Routes;
+    pub use services::service::*;
+}
+/// Synthetic Services and their addresses.
+pub mod synthetic {
+    pub use services::addresses::{self, *};
+    pub use services::synthetic::*;
+}

@@ -131,7 +131,7 @@ impl World {
         seed: u64,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
-        let topology = place.ground.topology(format!("{mode}-{}", scale.services));
+        let topology = crate::cluster::topology(&place.ground, format!("{mode}-{}", scale.services));
         let world = Self::in_lab(&topology, planner(mode, node), Tools::of(mode), mode, node, seed, stop)?;
         world.lab.read_also(&place.endpoints)?;
         Ok(Self { spare: place.spare, ..world })
@@ -142,7 +142,8 @@ impl World {
     /// # Errors
     /// If the kernel refuses.
     pub fn replaying(replay: &Arc<Replay>, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
-        let topology = replay.place.ground.topology(format!("replay-{}", replay.scale().services));
+        let topology =
+            crate::cluster::topology(&replay.place.ground, format!("replay-{}", replay.scale().services));
         let (dataplane, tools) = (Box::new(Replayed(Arc::clone(replay))), Tools::with(replay.variant));
         let node = Node { address: topology.node_address.into(), ..Node::lab(KubeProxy::Current) };
         let mut world = Self::in_lab(&topology, dataplane, tools, Mode::Replay, node, seed, stop)?;

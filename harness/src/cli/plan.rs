@@ -102,7 +102,7 @@ fn services(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Services> {
     let lab = Node { scheduler: args.scheduler, ..Node::lab(args.kube_proxy) };
     if let Some(path) = &args.from {
         let (chosen, cluster) = read(cli, path, &args.node)?;
-        let node = chosen.node(lab);
+        let node = lab.of_cluster(&chosen);
         return Ok((ServiceSet::default(), chosen.set, node, Some(cluster)));
     }
     args.node.are_not_given()?;

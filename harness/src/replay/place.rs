@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn is_sound(place: &Place, services: &Services) {
-        place.ground.topology("test".into()).validate().unwrap();
+        crate::cluster::topology(&place.ground, "test".into()).validate().unwrap();
         let Ground { probes, node, own } = place.ground;
         let all = [probes, own[0], own[1], own[2], node.into()];
         for address in services.addresses(Family::Ipv4) {

@@ -9,8 +9,8 @@ use super::address;
 use super::check::{label, plain, port, protocol, quoted, subdomain, unicast};
 use super::passed::PassedOver;
 use super::service::is_for_another_proxy;
+use crate::addresses::MAX_ENDPOINTS;
 use crate::service::{Condition, Endpoint, Family, Protocol, Service};
-use crate::synthetic::MAX_ENDPOINTS;
 
 /// Which Service a slice belongs to.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::{Map, Value};
 
 use super::error::{Position, Problem};
-use super::input::Meter;
+use super::limits::Meter;
 use super::objects::Objects;
 
 /// Where objects go, and what stopped them.

@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 
 use super::error::Problem;
-use super::objects::Found;
+use super::placed::PlacedService;
 use crate::service::{Protocol, Service, ServiceKey};
 
 /// What a packet is addressed to.
@@ -20,10 +20,10 @@ enum Target {
 }
 
 /// Checks the Service ports of one family.
-pub(super) fn check(found: &[Found]) -> Result<(), Problem> {
+pub(super) fn check(found: &[PlacedService]) -> Result<(), Problem> {
     let mut keys: HashMap<ServiceKey<'_>, ()> = HashMap::with_capacity(found.len());
     let mut targets: HashMap<Target, &Service> = HashMap::with_capacity(found.len());
-    for Found { position, service } in found {
+    for PlacedService { position, service } in found {
         let problem = |problem: String| {
             Problem::of(*position, &format!("Service {}/{}", service.namespace, service.name), problem)
         };

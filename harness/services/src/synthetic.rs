@@ -1,60 +1,22 @@
 //! Synthetic Services, from a seed.
 
 mod features;
+mod service;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
-use ipnet::Ipv4Net;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use self::features::Features;
-use crate::scale::{Scale, ServiceSet};
-use crate::service::{Endpoint, Protocol, Service};
+pub use self::service::{spare_service, synthetic_endpoint, synthetic_service};
+use crate::service_set::{Scale, ServiceSet};
 use crate::shape::Shape;
-
-/// Where synthetic Services and endpoints take their addresses from.
-///
-/// The prefixes are private (RFC 1918) and live only inside namespaces that the harness made.
-pub mod addresses {
-    use super::{Ipv4Addr, Ipv4Net};
-
-    /// Cluster IPs: 10.96.0.0/12, kubeadm's default Service range.
-    pub const SERVICES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 12);
-    /// All pods, kube-proxy's cluster CIDR: clients and endpoints.
-    pub const PODS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 0, 0), 9);
-    /// Pods that send packet probes.
-    pub const PROBES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 0, 0), 17);
-    /// Pods that open sockets.
-    pub const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 128, 0), 17);
-    /// Endpoints, and addresses that are no Service: everything in [`PODS`] above the clients.
-    pub const ENDPOINTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 192, 0, 0), 10);
-    /// Ingress IPs of load balancers, as many as are in 198.18.0.0/16 (RFC 2544: for benchmarks).
-    pub const LOAD_BALANCERS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 16);
-    /// External IPs.
-    pub const EXTERNAL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 19, 0, 0), 16);
-    /// The node itself.
-    pub const NODE: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 1);
-}
-
-/// Largest number of Services: what fits 10.96.0.0/12.
-pub const MAX_SERVICES: u32 = 1_000_000;
-/// Largest number of endpoints in all: what fits the endpoint prefix, with room for spare ones.
-pub const MAX_ENDPOINTS: u64 = 3_000_000;
-
-/// Port on which synthetic TCP Services listen and their endpoints answer.
-pub const TCP_PORTS: (u16, u16) = (80, 8080);
-/// Port on which synthetic UDP Services listen and their endpoints answer.
-pub const UDP_PORTS: (u16, u16) = (53, 5353);
-/// Port on which synthetic SCTP Services listen and their endpoints answer.
-pub const SCTP_PORTS: (u16, u16) = (3868, 3868);
 
 impl ServiceSet {
     /// N Services x M endpoints, alternately UDP and TCP, in a list order drawn from `seed`.
     ///
     /// kube-proxy walks a Go map, so its order differs at every sync; here it is fixed, so that a
-    /// position is a position. Scales beyond [`MAX_SERVICES`] or [`MAX_ENDPOINTS`] are refused by the
+    /// position is a position. Scales beyond [`MAX_SERVICES`](crate::addresses::MAX_SERVICES) or [`MAX_ENDPOINTS`](crate::addresses::MAX_ENDPOINTS) are refused by the
     /// sweep and the command line before they come here.
     pub fn synthetic(scale: Scale, seed: u64) -> Self {
         Self::shaped(scale, &Shape::default(), seed)
@@ -71,48 +33,15 @@ impl ServiceSet {
     }
 }
 
-/// Synthetic Service `number`: its addresses depend on nothing else but the number of endpoints.
-pub fn synthetic_service(number: u32, protocol: Protocol, endpoints: u32) -> Service {
-    let (port_name, (port, target_port)) = match protocol {
-        Protocol::Tcp => ("http", TCP_PORTS),
-        Protocol::Udp => ("dns", UDP_PORTS),
-        Protocol::Sctp => ("diameter", SCTP_PORTS),
-    };
-    // The first addresses of a Service range belong to the API server and DNS; start above them.
-    let cluster = SocketAddr::new(nth(addresses::SERVICES, number + 256), port);
-    let first = number * endpoints;
-    let endpoints = (first..first + endpoints).map(|k| synthetic_endpoint(k, target_port)).collect();
-    Service::new("svcbench", format!("svc-{number:05}"), port_name, protocol, cluster, endpoints)
-}
-
-/// A UDP Service that no synthetic set has: `number` below 1,000.
-pub fn spare_service(number: u32, endpoints: u32) -> Service {
-    let cluster = SocketAddr::new(nth(addresses::SERVICES, MAX_SERVICES + 512 + number), UDP_PORTS.0);
-    let first = (1 << 19) + number * endpoints;
-    let endpoint = |k| Endpoint::ready(SocketAddr::new(spare_address(k), UDP_PORTS.1), false);
-    let endpoints = (first..first + endpoints).map(endpoint).collect();
-    Service::new("svcbench", format!("spare-{number:03}"), "dns", Protocol::Udp, cluster, endpoints)
-}
-
-/// Endpoint number `k` of the cluster, on some other node.
-pub fn synthetic_endpoint(k: u32, target_port: u16) -> Endpoint {
-    // The lower quarter of the prefix is kept for spare endpoints and for addresses that are no Service.
-    let offset = 1 << 20;
-    Endpoint::ready(SocketAddr::new(nth(addresses::ENDPOINTS, offset + k), target_port), false)
-}
-
-/// An address in the endpoint prefix that no Service ever uses: `number` below 2^20.
-pub fn spare_address(number: u32) -> IpAddr {
-    nth(addresses::ENDPOINTS, number % (1 << 20))
-}
-
-fn nth(prefix: Ipv4Net, index: u32) -> IpAddr {
-    Ipv4Addr::from(u32::from(prefix.network()).wrapping_add(index)).into()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use ipnet::Ipv4Net;
+
     use super::*;
+    use crate::addresses::{self, MAX_ENDPOINTS, MAX_SERVICES, spare_address};
+    use crate::service::{Protocol, Service};
 
     #[test]
     fn a_seed_fixes_the_order_and_another_changes_it() {

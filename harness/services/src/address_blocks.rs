@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use netns_setup::Topology;
 
 /// Where probes come from if nobody tells where pods are: shared address space (RFC 6598).
 pub const ELSEWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 12);
@@ -28,21 +27,6 @@ pub struct Ground {
     pub node: Ipv4Addr,
     /// Blocks of clients, Services and endpoints that the lab needs and nothing uses.
     pub own: [Ipv4Net; 3],
-}
-
-impl Ground {
-    /// Of its lab.
-    pub fn topology(&self, label: String) -> Topology {
-        let [client_prefix, service_prefix, endpoint_prefix] = self.own;
-        Topology {
-            label,
-            probe_prefix: self.probes,
-            client_prefix,
-            service_prefix,
-            endpoint_prefix,
-            node_address: self.node,
-        }
-    }
 }
 
 /// Free blocks for a lab's own addresses, one of each range for private use at most, that meet none of `taken`.

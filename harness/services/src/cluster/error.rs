@@ -1,6 +1,6 @@
 //! Why something could not be read as a cluster, and where.
 
-use super::input::MAX_BYTES;
+use super::limits::MAX_BYTES;
 
 /// What a file has to be.
 const EXPECTED: &str =

@@ -5,10 +5,11 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::{addresses, nth, synthetic_endpoint, synthetic_service};
-use crate::scale::Scale;
+use super::service::{synthetic_endpoint, synthetic_service};
+use crate::addresses::{self, SCTP_PORTS, TCP_PORTS, UDP_PORTS, nth};
 use crate::service::{Condition, Policy, Protocol, Service};
-use crate::shape::{NODE_PORTS, Shape, Share};
+use crate::service_set::Scale;
+use crate::shape::{NODE_PORTS, Shape, Share, Spread};
 
 /// Seconds of session affinity by default (`DefaultClientIPServiceAffinitySeconds`).
 const AFFINITY_SECONDS: u32 = 10_800;
@@ -96,7 +97,7 @@ impl Features {
             kinds.shuffle(&mut random);
         }
         let mut endpoints = shape.endpoints.counts(services, scale.endpoints);
-        if shape.endpoints != crate::shape::Spread::Uniform {
+        if shape.endpoints != Spread::Uniform {
             endpoints.shuffle(&mut random);
         }
         endpoints.iter_mut().zip(nobody).filter(|(_, nobody)| *nobody).for_each(|(count, _)| *count = 0);
@@ -133,14 +134,14 @@ impl Features {
         };
         let count = self.endpoints[at];
         let mut service = match shape.endpoints {
-            crate::shape::Spread::Uniform => synthetic_service(number, protocol, count),
+            Spread::Uniform => synthetic_service(number, protocol, count),
             // Numbers alone do not say how many endpoints came before.
-            crate::shape::Spread::Zipf(_) => {
+            Spread::Zipf(_) => {
                 let mut service = synthetic_service(number, protocol, 0);
                 let target = match protocol {
-                    Protocol::Tcp => super::TCP_PORTS.1,
-                    Protocol::Udp => super::UDP_PORTS.1,
-                    Protocol::Sctp => super::SCTP_PORTS.1,
+                    Protocol::Tcp => TCP_PORTS.1,
+                    Protocol::Udp => UDP_PORTS.1,
+                    Protocol::Sctp => SCTP_PORTS.1,
                 };
                 let first = self.next_endpoint;
                 self.next_endpoint += count;

@@ -3,13 +3,9 @@
 //! One [`Service`] here is what kube-proxy calls a *service port*: one (namespace, name, port name, protocol) with its
 //! addresses of one IP family. Two ports of a Kubernetes Service are two of them, and a dual-stack Service has two of each.
 
-mod routes;
-
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-
-pub use self::routes::Routes;
 
 /// IP family. kube-proxy runs one proxier for each.
 #[derive(
@@ -247,11 +243,6 @@ impl Service {
     pub fn uses_local_endpoints(&self) -> bool {
         self.internal_policy == Policy::Local
             || (self.external_policy == Policy::Local && self.is_externally_accessible())
-    }
-
-    /// Which endpoints get traffic.
-    pub fn routes(&self) -> Routes<'_> {
-        Routes::of(self)
     }
 }
 

@@ -1,32 +1,15 @@
 //! From a file or standard input to objects: what it is, how large it may be, and in which language it is.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::rc::Rc;
 
 use super::error::ClusterError;
+use super::limits::{Exceeded, Failure, LIMITS, Limits, MAX_BYTES, Meter, Metered};
 use super::objects::Objects;
 use super::stream::Stream;
 use super::{json, yaml};
-
-/// A larger file is refused before it is read, a longer stream while it is read: twice what 50,000 Services x 10 endpoints
-/// take as JSON.
-pub const MAX_BYTES: u64 = 1 << 30;
-/// So is a larger object. The API server takes 3 MiB in one request, and etcd 1.5 MiB; indented JSON is some three times
-/// as long.
-pub const MAX_OBJECT_BYTES: u64 = 16 << 20;
-
-/// How much is read.
-#[derive(Clone, Copy)]
-pub(super) struct Limits {
-    total: u64,
-    object: u64,
-}
-
-/// Those of everybody but tests.
-pub(super) const LIMITS: Limits = Limits { total: MAX_BYTES, object: MAX_OBJECT_BYTES };
 
 /// Reads every object.
 pub(super) fn read(path: &Path) -> Result<Objects, ClusterError> {
@@ -72,7 +55,7 @@ pub(super) fn read_from(reader: impl Read, file: &str, limits: Limits) -> Result
         Ok(()) => {}
         // What was found wrong comes before what the reader made of it.
         Err(_) if stream.problem.is_some() => {}
-        Err(error) => return Err(meter.explain(error, file, &stream, is_json)),
+        Err(error) => return Err(explain(&meter, error, file, &stream, is_json)),
     }
     let Stream { objects, problem, .. } = stream;
     match problem {
@@ -84,97 +67,23 @@ pub(super) fn read_from(reader: impl Read, file: &str, limits: Limits) -> Result
     }
 }
 
-/// How a reader of one language failed.
-pub(super) enum Failure {
-    /// The system does not give more out, or more was asked for than [`Meter`] allows.
-    Read(io::Error),
-    /// With line and column.
-    Syntax(String),
-}
-
-/// How much was read, shared by who reads and who knows where objects begin.
-pub(super) struct Meter {
-    limits: Limits,
-    read: Cell<u64>,
-    object: Cell<u64>,
-    exceeded: Cell<Option<Exceeded>>,
-}
-
-#[derive(Clone, Copy)]
-enum Exceeded {
-    Total,
-    Object,
-}
-
-impl Meter {
-    fn new(limits: Limits) -> Self {
-        Self { limits, read: Cell::new(0), object: Cell::new(0), exceeded: Cell::new(None) }
-    }
-
-    /// Here a new object begins. A reader may be ahead by its buffer.
-    pub fn object(&self) {
-        self.object.set(self.read.get());
-    }
-
-    fn count(&self, bytes: usize) -> io::Result<()> {
-        let read = self.read.get() + bytes as u64;
-        self.read.set(read);
-        let exceeded = if read > self.limits.total {
-            Exceeded::Total
-        } else if read - self.object.get() > self.limits.object {
-            Exceeded::Object
-        } else {
-            return Ok(());
-        };
-        self.exceeded.set(Some(exceeded));
-        Err(io::Error::from(io::ErrorKind::FileTooLarge))
-    }
-
-    fn explain(&self, failure: Failure, file: &str, stream: &Stream, is_json: bool) -> ClusterError {
-        let file = file.to_owned();
-        let place = stream.position.before(None);
-        match (self.exceeded.get(), failure) {
-            (Some(Exceeded::Total), _) => {
-                ClusterError::TooLarge { file, what: format!("more than {} MiB", self.limits.total >> 20) }
-            }
-            (Some(Exceeded::Object), _) => {
-                let problem =
-                    format!("longer than {} MiB; no object of Kubernetes is", self.limits.object >> 20);
-                ClusterError::Content { file, place, problem }
-            }
-            (None, Failure::Read(source)) => ClusterError::Read { file, source },
-            (None, Failure::Syntax(message)) => {
-                ClusterError::Syntax { file, place, format: if is_json { "JSON" } else { "YAML" }, message }
-            }
+/// Which error a failure is: the meter knows whether it asked for too much.
+fn explain(meter: &Meter, failure: Failure, file: &str, stream: &Stream, is_json: bool) -> ClusterError {
+    let file = file.to_owned();
+    let place = stream.position.before(None);
+    match (meter.exceeded.get(), failure) {
+        (Some(Exceeded::Total), _) => {
+            ClusterError::TooLarge { file, what: format!("more than {} MiB", meter.limits.total >> 20) }
         }
-    }
-}
-
-/// Counts what is read.
-pub(super) struct Metered<R> {
-    reader: R,
-    meter: Rc<Meter>,
-}
-
-impl<R: BufRead> Read for Metered<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.reader.read(into)?;
-        self.meter.count(bytes)?;
-        Ok(bytes)
-    }
-}
-
-impl<R: BufRead> BufRead for Metered<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        // What was taken in [`BufRead::consume`] could not be refused there.
-        self.meter.count(0)?;
-        self.reader.fill_buf()
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        // What goes beyond is refused when more is asked for.
-        let _ = self.meter.count(bytes);
-        self.reader.consume(bytes);
+        (Some(Exceeded::Object), _) => {
+            let problem =
+                format!("longer than {} MiB; no object of Kubernetes is", meter.limits.object >> 20);
+            ClusterError::Content { file, place, problem }
+        }
+        (None, Failure::Read(source)) => ClusterError::Read { file, source },
+        (None, Failure::Syntax(message)) => {
+            ClusterError::Syntax { file, place, format: if is_json { "JSON" } else { "YAML" }, message }
+        }
     }
 }
 

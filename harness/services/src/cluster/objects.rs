@@ -8,35 +8,29 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::check::{plain, quoted};
+use super::contents::ClusterInput;
 use super::endpoints::Slices;
 use super::error::{ClusterError, Position, Problem};
 use super::node::ClusterNode;
 use super::passed::PassedOver;
+use super::placed::PlacedService;
 use super::pods::{self, OnNode};
-use super::{ClusterInput, service, unique};
-use crate::scale::ServiceSet;
-use crate::service::{Family, Service};
-use crate::synthetic::MAX_SERVICES;
+use super::{service, unique};
+use crate::addresses::MAX_SERVICES;
+use crate::service::Family;
+use crate::service_set::ServiceSet;
 
 /// Nodes that are read; Kubernetes is made for 5,000.
 const MAX_NODES: usize = 100_000;
 /// Kinds that are counted by name.
 const MAX_KINDS: usize = 1_000;
 
-/// A Service port and where it stands.
-pub(super) struct Found {
-    /// Where its object stands.
-    pub position: Position,
-    /// Without endpoints until all is read: they may stand anywhere.
-    pub service: Service,
-}
-
 /// What was read so far.
 #[derive(Default)]
 pub(super) struct Objects {
     file: String,
     service_objects: usize,
-    found: [Vec<Found>; 2],
+    found: [Vec<PlacedService>; 2],
     /// (namespace, name) of those that are passed over.
     passed: HashSet<(String, String)>,
     slices: Slices,
@@ -90,7 +84,7 @@ impl Objects {
                     "there are more than {MAX_SERVICES} Service ports; so many cannot be planned"
                 ));
             }
-            found.extend(ports.into_iter().map(|service| Found { position, service }));
+            found.extend(ports.into_iter().map(|service| PlacedService { position, service }));
         }
         Ok(())
     }
@@ -133,8 +127,8 @@ impl Objects {
     pub fn finish(mut self, node: Option<&str>) -> Result<ClusterInput, ClusterError> {
         let node = self.choose_node(node)?;
         let [ipv4, ipv6] = std::mem::take(&mut self.found);
-        let mut set = |family, mut found: Vec<Found>| -> Result<ServiceSet, ClusterError> {
-            for Found { service, .. } in &mut found {
+        let mut set = |family, mut found: Vec<PlacedService>| -> Result<ServiceSet, ClusterError> {
+            for PlacedService { service, .. } in &mut found {
                 let endpoints = self.slices.endpoints(service, node.as_deref());
                 service.set_endpoints(endpoints);
             }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Condition, Endpoint, Policy, Service};
+use crate::service::{Condition, Endpoint, Policy, Service};
 
 /// The endpoints that kube-proxy uses (`CategorizeEndpoints`, pkg/proxy/topology.go, without topology hints).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,15 @@ pub struct Routes<'a> {
     pub any: bool,
 }
 
+impl Service {
+    /// Which endpoints get traffic.
+    pub fn routes(&self) -> Routes<'_> {
+        Routes::of(self)
+    }
+}
+
 impl<'a> Routes<'a> {
-    pub(super) fn of(service: &'a Service) -> Self {
+    fn of(service: &'a Service) -> Self {
         let all = service.endpoints();
         let none = || Cow::Borrowed(&[][..]);
         let cluster = match service.uses_cluster_endpoints() {
@@ -80,8 +87,8 @@ fn usable(all: &[Endpoint], wanted: impl Fn(&Endpoint) -> bool) -> Cow<'_, [Endp
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
-    use super::super::Protocol;
     use super::*;
+    use crate::service::Protocol;
 
     fn endpoint(last: u8, local: bool, condition: Condition) -> Endpoint {
         let address = SocketAddr::new(Ipv4Addr::new(10, 0, 0, last).into(), 80);

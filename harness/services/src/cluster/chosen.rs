@@ -4,11 +4,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::ClusterInput;
-use crate::dataplane::Node;
-use crate::scale::ServiceSet;
+use super::contents::ClusterInput;
+use crate::addresses;
 use crate::service::Family;
-use crate::synthetic::addresses;
+use crate::service_set::ServiceSet;
 
 /// The node's IPv6 address if nothing tells it, beside [`addresses::NODE`].
 const NODE_IPV6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xac1e, 0, 0, 0, 0, 0, 1));
@@ -47,13 +46,6 @@ pub struct OtherFamily {
     value: String,
     family: Family,
     reason: &'static str,
-}
-
-impl Chosen {
-    /// The node as planners know it; settings of kube-proxy are those of `like`.
-    pub const fn node(&self, like: Node) -> Node {
-        Node { address: self.address, cluster_cidr: self.cluster_cidr, ..like }
-    }
 }
 
 impl ClusterInput {

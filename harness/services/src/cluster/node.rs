@@ -52,7 +52,7 @@ impl ClusterNode {
     }
 }
 
-/// As [`ClusterInput::cluster_cidr`](super::ClusterInput::cluster_cidr).
+/// As [`ClusterInput::cluster_cidr`](super::contents::ClusterInput::cluster_cidr).
 pub(super) fn cluster_cidr(
     nodes: &BTreeMap<String, ClusterNode>,
     family: Family,

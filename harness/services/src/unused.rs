@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::Ipv4Net;
 
+use crate::addresses::{UDP_PORTS, spare_address};
 use crate::service::{Endpoint, Protocol, Service};
-use crate::synthetic::{UDP_PORTS, spare_address, spare_service};
+use crate::synthetic::spare_service;
 
 /// Where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::Chosen;
-use crate::scale::ServiceSet;
-use crate::spare::Spare;
-use crate::vacant::{ELSEWHERE, Ground, PROBES, free, host, own};
+use super::chosen::Chosen;
+use crate::address_blocks::{ELSEWHERE, Ground, PROBES, free, host, own};
+use crate::service_set::ServiceSet;
+use crate::unused::Spare;
 
 /// The addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +136,6 @@ mod tests {
 
     fn check(chosen: &Chosen) -> Place {
         let place = Place::choose(chosen).unwrap();
-        place.ground.topology("test".into()).validate().unwrap();
         let Spare::Blocks { endpoints: spare, services: spare_services } = place.spare else { panic!() };
         let lab = [
             place.ground.probes,

@@ -6,7 +6,7 @@ use serde::de::DeserializeSeed;
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Budget, Error, Options, RenderOptions, SnippetMode};
 
-use super::input::Failure;
+use super::limits::Failure;
 use super::stream::{Document, Stream};
 
 /// Nesting that is read: three times what objects of Kubernetes have, managed fields included, and what a thread's stack

@@ -6,7 +6,7 @@ use serde::de::DeserializeSeed;
 use serde_json::Deserializer;
 use serde_json::error::Category;
 
-use super::input::Failure;
+use super::limits::Failure;
 use super::stream::{Document, Stream};
 
 /// Reads every document.
