@@ -12,7 +12,6 @@
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`capacity`], [`run`]: which cells, in which order, how long
 //! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`machine`], [`passport`], [`serve`]: what surrounds a run
 
-pub mod anonymise;
 pub mod apply;
 pub mod capacity;
 pub mod cells;
@@ -42,7 +41,6 @@ pub mod plant;
 pub mod predict;
 pub mod readback;
 pub mod replay;
-pub mod ruleset;
 pub mod run;
 pub mod semantics;
 pub mod serve;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ruleset::Variant;
+
 use crate::dataplane::{Mode, Program};
 
 /// A program is not installed.
@@ -10,15 +12,6 @@ use crate::dataplane::{Mode, Program};
 pub struct NotInstalled {
     /// Its name.
     pub name: String,
-}
-
-/// The two programs behind `iptables`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Variant {
-    /// iptables-legacy: the kernel's ip_tables, and the xtables lock.
-    Legacy,
-    /// iptables-nft: nf_tables, and no lock file.
-    Nft,
 }
 
 /// The tools of one mode.

@@ -97,7 +97,7 @@ proptest! {
     fn services_are_found_in_what_is_restored((node, set) in node_and_set()) {
         prop_assume!(node.cluster_cidr.is_some() && node.kube_proxy != KubeProxy::V1_20);
         let text = restored(&cold_plan(&*planner(Mode::IptablesLegacy, node), &set));
-        let inspection = harness::ruleset::inspect_text(&text).unwrap();
+        let inspection = ruleset::inspect_text(&text).unwrap();
         let amiss = found::differences(Mode::IptablesLegacy, &node, &set, &inspection.services);
         prop_assert_eq!(amiss, Vec::<String>::new());
     }

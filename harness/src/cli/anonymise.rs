@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use harness::anonymise::{Key, anonymise};
-use harness::ruleset::input;
+use ruleset::anonymise::{Key, anonymise};
+use ruleset::input;
 
 use super::{Cli, Exit};
 

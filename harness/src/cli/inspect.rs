@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use harness::replay::note::spread;
-use harness::ruleset::services::{Found, Services};
-use harness::ruleset::{Format, Inspection, TableCounts, inspect};
 use harness::service::{Family, Protocol};
-use harness::tools::Variant;
+use ruleset::Variant;
+use ruleset::search::{Found, Services};
+use ruleset::{Format, Inspection, TableCounts, inspect};
 use serde_json::json;
 
 use super::{Cli, Exit};

@@ -15,9 +15,9 @@ use harness::replay::{Replay, Source};
 use harness::run::{self, KernelChoice, Options, Tally, default_out, unable_in};
 use harness::stop::Stop;
 use harness::sweep::Sweep;
-use harness::tools::Variant;
 use results::record::Clock;
 use results::repeat::{Sample, compare};
+use ruleset::Variant;
 
 use super::cluster::Given;
 use super::progress::{Progress, span};

@@ -2,9 +2,9 @@
 
 use super::Replay;
 use crate::dataplane::{Counts, Dataplane, Expect, Phase, Plan, Program, Step, Sync};
-use crate::ruleset::Format;
 use crate::scale::ServiceSet;
-use crate::tools::Variant;
+use ruleset::Format;
+use ruleset::Variant;
 
 impl Replay {
     /// What installs it, into an empty kernel or over itself: in one transaction for each table of iptables-legacy, one for

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ruleset::inspect_text;
+use ruleset::inspect_text;
 
 const GOLDEN: &str = include_str!("../../tests/golden/iptables-save.txt");
 const GOLDEN_V6: &str = include_str!("../../tests/golden/ip6tables-save.txt");

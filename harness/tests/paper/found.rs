@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use harness::dataplane::{Mode, Node};
-use harness::ruleset::services::{Door, Services};
 use harness::scale::ServiceSet;
 use harness::semantics::{Origin, Packet, Verdict, verdict};
+use ruleset::search::{Door, Services};
 
 /// What was found amiss.
 pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &Services) -> Vec<String> {

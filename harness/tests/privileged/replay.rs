@@ -4,22 +4,22 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
-use harness::anonymise::anonymise;
 use harness::cores::Cores;
 use harness::dataplane::{KubeProxy, Mode, Node, Program};
 use harness::explain::explain;
 use harness::lookup;
 use harness::replay::Replay;
 use harness::replay::lab::rehearse;
-use harness::ruleset::{Format, inspect_text};
 use harness::scale::{Position, ServiceSet};
 use harness::service::{Protocol, Service};
 use harness::shape::Shape;
 use harness::stop::Stop;
-use harness::tools::Variant;
 use harness::world::World;
 use netns_setup::Need;
 use results::record::Status;
+use ruleset::Variant;
+use ruleset::anonymise::anonymise;
+use ruleset::{Format, inspect_text};
 use trials::Test;
 
 use crate::children::Place;
