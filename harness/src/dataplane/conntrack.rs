@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use super::{Expect, Phase, Program, Step};
+use crate::dataplane::plan::{Expect, Phase, Program, Step};
 use crate::scale::{Diff, ServiceSet};
 use crate::service::{Endpoint, Family, Protocol, Service, ServiceKey};
 

@@ -14,7 +14,7 @@ mod rules;
 mod scope;
 pub(super) mod tools;
 mod v1_20;
-mod words;
+pub(super) mod words;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -22,15 +22,18 @@ use self::input::{delete_chains, input, inputs_in_pieces};
 use self::jumps::Present;
 use self::ports::{Ports, routes};
 use self::scope::{Scope, stale_chains};
-use super::{Action, Counts, Dataplane, Expect, KubeProxy, Node, Phase, Plan, Step, Sync, conntrack};
+use crate::dataplane::conntrack;
+use crate::dataplane::contract::{Dataplane, Sync};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Action, Expect, Phase, Plan, Step};
 use crate::scale::{Diff, ServiceSet};
 use crate::service::{Family, Policy, Service};
 
 /// Above this many endpoints kube-proxy leaves the comments out of the rules that there are most of,
 /// and no longer looks for stale chains at every sync (`largeClusterEndpointsThreshold`).
 const LARGE_CLUSTER: usize = 1000;
-/// The bit that marks packets to be masqueraded (masqueradeBit 14).
-pub(super) const MARK: &str = "0x00004000";
 
 /// Planner of the iptables mode.
 pub struct Iptables {

@@ -29,8 +29,14 @@ use self::restart::{Existing, Kept};
 use self::stale::Stale;
 use self::words::Words;
 use self::writer::{Added, Writer, capacity};
-use super::conntrack;
-use super::{Counts, Dataplane, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync, Unfit};
+use crate::dataplane::conntrack;
+use crate::dataplane::contract::{Dataplane, Sync};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::mode::Mode;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Expect, Phase, Plan, Program, Step};
+use crate::dataplane::unfit::Unfit;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::Family;
 

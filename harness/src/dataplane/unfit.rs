@@ -1,6 +1,7 @@
 //! Why a mode cannot hold some Services at all.
 
-use super::{KubeProxy, Mode};
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::mode::Mode;
 
 /// What stands against it. Where this is known beforehand, cells are skipped with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

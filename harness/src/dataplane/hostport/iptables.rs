@@ -8,8 +8,9 @@ use data_encoding::HEXLOWER;
 use ipnet::IpNet;
 use sha2::{Digest, Sha512};
 
-use super::super::{Counts, Expect, Phase, Program, Step};
-use super::{HostPort, Sandbox};
+use super::sandbox::{HostPort, Sandbox};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::plan::{Expect, Phase, Program, Step};
 use crate::service::{Family, Protocol};
 
 const DNAT: &str = "CNI-HOSTPORT-DNAT";

@@ -9,8 +9,9 @@ use std::fmt::Write as _;
 
 use ipnet::IpNet;
 
-use super::super::{Counts, Expect, Phase, Program, Step};
-use super::{HostPort, Sandbox};
+use super::sandbox::{HostPort, Sandbox};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::plan::{Expect, Phase, Program, Step};
 use crate::service::Family;
 
 const HOST_PORTS: &str = "hostports";

@@ -1,8 +1,10 @@
 //! How many rules and chains there are, without writing them.
 
-use super::super::{Counts, KubeProxy, Node};
 use super::ports::{Ports, is_local, routes};
 use super::{fixed, jumps};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
 use crate::scale::ServiceSet;
 use crate::service::{Routes, Service};
 

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::super::Node;
-use super::super::text::put;
 use super::ports::{Port, Ports};
 use super::words::Words;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::put;
 
 /// Writes them for all Service ports; they are part of every sync.
 pub fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {

@@ -1,8 +1,9 @@
 //! Rules that are there once, whatever the Services.
 
-use super::super::text::put;
-use super::super::{KubeProxy, Node};
-use super::MARK;
+use super::words::MARK;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::put;
 use crate::service::Family;
 
 /// Heads of the tables of the restore input: chains that kube-proxy fills, in its order.

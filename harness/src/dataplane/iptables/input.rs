@@ -1,9 +1,10 @@
 //! The text for `iptables-restore --noflush`.
 
-use super::super::text::put;
-use super::super::{KubeProxy, Node};
 use super::ports::Ports;
 use super::{filter, fixed, rules, v1_20};
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::put;
 use crate::scale::ServiceSet;
 
 /// One sync's: the linear lists (KUBE-SERVICES, KUBE-NODEPORTS, the whole filter table) are always written; chains of single

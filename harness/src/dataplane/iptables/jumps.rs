@@ -1,7 +1,9 @@
 //! Top-level chains and the jumps to them, created with one program run each.
 
-use super::super::{Expect, KubeProxy, Node, Phase, Step};
 use super::tools::iptables;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Expect, Phase, Step};
 
 /// What marks that nobody has flushed the rules, in this order.
 const CANARY: &str = "KUBE-PROXY-CANARY";

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::super::names::hash;
-use super::super::text::{AddressText, put};
-use super::super::{KubeProxy, Node};
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::names::hash;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::{AddressText, put};
 use crate::service::{Condition, Endpoint, Policy, Routes, Service};
 
 /// What follows `KUBE-SVC-` and the like in the name of a chain.

@@ -1,10 +1,11 @@
 //! Chains and rules of Services in the nat table, in the form used since 1.25.
 
-use super::super::text::{AddressText, put};
-use super::super::{KubeProxy, Node};
 use super::filter::Refused;
 use super::ports::{HashName, Port, Ports, is_local};
 use super::words::Words;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::{AddressText, put};
 use crate::service::{Endpoint, Policy};
 
 /// Writes the chain lines of Service ports in scope: in the order in which their rules come.

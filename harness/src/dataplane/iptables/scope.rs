@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::{Node, Sync};
 use super::input::chain_lines;
 use super::ports::Ports;
+use crate::dataplane::contract::Sync;
+use crate::dataplane::node::Node;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::Service;
 

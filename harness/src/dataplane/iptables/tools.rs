@@ -1,6 +1,6 @@
 //! Runs of iptables' programs, with the arguments that kube-proxy gives them.
 
-use super::super::{Expect, Phase, Program, Step};
+use crate::dataplane::plan::{Expect, Phase, Program, Step};
 use crate::service::Family;
 
 /// `-w` and `-W` of every run; iptables 1.8.9 takes `-W` and ignores it.

@@ -8,11 +8,11 @@ pub mod conntrack;
 mod external;
 mod filter;
 
-use super::super::Node;
-use super::super::text::{AddressText, put};
 use super::ports::{HashName, Port, Ports, is_local};
 use super::rules::chosen;
 use super::words::Words;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::{AddressText, put};
 
 pub use self::filter::rules as filter_rules;
 

@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::Node;
-use super::super::text::{AddressText, put};
 use super::ports::put_display_name;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::{AddressText, put};
 use crate::service::{Family, Service};
+
+/// The bit that marks packets to be masqueraded (masqueradeBit 14).
+pub(crate) const MARK: &str = "0x00004000";
 
 /// Pieces of the rules of one Service port after another. The buffers are used again.
 pub struct Words {

@@ -7,11 +7,16 @@ use std::sync::Arc;
 
 use netns_setup::ipvs::{Key, Request};
 
-use super::super::{Action, AddressRequest, Drain, Expect, Node, Phase, Program, Step, Sync, Way};
 use super::entries::{self, Entries, Entry, Filled};
+use super::rules;
 use super::servers::{self, Server};
 use super::sets::Set;
-use super::{DUMMY, SYSCTLS, rules};
+use super::settings::{DUMMY, SYSCTLS};
+use crate::dataplane::contract::Sync;
+use crate::dataplane::drain::Drain;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Action, AddressRequest, Expect, Phase, Program, Step};
+use crate::dataplane::way::Way;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::Service;
 

@@ -8,8 +8,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::super::{Node, Unfit};
 use super::sets::{LARGEST, Set};
+use crate::dataplane::node::Node;
+use crate::dataplane::unfit::Unfit;
 use crate::scale::ServiceSet;
 use crate::service::{Policy, Protocol, Service};
 

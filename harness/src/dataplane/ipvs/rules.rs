@@ -6,11 +6,13 @@
 //! pkg/proxy/ipvs/proxier.go for the sets that were empty there. Both versions write the same, and so do both families, but
 //! for the names of sets and the address of the loopback.
 
-use super::super::iptables::{MARK, tools};
-use super::super::text::put;
-use super::super::{Expect, Node, Phase, Step};
 use super::entries::Filled;
 use super::sets::Set;
+use crate::dataplane::iptables::tools;
+use crate::dataplane::iptables::words::MARK;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Expect, Phase, Step};
+use crate::dataplane::text::put;
 use crate::service::Family;
 
 /// Chains of the nat table, in kube-proxy's order.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use netns_setup::ipvs::{Forwarding, Key, MH_PORT, Protocol, RealServer, Request, Scheduler, VirtualServer};
 
-use super::super::Node;
+use crate::dataplane::node::Node;
 use crate::scale::ServiceSet;
 use crate::service::{self, Endpoint, Policy, Routes, Service};
 

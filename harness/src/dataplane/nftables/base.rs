@@ -1,8 +1,9 @@
 //! The part of the table that is there without any Service.
 
-use super::super::text::put;
-use super::super::{KubeProxy, Node};
 use super::words::Words;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::put;
 
 /// Rules of the base table, in both forms.
 pub const RULES: u64 = 22;

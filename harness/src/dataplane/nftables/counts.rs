@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::super::{Counts, Node};
 use super::base;
 use super::elements::{self, Slot};
 use super::layout::{Chain, Layout};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::node::Node;
 use crate::scale::ServiceSet;
 use crate::service::Policy;
 

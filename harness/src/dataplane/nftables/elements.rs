@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::KubeProxy;
-use super::super::text::{AddressText, put};
 use super::layout::{Chain, Layout};
 use super::words::Words;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::text::{AddressText, put};
 use crate::service::{Protocol, Service};
 
 /// A set or map that grows with Services.

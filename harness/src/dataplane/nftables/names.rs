@@ -1,7 +1,7 @@
 //! Names of chains and sets: `hashAndTruncate` in pkg/proxy/nftables/proxier.go.
 
-use super::super::names::hash;
-use super::super::text::{AddressText, put};
+use crate::dataplane::names::hash;
+use crate::dataplane::text::{AddressText, put};
 use crate::service::{Endpoint, Service};
 
 /// Longest name without its prefix (`chainNameBaseLengthMax`).

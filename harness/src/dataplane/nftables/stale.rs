@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::text::put;
 use super::layout::{Chain, Layout};
 use super::names::Names;
 use super::words::Words;
+use crate::dataplane::text::put;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::Service;
 

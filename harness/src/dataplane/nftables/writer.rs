@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::super::text::{AddressText, put};
-use super::super::{KubeProxy, Node};
 use super::elements::{self, Element};
 use super::layout::{Chain, Layout};
 use super::names::Names;
 use super::present::{Before, Present};
 use super::restart::Kept;
 use super::words::Words;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::{AddressText, put};
 use crate::service::{Endpoint, Family, Policy, Service};
 
 /// Which elements of a Service are written.

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::super::super::conntrack::{Known, Stale};
-use super::super::super::{KubeProxy, Step};
 use super::super::ports::routes;
+use crate::dataplane::conntrack::{Known, Stale};
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::plan::Step;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::{Protocol, Service};
 

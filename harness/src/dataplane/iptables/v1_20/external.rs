@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::super::super::text::put;
 use super::super::ports::{HashName, Port};
 use super::Rules;
+use crate::dataplane::text::put;
 use crate::service::Family;
 
 impl Rules<'_> {

@@ -1,9 +1,9 @@
 //! Rules of Services in the filter table, in 1.20: what is rejected.
 
-use super::super::super::Node;
-use super::super::super::text::put;
 use super::super::ports::Ports;
 use super::super::words::Words;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::put;
 
 /// Writes them for all Service ports without endpoints. Those that have some, but none on this node, are dropped by
 /// KUBE-MARK-DROP.
