@@ -23,6 +23,8 @@ mod way;
 pub use self::contract::{Dataplane, Sync};
 pub use self::counts::Counts;
 pub use self::drain::Drain;
+use self::iptables::Iptables;
+use self::iptables::v1_20::Iptables1_20;
 pub use self::kube_proxy::KubeProxy;
 pub use self::mode::Mode;
 pub use self::node::Node;
@@ -39,8 +41,14 @@ pub fn planner(mode: Mode, node: Node) -> Box<dyn Dataplane> {
         Mode::Conntrack => Box::new(direct::Control::Conntrack),
         Mode::Dnat => Box::new(direct::Control::Dnat),
         Mode::NeighboursLegacy | Mode::NeighboursNft => Box::new(direct::Control::DnatOfIptables),
-        Mode::IptablesLegacy => Box::new(iptables::Iptables::legacy(node)),
-        Mode::IptablesNft => Box::new(iptables::Iptables::nft(node)),
+        Mode::IptablesLegacy => match node.kube_proxy {
+            KubeProxy::V1_20 => Box::new(Iptables1_20::legacy(node)),
+            KubeProxy::V1_30 | KubeProxy::Current => Box::new(Iptables::legacy(node)),
+        },
+        Mode::IptablesNft => match node.kube_proxy {
+            KubeProxy::V1_20 => Box::new(Iptables1_20::nft(node)),
+            KubeProxy::V1_30 | KubeProxy::Current => Box::new(Iptables::nft(node)),
+        },
         Mode::Nftables => Box::new(nftables::Nftables::new(node)),
         Mode::Ipvs => Box::new(ipvs::Ipvs::new(node, Way::KubeProxy)),
         Mode::IpvsBatched => Box::new(ipvs::Ipvs::new(node, Way::Batched)),

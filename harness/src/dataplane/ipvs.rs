@@ -29,11 +29,10 @@ pub use self::state::State;
 use crate::dataplane::contract::{Dataplane, Sync};
 use crate::dataplane::counts::Counts;
 use crate::dataplane::drain::Drain;
-use crate::dataplane::kube_proxy::KubeProxy;
 use crate::dataplane::mode::Mode;
 use crate::dataplane::node::Node;
 use crate::dataplane::plan::{Action, Phase, Plan, Step};
-use crate::dataplane::unfit::Unfit;
+use crate::dataplane::unfit::{Unfit, has_mode};
 use crate::dataplane::way::Way;
 use crate::scale::ServiceSet;
 use crate::service::{Family, Protocol, Service};
@@ -124,17 +123,11 @@ impl Dataplane for Ipvs {
     }
 
     fn fits(&self, to: &ServiceSet) -> Result<(), Unfit> {
-        let (version, mode) = (
-            self.node.kube_proxy,
-            match self.way {
-                Way::KubeProxy => Mode::Ipvs,
-                Way::Batched => Mode::IpvsBatched,
-            },
-        );
-        if version == KubeProxy::V1_20 {
-            let why = "no recording of it exists; use 1.30 or current, or an iptables mode";
-            return Err(Unfit::Version { version, mode, why });
-        }
+        let mode = match self.way {
+            Way::KubeProxy => Mode::Ipvs,
+            Way::Batched => Mode::IpvsBatched,
+        };
+        has_mode(self.node.kube_proxy, mode)?;
         entries::fit(&self.node, to)
     }
 

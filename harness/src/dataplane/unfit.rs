@@ -43,3 +43,23 @@ pub enum Unfit {
         why: &'static str,
     },
 }
+
+/// That a version of kube-proxy is modelled in a mode.
+///
+/// # Errors
+/// If it is not: of 1.20 there is the iptables mode only.
+pub fn has_mode(version: KubeProxy, mode: Mode) -> Result<(), Unfit> {
+    if version != KubeProxy::V1_20 {
+        return Ok(());
+    }
+    let why = match mode {
+        Mode::Nftables => {
+            "there was no such mode before 1.29; use iptables-legacy or iptables-nft, or a newer version"
+        }
+        Mode::Ipvs | Mode::IpvsBatched => {
+            "no recording of it exists; use 1.30 or current, or an iptables mode"
+        }
+        _ => return Ok(()),
+    };
+    Err(Unfit::Version { version, mode, why })
+}

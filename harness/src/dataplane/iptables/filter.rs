@@ -1,15 +1,51 @@
-//! Rules of Services in the filter table, since 1.25: what is rejected or dropped, and who may ask for a node's health.
+//! The filter table, since 1.25: what is rejected or dropped, and who may ask for a node's health.
 
 use std::net::IpAddr;
 
+use super::fixed;
 use super::ports::{Port, Ports};
 use super::words::Words;
 use crate::dataplane::node::Node;
 use crate::dataplane::text::put;
+use crate::service::Family;
 
-/// Writes them for all Service ports; they are part of every sync.
-pub fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
-    let mut words = Words::new(node, false);
+/// Chains that kube-proxy fills, in its order.
+const FILTER: [&str; 5] =
+    ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL"];
+/// Those, and KUBE-FIREWALL, which is there even if nothing is written into it.
+pub const CHAINS: usize = FILTER.len() + 1;
+
+/// Rules that are there once, without jumps.
+pub fn fixed_rules(node: &Node) -> u64 {
+    3 + u64::from(serves_on_loopback(node))
+}
+
+/// Whether node ports are served on 127.0.0.1. Then packets for 127/8 get in, and those from elsewhere are dropped.
+pub fn serves_on_loopback(node: &Node) -> bool {
+    node.family() == Family::Ipv4 && node.localhost_node_ports
+}
+
+/// Writes the table; it is part of every sync. `all_chains`: with those, too, that only the jumps make.
+pub fn table(node: &Node, ports: &Ports<'_>, all_chains: bool, out: &mut Vec<u8>) {
+    put!(out, "*filter\n");
+    fixed::chain_lines(&FILTER, out);
+    if serves_on_loopback(node) || all_chains {
+        fixed::chain_lines(&["KUBE-FIREWALL"], out);
+    }
+    if serves_on_loopback(node) {
+        put!(
+            out,
+            "-A KUBE-FIREWALL -m comment --comment \"block incoming localnet connections\" -d 127.0.0.0/8"
+        );
+        put!(out, " ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP\n");
+    }
+    rules(node, ports, out);
+    fixed::filter_tail(&["conntrack rule"], out);
+}
+
+/// Writes those of all Service ports.
+fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
+    let mut words = Words::new(node, "");
     for port in ports.iter() {
         let refused = Refused::of(port);
         let has_health_check = port.service.health_check_node_port.is_some();

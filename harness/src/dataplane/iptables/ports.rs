@@ -1,16 +1,22 @@
 //! Service ports as the planner looks at them: which endpoints get traffic, and what their chains are called.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::dataplane::kube_proxy::KubeProxy;
 use crate::dataplane::names::hash;
 use crate::dataplane::node::Node;
 use crate::dataplane::text::{AddressText, put};
-use crate::service::{Condition, Endpoint, Policy, Routes, Service};
+use crate::service::{Endpoint, Routes, Service};
 
 /// What follows `KUBE-SVC-` and the like in the name of a chain.
 pub type HashName = [u8; 16];
+
+/// Where traffic of a Service goes, as a version of kube-proxy sees it.
+pub struct Traffic<'a> {
+    /// Which of its endpoints get traffic.
+    pub routes: Routes<'a>,
+    /// Whether external traffic goes to endpoints on this node only.
+    pub is_local: bool,
+}
 
 /// One Service port.
 pub struct Port<'a> {
@@ -18,6 +24,8 @@ pub struct Port<'a> {
     pub service: &'a Service,
     /// Which of its endpoints get traffic.
     pub routes: Routes<'a>,
+    /// Whether external traffic goes to endpoints on this node only.
+    pub is_local: bool,
     /// What its own chains are called; zeros if it has none.
     pub hash: HashName,
     /// Whether its own chains are written.
@@ -41,24 +49,24 @@ pub struct Ports<'a> {
 }
 
 impl<'a> Ports<'a> {
-    /// Those of a kube-proxy; `in_scope`: whether the own chains of the one at an index are written.
+    /// Those of `services`; `in_scope`: whether the own chains of the one at an index are written.
     pub fn new(
-        kube_proxy: KubeProxy,
         services: &'a [Arc<Service>],
+        traffic: impl Fn(&'a Service) -> Traffic<'a>,
         in_scope: impl Fn(usize) -> bool,
     ) -> Self {
         let mut all = Self { ports: Vec::with_capacity(services.len()), names: Vec::new() };
         let mut input = Vec::with_capacity(256);
         for (index, service) in services.iter().enumerate() {
-            all.push(kube_proxy, service, in_scope(index), &mut input);
+            all.push(service, traffic(service), in_scope(index), &mut input);
         }
         all
     }
 
-    fn push(&mut self, kube_proxy: KubeProxy, service: &'a Service, in_scope: bool, input: &mut Vec<u8>) {
-        let routes = routes(kube_proxy, service);
+    fn push(&mut self, service: &'a Service, traffic: Traffic<'a>, in_scope: bool, input: &mut Vec<u8>) {
+        let Traffic { routes, is_local } = traffic;
         let (mut hash_name, first) = ([0; 16], self.names.len());
-        if routes.any || is_local(kube_proxy, service) {
+        if routes.any || is_local {
             input.clear();
             put_display_name(input, service);
             put!(input, service.protocol.name());
@@ -73,7 +81,7 @@ impl<'a> Ports<'a> {
                 }
             }
         }
-        self.ports.push(Port { service, routes, hash: hash_name, in_scope, first });
+        self.ports.push(Port { service, routes, is_local, hash: hash_name, in_scope, first });
     }
 
     /// All of them.
@@ -120,33 +128,14 @@ pub fn put_display_name(out: &mut Vec<u8>, service: &Service) {
     }
 }
 
-/// Which endpoints get traffic from that kube-proxy.
-pub fn routes(kube_proxy: KubeProxy, service: &Service) -> Routes<'_> {
-    if kube_proxy != KubeProxy::V1_20 {
-        return service.routes();
-    }
-    // 1.20 knows an endpoint only while it is ready, and no `internalTrafficPolicy`.
-    let ready = of_those(service.endpoints(), |endpoint| endpoint.condition == Condition::Ready);
-    let local = match is_local(kube_proxy, service) {
-        true => ready.iter().filter(|endpoint| endpoint.local).copied().collect(),
-        false => Cow::Borrowed(&[][..]),
-    };
-    Routes { any: !ready.is_empty(), reachable: ready.clone(), cluster: ready, local }
-}
-
-/// Whether external traffic goes to endpoints on this node only (`OnlyNodeLocalEndpoints` in 1.20): of node ports and load
-/// balancers, and of external IPs of Services that have those (`RequestsOnlyLocalTraffic`, pkg/api/v1/service/util.go).
-pub fn is_local(kube_proxy: KubeProxy, service: &Service) -> bool {
-    let has_entrance = match kube_proxy {
-        KubeProxy::V1_20 => service.node_port.is_some() || !service.load_balancer_ips.is_empty(),
-        KubeProxy::V1_30 | KubeProxy::Current => service.is_externally_accessible(),
-    };
-    service.external_policy == Policy::Local && has_entrance
-}
-
-fn of_those(all: &[Endpoint], wanted: impl Fn(&Endpoint) -> bool) -> Cow<'_, [Endpoint]> {
-    match all.iter().all(&wanted) {
-        true => Cow::Borrowed(all),
-        false => all.iter().filter(|endpoint| wanted(endpoint)).copied().collect(),
-    }
+/// Some endpoints with their names, out of all; both are in the same order.
+pub fn chosen<'a>(
+    some: &'a [Endpoint],
+    all: &'a [Endpoint],
+    names: &'a [HashName],
+) -> impl Iterator<Item = (&'a Endpoint, &'a HashName)> {
+    let is_all = some.len() == all.len();
+    let mut rest = all.iter().zip(names);
+    some.iter()
+        .filter_map(move |endpoint| rest.find(|(other, _)| is_all || other.address == endpoint.address))
 }

@@ -1,12 +1,8 @@
-//! Which Services get their own chains written by a sync, and which chains it deletes.
+//! Which Services get their own chains written by a sync.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::input::chain_lines;
-use super::ports::Ports;
 use crate::dataplane::contract::Sync;
-use crate::dataplane::node::Node;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::Service;
 
@@ -41,30 +37,4 @@ impl<'a> Scope<'a> {
             Scope::Of(objects) => objects.binary_search(&(&service.namespace, &service.name)).is_ok(),
         }
     }
-}
-
-/// Chains of `from` that no Service of `to` uses.
-pub fn stale_chains(node: &Node, from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<String> {
-    if from.is_empty() {
-        // Spares every cold sync the names of all of `to`.
-        return Vec::new();
-    }
-    let mut stale: Vec<String> =
-        diff.touched(from, to).flat_map(|service| chains_of(node, service)).collect();
-    if stale.is_empty() {
-        return stale;
-    }
-    let used: HashSet<String> =
-        diff.changed.iter().flat_map(|&index| chains_of(node, &to.services()[index])).collect();
-    stale.retain(|chain| !used.contains(chain));
-    stale.sort_unstable();
-    stale.dedup();
-    stale
-}
-
-fn chains_of(node: &Node, service: &Arc<Service>) -> Vec<String> {
-    let mut lines = Vec::new();
-    chain_lines(node, &Ports::new(node.kube_proxy, std::slice::from_ref(service), |_| true), &mut lines);
-    let lines = String::from_utf8_lossy(&lines);
-    lines.lines().filter_map(|line| line.strip_prefix(':')?.split(' ').next()).map(str::to_owned).collect()
 }

@@ -1,6 +1,6 @@
 //! Runs of iptables' programs, with the arguments that kube-proxy gives them.
 
-use crate::dataplane::plan::{Expect, Phase, Program, Step};
+use crate::dataplane::plan::{Action, Expect, Phase, Program, Step};
 use crate::service::Family;
 
 /// `-w` and `-W` of every run; iptables 1.8.9 takes `-W` and ignores it.
@@ -32,4 +32,9 @@ pub fn iptables(
 /// One `iptables-save` of a table. It takes no `-w`: it holds no lock.
 pub fn save(family: Family, table: &str) -> Step {
     Step::new(Phase::Listing, Program::iptables_save(family), &["-t", table], Expect::Success)
+}
+
+/// Lets packets for 127/8 out and in, which node ports on the loopback need.
+pub fn route_localnet() -> Step {
+    Step::asks(Phase::Setup, Action::Sysctl { key: "net.ipv4.conf.all.route_localnet", value: "1" })
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::ports::put_display_name;
 use crate::dataplane::node::Node;
 use crate::dataplane::text::{AddressText, put};
-use crate::service::{Family, Service};
+use crate::service::Service;
 
 /// The bit that marks packets to be masqueraded (masqueradeBit 14).
 pub(crate) const MARK: &str = "0x00004000";
@@ -22,7 +22,7 @@ pub struct Words {
     pub port: Vec<u8>,
     /// ` -m tcp -p tcp -d 10.96.0.10 --dport 80`.
     pub to_cluster_ip: Vec<u8>,
-    /// What follows an address that is matched alone: nothing, or in 1.20 its prefix length.
+    /// What follows an address that is matched alone: nothing, or its prefix length.
     pub bits: &'static str,
     /// ` -s 10.244.0.0/16`, if a cluster CIDR is known.
     pub from_pods: Option<String>,
@@ -31,19 +31,15 @@ pub struct Words {
 }
 
 impl Words {
-    /// Those of a node; `with_bits`: whether single addresses have prefix lengths.
-    pub fn new(node: &Node, with_bits: bool) -> Self {
+    /// Those of a node; `bits`: what follows an address that is matched alone.
+    pub fn new(node: &Node, bits: &'static str) -> Self {
         Self {
             name: Vec::new(),
             protocol: "",
             of_protocol: Vec::new(),
             port: Vec::new(),
             to_cluster_ip: Vec::new(),
-            bits: match (with_bits, node.family()) {
-                (false, _) => "",
-                (true, Family::Ipv4) => "/32",
-                (true, Family::Ipv6) => "/128",
-            },
+            bits,
             from_pods: node.cluster_cidr.map(|cidr| format!(" -s {cidr}")),
             probabilities: Vec::new(),
         }

@@ -106,10 +106,10 @@ const FLUSHES_1_30: &str = "flush set @TABLE@ cluster-ips\n\
 pub fn write(node: &Node, first: bool, out: &mut Vec<u8>) {
     let words = Words::of(node.family());
     let table = format!("{} kube-proxy", words.ip);
-    let (hooks, jumps) = match node.kube_proxy {
-        KubeProxy::V1_30 => (&HOOKS_1_30, &JUMPS_1_30),
-        // 1.20 has no such mode, which `fits` says.
-        KubeProxy::V1_20 | KubeProxy::Current => (&HOOKS_CURRENT, &JUMPS_CURRENT),
+    let is_1_30 = node.kube_proxy == KubeProxy::V1_30;
+    let (hooks, jumps) = match is_1_30 {
+        true => (&HOOKS_1_30, &JUMPS_1_30),
+        false => (&HOOKS_CURRENT, &JUMPS_CURRENT),
     };
     put!(out, "add table ", table, " { comment \"rules for kube-proxy\" ; }\n");
     if first {
@@ -129,7 +129,7 @@ pub fn write(node: &Node, first: bool, out: &mut Vec<u8>) {
         put!(out, words.add_rule, from, " ", condition, "jump ", to, "\n");
     }
     let mut rest = SETS_AND_RULES.to_owned();
-    if node.kube_proxy == KubeProxy::V1_30 {
+    if is_1_30 {
         rest.push_str(FLUSHES_1_30);
     }
     let rest = rest.replace("@TABLE@", &table).replace("@IP@", words.ip);

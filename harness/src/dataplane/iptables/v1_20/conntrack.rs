@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::super::ports::routes;
+use super::traffic::traffic;
 use crate::dataplane::conntrack::{Known, Stale};
-use crate::dataplane::kube_proxy::KubeProxy;
 use crate::dataplane::plan::Step;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::{Protocol, Service};
@@ -26,7 +25,7 @@ pub fn of_opened_ports(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<S
 /// which has been cleaned up already.
 pub fn cleanup(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<Step> {
     let known = Known {
-        endpoints: |service| routes(KubeProxy::V1_20, service).cluster,
+        endpoints: |service| traffic(service).routes.cluster,
         addresses: |service| {
             std::iter::once(service.cluster.ip()).chain(service.external_ips.iter().copied()).collect()
         },
