@@ -48,7 +48,7 @@ pub enum Unfit {
 ///
 /// # Errors
 /// If it is not: of 1.20 there is the iptables mode only.
-pub fn has_mode(version: KubeProxy, mode: Mode) -> Result<(), Unfit> {
+pub(crate) fn has_mode(version: KubeProxy, mode: Mode) -> Result<(), Unfit> {
     if version != KubeProxy::V1_20 {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use crate::scale::ServiceSet;
 use crate::service::Family;
 
 /// Appends a rule to KUBE-SERVICES that leads from a spare address to the chain of a Service; afterwards deletes it.
-pub fn plan(version: &(impl Form + Dataplane), to: &ServiceSet) -> Option<Plan> {
+pub(crate) fn plan(version: &(impl Form + Dataplane), to: &ServiceSet) -> Option<Plan> {
     let family = version.node().family();
     let service = to.services().iter().find(|service| !version.answers(to, service).is_empty())?;
     let ports = version.ports(std::slice::from_ref(service), |_| true);

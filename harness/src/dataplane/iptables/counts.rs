@@ -10,7 +10,7 @@ use crate::scale::ServiceSet;
 use crate::service::{Routes, Service};
 
 /// With these Services.
-pub fn of(node: &Node, to: &ServiceSet) -> Counts {
+pub(crate) fn of(node: &Node, to: &ServiceSet) -> Counts {
     let of_one = |service: &Service| {
         let Traffic { routes, is_local } = traffic(service);
         of_one(node, service, &routes, is_local)
@@ -19,7 +19,7 @@ pub fn of(node: &Node, to: &ServiceSet) -> Counts {
 }
 
 /// The same, with their routes at hand.
-pub fn of_ports(node: &Node, ports: &Ports<'_>) -> Counts {
+pub(crate) fn of_ports(node: &Node, ports: &Ports<'_>) -> Counts {
     let of_each = ports.iter().map(|port| of_one(node, port.service, &port.routes, port.is_local));
     of_each.fold(of_once(node), |sum, own| sum + own)
 }

@@ -13,20 +13,20 @@ use crate::service::Family;
 const FILTER: [&str; 5] =
     ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL"];
 /// Those, and KUBE-FIREWALL, which is there even if nothing is written into it.
-pub const CHAINS: usize = FILTER.len() + 1;
+pub(crate) const CHAINS: usize = FILTER.len() + 1;
 
 /// Rules that are there once, without jumps.
-pub fn fixed_rules(node: &Node) -> u64 {
+pub(crate) fn fixed_rules(node: &Node) -> u64 {
     3 + u64::from(serves_on_loopback(node))
 }
 
 /// Whether node ports are served on 127.0.0.1. Then packets for 127/8 get in, and those from elsewhere are dropped.
-pub fn serves_on_loopback(node: &Node) -> bool {
+pub(crate) fn serves_on_loopback(node: &Node) -> bool {
     node.family() == Family::Ipv4 && node.localhost_node_ports
 }
 
 /// Writes the table; it is part of every sync. `all_chains`: with those, too, that only the jumps make.
-pub fn table(node: &Node, ports: &Ports<'_>, all_chains: bool, out: &mut Vec<u8>) {
+pub(crate) fn table(node: &Node, ports: &Ports<'_>, all_chains: bool, out: &mut Vec<u8>) {
     put!(out, "*filter\n");
     fixed::chain_lines(&FILTER, out);
     if serves_on_loopback(node) || all_chains {
@@ -63,18 +63,18 @@ fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
 }
 
 /// Which traffic of a Service port finds nobody.
-pub struct Refused {
+pub(crate) struct Refused {
     /// To its cluster IP.
-    pub internal: bool,
+    pub(crate) internal: bool,
     /// To all else, from outside the cluster.
-    pub external: bool,
+    pub(crate) external: bool,
     /// Whether there are endpoints that it could not go to.
     any: bool,
 }
 
 impl Refused {
     /// Of a Service port.
-    pub fn of(port: &Port<'_>) -> Self {
+    pub(crate) fn of(port: &Port<'_>) -> Self {
         let (service, routes) = (port.service, &port.routes);
         Self {
             internal: routes.internal(service).is_empty(),

@@ -4,21 +4,21 @@ use super::words::MARK;
 use crate::dataplane::text::put;
 
 /// Chains of the nat table that kube-proxy fills, in its order.
-pub const NAT: [&str; 4] = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"];
+pub(crate) const NAT: [&str; 4] = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"];
 /// Chains that the kernel shows without those that kube-proxy fills: 12 built in (filter 3, mangle 5, nat 4), 3 canaries.
-pub const CHAINS: usize = 12 + 3;
+pub(crate) const CHAINS: usize = 12 + 3;
 /// Rules that the kernel shows in the nat table, without jumps.
-pub const NAT_RULES: u64 = 5;
+pub(crate) const NAT_RULES: u64 = 5;
 
 /// The lines of some chains.
-pub fn chain_lines(chains: &[&str], out: &mut Vec<u8>) {
+pub(crate) fn chain_lines(chains: &[&str], out: &mut Vec<u8>) {
     for chain in chains {
         put!(out, ":", chain, " - [0:0]\n");
     }
 }
 
 /// What follows the rules of Services in the filter table. `answers`: comments of the rules that let answers pass.
-pub fn filter_tail(answers: &[&str], out: &mut Vec<u8>) {
+pub(crate) fn filter_tail(answers: &[&str], out: &mut Vec<u8>) {
     put!(out, "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n");
     put!(out, "-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding rules\" -m mark --mark ");
     put!(out, MARK, "/", MARK, " -j ACCEPT\n");
@@ -30,13 +30,13 @@ pub fn filter_tail(answers: &[&str], out: &mut Vec<u8>) {
 }
 
 /// The nat table up to the chains of Services.
-pub fn nat_head(out: &mut Vec<u8>) {
+pub(crate) fn nat_head(out: &mut Vec<u8>) {
     put!(out, "*nat\n");
     chain_lines(&NAT, out);
 }
 
 /// What stands between the chains of Services and their rules.
-pub fn nat_rules(out: &mut Vec<u8>) {
+pub(crate) fn nat_rules(out: &mut Vec<u8>) {
     put!(out, "-A KUBE-POSTROUTING -m mark ! --mark ", MARK, "/", MARK, " -j RETURN\n");
     put!(out, "-A KUBE-POSTROUTING -j MARK --xor-mark ", MARK, "\n");
     put!(out, "-A KUBE-POSTROUTING -m comment --comment \"kubernetes service traffic requiring SNAT\"");
@@ -45,7 +45,7 @@ pub fn nat_rules(out: &mut Vec<u8>) {
 }
 
 /// The rule that must stand behind all Services, and the end of the nat table. `except`: what it does not match.
-pub fn nat_tail(except: &str, out: &mut Vec<u8>) {
+pub(crate) fn nat_tail(except: &str, out: &mut Vec<u8>) {
     put!(
         out,
         "-A KUBE-SERVICES -m comment --comment \"kubernetes service nodeports; NOTE: this must be the last rule"

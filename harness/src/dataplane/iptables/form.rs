@@ -11,10 +11,10 @@ use crate::service::Service;
 
 /// Above this many endpoints kube-proxy leaves the comments out of the rules that there are most of,
 /// and since 1.25 no longer looks for stale chains at every sync (`largeClusterEndpointsThreshold`).
-pub const LARGE_CLUSTER: usize = 1000;
+pub(crate) const LARGE_CLUSTER: usize = 1000;
 
 /// The form of one version.
-pub trait Form {
+pub(crate) trait Form {
     /// The node, and kube-proxy's settings.
     fn node(&self) -> &Node;
 

@@ -8,7 +8,7 @@ use crate::scale::ServiceSet;
 
 /// One sync's: the linear lists (KUBE-SERVICES, KUBE-NODEPORTS, the whole filter table) are always written; chains of single
 /// Services only within the scope.
-pub fn input(form: &impl Form, ports: &Ports<'_>, comments: bool, stale: &[String]) -> Vec<u8> {
+pub(crate) fn input(form: &impl Form, ports: &Ports<'_>, comments: bool, stale: &[String]) -> Vec<u8> {
     let mut out = Vec::with_capacity(ports.capacity(form.node(), comments));
     form.filter_table(ports, false, &mut out);
     form.nat_head(false, &mut out);
@@ -27,7 +27,12 @@ pub fn input(form: &impl Form, ports: &Ports<'_>, comments: bool, stale: &[Strin
 
 /// One transaction with everything that is there once, one for each piece of the Services, and the rule
 /// that must be last.
-pub fn inputs_in_pieces(form: &impl Form, to: &ServiceSet, piece: usize, comments: bool) -> Vec<Vec<u8>> {
+pub(crate) fn inputs_in_pieces(
+    form: &impl Form,
+    to: &ServiceSet,
+    piece: usize,
+    comments: bool,
+) -> Vec<Vec<u8>> {
     let mut first = Vec::new();
     form.filter_table(&form.ports(to.services(), |_| false), true, &mut first);
     form.nat_head(true, &mut first);
@@ -56,7 +61,7 @@ pub fn inputs_in_pieces(form: &impl Form, to: &ServiceSet, piece: usize, comment
 }
 
 /// Flushes and deletes chains.
-pub fn delete_chains(chains: &[String]) -> Vec<u8> {
+pub(crate) fn delete_chains(chains: &[String]) -> Vec<u8> {
     let mut out = b"*nat\n".to_vec();
     for chain in chains {
         put!(out, ":", chain, " - [0:0]\n");

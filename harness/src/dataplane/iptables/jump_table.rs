@@ -3,7 +3,7 @@
 use super::jumps::{EXTERNAL, FIREWALL, FORWARDING, HEALTH_CHECKS, Jump, PORTALS, POSTROUTING, jump};
 
 /// In order of creation, as observed on 1.30.5; the same in both families. Each is prepended, so a listing shows the reverse.
-pub const JUMPS: [Jump; 14] = [
+pub(crate) const JUMPS: [Jump; 14] = [
     jump("filter", "INPUT", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
     jump("filter", "FORWARD", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
     jump("filter", "INPUT", "KUBE-NODEPORTS", false, HEALTH_CHECKS),

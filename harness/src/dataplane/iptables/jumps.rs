@@ -9,7 +9,7 @@ const CANARY: &str = "KUBE-PROXY-CANARY";
 const CANARY_TABLES: [&str; 3] = ["mangle", "nat", "filter"];
 
 /// A jump to a top-level chain, and how kube-proxy looks for it.
-pub struct Jump {
+pub(crate) struct Jump {
     table: &'static str,
     from: &'static str,
     to: &'static str,
@@ -18,7 +18,7 @@ pub struct Jump {
 }
 
 /// One of them. `new_only`: only packets that begin a flow follow it.
-pub const fn jump(
+pub(crate) const fn jump(
     table: &'static str,
     from: &'static str,
     to: &'static str,
@@ -29,16 +29,16 @@ pub const fn jump(
 }
 
 /// Comments of jumps.
-pub const EXTERNAL: &str = "kubernetes externally-visible service portals";
-pub const HEALTH_CHECKS: &str = "kubernetes health check service ports";
-pub const PORTALS: &str = "kubernetes service portals";
-pub const FORWARDING: &str = "kubernetes forwarding rules";
-pub const FIREWALL: &str = "kubernetes load balancer firewall";
-pub const POSTROUTING: &str = "kubernetes postrouting rules";
+pub(crate) const EXTERNAL: &str = "kubernetes externally-visible service portals";
+pub(crate) const HEALTH_CHECKS: &str = "kubernetes health check service ports";
+pub(crate) const PORTALS: &str = "kubernetes service portals";
+pub(crate) const FORWARDING: &str = "kubernetes forwarding rules";
+pub(crate) const FIREWALL: &str = "kubernetes load balancer firewall";
+pub(crate) const POSTROUTING: &str = "kubernetes postrouting rules";
 
 /// What an earlier writer has left in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Present {
+pub(crate) enum Present {
     /// Nothing.
     Nothing,
     /// The chains that jumps lead to, but neither jumps nor canaries.
@@ -48,19 +48,19 @@ pub enum Present {
 }
 
 /// The canaries that a kube-proxy makes as it starts.
-pub fn canaries(family: Family, present: Present) -> impl Iterator<Item = Step> {
+pub(crate) fn canaries(family: Family, present: Present) -> impl Iterator<Item = Step> {
     let exists = present == Present::Everything;
     CANARY_TABLES.into_iter().map(move |table| make(family, Phase::Canary, CANARY, table, exists))
 }
 
 /// Makes a chain, which may be there already.
-pub fn make(family: Family, phase: Phase, chain: &str, table: &str, exists: bool) -> Step {
+pub(crate) fn make(family: Family, phase: Phase, chain: &str, table: &str, exists: bool) -> Step {
     let expect = if exists { Expect::One } else { Expect::Success };
     iptables(family, phase, "-N", chain, table, &[], expect)
 }
 
 /// For each jump: make the chain, look for the rule, insert it if it is not there.
-pub fn steps(family: Family, jumps: &[Jump], present: Present) -> Vec<Step> {
+pub(crate) fn steps(family: Family, jumps: &[Jump], present: Present) -> Vec<Step> {
     let run = |operation, jump: &Jump, rule: &[&str], expect| {
         iptables(family, Phase::Jumps, operation, jump.from, jump.table, rule, expect)
     };

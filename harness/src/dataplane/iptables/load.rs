@@ -10,11 +10,11 @@ use crate::scale::ServiceSet;
 /// Services in one transaction of iptables-nft, whose time grows with the square of a transaction's chains (linear
 /// scans of its chain list, iptables 1.8.9): 10,000 x 10 take a quarter of an hour in one
 /// transaction and seconds in pieces of this size.
-pub const PIECE: usize = 50;
+pub(crate) const PIECE: usize = 50;
 
 /// Its steps. `piece`: Services in one transaction; `None`: all of them, as iptables-legacy copies the whole table at
 /// every transaction.
-pub fn steps(form: &impl Form, to: &ServiceSet, piece: Option<usize>) -> Vec<Step> {
+pub(crate) fn steps(form: &impl Form, to: &ServiceSet, piece: Option<usize>) -> Vec<Step> {
     let comments = form.comments(to);
     let restore = |input| tools::restore(form.node().family(), Phase::Restore, input);
     let mut steps = Vec::new();

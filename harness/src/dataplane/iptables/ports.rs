@@ -8,49 +8,49 @@ use crate::dataplane::text::{AddressText, put};
 use crate::service::{Endpoint, Routes, Service};
 
 /// What follows `KUBE-SVC-` and the like in the name of a chain.
-pub type HashName = [u8; 16];
+pub(crate) type HashName = [u8; 16];
 
 /// Where traffic of a Service goes, as a version of kube-proxy sees it.
-pub struct Traffic<'a> {
+pub(crate) struct Traffic<'a> {
     /// Which of its endpoints get traffic.
-    pub routes: Routes<'a>,
+    pub(crate) routes: Routes<'a>,
     /// Whether external traffic goes to endpoints on this node only.
-    pub is_local: bool,
+    pub(crate) is_local: bool,
 }
 
 /// One Service port.
-pub struct Port<'a> {
+pub(crate) struct Port<'a> {
     /// The Service port.
-    pub service: &'a Service,
+    pub(crate) service: &'a Service,
     /// Which of its endpoints get traffic.
-    pub routes: Routes<'a>,
+    pub(crate) routes: Routes<'a>,
     /// Whether external traffic goes to endpoints on this node only.
-    pub is_local: bool,
+    pub(crate) is_local: bool,
     /// What its own chains are called; zeros if it has none.
-    pub hash: HashName,
+    pub(crate) hash: HashName,
     /// Whether its own chains are written.
-    pub in_scope: bool,
+    pub(crate) in_scope: bool,
     /// Where the names of its endpoints start.
     first: usize,
 }
 
 impl Port<'_> {
     /// Whether its load-balancer IPs are open to some only, and somebody is behind them.
-    pub fn has_firewall(&self) -> bool {
+    pub(crate) fn has_firewall(&self) -> bool {
         let Self { service, routes, .. } = self;
         routes.any && !service.source_ranges.is_empty() && !service.load_balancer_ips.is_empty()
     }
 }
 
 /// Service ports in order, with each name made once.
-pub struct Ports<'a> {
+pub(crate) struct Ports<'a> {
     ports: Vec<Port<'a>>,
     names: Vec<HashName>,
 }
 
 impl<'a> Ports<'a> {
     /// Those of `services`; `in_scope`: whether the own chains of the one at an index are written.
-    pub fn new(
+    pub(crate) fn new(
         services: &'a [Arc<Service>],
         traffic: impl Fn(&'a Service) -> Traffic<'a>,
         in_scope: impl Fn(usize) -> bool,
@@ -85,18 +85,18 @@ impl<'a> Ports<'a> {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Port<'a>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Port<'a>> {
         self.ports.iter()
     }
 
     /// What the chains of a port's reachable endpoints are called, in their order; nothing unless it is in scope.
-    pub fn names(&self, port: &Port<'_>) -> &[HashName] {
+    pub(crate) fn names(&self, port: &Port<'_>) -> &[HashName] {
         let count = if port.in_scope { port.routes.reachable.len() } else { 0 };
         &self.names[port.first..port.first + count]
     }
 
     /// Bytes that the text of all of them takes, a little above the truth: one allocation, no copy on growth.
-    pub fn capacity(&self, node: &Node, comments: bool) -> usize {
+    pub(crate) fn capacity(&self, node: &Node, comments: bool) -> usize {
         // The longest address, twice in each rule of an endpoint, with its prefix length.
         let address = if node.family().bits() == 32 { 20 } else { 48 };
         let of_one = |port: &Port<'_>| {
@@ -121,7 +121,7 @@ impl<'a> Ports<'a> {
 }
 
 /// `namespace/name:port`, as in [`Service::display_name`].
-pub fn put_display_name(out: &mut Vec<u8>, service: &Service) {
+pub(crate) fn put_display_name(out: &mut Vec<u8>, service: &Service) {
     put!(out, service.namespace, "/", service.name);
     if !service.port_name.is_empty() {
         put!(out, ":", service.port_name);
@@ -129,7 +129,7 @@ pub fn put_display_name(out: &mut Vec<u8>, service: &Service) {
 }
 
 /// Some endpoints with their names, out of all; both are in the same order.
-pub fn chosen<'a>(
+pub(crate) fn chosen<'a>(
     some: &'a [Endpoint],
     all: &'a [Endpoint],
     names: &'a [HashName],

@@ -8,7 +8,7 @@ use crate::dataplane::text::{AddressText, put};
 use crate::service::{Endpoint, Family, Policy};
 
 /// Writes the chain lines of Service ports in scope: in the order in which their rules come.
-pub fn chain_lines(ports: &Ports<'_>, out: &mut Vec<u8>) {
+pub(crate) fn chain_lines(ports: &Ports<'_>, out: &mut Vec<u8>) {
     for port in ports.iter().filter(|port| port.in_scope && port.routes.any) {
         if port.service.is_externally_accessible() {
             put!(out, ":KUBE-EXT-", port.hash, " - [0:0]\n");
@@ -29,7 +29,7 @@ pub fn chain_lines(ports: &Ports<'_>, out: &mut Vec<u8>) {
 }
 
 /// Writes the rules: those of the lists that packets walk for every Service port, the rest for those in scope.
-pub fn rules(node: &Node, ports: &Ports<'_>, comments: bool, out: &mut Vec<u8>) {
+pub(crate) fn rules(node: &Node, ports: &Ports<'_>, comments: bool, out: &mut Vec<u8>) {
     let mut rules = Rules { node, out, comments, words: Words::new(node, "") };
     for port in ports.iter().filter(|port| port.routes.any) {
         rules.port(port, ports.names(port));
@@ -200,7 +200,7 @@ impl Rules<'_> {
 }
 
 /// The chain of traffic to the cluster IP.
-pub const fn internal_chain(port: &Port<'_>) -> &'static str {
+pub(crate) const fn internal_chain(port: &Port<'_>) -> &'static str {
     match port.service.internal_policy {
         Policy::Local => "KUBE-SVL-",
         Policy::Cluster => "KUBE-SVC-",
@@ -209,7 +209,7 @@ pub const fn internal_chain(port: &Port<'_>) -> &'static str {
 
 /// What packets for node ports must not be for: addresses of the loopback, unless node ports are served there. That needs
 /// route_localnet, which there is for IPv4 only.
-pub fn not_for_node_ports(node: &Node) -> &'static str {
+pub(crate) fn not_for_node_ports(node: &Node) -> &'static str {
     match node.family() {
         Family::Ipv6 => " ! -d ::1/128",
         Family::Ipv4 if !node.localhost_node_ports => " ! -d 127.0.0.0/8",

@@ -7,7 +7,7 @@ use crate::scale::{Diff, ServiceSet};
 use crate::service::Service;
 
 /// Which Service ports get their own chains written.
-pub enum Scope<'a> {
+pub(crate) enum Scope<'a> {
     /// All of them.
     All,
     /// Those of these Service objects, by namespace and name, sorted: when one port of an object changes, all are written
@@ -17,7 +17,7 @@ pub enum Scope<'a> {
 
 impl<'a> Scope<'a> {
     /// Of a sync.
-    pub fn of(sync: Sync, from: &'a ServiceSet, to: &'a ServiceSet, diff: &Diff) -> Self {
+    pub(crate) fn of(sync: Sync, from: &'a ServiceSet, to: &'a ServiceSet, diff: &Diff) -> Self {
         if sync == Sync::Full {
             return Scope::All;
         }
@@ -31,7 +31,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Whether a Service port is among them.
-    pub fn has(&self, service: &Service) -> bool {
+    pub(crate) fn has(&self, service: &Service) -> bool {
         match self {
             Scope::All => true,
             Scope::Of(objects) => objects.binary_search(&(&service.namespace, &service.name)).is_ok(),

@@ -8,7 +8,7 @@ use crate::scale::{Diff, ServiceSet};
 use crate::service::Service;
 
 /// Chains of `from` that no Service of `to` uses.
-pub fn stale_chains(form: &impl Form, from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<String> {
+pub(crate) fn stale_chains(form: &impl Form, from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<String> {
     if from.is_empty() {
         // Spares every cold sync the names of all of `to`.
         return Vec::new();

@@ -4,7 +4,7 @@ use super::ports::Traffic;
 use crate::service::{Policy, Service};
 
 /// All that the Service asks for: both policies, and endpoints that terminate where none is ready.
-pub fn traffic(service: &Service) -> Traffic<'_> {
+pub(crate) fn traffic(service: &Service) -> Traffic<'_> {
     let is_local = service.external_policy == Policy::Local && service.is_externally_accessible();
     Traffic { routes: service.routes(), is_local }
 }

@@ -22,7 +22,7 @@ use crate::service::Service;
 
 /// Every step of a sync. Stale entries of the connection-tracking table are left to the process that syncs, as the newest
 /// kube-proxy does it: no program is run for them.
-pub fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec<Step> {
+pub(crate) fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec<Step> {
     let cold = from.is_empty();
     let mut steps = Vec::new();
     if sync == Sync::Full {

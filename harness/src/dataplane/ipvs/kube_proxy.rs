@@ -27,7 +27,7 @@ use crate::service::Protocol;
 const TRIAL: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 0), 20_000));
 
 /// Every step of a sync.
-pub fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec<Step> {
+pub(crate) fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec<Step> {
     let present = !from.is_empty();
     let (before, after) = (servers::of(node, from), servers::of(node, to));
     let mut steps = Vec::new();

@@ -4,7 +4,7 @@
 pub const DUMMY: &str = "kube-ipvs0";
 
 /// Settings of `NewProxier` (pkg/proxy/ipvs/proxier.go), for both families.
-pub const SYSCTLS: [(&str, &str); 4] = [
+pub(crate) const SYSCTLS: [(&str, &str); 4] = [
     ("net.ipv4.vs.conntrack", "1"),
     ("net.ipv4.vs.expire_nodest_conn", "1"),
     ("net.ipv4.vs.expire_quiescent_template", "1"),

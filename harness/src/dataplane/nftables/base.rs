@@ -6,9 +6,9 @@ use crate::dataplane::node::Node;
 use crate::dataplane::text::put;
 
 /// Rules of the base table, in both forms.
-pub const RULES: u64 = 22;
+pub(crate) const RULES: u64 = 22;
 /// Chains of the base table, in both forms: eight on hooks, eight that they jump to.
-pub const CHAINS: u64 = 16;
+pub(crate) const CHAINS: u64 = 16;
 
 type Hook = (&'static str, &'static str);
 type Jump = (&'static str, &'static str, &'static str);
@@ -103,7 +103,7 @@ const FLUSHES_1_30: &str = "flush set @TABLE@ cluster-ips\n\
 
 /// Writes the base table. `first`: the first sync of a kube-proxy process, which makes the chains on
 /// hooks anew in case their priorities were others.
-pub fn write(node: &Node, first: bool, out: &mut Vec<u8>) {
+pub(crate) fn write(node: &Node, first: bool, out: &mut Vec<u8>) {
     let words = Words::of(node.family());
     let table = format!("{} kube-proxy", words.ip);
     let is_1_30 = node.kube_proxy == KubeProxy::V1_30;

@@ -12,7 +12,7 @@ use crate::service::Policy;
 
 /// Rules, chains and elements of the table with these Services. Elements that packets put into the sets of session
 /// affinity are not counted.
-pub fn of(node: &Node, set: &ServiceSet) -> Counts {
+pub(crate) fn of(node: &Node, set: &ServiceSet) -> Counts {
     let mut counts = Counts { rules: base::RULES, chains: base::CHAINS, ..Counts::default() };
     let mut slots: HashSet<Slot> = HashSet::with_capacity(2 * set.len());
     for service in set.services() {

@@ -11,7 +11,7 @@ use crate::scale::ServiceSet;
 use crate::service::Service;
 
 /// With these Services.
-pub fn of(node: &Node, to: &ServiceSet) -> Counts {
+pub(crate) fn of(node: &Node, to: &ServiceSet) -> Counts {
     let once = Counts {
         rules: JUMPS.len() as u64 + filter::FIXED_RULES + fixed::NAT_RULES,
         // And KUBE-MARK-DROP.

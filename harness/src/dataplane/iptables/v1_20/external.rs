@@ -9,7 +9,7 @@ use crate::dataplane::text::put;
 use crate::service::Family;
 
 /// Entries of the lists, and the firewall of each load-balancer IP right behind its own.
-pub fn entrances(node: &Node, port: &Port<'_>, words: &Words, out: &mut Vec<u8>) {
+pub(crate) fn entrances(node: &Node, port: &Port<'_>, words: &Words, out: &mut Vec<u8>) {
     let chain = if port.is_local { "KUBE-XLB-" } else { "KUBE-SVC-" };
     for &ip in &port.service.external_ips {
         external_ip(port, ip, chain, words, out);
@@ -73,7 +73,7 @@ fn firewall(node: &Node, port: &Port<'_>, ip: IpAddr, chain: &str, words: &Words
 }
 
 /// The chain of external traffic under policy Local.
-pub fn chain(port: &Port<'_>, names: &[HashName], words: &mut Words, out: &mut Vec<u8>) {
+pub(crate) fn chain(port: &Port<'_>, names: &[HashName], words: &mut Words, out: &mut Vec<u8>) {
     // Names of the chains of endpoints on this node.
     let locals: Vec<&HashName> =
         chosen(&port.routes.local, &port.routes.reachable, names).map(|(_, name)| name).collect();

@@ -7,14 +7,14 @@ use crate::dataplane::node::Node;
 use crate::dataplane::text::put;
 
 /// Chains that kube-proxy fills, in its order.
-pub const CHAINS: [&str; 3] = ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD"];
+pub(crate) const CHAINS: [&str; 3] = ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD"];
 /// Rules that are there once, without jumps.
-pub const FIXED_RULES: u64 = 4;
+pub(crate) const FIXED_RULES: u64 = 4;
 /// Comments of the rules that let answers pass. Twice the same rule: they had cluster CIDRs once.
 const ANSWERS: [&str; 2] = ["conntrack pod source rule", "conntrack pod destination rule"];
 
 /// Writes the table.
-pub fn table(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
+pub(crate) fn table(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
     put!(out, "*filter\n");
     fixed::chain_lines(&CHAINS, out);
     rules(node, ports, out);

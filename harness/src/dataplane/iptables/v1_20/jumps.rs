@@ -3,7 +3,7 @@
 use super::super::jumps::{EXTERNAL, FORWARDING, Jump, PORTALS, POSTROUTING, jump};
 
 /// In order of creation, as observed on 1.20.2. Each is prepended, so a listing shows the reverse.
-pub const JUMPS: [Jump; 8] = [
+pub(crate) const JUMPS: [Jump; 8] = [
     jump("filter", "INPUT", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
     jump("filter", "FORWARD", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
     jump("filter", "FORWARD", "KUBE-SERVICES", true, PORTALS),

@@ -8,7 +8,7 @@ use crate::dataplane::node::Node;
 use crate::dataplane::text::{AddressText, put};
 
 /// Writes the chain lines of all Service ports: in kube-proxy's order, KUBE-FW-* for each load-balancer IP again.
-pub fn chain_lines(ports: &Ports<'_>, out: &mut Vec<u8>) {
+pub(crate) fn chain_lines(ports: &Ports<'_>, out: &mut Vec<u8>) {
     for port in ports.iter() {
         let any = port.routes.any;
         if any {
@@ -28,7 +28,7 @@ pub fn chain_lines(ports: &Ports<'_>, out: &mut Vec<u8>) {
 }
 
 /// Writes the rules of all Service ports.
-pub fn rules(node: &Node, ports: &Ports<'_>, comments: bool, out: &mut Vec<u8>) {
+pub(crate) fn rules(node: &Node, ports: &Ports<'_>, comments: bool, out: &mut Vec<u8>) {
     let mut rules = Rules { node, out, comments, words: words(node) };
     for port in ports.iter().filter(|port| port.routes.any) {
         rules.port(port, ports.names(port));

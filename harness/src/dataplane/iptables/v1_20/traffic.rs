@@ -6,7 +6,7 @@ use super::super::ports::Traffic;
 use crate::service::{Condition, Endpoint, Policy, Routes, Service};
 
 /// 1.20 knows an endpoint only while it is ready, and no `internalTrafficPolicy`.
-pub fn traffic(service: &Service) -> Traffic<'_> {
+pub(crate) fn traffic(service: &Service) -> Traffic<'_> {
     let is_local = is_local(service);
     let ready = ready(service.endpoints());
     let local = match is_local {

@@ -5,7 +5,7 @@ use crate::dataplane::node::Node;
 use crate::service::Family;
 
 /// Those of a node. Single addresses have prefix lengths.
-pub fn words(node: &Node) -> Words {
+pub(crate) fn words(node: &Node) -> Words {
     let bits = match node.family() {
         Family::Ipv4 => "/32",
         Family::Ipv6 => "/128",
