@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use super::{Expect, Phase, Program, Step};
+use crate::dataplane::plan::{Expect, Phase, Program, Step};
 use crate::scale::{Diff, ServiceSet};
 use crate::service::{Endpoint, Family, Protocol, Service, ServiceKey};
 
@@ -13,12 +13,12 @@ use crate::service::{Endpoint, Family, Protocol, Service, ServiceKey};
 /// that has lost an endpoint. Later versions do it in-process, through netlink, and only when needed.
 ///
 /// `from` is what this kube-proxy has synced before: nothing when it has just been started, whatever the kernel holds.
-pub fn cleanup(from: &ServiceSet, to: &ServiceSet) -> Vec<Step> {
+pub(crate) fn cleanup(from: &ServiceSet, to: &ServiceSet) -> Vec<Step> {
     cleanup_of(from, to, &Diff::between(from, to))
 }
 
 /// The same, with the difference at hand.
-pub fn cleanup_of(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<Step> {
+pub(crate) fn cleanup_of(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<Step> {
     let born = |service: &Service| {
         let external = service.external_addresses().map(|address| address.ip());
         std::iter::once(service.cluster.ip()).chain(external).collect()
@@ -28,21 +28,21 @@ pub fn cleanup_of(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<Step> 
 }
 
 /// What a kube-proxy knows of a Service.
-pub struct Known {
+pub(crate) struct Known {
     /// Its endpoints, ready or at least serving.
-    pub endpoints: fn(&Service) -> Cow<'_, [Endpoint]>,
+    pub(crate) endpoints: fn(&Service) -> Cow<'_, [Endpoint]>,
     /// The addresses that are cleaned up when it comes to life.
-    pub addresses: fn(&Service) -> Vec<IpAddr>,
+    pub(crate) addresses: fn(&Service) -> Vec<IpAddr>,
 }
 
 /// Flows whose entries have to go.
 #[derive(Debug, Default)]
-pub struct Stale {
+pub(crate) struct Stale {
     family: Family,
     /// To these addresses of Services.
     addresses: Vec<IpAddr>,
     /// To these node ports.
-    pub ports: Vec<u16>,
+    pub(crate) ports: Vec<u16>,
     /// That were translated to endpoints that are gone.
     endpoints: Vec<(Entrance, IpAddr)>,
 }
@@ -55,12 +55,12 @@ enum Entrance {
 
 impl Stale {
     /// Nothing but flows to node ports.
-    pub fn of_ports(family: Family, ports: Vec<u16>) -> Self {
+    pub(crate) fn of_ports(family: Family, ports: Vec<u16>) -> Self {
         Self { family, ports, ..Self::default() }
     }
 
     /// What has become stale between two sets.
-    pub fn between(from: &ServiceSet, to: &ServiceSet, diff: &Diff, known: &Known) -> Self {
+    pub(crate) fn between(from: &ServiceSet, to: &ServiceSet, diff: &Diff, known: &Known) -> Self {
         let family = if to.is_empty() { from.family() } else { to.family() };
         let mut stale = Self { family, ..Self::default() };
         let is_udp = |service: &Service| service.protocol == Protocol::Udp;
@@ -95,7 +95,7 @@ impl Stale {
     }
 
     /// One `conntrack -D` for each; addresses and node ports are sets in kube-proxy, endpoints are not.
-    pub fn steps(&self) -> Vec<Step> {
+    pub(crate) fn steps(&self) -> Vec<Step> {
         let delete = |args: &[&str]| {
             let family: &[&str] = if self.family == Family::Ipv6 { &["-f", "ipv6"] } else { &[] };
             let args = [&["-D"], args, family].concat();

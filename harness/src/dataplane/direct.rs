@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Counts, Dataplane, Expect, Phase, Plan, Program, Step, Sync};
+use crate::dataplane::contract::{Dataplane, Sync};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::plan::{Expect, Phase, Plan, Program, Step};
 use crate::scale::ServiceSet;
 use crate::service::Service;
 use crate::synthetic::addresses;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use netns_setup::ipvs::{Forwarding, Key, Protocol, RealServer, Request};
 
-use super::Way;
+use crate::dataplane::way::Way;
 
 /// The removal of real servers: of each the connections are counted, and one without any is deleted. One with some gets
 /// weight 0, so that no new ones come, and stays for [another pass](super::ipvs::pass) to decide.

@@ -16,6 +16,7 @@ mod kube_proxy;
 mod rules;
 mod servers;
 mod sets;
+mod settings;
 mod state;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -23,22 +24,19 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use netns_setup::ipvs::{Key, Request, Scheduler};
 
 pub use self::sets::Set;
+pub use self::settings::DUMMY;
 pub use self::state::State;
-use super::{Action, Counts, Dataplane, Drain, KubeProxy, Mode, Node, Phase, Plan, Step, Sync, Unfit, Way};
+use crate::dataplane::contract::{Dataplane, Sync};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::drain::Drain;
+use crate::dataplane::mode::Mode;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Action, Phase, Plan, Step};
+use crate::dataplane::unfit::{Unfit, has_mode};
+use crate::dataplane::way::Way;
 use crate::scale::ServiceSet;
 use crate::service::{Family, Protocol, Service};
 use crate::synthetic::spare_address;
-
-/// The dummy link that Service addresses are bound to. It is never brought up.
-pub const DUMMY: &str = "kube-ipvs0";
-
-/// Settings of `NewProxier` (pkg/proxy/ipvs/proxier.go), for both families.
-const SYSCTLS: [(&str, &str); 4] = [
-    ("net.ipv4.vs.conntrack", "1"),
-    ("net.ipv4.vs.expire_nodest_conn", "1"),
-    ("net.ipv4.vs.expire_quiescent_template", "1"),
-    ("net.ipv4.ip_forward", "1"),
-];
 
 /// Planner of the IPVS mode.
 pub struct Ipvs {
@@ -125,17 +123,11 @@ impl Dataplane for Ipvs {
     }
 
     fn fits(&self, to: &ServiceSet) -> Result<(), Unfit> {
-        let (version, mode) = (
-            self.node.kube_proxy,
-            match self.way {
-                Way::KubeProxy => Mode::Ipvs,
-                Way::Batched => Mode::IpvsBatched,
-            },
-        );
-        if version == KubeProxy::V1_20 {
-            let why = "no recording of it exists; use 1.30 or current, or an iptables mode";
-            return Err(Unfit::Version { version, mode, why });
-        }
+        let mode = match self.way {
+            Way::KubeProxy => Mode::Ipvs,
+            Way::Batched => Mode::IpvsBatched,
+        };
+        has_mode(self.node.kube_proxy, mode)?;
         entries::fit(&self.node, to)
     }
 

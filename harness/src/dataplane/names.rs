@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 ///
 /// iptables chains use 16 (`portProtoHash` in pkg/proxy/iptables/proxier.go), nftables chains 8
 /// (`hashAndTruncate` in pkg/proxy/nftables/proxier.go).
-pub fn hash<const N: usize>(input: &[u8]) -> [u8; N] {
+pub(crate) fn hash<const N: usize>(input: &[u8]) -> [u8; N] {
     const { assert!(N.is_multiple_of(8) && N <= 48) };
     let mut name = [0; N];
     // Five bytes make eight base32 characters, without padding.

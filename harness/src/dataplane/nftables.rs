@@ -29,8 +29,14 @@ use self::restart::{Existing, Kept};
 use self::stale::Stale;
 use self::words::Words;
 use self::writer::{Added, Writer, capacity};
-use super::conntrack;
-use super::{Counts, Dataplane, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync, Unfit};
+use crate::dataplane::conntrack;
+use crate::dataplane::contract::{Dataplane, Sync};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::mode::Mode;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Expect, Phase, Plan, Program, Step};
+use crate::dataplane::unfit::{Unfit, has_mode};
 use crate::scale::{Diff, ServiceSet};
 use crate::service::Family;
 
@@ -190,11 +196,7 @@ impl Dataplane for Nftables {
     }
 
     fn fits(&self, to: &ServiceSet) -> Result<(), Unfit> {
-        if let version @ KubeProxy::V1_20 = self.node.kube_proxy {
-            let why =
-                "there was no such mode before 1.29; use iptables-legacy or iptables-nft, or a newer version";
-            return Err(Unfit::Version { version, mode: Mode::Nftables, why });
-        }
+        has_mode(self.node.kube_proxy, Mode::Nftables)?;
         one_value_each(to)
     }
 

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use netns_setup::ipvs;
 
-use super::{Counts, Drain};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::drain::Drain;
+use crate::dataplane::way::Way;
 use crate::service::Family;
 
 /// A program that kube-proxy runs. Which variant of iptables answers to the name is the mode's matter.
@@ -146,15 +148,6 @@ impl Expect {
     pub const fn accepts(self, code: i32) -> bool {
         matches!((self, code), (Expect::Success, 0) | (Expect::One, 1) | (Expect::ZeroOrOne, 0 | 1))
     }
-}
-
-/// How requests go to the kernel over netlink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Way {
-    /// As kube-proxy sends them: one at a time, each answer awaited.
-    KubeProxy,
-    /// As quickly as the kernel takes them: many in one system call.
-    Batched,
 }
 
 /// What is asked about the addresses of a link.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use netns_setup::ipvs::Request;
 
-use super::{Action, Expect, Plan, Program, Step};
+use crate::dataplane::plan::{Action, Expect, Plan, Program, Step};
 
 /// Which tool could read a part of a plan that is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

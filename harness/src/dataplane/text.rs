@@ -16,7 +16,7 @@ const LONGEST: usize = 1 + 39 + 2 + 5;
 
 /// `ip:port` (`[ip]:port` in IPv6) as text, made once per endpoint and used for its address, its hash and its rules.
 #[derive(Clone, Copy)]
-pub struct AddressText {
+pub(crate) struct AddressText {
     bytes: [u8; LONGEST],
     /// Where the IP starts: behind the bracket of IPv6.
     start: u8,
@@ -46,7 +46,7 @@ const OCTETS: [([u8; 3], u8); 256] = {
 
 impl AddressText {
     /// The text of an address.
-    pub fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         match address {
             SocketAddr::V4(address) => Self::v4(address),
             SocketAddr::V6(address) => Self::v6(address),
@@ -80,17 +80,17 @@ impl AddressText {
     }
 
     /// `ip:port` or `[ip]:port`.
-    pub fn whole(&self) -> &[u8] {
+    pub(crate) fn whole(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 
     /// `ip`.
-    pub fn ip(&self) -> &[u8] {
+    pub(crate) fn ip(&self) -> &[u8] {
         &self.bytes[usize::from(self.start)..usize::from(self.end)]
     }
 
     /// `port`.
-    pub fn port(&self) -> &[u8] {
+    pub(crate) fn port(&self) -> &[u8] {
         &self.bytes[usize::from(self.port)..usize::from(self.len)]
     }
 

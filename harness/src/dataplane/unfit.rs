@@ -1,6 +1,7 @@
 //! Why a mode cannot hold some Services at all.
 
-use super::{KubeProxy, Mode};
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::mode::Mode;
 
 /// What stands against it. Where this is known beforehand, cells are skipped with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,4 +42,24 @@ pub enum Unfit {
         /// Why not, and what to use instead.
         why: &'static str,
     },
+}
+
+/// That a version of kube-proxy is modelled in a mode.
+///
+/// # Errors
+/// If it is not: of 1.20 there is the iptables mode only.
+pub(crate) fn has_mode(version: KubeProxy, mode: Mode) -> Result<(), Unfit> {
+    if version != KubeProxy::V1_20 {
+        return Ok(());
+    }
+    let why = match mode {
+        Mode::Nftables => {
+            "there was no such mode before 1.29; use iptables-legacy or iptables-nft, or a newer version"
+        }
+        Mode::Ipvs | Mode::IpvsBatched => {
+            "no recording of it exists; use 1.30 or current, or an iptables mode"
+        }
+        _ => return Ok(()),
+    };
+    Err(Unfit::Version { version, mode, why })
 }

@@ -8,8 +8,9 @@ use data_encoding::HEXLOWER;
 use ipnet::IpNet;
 use sha2::{Digest, Sha512};
 
-use super::super::{Counts, Expect, Phase, Program, Step};
-use super::{HostPort, Sandbox};
+use super::sandbox::{HostPort, Sandbox};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::plan::{Expect, Phase, Program, Step};
 use crate::service::{Family, Protocol};
 
 const DNAT: &str = "CNI-HOSTPORT-DNAT";
@@ -26,7 +27,7 @@ const COMMENT: usize = 255;
 
 /// The plugin's part of the nat table, by family: its chains, and the rules that lead to them from the table's own.
 #[derive(Clone, Debug)]
-pub struct Nat {
+pub(crate) struct Nat {
     ip6tables: bool,
     tables: BTreeMap<Family, Table>,
 }
@@ -40,7 +41,7 @@ struct Table {
 }
 
 /// What a call without a configured backend asks first: does iptables work (`utils.SupportsIPTables`)?
-pub fn choice() -> [Step; 2] {
+pub(crate) fn choice() -> [Step; 2] {
     [version(Family::Ipv4), step(Family::Ipv4, &["-t", "filter", "-S", "INPUT", "1"], Expect::Success)]
 }
 
@@ -69,12 +70,12 @@ fn chain_name(prefix: &str, sandbox: &Sandbox) -> String {
 }
 
 impl Nat {
-    pub fn new(ip6tables: bool) -> Self {
+    pub(crate) fn new(ip6tables: bool) -> Self {
         Self { ip6tables, tables: BTreeMap::new() }
     }
 
     /// `forwardPorts`.
-    pub fn add(&mut self, sandbox: &Sandbox, family: Family, address: IpNet, steps: &mut Vec<Step>) {
+    pub(crate) fn add(&mut self, sandbox: &Sandbox, family: Family, address: IpNet, steps: &mut Vec<Step>) {
         steps.push(version(family));
         let mut call = Call { family, table: self.tables.entry(family).or_default(), steps };
         call.chain(SET_MARK);
@@ -102,7 +103,7 @@ impl Nat {
     }
 
     /// `unforwardPorts`: for both families, as the plugin does not know any more which the pod had.
-    pub fn remove(&mut self, sandbox: &Sandbox, steps: &mut Vec<Step>) {
+    pub(crate) fn remove(&mut self, sandbox: &Sandbox, steps: &mut Vec<Step>) {
         let families = if self.ip6tables { &Family::ALL[..] } else { &[Family::Ipv4] };
         for &family in families {
             steps.extend([version(family), step(family, &["-t", "nat", "-S", "OUTPUT"], Expect::Success)]);
@@ -114,7 +115,7 @@ impl Nat {
         }
     }
 
-    pub fn counts(&self, family: Family) -> Counts {
+    pub(crate) fn counts(&self, family: Family) -> Counts {
         let table = self.tables.get(&family);
         let (rules, chains) = table.map_or((0, 0), |table| (table.rules.len(), table.chains.len()));
         Counts { rules: rules as u64, chains: chains as u64, ..Counts::default() }

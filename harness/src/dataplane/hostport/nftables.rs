@@ -9,8 +9,9 @@ use std::fmt::Write as _;
 
 use ipnet::IpNet;
 
-use super::super::{Counts, Expect, Phase, Program, Step};
-use super::{HostPort, Sandbox};
+use super::sandbox::{HostPort, Sandbox};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::plan::{Expect, Phase, Program, Step};
 use crate::service::Family;
 
 const HOST_PORTS: &str = "hostports";
@@ -24,7 +25,7 @@ const CHAINS: u64 = 6;
 
 /// The two tables.
 #[derive(Clone, Debug, Default)]
-pub struct Tables {
+pub(crate) struct Tables {
     tables: BTreeMap<Family, Table>,
 }
 
@@ -69,7 +70,7 @@ fn transaction(phase: Phase, text: String) -> Step {
 
 impl Tables {
     /// `forwardPorts`.
-    pub fn add(&mut self, sandbox: &Sandbox, family: Family, address: IpNet, steps: &mut Vec<Step>) {
+    pub(crate) fn add(&mut self, sandbox: &Sandbox, family: Family, address: IpNet, steps: &mut Vec<Step>) {
         steps.extend(probe(family));
         let table = self.tables.entry(family).or_default();
         let mut write = Transaction { family, new: table.handle == 0, table, text: String::new() };
@@ -87,7 +88,7 @@ impl Tables {
     }
 
     /// `unforwardPorts`: for both families, as the plugin does not know any more which the pod had.
-    pub fn remove(&mut self, sandbox: &Sandbox, steps: &mut Vec<Step>) {
+    pub(crate) fn remove(&mut self, sandbox: &Sandbox, steps: &mut Vec<Step>) {
         for family in Family::ALL {
             steps.extend(probe(family));
             let table = self.tables.get_mut(&family);
@@ -119,7 +120,7 @@ impl Tables {
         }
     }
 
-    pub fn counts(&self, family: Family) -> Counts {
+    pub(crate) fn counts(&self, family: Family) -> Counts {
         self.tables.get(&family).map_or(Counts::default(), |table| Counts {
             rules: table.base_rules + table.rules.len() as u64,
             chains: CHAINS,

@@ -1,15 +1,51 @@
-//! Rules of Services in the filter table, since 1.25: what is rejected or dropped, and who may ask for a node's health.
+//! The filter table, since 1.25: what is rejected or dropped, and who may ask for a node's health.
 
 use std::net::IpAddr;
 
-use super::super::Node;
-use super::super::text::put;
+use super::fixed;
 use super::ports::{Port, Ports};
 use super::words::Words;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::put;
+use crate::service::Family;
 
-/// Writes them for all Service ports; they are part of every sync.
-pub fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
-    let mut words = Words::new(node, false);
+/// Chains that kube-proxy fills, in its order.
+const FILTER: [&str; 5] =
+    ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL"];
+/// Those, and KUBE-FIREWALL, which is there even if nothing is written into it.
+pub(crate) const CHAINS: usize = FILTER.len() + 1;
+
+/// Rules that are there once, without jumps.
+pub(crate) fn fixed_rules(node: &Node) -> u64 {
+    3 + u64::from(serves_on_loopback(node))
+}
+
+/// Whether node ports are served on 127.0.0.1. Then packets for 127/8 get in, and those from elsewhere are dropped.
+pub(crate) fn serves_on_loopback(node: &Node) -> bool {
+    node.family() == Family::Ipv4 && node.localhost_node_ports
+}
+
+/// Writes the table; it is part of every sync. `all_chains`: with those, too, that only the jumps make.
+pub(crate) fn table(node: &Node, ports: &Ports<'_>, all_chains: bool, out: &mut Vec<u8>) {
+    put!(out, "*filter\n");
+    fixed::chain_lines(&FILTER, out);
+    if serves_on_loopback(node) || all_chains {
+        fixed::chain_lines(&["KUBE-FIREWALL"], out);
+    }
+    if serves_on_loopback(node) {
+        put!(
+            out,
+            "-A KUBE-FIREWALL -m comment --comment \"block incoming localnet connections\" -d 127.0.0.0/8"
+        );
+        put!(out, " ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP\n");
+    }
+    rules(node, ports, out);
+    fixed::filter_tail(&["conntrack rule"], out);
+}
+
+/// Writes those of all Service ports.
+fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
+    let mut words = Words::new(node, "");
     for port in ports.iter() {
         let refused = Refused::of(port);
         let has_health_check = port.service.health_check_node_port.is_some();
@@ -27,18 +63,18 @@ pub fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
 }
 
 /// Which traffic of a Service port finds nobody.
-pub struct Refused {
+pub(crate) struct Refused {
     /// To its cluster IP.
-    pub internal: bool,
+    pub(crate) internal: bool,
     /// To all else, from outside the cluster.
-    pub external: bool,
+    pub(crate) external: bool,
     /// Whether there are endpoints that it could not go to.
     any: bool,
 }
 
 impl Refused {
     /// Of a Service port.
-    pub fn of(port: &Port<'_>) -> Self {
+    pub(crate) fn of(port: &Port<'_>) -> Self {
         let (service, routes) = (port.service, &port.routes);
         Self {
             internal: routes.internal(service).is_empty(),

@@ -1,13 +1,15 @@
 //! Top-level chains and the jumps to them, created with one program run each.
 
-use super::super::{Expect, KubeProxy, Node, Phase, Step};
 use super::tools::iptables;
+use crate::dataplane::plan::{Expect, Phase, Step};
+use crate::service::Family;
 
 /// What marks that nobody has flushed the rules, in this order.
 const CANARY: &str = "KUBE-PROXY-CANARY";
 const CANARY_TABLES: [&str; 3] = ["mangle", "nat", "filter"];
 
-struct Jump {
+/// A jump to a top-level chain, and how kube-proxy looks for it.
+pub(crate) struct Jump {
     table: &'static str,
     from: &'static str,
     to: &'static str,
@@ -15,7 +17,8 @@ struct Jump {
     comment: &'static str,
 }
 
-const fn jump(
+/// One of them. `new_only`: only packets that begin a flow follow it.
+pub(crate) const fn jump(
     table: &'static str,
     from: &'static str,
     to: &'static str,
@@ -25,58 +28,17 @@ const fn jump(
     Jump { table, from, to, new_only, comment }
 }
 
-const EXTERNAL: &str = "kubernetes externally-visible service portals";
-const HEALTH_CHECKS: &str = "kubernetes health check service ports";
-const PORTALS: &str = "kubernetes service portals";
-const FORWARDING: &str = "kubernetes forwarding rules";
-const FIREWALL: &str = "kubernetes load balancer firewall";
-const POSTROUTING: &str = "kubernetes postrouting rules";
-
-/// In order of creation, as observed on 1.30.5; the same in both families. Each is prepended, so a listing shows the reverse.
-const JUMPS: [Jump; 14] = [
-    jump("filter", "INPUT", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
-    jump("filter", "FORWARD", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
-    jump("filter", "INPUT", "KUBE-NODEPORTS", false, HEALTH_CHECKS),
-    jump("filter", "FORWARD", "KUBE-SERVICES", true, PORTALS),
-    jump("filter", "OUTPUT", "KUBE-SERVICES", true, PORTALS),
-    jump("filter", "FORWARD", "KUBE-FORWARD", false, FORWARDING),
-    jump("filter", "INPUT", "KUBE-PROXY-FIREWALL", true, FIREWALL),
-    jump("filter", "OUTPUT", "KUBE-PROXY-FIREWALL", true, FIREWALL),
-    jump("filter", "FORWARD", "KUBE-PROXY-FIREWALL", true, FIREWALL),
-    jump("nat", "OUTPUT", "KUBE-SERVICES", false, PORTALS),
-    jump("nat", "PREROUTING", "KUBE-SERVICES", false, PORTALS),
-    jump("nat", "POSTROUTING", "KUBE-POSTROUTING", false, POSTROUTING),
-    jump("filter", "INPUT", "KUBE-FIREWALL", false, ""),
-    jump("filter", "OUTPUT", "KUBE-FIREWALL", false, ""),
-];
-
-/// The same of 1.20.2.
-const JUMPS_1_20: [Jump; 8] = [
-    jump("filter", "INPUT", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
-    jump("filter", "FORWARD", "KUBE-EXTERNAL-SERVICES", true, EXTERNAL),
-    jump("filter", "FORWARD", "KUBE-SERVICES", true, PORTALS),
-    jump("filter", "OUTPUT", "KUBE-SERVICES", true, PORTALS),
-    jump("filter", "FORWARD", "KUBE-FORWARD", false, FORWARDING),
-    jump("nat", "OUTPUT", "KUBE-SERVICES", false, PORTALS),
-    jump("nat", "PREROUTING", "KUBE-SERVICES", false, PORTALS),
-    jump("nat", "POSTROUTING", "KUBE-POSTROUTING", false, POSTROUTING),
-];
-
-const fn jumps(kube_proxy: KubeProxy) -> &'static [Jump] {
-    match kube_proxy {
-        KubeProxy::V1_20 => &JUMPS_1_20,
-        KubeProxy::V1_30 | KubeProxy::Current => &JUMPS,
-    }
-}
-
-/// Number of jump rules.
-pub const fn count(kube_proxy: KubeProxy) -> u64 {
-    jumps(kube_proxy).len() as u64
-}
+/// Comments of jumps.
+pub(crate) const EXTERNAL: &str = "kubernetes externally-visible service portals";
+pub(crate) const HEALTH_CHECKS: &str = "kubernetes health check service ports";
+pub(crate) const PORTALS: &str = "kubernetes service portals";
+pub(crate) const FORWARDING: &str = "kubernetes forwarding rules";
+pub(crate) const FIREWALL: &str = "kubernetes load balancer firewall";
+pub(crate) const POSTROUTING: &str = "kubernetes postrouting rules";
 
 /// What an earlier writer has left in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Present {
+pub(crate) enum Present {
     /// Nothing.
     Nothing,
     /// The chains that jumps lead to, but neither jumps nor canaries.
@@ -86,28 +48,28 @@ pub enum Present {
 }
 
 /// The canaries that a kube-proxy makes as it starts.
-pub fn canaries(node: &Node, present: Present) -> impl Iterator<Item = Step> {
-    let family = node.family();
-    let made = if present == Present::Everything { Expect::One } else { Expect::Success };
-    CANARY_TABLES
-        .into_iter()
-        .map(move |table| iptables(family, Phase::Canary, "-N", CANARY, table, &[], made))
+pub(crate) fn canaries(family: Family, present: Present) -> impl Iterator<Item = Step> {
+    let exists = present == Present::Everything;
+    CANARY_TABLES.into_iter().map(move |table| make(family, Phase::Canary, CANARY, table, exists))
+}
+
+/// Makes a chain, which may be there already.
+pub(crate) fn make(family: Family, phase: Phase, chain: &str, table: &str, exists: bool) -> Step {
+    let expect = if exists { Expect::One } else { Expect::Success };
+    iptables(family, phase, "-N", chain, table, &[], expect)
 }
 
 /// For each jump: make the chain, look for the rule, insert it if it is not there.
-pub fn steps(node: &Node, present: Present) -> Vec<Step> {
-    let run = |operation, chain, table, rule: &[&str], expect| {
-        iptables(node.family(), Phase::Jumps, operation, chain, table, rule, expect)
+pub(crate) fn steps(family: Family, jumps: &[Jump], present: Present) -> Vec<Step> {
+    let run = |operation, jump: &Jump, rule: &[&str], expect| {
+        iptables(family, Phase::Jumps, operation, jump.from, jump.table, rule, expect)
     };
     let mut made: Vec<(&str, &str)> = Vec::new();
-    let mut make = |chain: &'static str, table: &'static str| {
-        let exists = present != Present::Nothing || made.contains(&(chain, table));
-        made.push((chain, table));
-        run("-N", chain, table, &[], if exists { Expect::One } else { Expect::Success })
-    };
     let mut steps = Vec::new();
-    for jump in jumps(node.kube_proxy) {
-        steps.push(make(jump.to, jump.table));
+    for jump in jumps {
+        let exists = present != Present::Nothing || made.contains(&(jump.to, jump.table));
+        made.push((jump.to, jump.table));
+        steps.push(make(family, Phase::Jumps, jump.to, jump.table, exists));
         let mut rule = Vec::new();
         if jump.new_only {
             rule.extend(["-m", "conntrack", "--ctstate", "NEW"]);
@@ -117,20 +79,10 @@ pub fn steps(node: &Node, present: Present) -> Vec<Step> {
         }
         rule.extend(["-j", jump.to]);
         let installed = present == Present::Everything;
-        steps.push(run(
-            "-C",
-            jump.from,
-            jump.table,
-            &rule,
-            if installed { Expect::Success } else { Expect::One },
-        ));
+        steps.push(run("-C", jump, &rule, if installed { Expect::Success } else { Expect::One }));
         if !installed {
-            steps.push(run("-I", jump.from, jump.table, &rule, Expect::Success));
+            steps.push(run("-I", jump, &rule, Expect::Success));
         }
-    }
-    if node.kube_proxy == KubeProxy::V1_20 {
-        // kubelet fills it.
-        steps.push(make("KUBE-MARK-DROP", "nat"));
     }
     steps
 }

@@ -1,63 +1,72 @@
 //! Service ports as the planner looks at them: which endpoints get traffic, and what their chains are called.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::super::names::hash;
-use super::super::text::{AddressText, put};
-use super::super::{KubeProxy, Node};
-use crate::service::{Condition, Endpoint, Policy, Routes, Service};
+use crate::dataplane::names::hash;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::{AddressText, put};
+use crate::service::{Endpoint, Routes, Service};
 
 /// What follows `KUBE-SVC-` and the like in the name of a chain.
-pub type HashName = [u8; 16];
+pub(crate) type HashName = [u8; 16];
+
+/// Where traffic of a Service goes, as a version of kube-proxy sees it.
+pub(crate) struct Traffic<'a> {
+    /// Which of its endpoints get traffic.
+    pub(crate) routes: Routes<'a>,
+    /// Whether external traffic goes to endpoints on this node only.
+    pub(crate) is_local: bool,
+}
 
 /// One Service port.
-pub struct Port<'a> {
+pub(crate) struct Port<'a> {
     /// The Service port.
-    pub service: &'a Service,
+    pub(crate) service: &'a Service,
     /// Which of its endpoints get traffic.
-    pub routes: Routes<'a>,
+    pub(crate) routes: Routes<'a>,
+    /// Whether external traffic goes to endpoints on this node only.
+    pub(crate) is_local: bool,
     /// What its own chains are called; zeros if it has none.
-    pub hash: HashName,
+    pub(crate) hash: HashName,
     /// Whether its own chains are written.
-    pub in_scope: bool,
+    pub(crate) in_scope: bool,
     /// Where the names of its endpoints start.
     first: usize,
 }
 
 impl Port<'_> {
     /// Whether its load-balancer IPs are open to some only, and somebody is behind them.
-    pub fn has_firewall(&self) -> bool {
+    pub(crate) fn has_firewall(&self) -> bool {
         let Self { service, routes, .. } = self;
         routes.any && !service.source_ranges.is_empty() && !service.load_balancer_ips.is_empty()
     }
 }
 
 /// Service ports in order, with each name made once.
-pub struct Ports<'a> {
+pub(crate) struct Ports<'a> {
     ports: Vec<Port<'a>>,
     names: Vec<HashName>,
 }
 
 impl<'a> Ports<'a> {
-    /// Those of a kube-proxy; `in_scope`: whether the own chains of the one at an index are written.
-    pub fn new(
-        kube_proxy: KubeProxy,
+    /// Those of `services`; `in_scope`: whether the own chains of the one at an index are written.
+    pub(crate) fn new(
         services: &'a [Arc<Service>],
+        traffic: impl Fn(&'a Service) -> Traffic<'a>,
         in_scope: impl Fn(usize) -> bool,
     ) -> Self {
         let mut all = Self { ports: Vec::with_capacity(services.len()), names: Vec::new() };
         let mut input = Vec::with_capacity(256);
         for (index, service) in services.iter().enumerate() {
-            all.push(kube_proxy, service, in_scope(index), &mut input);
+            all.push(service, traffic(service), in_scope(index), &mut input);
         }
         all
     }
 
-    fn push(&mut self, kube_proxy: KubeProxy, service: &'a Service, in_scope: bool, input: &mut Vec<u8>) {
-        let routes = routes(kube_proxy, service);
+    fn push(&mut self, service: &'a Service, traffic: Traffic<'a>, in_scope: bool, input: &mut Vec<u8>) {
+        let Traffic { routes, is_local } = traffic;
         let (mut hash_name, first) = ([0; 16], self.names.len());
-        if routes.any || is_local(kube_proxy, service) {
+        if routes.any || is_local {
             input.clear();
             put_display_name(input, service);
             put!(input, service.protocol.name());
@@ -72,22 +81,22 @@ impl<'a> Ports<'a> {
                 }
             }
         }
-        self.ports.push(Port { service, routes, hash: hash_name, in_scope, first });
+        self.ports.push(Port { service, routes, is_local, hash: hash_name, in_scope, first });
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Port<'a>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Port<'a>> {
         self.ports.iter()
     }
 
     /// What the chains of a port's reachable endpoints are called, in their order; nothing unless it is in scope.
-    pub fn names(&self, port: &Port<'_>) -> &[HashName] {
+    pub(crate) fn names(&self, port: &Port<'_>) -> &[HashName] {
         let count = if port.in_scope { port.routes.reachable.len() } else { 0 };
         &self.names[port.first..port.first + count]
     }
 
     /// Bytes that the text of all of them takes, a little above the truth: one allocation, no copy on growth.
-    pub fn capacity(&self, node: &Node, comments: bool) -> usize {
+    pub(crate) fn capacity(&self, node: &Node, comments: bool) -> usize {
         // The longest address, twice in each rule of an endpoint, with its prefix length.
         let address = if node.family().bits() == 32 { 20 } else { 48 };
         let of_one = |port: &Port<'_>| {
@@ -112,40 +121,21 @@ impl<'a> Ports<'a> {
 }
 
 /// `namespace/name:port`, as in [`Service::display_name`].
-pub fn put_display_name(out: &mut Vec<u8>, service: &Service) {
+pub(crate) fn put_display_name(out: &mut Vec<u8>, service: &Service) {
     put!(out, service.namespace, "/", service.name);
     if !service.port_name.is_empty() {
         put!(out, ":", service.port_name);
     }
 }
 
-/// Which endpoints get traffic from that kube-proxy.
-pub fn routes(kube_proxy: KubeProxy, service: &Service) -> Routes<'_> {
-    if kube_proxy != KubeProxy::V1_20 {
-        return service.routes();
-    }
-    // 1.20 knows an endpoint only while it is ready, and no `internalTrafficPolicy`.
-    let ready = of_those(service.endpoints(), |endpoint| endpoint.condition == Condition::Ready);
-    let local = match is_local(kube_proxy, service) {
-        true => ready.iter().filter(|endpoint| endpoint.local).copied().collect(),
-        false => Cow::Borrowed(&[][..]),
-    };
-    Routes { any: !ready.is_empty(), reachable: ready.clone(), cluster: ready, local }
-}
-
-/// Whether external traffic goes to endpoints on this node only (`OnlyNodeLocalEndpoints` in 1.20): of node ports and load
-/// balancers, and of external IPs of Services that have those (`RequestsOnlyLocalTraffic`, pkg/api/v1/service/util.go).
-pub fn is_local(kube_proxy: KubeProxy, service: &Service) -> bool {
-    let has_entrance = match kube_proxy {
-        KubeProxy::V1_20 => service.node_port.is_some() || !service.load_balancer_ips.is_empty(),
-        KubeProxy::V1_30 | KubeProxy::Current => service.is_externally_accessible(),
-    };
-    service.external_policy == Policy::Local && has_entrance
-}
-
-fn of_those(all: &[Endpoint], wanted: impl Fn(&Endpoint) -> bool) -> Cow<'_, [Endpoint]> {
-    match all.iter().all(&wanted) {
-        true => Cow::Borrowed(all),
-        false => all.iter().filter(|endpoint| wanted(endpoint)).copied().collect(),
-    }
+/// Some endpoints with their names, out of all; both are in the same order.
+pub(crate) fn chosen<'a>(
+    some: &'a [Endpoint],
+    all: &'a [Endpoint],
+    names: &'a [HashName],
+) -> impl Iterator<Item = (&'a Endpoint, &'a HashName)> {
+    let is_all = some.len() == all.len();
+    let mut rest = all.iter().zip(names);
+    some.iter()
+        .filter_map(move |endpoint| rest.find(|(other, _)| is_all || other.address == endpoint.address))
 }

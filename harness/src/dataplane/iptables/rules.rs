@@ -1,14 +1,14 @@
 //! Chains and rules of Services in the nat table, in the form used since 1.25.
 
-use super::super::text::{AddressText, put};
-use super::super::{KubeProxy, Node};
 use super::filter::Refused;
-use super::ports::{HashName, Port, Ports, is_local};
+use super::ports::{HashName, Port, Ports, chosen};
 use super::words::Words;
-use crate::service::{Endpoint, Policy};
+use crate::dataplane::node::Node;
+use crate::dataplane::text::{AddressText, put};
+use crate::service::{Endpoint, Family, Policy};
 
 /// Writes the chain lines of Service ports in scope: in the order in which their rules come.
-pub fn chain_lines(ports: &Ports<'_>, out: &mut Vec<u8>) {
+pub(crate) fn chain_lines(ports: &Ports<'_>, out: &mut Vec<u8>) {
     for port in ports.iter().filter(|port| port.in_scope && port.routes.any) {
         if port.service.is_externally_accessible() {
             put!(out, ":KUBE-EXT-", port.hash, " - [0:0]\n");
@@ -29,8 +29,8 @@ pub fn chain_lines(ports: &Ports<'_>, out: &mut Vec<u8>) {
 }
 
 /// Writes the rules: those of the lists that packets walk for every Service port, the rest for those in scope.
-pub fn rules(node: &Node, ports: &Ports<'_>, comments: bool, out: &mut Vec<u8>) {
-    let mut rules = Rules { node, out, comments, words: Words::new(node, false) };
+pub(crate) fn rules(node: &Node, ports: &Ports<'_>, comments: bool, out: &mut Vec<u8>) {
+    let mut rules = Rules { node, out, comments, words: Words::new(node, "") };
     for port in ports.iter().filter(|port| port.routes.any) {
         rules.port(port, ports.names(port));
     }
@@ -52,14 +52,7 @@ impl Rules<'_> {
         if !refused.internal {
             let (out, words) = (&mut *self.out, &self.words);
             put!(out, "-A KUBE-SERVICES -m comment --comment \"", words.name, " cluster IP\"");
-            put!(
-                out,
-                words.to_cluster_ip,
-                " -j ",
-                internal_chain(self.node.kube_proxy, port),
-                port.hash,
-                "\n"
-            );
+            put!(out, words.to_cluster_ip, " -j ", internal_chain(port), port.hash, "\n");
         }
         if is_external {
             self.entrances(port);
@@ -69,14 +62,7 @@ impl Rules<'_> {
         }
         if let (false, Some(from_pods)) = (refused.internal, &self.words.from_pods) {
             let (out, words) = (&mut *self.out, &self.words);
-            put!(
-                out,
-                "-A ",
-                internal_chain(self.node.kube_proxy, port),
-                port.hash,
-                " -m comment --comment \"",
-                words.name
-            );
+            put!(out, "-A ", internal_chain(port), port.hash, " -m comment --comment \"", words.name);
             put!(out, " cluster IP\"", words.to_cluster_ip, " !", from_pods, " -j KUBE-MARK-MASQ\n");
         }
         if is_external {
@@ -124,8 +110,7 @@ impl Rules<'_> {
             );
             put!(out, " external destinations\"", matches, " -j ", chain, hash, "\n");
         };
-        let local = is_local(self.node.kube_proxy, port.service);
-        if local {
+        if port.is_local {
             // Neither pods nor the node need a local endpoint; the node's packets have the address that they are for.
             if let Some(from_pods) = &words.from_pods {
                 rule("pod", from_pods, "KUBE-SVC-", &port.hash);
@@ -137,7 +122,7 @@ impl Rules<'_> {
             rule("masquerade", "", "KUBE-MARK-MASQ", b"");
         }
         if !refused.external {
-            let chain = if local { "KUBE-SVL-" } else { "KUBE-SVC-" };
+            let chain = if port.is_local { "KUBE-SVL-" } else { "KUBE-SVC-" };
             put!(self.out, "-A KUBE-EXT-", port.hash, " -j ", chain, port.hash, "\n");
         }
     }
@@ -214,22 +199,20 @@ impl Rules<'_> {
     }
 }
 
-/// The chain of traffic to the cluster IP. 1.20 knows no policy for it.
-pub fn internal_chain(kube_proxy: KubeProxy, port: &Port<'_>) -> &'static str {
+/// The chain of traffic to the cluster IP.
+pub(crate) const fn internal_chain(port: &Port<'_>) -> &'static str {
     match port.service.internal_policy {
-        Policy::Local if kube_proxy != KubeProxy::V1_20 => "KUBE-SVL-",
-        _ => "KUBE-SVC-",
+        Policy::Local => "KUBE-SVL-",
+        Policy::Cluster => "KUBE-SVC-",
     }
 }
 
-/// Some endpoints with their names, out of all; both are in the same order.
-pub fn chosen<'a>(
-    some: &'a [Endpoint],
-    all: &'a [Endpoint],
-    names: &'a [HashName],
-) -> impl Iterator<Item = (&'a Endpoint, &'a HashName)> {
-    let is_all = some.len() == all.len();
-    let mut rest = all.iter().zip(names);
-    some.iter()
-        .filter_map(move |endpoint| rest.find(|(other, _)| is_all || other.address == endpoint.address))
+/// What packets for node ports must not be for: addresses of the loopback, unless node ports are served there. That needs
+/// route_localnet, which there is for IPv4 only.
+pub(crate) fn not_for_node_ports(node: &Node) -> &'static str {
+    match node.family() {
+        Family::Ipv6 => " ! -d ::1/128",
+        Family::Ipv4 if !node.localhost_node_ports => " ! -d 127.0.0.0/8",
+        Family::Ipv4 => "",
+    }
 }

@@ -1,16 +1,13 @@
-//! Which Services get their own chains written by a sync, and which chains it deletes.
+//! Which Services get their own chains written by a sync.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::{Node, Sync};
-use super::input::chain_lines;
-use super::ports::Ports;
+use crate::dataplane::contract::Sync;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::Service;
 
 /// Which Service ports get their own chains written.
-pub enum Scope<'a> {
+pub(crate) enum Scope<'a> {
     /// All of them.
     All,
     /// Those of these Service objects, by namespace and name, sorted: when one port of an object changes, all are written
@@ -20,7 +17,7 @@ pub enum Scope<'a> {
 
 impl<'a> Scope<'a> {
     /// Of a sync.
-    pub fn of(sync: Sync, from: &'a ServiceSet, to: &'a ServiceSet, diff: &Diff) -> Self {
+    pub(crate) fn of(sync: Sync, from: &'a ServiceSet, to: &'a ServiceSet, diff: &Diff) -> Self {
         if sync == Sync::Full {
             return Scope::All;
         }
@@ -34,36 +31,10 @@ impl<'a> Scope<'a> {
     }
 
     /// Whether a Service port is among them.
-    pub fn has(&self, service: &Service) -> bool {
+    pub(crate) fn has(&self, service: &Service) -> bool {
         match self {
             Scope::All => true,
             Scope::Of(objects) => objects.binary_search(&(&service.namespace, &service.name)).is_ok(),
         }
     }
-}
-
-/// Chains of `from` that no Service of `to` uses.
-pub fn stale_chains(node: &Node, from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<String> {
-    if from.is_empty() {
-        // Spares every cold sync the names of all of `to`.
-        return Vec::new();
-    }
-    let mut stale: Vec<String> =
-        diff.touched(from, to).flat_map(|service| chains_of(node, service)).collect();
-    if stale.is_empty() {
-        return stale;
-    }
-    let used: HashSet<String> =
-        diff.changed.iter().flat_map(|&index| chains_of(node, &to.services()[index])).collect();
-    stale.retain(|chain| !used.contains(chain));
-    stale.sort_unstable();
-    stale.dedup();
-    stale
-}
-
-fn chains_of(node: &Node, service: &Arc<Service>) -> Vec<String> {
-    let mut lines = Vec::new();
-    chain_lines(node, &Ports::new(node.kube_proxy, std::slice::from_ref(service), |_| true), &mut lines);
-    let lines = String::from_utf8_lossy(&lines);
-    lines.lines().filter_map(|line| line.strip_prefix(':')?.split(' ').next()).map(str::to_owned).collect()
 }

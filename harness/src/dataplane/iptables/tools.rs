@@ -1,20 +1,20 @@
 //! Runs of iptables' programs, with the arguments that kube-proxy gives them.
 
-use super::super::{Expect, Phase, Program, Step};
+use crate::dataplane::plan::{Action, Expect, Phase, Program, Step};
 use crate::service::Family;
 
 /// `-w` and `-W` of every run; iptables 1.8.9 takes `-W` and ignores it.
-pub const WAIT: [&str; 4] = ["-w", "5", "-W", "100000"];
+pub(crate) const WAIT: [&str; 4] = ["-w", "5", "-W", "100000"];
 
 /// One `iptables-restore`.
-pub fn restore(family: Family, phase: Phase, input: Vec<u8>) -> Step {
+pub(crate) fn restore(family: Family, phase: Phase, input: Vec<u8>) -> Step {
     let mut args = WAIT.to_vec();
     args.extend(["--noflush", "--counters"]);
     Step::new(phase, Program::iptables_restore(family), &args, Expect::Success).with_input(input)
 }
 
 /// One `iptables`: operation and chain, then the table, then the rule.
-pub fn iptables(
+pub(crate) fn iptables(
     family: Family,
     phase: Phase,
     operation: &str,
@@ -30,6 +30,11 @@ pub fn iptables(
 }
 
 /// One `iptables-save` of a table. It takes no `-w`: it holds no lock.
-pub fn save(family: Family, table: &str) -> Step {
+pub(crate) fn save(family: Family, table: &str) -> Step {
     Step::new(Phase::Listing, Program::iptables_save(family), &["-t", table], Expect::Success)
+}
+
+/// Lets packets for 127/8 out and in, which node ports on the loopback need.
+pub(crate) fn route_localnet() -> Step {
+    Step::asks(Phase::Setup, Action::Sysctl { key: "net.ipv4.conf.all.route_localnet", value: "1" })
 }

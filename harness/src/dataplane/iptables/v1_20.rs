@@ -4,121 +4,149 @@
 //! KUBE_PROXY_FACTS.md, section 2.10. Packets that are to be dropped are marked by KUBE-MARK-DROP, which kube-proxy makes and
 //! kubelet fills; here there is no kubelet.
 
-pub mod conntrack;
+mod conntrack;
+mod counts;
 mod external;
 mod filter;
+mod jumps;
+mod rules;
+mod traffic;
+mod words;
 
-use super::super::Node;
-use super::super::text::{AddressText, put};
-use super::ports::{HashName, Port, Ports, is_local};
-use super::rules::chosen;
-use super::words::Words;
+use std::net::SocketAddr;
 
-pub use self::filter::rules as filter_rules;
+use self::traffic::traffic;
+use super::form::{Form, LARGE_CLUSTER};
+use super::input::input;
+use super::jumps::Present;
+use super::ports::{Port, Ports, Traffic};
+use super::stale::stale_chains;
+use super::{append, fixed, load, tools};
+use crate::dataplane::contract::{Dataplane, Sync};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Phase, Plan, Step};
+use crate::scale::{Diff, ServiceSet};
+use crate::service::Service;
 
-/// Writes the chain lines of all Service ports: in kube-proxy's order, KUBE-FW-* for each load-balancer IP again.
-pub fn chain_lines(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
-    for port in ports.iter() {
-        let any = port.routes.any;
-        if any {
-            put!(out, ":KUBE-SVC-", port.hash, " - [0:0]\n");
-        }
-        // Made even if nothing leads to it.
-        if is_local(node.kube_proxy, port.service) {
-            put!(out, ":KUBE-XLB-", port.hash, " - [0:0]\n");
-        }
-        for _ in port.service.load_balancer_ips.iter().filter(|_| any) {
-            put!(out, ":KUBE-FW-", port.hash, " - [0:0]\n");
-        }
-        for name in ports.names(port) {
-            put!(out, ":KUBE-SEP-", name, " - [0:0]\n");
-        }
+/// What packets to be dropped are sent to. kubelet fills it.
+const MARK_DROP: &str = "KUBE-MARK-DROP";
+
+/// Planner of the iptables mode of 1.20.
+pub struct Iptables1_20 {
+    node: Node,
+    piece: Option<usize>,
+}
+
+impl Iptables1_20 {
+    /// A planner for iptables-legacy.
+    pub const fn legacy(node: Node) -> Self {
+        Self { node, piece: None }
+    }
+
+    /// A planner for iptables-nft, which is [loaded](Dataplane::load) in pieces.
+    pub const fn nft(node: Node) -> Self {
+        Self { node, piece: Some(load::PIECE) }
     }
 }
 
-/// Writes the rules of all Service ports.
-pub fn rules(node: &Node, ports: &Ports<'_>, comments: bool, out: &mut Vec<u8>) {
-    let mut rules = Rules { node, out, comments, words: Words::new(node, true) };
-    for port in ports.iter().filter(|port| port.routes.any) {
-        rules.port(port, ports.names(port));
+impl Form for Iptables1_20 {
+    fn node(&self) -> &Node {
+        &self.node
+    }
+
+    fn traffic<'a>(&self, service: &'a Service) -> Traffic<'a> {
+        traffic(service)
+    }
+
+    fn internal_chain(&self, _: &Port<'_>) -> &'static str {
+        "KUBE-SVC-"
+    }
+
+    fn comments(&self, to: &ServiceSet) -> bool {
+        let ready = to.services().iter().map(|service| traffic(service).routes.cluster.len());
+        ready.sum::<usize>() <= LARGE_CLUSTER
+    }
+
+    fn start(&self, present: Present) -> Vec<Step> {
+        let canaries = super::jumps::canaries(self.node.family(), present);
+        std::iter::once(tools::route_localnet()).chain(canaries).collect()
+    }
+
+    fn jumps(&self, present: Present) -> Vec<Step> {
+        let family = self.node.family();
+        let mut steps = super::jumps::steps(family, &jumps::JUMPS, present);
+        let exists = present != Present::Nothing;
+        steps.push(super::jumps::make(family, Phase::Jumps, MARK_DROP, "nat", exists));
+        steps
+    }
+
+    fn filter_table(&self, ports: &Ports<'_>, _: bool, out: &mut Vec<u8>) {
+        filter::table(&self.node, ports, out);
+    }
+
+    fn nat_head(&self, all_chains: bool, out: &mut Vec<u8>) {
+        fixed::nat_head(out);
+        if all_chains {
+            fixed::chain_lines(&[MARK_DROP], out);
+        }
+    }
+
+    fn chain_lines(&self, ports: &Ports<'_>, out: &mut Vec<u8>) {
+        rules::chain_lines(ports, out);
+    }
+
+    fn rules(&self, ports: &Ports<'_>, comments: bool, out: &mut Vec<u8>) {
+        rules::rules(&self.node, ports, comments, out);
+    }
+
+    fn nat_tail(&self, out: &mut Vec<u8>) {
+        fixed::nat_tail("", out);
     }
 }
 
-struct Rules<'a> {
-    node: &'a Node,
-    out: &'a mut Vec<u8>,
-    /// Whether rules of KUBE-SVC-* and KUBE-SEP-* carry comments; those of KUBE-XLB-* always do.
-    comments: bool,
-    words: Words,
-}
-
-impl Rules<'_> {
-    fn port(&mut self, port: &Port<'_>, names: &[HashName]) {
-        self.words.next(port.service);
-        let (out, words) = (&mut *self.out, &self.words);
-        let mut entry = |from: &str, to: &str, hash: &[u8]| {
-            put!(out, "-A KUBE-SERVICES -m comment --comment \"", words.name, " cluster IP\"");
-            put!(out, words.to_cluster_ip, from, " -j ", to, hash, "\n");
-        };
-        // Two rules for each cluster IP in the list that packets walk.
-        if let Some(from_pods) = &words.from_pods {
-            entry(&format!(" !{from_pods}"), "KUBE-MARK-MASQ", b"");
+impl Dataplane for Iptables1_20 {
+    /// Every sync checks everything, lists both tables, and writes everything.
+    fn plan(&self, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Plan {
+        let nothing = ServiceSet::default();
+        let known = if sync == Sync::Full { &nothing } else { from };
+        let (in_kernel, diff) = (Diff::between(from, to), Diff::between(known, to));
+        let present =
+            if from.is_empty() && sync == Sync::Full { Present::Nothing } else { Present::Everything };
+        let family = self.node.family();
+        let mut steps = Vec::new();
+        if sync == Sync::Full {
+            steps.extend(self.start(present));
         }
-        entry("", "KUBE-SVC-", &port.hash);
-        let local = is_local(self.node.kube_proxy, port.service);
-        if port.service.is_externally_accessible() {
-            self.entrances(port, local);
-        }
-        self.affinity(port, names);
-        self.endpoints(port, names);
-        if local {
-            self.external(port, names);
-        }
+        steps.extend(self.jumps(present));
+        steps.extend(["filter", "nat"].map(|table| tools::save(family, table)));
+        steps.extend(conntrack::of_opened_ports(known, to, &diff));
+        let ports = self.ports(to.services(), |_| true);
+        let stale = stale_chains(self, from, to, &in_kernel);
+        steps.push(tools::restore(family, Phase::Restore, input(self, &ports, self.comments(to), &stale)));
+        steps.extend(conntrack::cleanup(known, to, &diff));
+        Plan { steps, cleanup: Vec::new(), expect: self.counts(to) }
     }
 
-    fn affinity(&mut self, port: &Port<'_>, names: &[HashName]) {
-        let Some(seconds) = port.service.affinity_seconds else { return };
-        for name in names {
-            self.start("KUBE-SVC-", &port.hash);
-            put!(self.out, " -m recent --name KUBE-SEP-", name, " --rcheck --seconds ", seconds.to_string());
-            put!(self.out, " --reap -j KUBE-SEP-", name, "\n");
-        }
+    fn resync(&self, set: &ServiceSet) -> Option<Plan> {
+        // All its syncs are full ones.
+        Some(self.plan(set, set, Sync::Partial))
     }
 
-    /// The rule that leads to each endpoint, followed by those of its chain.
-    fn endpoints(&mut self, port: &Port<'_>, names: &[HashName]) {
-        let endpoints = &port.routes.cluster;
-        for (index, (endpoint, name)) in endpoints.iter().zip(names).enumerate() {
-            self.start("KUBE-SVC-", &port.hash);
-            let remaining = endpoints.len() - index;
-            if remaining > 1 {
-                put!(
-                    self.out,
-                    " -m statistic --mode random --probability ",
-                    self.words.probability(remaining)
-                );
-            }
-            put!(self.out, " -j KUBE-SEP-", name, "\n");
-            let address = AddressText::new(endpoint.address);
-            self.start("KUBE-SEP-", name);
-            put!(self.out, " -s ", address.ip(), self.words.bits, " -j KUBE-MARK-MASQ\n");
-            self.start("KUBE-SEP-", name);
-            if port.service.affinity_seconds.is_some() {
-                put!(self.out, " -m recent --name KUBE-SEP-", name, " --set");
-            }
-            put!(self.out, self.words.of_protocol, " -j DNAT --to-destination ", address.whole(), "\n");
-        }
+    fn load(&self, to: &ServiceSet) -> Plan {
+        let steps = load::steps(self, to, self.piece);
+        Plan { steps, cleanup: Vec::new(), expect: self.counts(to) }
     }
 
-    fn start(&mut self, chain: &str, hash: &[u8]) {
-        put!(self.out, "-A ", chain, hash);
-        if self.comments {
-            put!(self.out, " -m comment --comment ", self.words.name);
-        }
+    fn append(&self, to: &ServiceSet) -> Option<Plan> {
+        append::plan(self, to)
     }
 
-    /// Names of the chains of endpoints on this node.
-    fn local_names<'a>(&self, port: &'a Port<'_>, names: &'a [HashName]) -> Vec<&'a HashName> {
-        chosen(&port.routes.local, &port.routes.reachable, names).map(|(_, name)| name).collect()
+    fn counts(&self, to: &ServiceSet) -> Counts {
+        counts::of(&self.node, to)
+    }
+
+    fn answers(&self, _: &ServiceSet, service: &Service) -> Vec<SocketAddr> {
+        traffic(service).routes.cluster.iter().map(|endpoint| endpoint.address).collect()
     }
 }

@@ -2,52 +2,51 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::Node;
-use super::super::text::{AddressText, put};
 use super::ports::put_display_name;
-use crate::service::{Family, Service};
+use crate::dataplane::node::Node;
+use crate::dataplane::text::{AddressText, put};
+use crate::service::Service;
+
+/// The bit that marks packets to be masqueraded (masqueradeBit 14).
+pub(crate) const MARK: &str = "0x00004000";
 
 /// Pieces of the rules of one Service port after another. The buffers are used again.
-pub struct Words {
+pub(crate) struct Words {
     /// `namespace/name:port`.
-    pub name: Vec<u8>,
+    pub(crate) name: Vec<u8>,
     /// `tcp`.
-    pub protocol: &'static str,
+    pub(crate) protocol: &'static str,
     /// ` -m tcp -p tcp`.
-    pub of_protocol: Vec<u8>,
+    pub(crate) of_protocol: Vec<u8>,
     /// The Service port, as text.
-    pub port: Vec<u8>,
+    pub(crate) port: Vec<u8>,
     /// ` -m tcp -p tcp -d 10.96.0.10 --dport 80`.
-    pub to_cluster_ip: Vec<u8>,
-    /// What follows an address that is matched alone: nothing, or in 1.20 its prefix length.
-    pub bits: &'static str,
+    pub(crate) to_cluster_ip: Vec<u8>,
+    /// What follows an address that is matched alone: nothing, or its prefix length.
+    pub(crate) bits: &'static str,
     /// ` -s 10.244.0.0/16`, if a cluster CIDR is known.
-    pub from_pods: Option<String>,
+    pub(crate) from_pods: Option<String>,
     /// Text of 1/n at index n.
     probabilities: Vec<String>,
 }
 
 impl Words {
-    /// Those of a node; `with_bits`: whether single addresses have prefix lengths.
-    pub fn new(node: &Node, with_bits: bool) -> Self {
+    /// Those of a node; `bits`: what follows an address that is matched alone.
+    pub(crate) fn new(node: &Node, bits: &'static str) -> Self {
         Self {
             name: Vec::new(),
             protocol: "",
             of_protocol: Vec::new(),
             port: Vec::new(),
             to_cluster_ip: Vec::new(),
-            bits: match (with_bits, node.family()) {
-                (false, _) => "",
-                (true, Family::Ipv4) => "/32",
-                (true, Family::Ipv6) => "/128",
-            },
+            bits,
             from_pods: node.cluster_cidr.map(|cidr| format!(" -s {cidr}")),
             probabilities: Vec::new(),
         }
     }
 
     /// Those of the next Service port.
-    pub fn next(&mut self, service: &Service) {
+    pub(crate) fn next(&mut self, service: &Service) {
         self.name.clear();
         put_display_name(&mut self.name, service);
         if self.protocol != service.protocol.name() {
@@ -63,7 +62,7 @@ impl Words {
     }
 
     /// ` -m tcp -p tcp -d 198.51.100.1 --dport 80`, for another address of the Service.
-    pub fn to(&self, ip: IpAddr) -> Vec<u8> {
+    pub(crate) fn to(&self, ip: IpAddr) -> Vec<u8> {
         let mut out = Vec::with_capacity(96);
         let address = AddressText::new(SocketAddr::new(ip, 0));
         put!(out, self.of_protocol, " -d ", address.ip(), self.bits, " --dport ", self.port);
@@ -71,7 +70,7 @@ impl Words {
     }
 
     /// 1/n, as kube-proxy writes it.
-    pub fn probability(&mut self, n: usize) -> &str {
+    pub(crate) fn probability(&mut self, n: usize) -> &str {
         for next in self.probabilities.len()..=n {
             self.probabilities.push(format!("{:.10}", 1.0 / next as f64));
         }

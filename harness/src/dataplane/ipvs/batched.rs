@@ -7,17 +7,22 @@ use std::sync::Arc;
 
 use netns_setup::ipvs::{Key, Request};
 
-use super::super::{Action, AddressRequest, Drain, Expect, Node, Phase, Program, Step, Sync, Way};
 use super::entries::{self, Entries, Entry, Filled};
+use super::rules;
 use super::servers::{self, Server};
 use super::sets::Set;
-use super::{DUMMY, SYSCTLS, rules};
+use super::settings::{DUMMY, SYSCTLS};
+use crate::dataplane::contract::Sync;
+use crate::dataplane::drain::Drain;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Action, AddressRequest, Expect, Phase, Program, Step};
+use crate::dataplane::way::Way;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::Service;
 
 /// Every step of a sync. Stale entries of the connection-tracking table are left to the process that syncs, as the newest
 /// kube-proxy does it: no program is run for them.
-pub fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec<Step> {
+pub(crate) fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec<Step> {
     let cold = from.is_empty();
     let mut steps = Vec::new();
     if sync == Sync::Full {

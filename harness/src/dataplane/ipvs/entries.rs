@@ -8,14 +8,15 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::super::{Node, Unfit};
 use super::sets::{LARGEST, Set};
+use crate::dataplane::node::Node;
+use crate::dataplane::unfit::Unfit;
 use crate::scale::ServiceSet;
 use crate::service::{Policy, Protocol, Service};
 
 /// An entry of a set. Displays as kube-proxy gives it to `ipset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Entry {
+pub(crate) enum Entry {
     /// `10.96.0.10`
     Ip(IpAddr),
     /// `10.96.0.10,tcp:80`
@@ -31,18 +32,18 @@ pub enum Entry {
 impl Entry {
     /// Whether the kernel takes it: not a range of everything, as it has no room for prefixes of length 0
     /// (`hash_ipportnet4_uadt`, "The value of the CIDR parameter of the IP address is invalid").
-    pub fn is_taken(self) -> bool {
+    pub(crate) fn is_taken(self) -> bool {
         !matches!(self, Entry::IpPortNet(_, _, _, range) if range.prefix_len() == 0)
     }
 
     /// Whether `ipset list` shows it in other words. kube-proxy compares words, so it removes such an entry at every
     /// sync and adds it again.
-    pub fn is_misread(self) -> bool {
+    pub(crate) fn is_misread(self) -> bool {
         matches!(self, Entry::IpPortNet(_, _, _, range) if range.prefix_len() == range.max_prefix_len())
     }
 
     /// As `ipset` lists it: a range of one address without a prefix length.
-    pub fn listed(self) -> String {
+    pub(crate) fn listed(self) -> String {
         match self {
             Entry::IpPortNet(ip, protocol, port, range) if self.is_misread() => {
                 format!("{ip},{}:{port},{}", protocol.name(), range.addr())
@@ -67,11 +68,11 @@ impl fmt::Display for Entry {
 }
 
 /// Entries of all sets, in the order of [`Set::ALL`].
-pub type Entries = BTreeSet<(Set, Entry)>;
+pub(crate) type Entries = BTreeSet<(Set, Entry)>;
 
 /// Calls `each` with every entry that a Service gives rise to, those that the kernel does not take included. Two Services
 /// may share some: an address with several ports, or an endpoint.
-pub fn each_of(node: &Node, service: &Service, mut each: impl FnMut(Set, Entry)) {
+pub(crate) fn each_of(node: &Node, service: &Service, mut each: impl FnMut(Set, Entry)) {
     let (port, protocol) = (service.cluster.port(), service.protocol);
     let local = service.external_policy == Policy::Local;
     // Whatever their condition, and whether they get traffic or not.
@@ -129,7 +130,7 @@ fn admits_node(node: &Node, service: &Service) -> bool {
 }
 
 /// Entries of these Services together.
-pub fn of<'a>(node: &Node, services: impl IntoIterator<Item = &'a Service>) -> Entries {
+pub(crate) fn of<'a>(node: &Node, services: impl IntoIterator<Item = &'a Service>) -> Entries {
     let mut entries = Entries::new();
     services.into_iter().for_each(|service| {
         each_of(node, service, |set, entry| {
@@ -141,16 +142,16 @@ pub fn of<'a>(node: &Node, services: impl IntoIterator<Item = &'a Service>) -> E
 
 /// What the iptables rules depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filled {
+pub(crate) struct Filled {
     /// One bit for each set that kube-proxy has entries for; those that the kernel refuses count.
     sets: u32,
     /// Load-balancer IPs that the node itself may not use, each with protocol and port; in the order of Services.
-    pub forbidden: Vec<(IpAddr, Protocol, u16)>,
+    pub(crate) forbidden: Vec<(IpAddr, Protocol, u16)>,
 }
 
 impl Filled {
     /// With these Services.
-    pub fn by(node: &Node, to: &ServiceSet) -> Self {
+    pub(crate) fn by(node: &Node, to: &ServiceSet) -> Self {
         let mut filled = Self::default();
         for service in to.services() {
             each_of(node, service, |set, _| filled.sets |= 1 << set as u32);
@@ -164,7 +165,7 @@ impl Filled {
     }
 
     /// Whether it has entries.
-    pub const fn has(&self, set: Set) -> bool {
+    pub(crate) const fn has(&self, set: Set) -> bool {
         self.sets & 1 << set as u32 != 0
     }
 }
@@ -173,7 +174,7 @@ impl Filled {
 ///
 /// # Errors
 /// The first set that is too small.
-pub fn fit(node: &Node, to: &ServiceSet) -> Result<(), Unfit> {
+pub(crate) fn fit(node: &Node, to: &ServiceSet) -> Result<(), Unfit> {
     // With what Services share counted twice: no more than that.
     let mut most = [0_usize; Set::ALL.len()];
     let services = || to.services().iter().map(AsRef::as_ref);

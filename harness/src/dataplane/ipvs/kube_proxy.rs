@@ -8,12 +8,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use netns_setup::ipvs::{Key, Request};
 
-use super::super::conntrack;
-use super::super::{Action, AddressRequest, Drain, Expect, KubeProxy, Node, Phase, Program, Step, Sync, Way};
 use super::entries::{self, Entries, Entry, Filled};
+use super::rules;
 use super::servers::{self, Server};
 use super::sets::Set;
-use super::{DUMMY, SYSCTLS, rules};
+use super::settings::{DUMMY, SYSCTLS};
+use crate::dataplane::conntrack;
+use crate::dataplane::contract::Sync;
+use crate::dataplane::drain::Drain;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Action, AddressRequest, Expect, Phase, Program, Step};
+use crate::dataplane::way::Way;
 use crate::scale::ServiceSet;
 use crate::service::Protocol;
 
@@ -21,7 +27,7 @@ use crate::service::Protocol;
 const TRIAL: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 0), 20_000));
 
 /// Every step of a sync.
-pub fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec<Step> {
+pub(crate) fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync) -> Vec<Step> {
     let present = !from.is_empty();
     let (before, after) = (servers::of(node, from), servers::of(node, to));
     let mut steps = Vec::new();

@@ -6,11 +6,13 @@
 //! pkg/proxy/ipvs/proxier.go for the sets that were empty there. Both versions write the same, and so do both families, but
 //! for the names of sets and the address of the loopback.
 
-use super::super::iptables::{MARK, tools};
-use super::super::text::put;
-use super::super::{Expect, Node, Phase, Step};
 use super::entries::Filled;
 use super::sets::Set;
+use crate::dataplane::iptables::tools;
+use crate::dataplane::iptables::words::MARK;
+use crate::dataplane::node::Node;
+use crate::dataplane::plan::{Expect, Phase, Step};
+use crate::dataplane::text::put;
 use crate::service::Family;
 
 /// Chains of the nat table, in kube-proxy's order.
@@ -89,10 +91,10 @@ const FILTER_MATCHES: [Match; 3] = [
 ];
 
 /// Chains that the kernel shows: 4 built into nat, 3 into filter, and kube-proxy's.
-pub const CHAINS: u64 = (4 + 3 + NAT.len() + FILTER.len()) as u64;
+pub(crate) const CHAINS: u64 = (4 + 3 + NAT.len() + FILTER.len()) as u64;
 
 /// Rules that the kernel shows.
-pub fn count(filled: &Filled) -> u64 {
+pub(crate) fn count(filled: &Filled) -> u64 {
     // nat: the loopback, the jump to KUBE-NODE-PORT, one in KUBE-LOAD-BALANCER, three in KUBE-POSTROUTING, one in
     // KUBE-MARK-MASQ; filter: one in KUBE-SOURCE-RANGES-FIREWALL, two in KUBE-FORWARD, one in KUBE-NODE-PORT, six in
     // KUBE-IPVS-FILTER.
@@ -110,7 +112,7 @@ pub fn count(filled: &Filled) -> u64 {
 }
 
 /// One program for each chain, then one or two for each jump, at every sync.
-pub fn steps(family: Family, present: bool) -> Vec<Step> {
+pub(crate) fn steps(family: Family, present: bool) -> Vec<Step> {
     let run = |operation: &str, chain: &str, table: &str, rule: &[&str], expect| {
         tools::iptables(family, Phase::Jumps, operation, chain, table, rule, expect)
     };
@@ -129,12 +131,12 @@ pub fn steps(family: Family, present: bool) -> Vec<Step> {
 }
 
 /// The one `iptables-restore` of a sync.
-pub fn restored(node: &Node, filled: &Filled) -> Step {
+pub(crate) fn restored(node: &Node, filled: &Filled) -> Step {
     restore(node, filled, false)
 }
 
 /// The same with the jumps in it: chains, jumps and rules in one program.
-pub fn restored_with_jumps(node: &Node, filled: &Filled) -> Step {
+pub(crate) fn restored_with_jumps(node: &Node, filled: &Filled) -> Step {
     restore(node, filled, true)
 }
 

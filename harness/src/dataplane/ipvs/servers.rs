@@ -7,24 +7,24 @@ use std::net::{IpAddr, SocketAddr};
 
 use netns_setup::ipvs::{Forwarding, Key, MH_PORT, Protocol, RealServer, Request, Scheduler, VirtualServer};
 
-use super::super::Node;
+use crate::dataplane::node::Node;
 use crate::scale::ServiceSet;
 use crate::service::{self, Endpoint, Policy, Routes, Service};
 
 /// A virtual server with its real servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
+pub(crate) struct Server {
     /// The virtual server.
-    pub server: VirtualServer,
+    pub(crate) server: VirtualServer,
     /// The address that is bound to the dummy link for it; none for an address of the node's own.
-    pub binds: Option<IpAddr>,
+    pub(crate) binds: Option<IpAddr>,
     /// Its real servers, in kube-proxy's order of endpoints.
-    pub endpoints: Vec<RealServer>,
+    pub(crate) endpoints: Vec<RealServer>,
 }
 
 impl Server {
     /// Requests that make it and its real servers.
-    pub fn requests(&self) -> impl Iterator<Item = Request> {
+    pub(crate) fn requests(&self) -> impl Iterator<Item = Request> {
         let key = self.server.key;
         let endpoints = self.endpoints.iter().map(move |&endpoint| Request::NewDest(key, endpoint));
         std::iter::once(Request::NewService(self.server)).chain(endpoints)
@@ -33,17 +33,17 @@ impl Server {
 
 /// An address at which a Service is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// Address and port.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Whether the address is bound to the dummy link.
-    pub binds: bool,
+    pub(crate) binds: bool,
     /// Which endpoints are behind it.
-    pub policy: Policy,
+    pub(crate) policy: Policy,
 }
 
 /// Where a Service is served, in kube-proxy's order: cluster IP, external IPs, load-balancer IPs, node port.
-pub fn places(node: &Node, service: &Service) -> impl Iterator<Item = Place> {
+pub(crate) fn places(node: &Node, service: &Service) -> impl Iterator<Item = Place> {
     let (own, policy) = (node.address, service.external_policy);
     let cluster = Place { address: service.cluster, binds: true, policy: service.internal_policy };
     let external = service.external_addresses().map(move |address| Place {
@@ -59,7 +59,7 @@ pub fn places(node: &Node, service: &Service) -> impl Iterator<Item = Place> {
 }
 
 /// What identifies the virtual server at an address.
-pub fn key(address: SocketAddr, protocol: service::Protocol) -> Key {
+pub(crate) fn key(address: SocketAddr, protocol: service::Protocol) -> Key {
     let protocol = match protocol {
         service::Protocol::Tcp => Protocol::Tcp,
         service::Protocol::Udp => Protocol::Udp,
@@ -70,14 +70,18 @@ pub fn key(address: SocketAddr, protocol: service::Protocol) -> Key {
 
 /// The virtual server for an address. Weight, forwarding and flags are those of kube-proxy: `mh` hashes the source port
 /// with the address, other schedulers have no flags. `persistence` is the timeout of ClientIP affinity, seconds.
-pub const fn virtual_server(scheduler: Scheduler, key: Key, persistence: Option<u32>) -> VirtualServer {
+pub(crate) const fn virtual_server(
+    scheduler: Scheduler,
+    key: Key,
+    persistence: Option<u32>,
+) -> VirtualServer {
     let flags = if matches!(scheduler, Scheduler::Mh) { MH_PORT } else { 0 };
     VirtualServer { key, scheduler, persistence, flags }
 }
 
 /// The endpoints behind an address. Unlike other modes this one falls back on those of the cluster where policy Local finds
 /// none on the node, if the Service uses them for anything: kubernetes/kubernetes#97081.
-pub fn endpoints_of<'a>(routes: &'a Routes<'_>, policy: Policy) -> &'a [Endpoint] {
+pub(crate) fn endpoints_of<'a>(routes: &'a Routes<'_>, policy: Policy) -> &'a [Endpoint] {
     match policy {
         Policy::Local if !routes.local.is_empty() => &routes.local,
         Policy::Local | Policy::Cluster => &routes.cluster,
@@ -108,7 +112,7 @@ fn of_service(node: &Node, service: &Service, mut wanted: impl FnMut(Key) -> boo
 
 /// The servers of all Services, in their order. Of two with the same key the first counts: only external IPs can be the
 /// same, of which Kubernetes does not see to it, and kube-proxy lets the order of a Go map decide.
-pub fn of(node: &Node, set: &ServiceSet) -> Vec<Server> {
+pub(crate) fn of(node: &Node, set: &ServiceSet) -> Vec<Server> {
     let (mut seen, mut servers) = (HashSet::new(), Vec::with_capacity(set.len()));
     for service in set.services() {
         of_service(node, service, |key| seen.insert(key), &mut servers);
@@ -117,7 +121,7 @@ pub fn of(node: &Node, set: &ServiceSet) -> Vec<Server> {
 }
 
 /// Those of them with these keys.
-pub fn with_keys(node: &Node, set: &ServiceSet, keys: &HashSet<Key>) -> Vec<Server> {
+pub(crate) fn with_keys(node: &Node, set: &ServiceSet, keys: &HashSet<Key>) -> Vec<Server> {
     let (mut seen, mut servers) = (HashSet::new(), Vec::with_capacity(keys.len()));
     for service in set.services() {
         of_service(node, service, |key| keys.contains(&key) && seen.insert(key), &mut servers);
@@ -126,7 +130,7 @@ pub fn with_keys(node: &Node, set: &ServiceSet, keys: &HashSet<Key>) -> Vec<Serv
 }
 
 /// How many virtual and real servers that are.
-pub fn count(node: &Node, set: &ServiceSet) -> (u64, u64) {
+pub(crate) fn count(node: &Node, set: &ServiceSet) -> (u64, u64) {
     let (mut seen, mut real) = (HashSet::with_capacity(set.len()), 0);
     for service in set.services() {
         let routes = service.routes();
@@ -140,12 +144,12 @@ pub fn count(node: &Node, set: &ServiceSet) -> (u64, u64) {
 }
 
 /// By key.
-pub fn by_key(servers: &[Server]) -> HashMap<Key, &Server> {
+pub(crate) fn by_key(servers: &[Server]) -> HashMap<Key, &Server> {
     servers.iter().map(|server| (server.server.key, server)).collect()
 }
 
 /// Real servers of `to` that `from` lacks, and addresses of those of `from` that `to` lacks.
-pub fn difference(from: &[RealServer], to: &[RealServer]) -> (Vec<RealServer>, Vec<SocketAddr>) {
+pub(crate) fn difference(from: &[RealServer], to: &[RealServer]) -> (Vec<RealServer>, Vec<SocketAddr>) {
     if from == to {
         return (Vec::new(), Vec::new());
     }

@@ -5,7 +5,7 @@
 use crate::service::Family;
 
 /// `maxelem` of every hash set: more entries than this are refused by the kernel ("Hash is full").
-pub const LARGEST: usize = 65_536;
+pub(crate) const LARGEST: usize = 65_536;
 
 /// A set of kube-proxy's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use netns_setup::ipvs;
 
-use super::super::Node;
 use super::sets::Set;
 use super::{entries, servers};
+use crate::dataplane::node::Node;
 use crate::scale::ServiceSet;
 
 /// Servers, entries and addresses.

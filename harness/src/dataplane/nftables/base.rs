@@ -1,13 +1,14 @@
 //! The part of the table that is there without any Service.
 
-use super::super::text::put;
-use super::super::{KubeProxy, Node};
 use super::words::Words;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::put;
 
 /// Rules of the base table, in both forms.
-pub const RULES: u64 = 22;
+pub(crate) const RULES: u64 = 22;
 /// Chains of the base table, in both forms: eight on hooks, eight that they jump to.
-pub const CHAINS: u64 = 16;
+pub(crate) const CHAINS: u64 = 16;
 
 type Hook = (&'static str, &'static str);
 type Jump = (&'static str, &'static str, &'static str);
@@ -102,13 +103,13 @@ const FLUSHES_1_30: &str = "flush set @TABLE@ cluster-ips\n\
 
 /// Writes the base table. `first`: the first sync of a kube-proxy process, which makes the chains on
 /// hooks anew in case their priorities were others.
-pub fn write(node: &Node, first: bool, out: &mut Vec<u8>) {
+pub(crate) fn write(node: &Node, first: bool, out: &mut Vec<u8>) {
     let words = Words::of(node.family());
     let table = format!("{} kube-proxy", words.ip);
-    let (hooks, jumps) = match node.kube_proxy {
-        KubeProxy::V1_30 => (&HOOKS_1_30, &JUMPS_1_30),
-        // 1.20 has no such mode, which `fits` says.
-        KubeProxy::V1_20 | KubeProxy::Current => (&HOOKS_CURRENT, &JUMPS_CURRENT),
+    let is_1_30 = node.kube_proxy == KubeProxy::V1_30;
+    let (hooks, jumps) = match is_1_30 {
+        true => (&HOOKS_1_30, &JUMPS_1_30),
+        false => (&HOOKS_CURRENT, &JUMPS_CURRENT),
     };
     put!(out, "add table ", table, " { comment \"rules for kube-proxy\" ; }\n");
     if first {
@@ -128,7 +129,7 @@ pub fn write(node: &Node, first: bool, out: &mut Vec<u8>) {
         put!(out, words.add_rule, from, " ", condition, "jump ", to, "\n");
     }
     let mut rest = SETS_AND_RULES.to_owned();
-    if node.kube_proxy == KubeProxy::V1_30 {
+    if is_1_30 {
         rest.push_str(FLUSHES_1_30);
     }
     let rest = rest.replace("@TABLE@", &table).replace("@IP@", words.ip);

@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 
-use super::super::{Counts, Node};
 use super::base;
 use super::elements::{self, Slot};
 use super::layout::{Chain, Layout};
+use crate::dataplane::counts::Counts;
+use crate::dataplane::node::Node;
 use crate::scale::ServiceSet;
 use crate::service::Policy;
 
 /// Rules, chains and elements of the table with these Services. Elements that packets put into the sets of session
 /// affinity are not counted.
-pub fn of(node: &Node, set: &ServiceSet) -> Counts {
+pub(crate) fn of(node: &Node, set: &ServiceSet) -> Counts {
     let mut counts = Counts { rules: base::RULES, chains: base::CHAINS, ..Counts::default() };
     let mut slots: HashSet<Slot> = HashSet::with_capacity(2 * set.len());
     for service in set.services() {

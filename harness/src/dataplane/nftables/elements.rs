@@ -2,15 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::KubeProxy;
-use super::super::text::{AddressText, put};
 use super::layout::{Chain, Layout};
 use super::words::Words;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::text::{AddressText, put};
 use crate::service::{Protocol, Service};
 
 /// A set or map that grows with Services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Container {
+pub(crate) enum Container {
     /// Every cluster IP: their other ports are rejected.
     ClusterIps,
     /// Cluster, external and load-balancer IPs with endpoints.
@@ -27,7 +27,7 @@ pub enum Container {
 
 impl Container {
     /// All, in the order in which kube-proxy reads and cleans them.
-    pub const ALL: [Container; 6] = [
+    pub(crate) const ALL: [Container; 6] = [
         Container::ClusterIps,
         Container::ServiceIps,
         Container::FirewallIps,
@@ -37,7 +37,7 @@ impl Container {
     ];
 
     /// `set` or `map`.
-    pub const fn kind(self) -> &'static str {
+    pub(crate) const fn kind(self) -> &'static str {
         match self {
             Container::ClusterIps => "set",
             _ => "map",
@@ -45,7 +45,7 @@ impl Container {
     }
 
     /// Name in the table.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Container::ClusterIps => "cluster-ips",
             Container::ServiceIps => "service-ips",
@@ -76,15 +76,15 @@ enum Key {
 
 /// What there can be only one of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// Where it is.
-    pub container: Container,
+    pub(crate) container: Container,
     key: Key,
 }
 
 impl Slot {
     /// Address, protocol and port as a person reads them.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self.key {
             Key::Address(address) => address.to_string(),
             Key::Service(address, protocol) => format!("{address}/{}", protocol.name()),
@@ -104,7 +104,7 @@ impl Slot {
     }
 
     /// Writes the command that deletes the element.
-    pub fn put_delete(&self, words: &Words, out: &mut Vec<u8>) {
+    pub(crate) fn put_delete(&self, words: &Words, out: &mut Vec<u8>) {
         put!(out, words.delete_element, self.container.name(), " { ");
         self.put_key(out);
         put!(out, " }\n");
@@ -123,24 +123,24 @@ enum Verdict {
 
 /// One element of one set or map.
 #[derive(Clone, Copy, Debug)]
-pub struct Element<'a> {
+pub(crate) struct Element<'a> {
     /// What it is found by.
-    pub slot: Slot,
+    pub(crate) slot: Slot,
     /// The Service that it is there for.
-    pub service: &'a Service,
+    pub(crate) service: &'a Service,
     verdict: Verdict,
 }
 
 impl Element<'_> {
     /// Whether both lead to the same place. kube-proxy compares no comments: an element that goes from one Service to
     /// another with the same verdict keeps the name of the first.
-    pub fn has_value_of(&self, other: &Element<'_>) -> bool {
+    pub(crate) fn has_value_of(&self, other: &Element<'_>) -> bool {
         self.verdict == other.verdict
             && (!matches!(self.verdict, Verdict::Goto(_)) || self.service.key() == other.service.key())
     }
 
     /// Writes the command that adds the element. `base`: the Service's name in chains.
-    pub fn put_add(&self, words: &Words, version: KubeProxy, base: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn put_add(&self, words: &Words, version: KubeProxy, base: &[u8], out: &mut Vec<u8>) {
         put!(out, words.add_element, self.slot.container.name(), " { ");
         self.slot.put_key(out);
         if self.slot.container.is_commented(version) {
@@ -157,13 +157,13 @@ impl Element<'_> {
 }
 
 /// Elements of a Service, in the order in which kube-proxy adds them.
-pub fn of<'a>(layout: &Layout<'a>, each: &mut impl FnMut(Element<'a>)) {
+pub(crate) fn of<'a>(layout: &Layout<'a>, each: &mut impl FnMut(Element<'a>)) {
     of_cluster_and_external_ips(layout, each);
     of_balancers_and_node_port(layout, each);
 }
 
 /// The first of them: those that kube-proxy adds before it makes the firewall chain.
-pub fn of_cluster_and_external_ips<'a>(layout: &Layout<'a>, each: &mut impl FnMut(Element<'a>)) {
+pub(crate) fn of_cluster_and_external_ips<'a>(layout: &Layout<'a>, each: &mut impl FnMut(Element<'a>)) {
     let Layout { service, .. } = *layout;
     let mut put = |container, key, verdict| each(Element { slot: Slot { container, key }, service, verdict });
     put(Container::ClusterIps, Key::Address(service.cluster.ip()), Verdict::None);
@@ -184,7 +184,7 @@ pub fn of_cluster_and_external_ips<'a>(layout: &Layout<'a>, each: &mut impl FnMu
 }
 
 /// Those that it adds behind.
-pub fn of_balancers_and_node_port<'a>(layout: &Layout<'a>, each: &mut impl FnMut(Element<'a>)) {
+pub(crate) fn of_balancers_and_node_port<'a>(layout: &Layout<'a>, each: &mut impl FnMut(Element<'a>)) {
     let Layout { service, .. } = *layout;
     let mut put = |container, key, verdict| each(Element { slot: Slot { container, key }, service, verdict });
     let balancers = service.load_balancer_ips.iter();

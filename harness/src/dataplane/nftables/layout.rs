@@ -4,7 +4,7 @@ use crate::service::{Policy, Routes, Service};
 
 /// A chain that a Service has of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Chain {
+pub(crate) enum Chain {
     /// Endpoints under policy Cluster.
     Cluster,
     /// Endpoints under policy Local.
@@ -17,10 +17,10 @@ pub enum Chain {
 
 impl Chain {
     /// All, in the order in which kube-proxy makes them.
-    pub const ALL: [Chain; 4] = [Chain::Cluster, Chain::Local, Chain::External, Chain::Firewall];
+    pub(crate) const ALL: [Chain; 4] = [Chain::Cluster, Chain::Local, Chain::External, Chain::Firewall];
 
     /// What its name begins with.
-    pub const fn prefix(self) -> &'static str {
+    pub(crate) const fn prefix(self) -> &'static str {
         match self {
             Chain::Cluster => "service-",
             Chain::Local => "local-",
@@ -38,20 +38,20 @@ impl Chain {
 }
 
 /// A Service as the table has it.
-pub struct Layout<'a> {
+pub(crate) struct Layout<'a> {
     /// The Service.
-    pub service: &'a Service,
+    pub(crate) service: &'a Service,
     /// Its endpoints.
-    pub routes: Routes<'a>,
+    pub(crate) routes: Routes<'a>,
     /// Whether there are endpoints for traffic to the cluster IP.
-    pub internal: bool,
+    pub(crate) internal: bool,
     /// Whether there are endpoints for traffic from outside to node port, external and load-balancer IPs.
-    pub external: bool,
+    pub(crate) external: bool,
 }
 
 impl<'a> Layout<'a> {
     /// Of a Service.
-    pub fn of(service: &'a Service) -> Self {
+    pub(crate) fn of(service: &'a Service) -> Self {
         let routes = service.routes();
         let served = |policy| routes.any && (policy == Policy::Cluster || !routes.local.is_empty());
         let (internal, external) = (served(service.internal_policy), served(service.external_policy));
@@ -59,7 +59,7 @@ impl<'a> Layout<'a> {
     }
 
     /// Whether the Service has such a chain.
-    pub fn has(&self, chain: Chain) -> bool {
+    pub(crate) fn has(&self, chain: Chain) -> bool {
         match chain {
             Chain::Cluster => !self.routes.cluster.is_empty(),
             Chain::Local => !self.routes.local.is_empty(),
@@ -73,12 +73,12 @@ impl<'a> Layout<'a> {
     }
 
     /// Where traffic to the cluster IP is led, if there are endpoints for it.
-    pub const fn internal_chain(&self) -> Chain {
+    pub(crate) const fn internal_chain(&self) -> Chain {
         Chain::under(self.service.internal_policy)
     }
 
     /// Where traffic from outside is led in the end, if there are endpoints for it.
-    pub const fn external_policy_chain(&self) -> Chain {
+    pub(crate) const fn external_policy_chain(&self) -> Chain {
         Chain::under(self.service.external_policy)
     }
 }

@@ -1,7 +1,7 @@
 //! Names of chains and sets: `hashAndTruncate` in pkg/proxy/nftables/proxier.go.
 
-use super::super::names::hash;
-use super::super::text::{AddressText, put};
+use crate::dataplane::names::hash;
+use crate::dataplane::text::{AddressText, put};
 use crate::service::{Endpoint, Service};
 
 /// Longest name without its prefix (`chainNameBaseLengthMax`).
@@ -9,7 +9,7 @@ const LONGEST: usize = 240;
 
 /// Names of one Service and its endpoints, each without a prefix and made once. Reused for one Service after another.
 #[derive(Default)]
-pub struct Names {
+pub(crate) struct Names {
     /// What stands behind the prefix in the Service's own chains.
     base: Vec<u8>,
     /// The same of its endpoints, one behind the other.
@@ -22,7 +22,7 @@ pub struct Names {
 
 impl Names {
     /// Makes the names of a Service and of some of its endpoints.
-    pub fn make<'a>(&mut self, service: &Service, endpoints: impl IntoIterator<Item = &'a Endpoint>) {
+    pub(crate) fn make<'a>(&mut self, service: &Service, endpoints: impl IntoIterator<Item = &'a Endpoint>) {
         self.base.clear();
         self.endpoints.clear();
         self.ends.clear();
@@ -49,23 +49,23 @@ impl Names {
     }
 
     /// Of the Service.
-    pub fn base(&self) -> &[u8] {
+    pub(crate) fn base(&self) -> &[u8] {
         &self.base
     }
 
     /// Of the endpoint at `index` of those that it was made for.
-    pub fn endpoint(&self, index: usize) -> &[u8] {
+    pub(crate) fn endpoint(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.endpoints[start..self.ends[index]]
     }
 
     /// Address of the endpoint at `index`.
-    pub fn address(&self, index: usize) -> &AddressText {
+    pub(crate) fn address(&self, index: usize) -> &AddressText {
         &self.addresses[index]
     }
 
     /// How many endpoints it was made for.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 }

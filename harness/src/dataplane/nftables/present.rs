@@ -13,7 +13,7 @@ use crate::service::Service;
 
 /// What there was at the place of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Before {
+pub(crate) enum Before {
     /// Nothing.
     Nothing,
     /// The same; no matter with which comment.
@@ -24,7 +24,7 @@ pub enum Before {
 
 /// Elements at places that a change may concern. kube-proxy goes through those of all Services at every sync, and writes
 /// nothing about the others.
-pub struct Present<'a> {
+pub(crate) struct Present<'a> {
     slots: HashMap<Slot, (Element<'a>, Wanted)>,
     /// Those of Services that are gone or differ, in their order.
     old: Vec<Slot>,
@@ -39,7 +39,7 @@ enum Wanted {
 
 impl<'a> Present<'a> {
     /// Before the sync from one set to another.
-    pub fn before(from: &'a ServiceSet, to: &ServiceSet, diff: &Diff) -> Self {
+    pub(crate) fn before(from: &'a ServiceSet, to: &ServiceSet, diff: &Diff) -> Self {
         let mut present = Self { slots: HashMap::new(), old: Vec::new(), claims: Claims::default() };
         if from.is_empty() {
             // Most Services have two elements.
@@ -62,7 +62,7 @@ impl<'a> Present<'a> {
     }
 
     /// Notes that a Service wants an element, and tells what there was before.
-    pub fn ensure(&mut self, element: &Element<'a>) -> Before {
+    pub(crate) fn ensure(&mut self, element: &Element<'a>) -> Before {
         match self.slots.insert(element.slot, (*element, Wanted::Yes)) {
             None => Before::Nothing,
             Some((before, _)) if before.has_value_of(element) => Before::Same,
@@ -71,7 +71,7 @@ impl<'a> Present<'a> {
     }
 
     /// Deletes elements that no Service needs any more, container by container.
-    pub fn delete_leftovers(mut self, to: &ServiceSet, words: &Words, out: &mut Vec<u8>) {
+    pub(crate) fn delete_leftovers(mut self, to: &ServiceSet, words: &Words, out: &mut Vec<u8>) {
         if self.old.is_empty() {
             return;
         }

@@ -10,7 +10,7 @@ use crate::scale::ServiceSet;
 use crate::service::{Endpoint, Service, ServiceKey};
 
 /// Which chains of a Service's endpoints are left as they are.
-pub enum Kept {
+pub(crate) enum Kept {
     /// None: every later sync writes those of the Services that changed.
     None,
     /// All of them.
@@ -21,7 +21,7 @@ pub enum Kept {
 
 impl Kept {
     /// Indices of the endpoints whose chains are written.
-    pub fn others<'a>(&'a self, endpoints: &'a [Endpoint]) -> impl Iterator<Item = usize> {
+    pub(crate) fn others<'a>(&'a self, endpoints: &'a [Endpoint]) -> impl Iterator<Item = usize> {
         let is_kept = |endpoint: &Endpoint| match self {
             Kept::None => false,
             Kept::All => true,
@@ -32,19 +32,19 @@ impl Kept {
 }
 
 /// What the process before has left.
-pub struct Existing<'a> {
+pub(crate) struct Existing<'a> {
     services: HashMap<ServiceKey<'a>, &'a Arc<Service>>,
 }
 
 impl<'a> Existing<'a> {
     /// After it had synced these Services.
-    pub fn of(set: &'a ServiceSet) -> Self {
+    pub(crate) fn of(set: &'a ServiceSet) -> Self {
         Self { services: set.services().iter().map(|service| (service.key(), service)).collect() }
     }
 
     /// What is kept of a Service. The name of a chain tells the endpoint, and whether there is a set for session
     /// affinity tells whether the rule about it is in the chain.
-    pub fn kept(&self, service: &Arc<Service>) -> Kept {
+    pub(crate) fn kept(&self, service: &Arc<Service>) -> Kept {
         match self.services.get(&service.key()) {
             Some(before) if before.affinity_seconds.is_some() != service.affinity_seconds.is_some() => {
                 Kept::None

@@ -7,7 +7,7 @@ use crate::service::Service;
 
 /// Indices in `to`, ascending. kube-proxy marks Service objects as changed, not their ports: a change of one port, or of
 /// its endpoints, writes the chains of all of them (`UpdatedServices` in pkg/proxy/servicechangetracker.go).
-pub fn written(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<usize> {
+pub(crate) fn written(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<usize> {
     if diff.changed.len() == to.len() {
         return diff.changed.clone();
     }

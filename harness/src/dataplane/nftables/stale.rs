@@ -2,16 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::text::put;
 use super::layout::{Chain, Layout};
 use super::names::Names;
 use super::words::Words;
+use crate::dataplane::text::put;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::Service;
 
 /// What no Service uses any more.
 #[derive(Default)]
-pub struct Stale {
+pub(crate) struct Stale {
     chains: Vec<Vec<u8>>,
     sets: Vec<Vec<u8>>,
     names: Names,
@@ -19,7 +19,7 @@ pub struct Stale {
 
 impl Stale {
     /// After the sync from one set to another.
-    pub fn between(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Self {
+    pub(crate) fn between(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Self {
         let mut stale = Self::default();
         if from.is_empty() {
             return stale;
@@ -61,7 +61,7 @@ impl Stale {
     }
 
     /// What can be done at once: chains are emptied and sets deleted.
-    pub fn put_first(&self, words: &Words, out: &mut Vec<u8>) {
+    pub(crate) fn put_first(&self, words: &Words, out: &mut Vec<u8>) {
         for chain in &self.chains {
             put!(out, words.flush_chain, chain, "\n");
         }
@@ -71,7 +71,7 @@ impl Stale {
     }
 
     /// What has to wait for a later sync, if anything: chains are deleted.
-    pub fn later(&self, words: &Words) -> Option<Vec<u8>> {
+    pub(crate) fn later(&self, words: &Words) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         for chain in &self.chains {
             put!(out, words.delete_chain, chain, "\n");

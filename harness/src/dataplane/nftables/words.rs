@@ -3,31 +3,31 @@
 use crate::service::Family;
 
 /// Beginnings of commands and matches of one family.
-pub struct Words {
+pub(crate) struct Words {
     /// `ip` or `ip6`: the family of the table, and of matches.
-    pub ip: &'static str,
+    pub(crate) ip: &'static str,
     /// Type of addresses in sets.
-    pub address_type: &'static str,
+    pub(crate) address_type: &'static str,
     /// Up to the name of the chain.
-    pub add_chain: &'static str,
+    pub(crate) add_chain: &'static str,
     /// Up to the name of the chain.
-    pub flush_chain: &'static str,
+    pub(crate) flush_chain: &'static str,
     /// Up to the name of the chain.
-    pub delete_chain: &'static str,
+    pub(crate) delete_chain: &'static str,
     /// Up to the name of the chain.
-    pub add_rule: &'static str,
+    pub(crate) add_rule: &'static str,
     /// Up to the name of the set.
-    pub add_set: &'static str,
+    pub(crate) add_set: &'static str,
     /// Up to the name of the set.
-    pub delete_set: &'static str,
+    pub(crate) delete_set: &'static str,
     /// Up to the name of the set or map.
-    pub add_element: &'static str,
+    pub(crate) add_element: &'static str,
     /// Up to the name of the set or map.
-    pub delete_element: &'static str,
+    pub(crate) delete_element: &'static str,
     /// Up to what the source is compared with.
-    pub saddr: &'static str,
+    pub(crate) saddr: &'static str,
     /// Up to what the destination is compared with.
-    pub daddr: &'static str,
+    pub(crate) daddr: &'static str,
 }
 
 macro_rules! words {
@@ -54,7 +54,7 @@ static IPV6: Words = words!("ip6", "ipv6_addr");
 
 impl Words {
     /// Those of a family.
-    pub const fn of(family: Family) -> &'static Self {
+    pub(crate) const fn of(family: Family) -> &'static Self {
         match family {
             Family::Ipv4 => &IPV4,
             Family::Ipv6 => &IPV6,

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use super::super::text::{AddressText, put};
-use super::super::{KubeProxy, Node};
 use super::elements::{self, Element};
 use super::layout::{Chain, Layout};
 use super::names::Names;
 use super::present::{Before, Present};
 use super::restart::Kept;
 use super::words::Words;
+use crate::dataplane::kube_proxy::KubeProxy;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::{AddressText, put};
 use crate::service::{Endpoint, Family, Policy, Service};
 
 /// Which elements of a Service are written.
-pub enum Added<'p, 'a> {
+pub(crate) enum Added<'p, 'a> {
     /// All.
     All,
     /// None: they are there.
@@ -23,7 +24,7 @@ pub enum Added<'p, 'a> {
 }
 
 /// Writes the chains, elements and rules of Services.
-pub struct Writer<'n> {
+pub(crate) struct Writer<'n> {
     node: &'n Node,
     words: &'static Words,
     /// Tail of the rule that masquerades what comes from outside the cluster, if a CIDR is known.
@@ -38,7 +39,7 @@ pub struct Writer<'n> {
 
 impl<'n> Writer<'n> {
     /// A writer with room for so many bytes.
-    pub fn new(node: &'n Node, capacity: usize) -> Self {
+    pub(crate) fn new(node: &'n Node, capacity: usize) -> Self {
         let words = Words::of(node.family());
         let (ip, cidr) = (words.ip, node.cluster_cidr);
         Self {
@@ -53,17 +54,17 @@ impl<'n> Writer<'n> {
     }
 
     /// What has been written so far, to be written to.
-    pub const fn out(&mut self) -> &mut Vec<u8> {
+    pub(crate) const fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
 
     /// What has been written.
-    pub fn into_input(self) -> Vec<u8> {
+    pub(crate) fn into_input(self) -> Vec<u8> {
         self.out
     }
 
     /// One Service. `kept`: chains of endpoints that are left as they are.
-    pub fn service<'a>(&mut self, layout: &Layout<'a>, kept: &Kept, mut added: Added<'_, 'a>) {
+    pub(crate) fn service<'a>(&mut self, layout: &Layout<'a>, kept: &Kept, mut added: Added<'_, 'a>) {
         let reachable = &*layout.routes.reachable;
         self.names.make(layout.service, reachable);
         for index in kept.others(reachable) {
@@ -255,7 +256,7 @@ fn positions<'a>(some: &'a [Endpoint], all: &'a [Endpoint]) -> impl Iterator<Ite
 }
 
 /// An upper bound of the text's length, a little above the truth: one allocation, no copy on growth.
-pub fn capacity<'a>(services: impl Iterator<Item = &'a Arc<Service>>) -> usize {
+pub(crate) fn capacity<'a>(services: impl Iterator<Item = &'a Arc<Service>>) -> usize {
     services.map(|service| length(service)).sum()
 }
 

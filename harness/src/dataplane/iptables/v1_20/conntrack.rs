@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::super::super::conntrack::{Known, Stale};
-use super::super::super::{KubeProxy, Step};
-use super::super::ports::routes;
+use super::traffic::traffic;
+use crate::dataplane::conntrack::{Known, Stale};
+use crate::dataplane::plan::Step;
 use crate::scale::{Diff, ServiceSet};
 use crate::service::{Protocol, Service};
 
 /// Before the rules are written: one `conntrack -D` for each UDP node port that kube-proxy opens now, to hold it, whether
 /// its Service has endpoints or not.
-pub fn of_opened_ports(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<Step> {
+pub(crate) fn of_opened_ports(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<Step> {
     let udp_port = |service: &Service| service.node_port.filter(|_| service.protocol == Protocol::Udp);
     let mut ports: Vec<u16> =
         diff.changed.iter().filter_map(|&index| udp_port(&to.services()[index])).collect();
@@ -23,9 +23,9 @@ pub fn of_opened_ports(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<S
 
 /// After that: as in 1.30, but when a Service comes to life its load-balancer IPs are left alone, and so is its node port,
 /// which has been cleaned up already.
-pub fn cleanup(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<Step> {
+pub(crate) fn cleanup(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<Step> {
     let known = Known {
-        endpoints: |service| routes(KubeProxy::V1_20, service).cluster,
+        endpoints: |service| traffic(service).routes.cluster,
         addresses: |service| {
             std::iter::once(service.cluster.ip()).chain(service.external_ips.iter().copied()).collect()
         },

@@ -1,14 +1,30 @@
-//! Rules of Services in the filter table, in 1.20: what is rejected.
+//! The filter table, in 1.20: what is rejected.
 
-use super::super::super::Node;
-use super::super::super::text::put;
+use super::super::fixed;
 use super::super::ports::Ports;
-use super::super::words::Words;
+use super::words::words;
+use crate::dataplane::node::Node;
+use crate::dataplane::text::put;
+
+/// Chains that kube-proxy fills, in its order.
+pub(crate) const CHAINS: [&str; 3] = ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD"];
+/// Rules that are there once, without jumps.
+pub(crate) const FIXED_RULES: u64 = 4;
+/// Comments of the rules that let answers pass. Twice the same rule: they had cluster CIDRs once.
+const ANSWERS: [&str; 2] = ["conntrack pod source rule", "conntrack pod destination rule"];
+
+/// Writes the table.
+pub(crate) fn table(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
+    put!(out, "*filter\n");
+    fixed::chain_lines(&CHAINS, out);
+    rules(node, ports, out);
+    fixed::filter_tail(&ANSWERS, out);
+}
 
 /// Writes them for all Service ports without endpoints. Those that have some, but none on this node, are dropped by
 /// KUBE-MARK-DROP.
-pub fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
-    let mut words = Words::new(node, true);
+fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
+    let mut words = words(node);
     for port in ports.iter().filter(|port| !port.routes.any) {
         words.next(port.service);
         let words = &words;
