@@ -15,13 +15,13 @@ use std::time::Duration;
 use anyhow::Context;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use dataplane::{KubeProxy, Mode, Node};
 use harness::cores::Cores;
-use harness::dataplane::{KubeProxy, Mode, Node};
 use harness::run::{lab_obstacles, unable_modes};
-use harness::scale::{Position, Scale, ServiceSet};
-use harness::service::Protocol;
 use harness::stop::Stop;
 use harness::world::{Aim, BATCH, World};
+use services::service::Protocol;
+use services::service_set::{Position, Scale, ServiceSet};
 use workloads::recorder::Times;
 
 const SERVICES: [u32; 3] = [10, 1_000, 5_000];

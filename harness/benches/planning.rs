@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use harness::dataplane::{KubeProxy, Mode, Node, Sync, planner};
-use harness::scale::{Scale, ServiceSet};
-use harness::synthetic::synthetic_endpoint;
+use dataplane::{KubeProxy, Mode, Node, Sync, planner};
+use services::service_set::{Scale, ServiceSet};
+use services::synthetic::synthetic_endpoint;
 
 const SERVICES: [u32; 3] = [100, 1_000, 10_000];
 const ENDPOINTS: u32 = 10;

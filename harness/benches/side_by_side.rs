@@ -21,13 +21,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use dataplane::{Action, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync};
 use harness::cores::Cores;
-use harness::dataplane::{Action, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync};
 use harness::run::{lab_obstacles, unable_modes};
-use harness::scale::{Position, Scale, ServiceSet};
-use harness::service::Protocol;
 use harness::stop::Stop;
 use harness::world::{BATCH, World};
+use services::service::Protocol;
+use services::service_set::{Position, Scale, ServiceSet};
 use workloads::recorder::Times;
 
 const SEED: u64 = 20_260_101;

@@ -18,9 +18,9 @@ pub use self::drain::Draining;
 pub use self::error::ApplyError;
 use self::netlink::Kernel;
 use crate::cost::Peak;
-use crate::dataplane::{Action, Expect, Phase, Plan, Program, Step};
 use crate::stop::Stop;
 use crate::tools::Tools;
+use dataplane::{Action, Expect, Phase, Plan, Program, Step};
 
 /// How often a waiting thread looks whether it should give up.
 const GLANCE: Duration = Duration::from_millis(50);

@@ -10,9 +10,9 @@ pub mod table;
 use std::fmt;
 use std::time::Duration;
 
-use crate::dataplane::{Counts, Dataplane, Mode, Plan, Program, Step, Sync};
 use crate::estimate;
-use crate::scale::ServiceSet;
+use dataplane::{Counts, Dataplane, Mode, Plan, Program, Step, Sync};
+use services::service_set::ServiceSet;
 
 /// How Services come to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

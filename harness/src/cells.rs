@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use workloads::load;
 
 use crate::churn::scenario::Scenario;
-use crate::dataplane::Mode;
 use crate::disruption::Happening;
 use crate::forwarding::{Method, REAL_SERVERS};
-use crate::scale::{Position, Scale};
 use crate::sweep::Sweep;
+use dataplane::Mode;
+use services::service_set::{Position, Scale};
 
 /// One thing to measure once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -15,10 +15,10 @@ use workloads::recorder::Times;
 
 use self::scenario::{Change, Edit, Scenario, Timeline};
 use self::sync_loop::SyncLoop;
-use crate::dataplane::Sync;
-use crate::scale::ServiceSet;
-use crate::service::Service;
 use crate::world::World;
+use dataplane::Sync;
+use services::service::Service;
+use services::service_set::ServiceSet;
 
 /// One sync of a timeline. Nanoseconds since the scenario began; the time between syncs is reckoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -101,7 +101,7 @@ pub struct NodeArgs {
         requires = "from",
         help_heading = "Services of a cluster"
     )]
-    pub family: Option<harness::service::Family>,
+    pub family: Option<services::service::Family>,
 }
 
 /// How the process ends.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use netns_setup::{Topology, WorldError};
 
-use crate::dataplane::Node;
-use crate::scale::{Scale, ServiceSet};
-use crate::service::{Family, Protocol};
-use crate::vacant::Ground;
+use dataplane::Node;
+use services::address_blocks::Ground;
 use services::cluster::place::{Full, Place};
 pub use services::cluster::*;
+use services::service::{Family, Protocol};
+use services::service_set::{Scale, ServiceSet};
 
 /// What stands before the digest in the copy of the sweep that a run keeps.
 pub const PLANNED: &str = "# SHA-256 of what was planned: ";

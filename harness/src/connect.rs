@@ -8,10 +8,10 @@ use netns_setup::Egress;
 use workloads::load::{self, Aim, Load, Outcome, Pace, Server, Workload};
 
 use crate::cores::Cores;
-use crate::scale::Position;
-use crate::service::Protocol;
-use crate::synthetic::{TCP_PORTS, addresses};
 use crate::world::World;
+use services::addresses::{self, TCP_PORTS};
+use services::service::Protocol;
+use services::service_set::Position;
 
 /// Client addresses, used in turn: with them ports do not run out.
 const CLIENTS: usize = 200;

@@ -15,12 +15,12 @@ use self::holder::{Begun, Holds, kind_of};
 pub use self::patience::{Ended, Kind, Known, LEAST_OPERATIONS, Patience};
 pub use self::phases::{Phases, Restore};
 use crate::apply::{Applied, ApplyError};
-use crate::dataplane::{Phase, Plan, Sync};
 use crate::lock::{Acquisition, Contenders, Watch, acquisitions, overtaken};
-use crate::scale::ServiceSet;
-use crate::spare::Spare;
 use crate::stop::Stop;
 use crate::world::World;
+use dataplane::{Phase, Plan, Sync};
+use services::service_set::ServiceSet;
+use services::unused::Spare;
 
 /// Exit code of an iptables program that gave up waiting (RESOURCE_PROBLEM, include/xtables.h).
 const GAVE_UP: i32 = 4;

@@ -14,12 +14,12 @@ use workloads::load::{self, Aim, Pace, Rhythm, Workload};
 
 pub use self::felt::{Bin, Felt, Step, feel};
 use crate::cores::Cores;
-use crate::dataplane::Sync;
 use crate::load::{Order, Running, Serving};
-use crate::scale::{Position, ServiceSet};
-use crate::service::Protocol;
 use crate::stop::Stop;
 use crate::world::World;
+use dataplane::Sync;
+use services::service::Protocol;
+use services::service_set::{Position, ServiceSet};
 
 /// Between the end of one sync and the next change, so that each can be told from the one before.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
-use crate::dataplane::Mode;
 use crate::disruption::Happening;
 use crate::sweep::Sweep;
 use crate::tools::Tools;
+use dataplane::Mode;
 
 /// Seconds for 1,000 Services x 10 endpoints and growth with the number of Services: (load, growth, one
 /// partial sync, growth, full sync, growth).

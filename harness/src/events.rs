@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cells::Cell;
-use crate::dataplane::Mode;
+use dataplane::Mode;
 
 /// How a cell ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use netns_setup::ipvs::{Ipvs, IpvsError, Key, Protocol, Request};
 use netns_setup::{Conntrack, Namespace, WorldError};
 use nix::errno::Errno;
 
-use crate::dataplane::Mode;
+use dataplane::Mode;
 
 /// How long connections may take to go: one jiffy, and whatever keeps the kernel's worker from its work.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -22,11 +22,11 @@ use self::machine::Boot;
 pub use self::machine::image;
 use self::protocol::{Job, Part};
 use crate::cells::{self, Cell};
-use crate::dataplane::Mode;
 use crate::events::{Event, Sink};
 use crate::run::{Folder, Mark, Spoilt, Tally};
 use crate::stop::Stop;
 use crate::sweep::Sweep;
+use dataplane::Mode;
 
 /// A kernel that a user names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,6 @@ pub mod connect;
 pub mod contention;
 pub mod cores;
 pub mod cost;
-pub mod dataplane;
 pub mod disruption;
 pub mod estimate;
 pub mod events;
@@ -34,10 +33,8 @@ pub mod load;
 pub mod lock;
 pub mod lookup;
 pub mod machine;
-pub mod neighbours;
 pub mod oracle;
 pub mod passport;
-pub mod plant;
 pub mod predict;
 pub mod readback;
 pub mod replay;
@@ -49,15 +46,3 @@ pub mod sweep;
 pub mod sync_cell;
 pub mod tools;
 pub mod world;
-
-pub use services::{address_blocks as vacant, service_set as scale, shape, unused as spare};
-/// Services, and which of their endpoints get traffic.
-pub mod service {
-    pub use services::routes::Routes;
-    pub use services::service::*;
-}
-/// Synthetic Services and their addresses.
-pub mod synthetic {
-    pub use services::addresses::{self, *};
-    pub use services::synthetic::*;
-}

@@ -22,11 +22,11 @@ use workloads::load::{
 use crate::cells::Offered;
 use crate::cores::Cores;
 use crate::cost::{Cost, Meter, Tables};
-use crate::service::Protocol;
 use crate::stop::Stop;
 use crate::sweep::LoadCells;
-use crate::synthetic::{TCP_PORTS, UDP_PORTS, addresses};
 use crate::world::World;
+use services::addresses::{self, TCP_PORTS, UDP_PORTS};
+use services::service::Protocol;
 
 /// Client addresses, used in turn: each has all ports, so that neither ports nor TIME_WAIT limit.
 const CLIENTS: u32 = 4_000;

@@ -5,9 +5,9 @@ use workloads::recorder::Times;
 use workloads::target::Target;
 
 use crate::cores::Cores;
-use crate::scale::Position;
-use crate::service::Protocol;
 use crate::world::{BATCH, World};
+use services::service::Protocol;
+use services::service_set::Position;
 
 /// Packets sent before the first that is timed, so that the caches hold this lab's rules and not those of
 /// the lab visited before.

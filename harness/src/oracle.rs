@@ -3,7 +3,7 @@
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use harness::oracle::{Oracle, Outcome, Packet, Place};
-//! use harness::service::Protocol;
+//! use services::service::{Protocol};
 //!
 //! let mut oracle = Oracle::build(&netns_setup::yard::Topology {
 //!     label: "example".into(),
@@ -56,7 +56,7 @@ use self::judge::{Number, Sent, transport};
 use self::outcome::Answer;
 pub use self::outcome::{Delivered, Outcome, Packet, Place, Refusal, Rejected};
 use crate::flows::Flows;
-use crate::service::Family;
+use services::service::Family;
 
 /// Fresh ports: above those that people give to sockets, and enough to go on for a while.
 const FRESH: std::ops::RangeInclusive<u16> = 16_384..=65_535;

@@ -13,9 +13,9 @@ use netns_setup::ipvs::IpvsError;
 
 use self::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
-use crate::dataplane::{Counts, Mode, Program};
-use crate::neighbours::{Neighbours, built_in_chains};
-use crate::service::Family;
+use dataplane::background::{Neighbours, built_in_chains};
+use dataplane::{Counts, Mode, Program};
+use services::service::Family;
 
 /// Why the kernel's state could not be read.
 #[derive(Debug, thiserror::Error)]

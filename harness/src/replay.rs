@@ -18,11 +18,11 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use self::place::Place;
-use crate::scale::{Scale, ServiceSet};
-use crate::service::{Endpoint, Family, Protocol, Service};
 use ruleset::Variant;
 use ruleset::search::{Door, Found};
 use ruleset::{Fault, Format, Inspection, input, inspect, ipset, iptables};
+use services::service::{Endpoint, Family, Protocol, Service};
+use services::service_set::{Scale, ServiceSet};
 
 /// What is to be replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,7 +27,6 @@ use self::rows::Rows;
 pub use self::strict::Spoilt;
 use crate::cells::{self, Cell};
 use crate::cores::Cores;
-use crate::dataplane::Mode;
 use crate::events::{Event, Sink};
 use crate::guest::{Guests, NoGuest, Terms};
 use crate::machine::{self, Facts};
@@ -35,6 +34,7 @@ use crate::passport;
 use crate::replay;
 use crate::stop::Stop;
 use crate::sweep::Sweep;
+use dataplane::Mode;
 
 /// Needs of every lab, whatever the mode.
 pub const LAB_NEEDS: [Need; 5] =

@@ -9,9 +9,10 @@ mod differences;
 use std::net::{IpAddr, SocketAddr};
 
 pub use self::differences::Difference;
-use crate::dataplane::{KubeProxy, Mode, Node};
-use crate::scale::ServiceSet;
-use crate::service::{Endpoint, Policy, Protocol, Routes, Service};
+use dataplane::{KubeProxy, Mode, Node};
+use services::routes::Routes;
+use services::service::{Endpoint, Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
 /// Who sends a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

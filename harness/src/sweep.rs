@@ -3,30 +3,32 @@
 mod compare;
 mod traffic;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use netns_setup::ipvs::Scheduler;
 use results::record::Clock;
-use serde::de::{Error as _, Unexpected};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use services::bounded::{
+    any_services, contender_counts, default_limit, distinct, non_empty, seconds, service_counts,
+    some_distinct, some_seconds, some_service_counts, within, yes,
+};
 
 pub use self::compare::{Compare, Saved, check_threshold};
 pub use self::traffic::{DisruptionCells, LoadCells};
 
 use crate::churn::scenario::Scenario;
 use crate::cluster::Installed;
-use crate::dataplane::{KubeProxy, Mode, Node};
 use crate::forwarding::Method;
-use crate::neighbours::Neighbours;
-use crate::plant::Plant;
 use crate::replay::Replay;
 use crate::run::KernelChoice;
-use crate::scale::Position;
-use crate::service::Protocol;
-use crate::shape::Shape;
-use crate::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
+use dataplane::background::Neighbours;
+use dataplane::injected::Plant;
+use dataplane::{KubeProxy, Mode, Node};
+use services::addresses::{MAX_ENDPOINTS, MAX_SERVICES};
+use services::service::Protocol;
+use services::service_set::Position;
+use services::shape::Shape;
 
 /// Sweeps that are built in, by name.
 pub const BUILT_IN: [(&str, &str); 9] = [
@@ -507,111 +509,9 @@ impl Sweep {
     }
 }
 
-const fn yes() -> bool {
-    true
-}
-
-const fn any_services() -> u32 {
-    MAX_SERVICES
-}
-
-fn default_limit() -> f64 {
-    60.0
-}
-
 /// kube-proxy's.
 const fn default_scheduler() -> Scheduler {
     Scheduler::Rr
-}
-
-fn non_empty<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
-    let text = String::deserialize(input)?;
-    if text.trim().is_empty() {
-        return Err(D::Error::invalid_value(Unexpected::Str(&text), &"a question, in words"));
-    }
-    Ok(text)
-}
-
-/// A number from MIN to MAX.
-pub(crate) fn within<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(
-    input: D,
-) -> Result<u32, D::Error> {
-    let number = i64::deserialize(input)?;
-    in_range(number, MIN, MAX).map_err(D::Error::custom)
-}
-
-fn in_range(number: i64, min: u32, max: u32) -> Result<u32, String> {
-    match u32::try_from(number) {
-        Ok(number) if (min..=max).contains(&number) => Ok(number),
-        _ => Err(format!("{number} is out of range; allowed: {min} to {max}")),
-    }
-}
-
-fn seconds<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Integer(i64),
-        Float(f64),
-    }
-    let number =
-        match Number::deserialize(input).map_err(|_| D::Error::custom("expected a number of seconds"))? {
-            Number::Integer(number) => number as f64,
-            Number::Float(number) => number,
-        };
-    if number > 0.0 && number <= 1e6 {
-        return Ok(number);
-    }
-    Err(D::Error::custom(format!("{number} is out of range; allowed: above 0 to 1,000,000 seconds")))
-}
-
-fn some_seconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
-    seconds(input).map(Some)
-}
-
-fn some_distinct<'de, D: Deserializer<'de>, T: Deserialize<'de> + PartialEq + fmt::Debug>(
-    input: D,
-) -> Result<Option<Vec<T>>, D::Error> {
-    distinct(input).map(Some)
-}
-
-fn some_service_counts<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Vec<u32>>, D::Error> {
-    service_counts(input).map(Some)
-}
-
-fn distinct<'de, D: Deserializer<'de>, T: Deserialize<'de> + PartialEq + fmt::Debug>(
-    input: D,
-) -> Result<Vec<T>, D::Error> {
-    let list = Vec::<T>::deserialize(input)?;
-    check_distinct(&list).map_err(D::Error::custom)?;
-    Ok(list)
-}
-
-fn check_distinct<T: PartialEq + fmt::Debug>(list: &[T]) -> Result<(), String> {
-    if list.is_empty() {
-        return Err("an empty list; leave the section out to measure nothing".into());
-    }
-    match list.iter().enumerate().find(|(index, item)| list[..*index].contains(item)) {
-        Some((index, item)) => Err(format!("entry {} repeats an earlier one: {item:?}", index + 1)),
-        None => Ok(()),
-    }
-}
-
-fn counts<'de, D: Deserializer<'de>>(input: D, max: u32) -> Result<Vec<u32>, D::Error> {
-    let list = Vec::<i64>::deserialize(input)?;
-    check_distinct(&list).map_err(D::Error::custom)?;
-    list.into_iter()
-        .map(|number| in_range(number, 1, max))
-        .collect::<Result<_, _>>()
-        .map_err(D::Error::custom)
-}
-
-fn service_counts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {
-    counts(input, MAX_SERVICES)
-}
-
-fn contender_counts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {
-    counts(input, 64)
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use workloads::clock::nanoseconds;
 
 use crate::apply::Applied;
 use crate::cost::{self, Toll};
-use crate::dataplane::{Counts, Phase, Plan, Sync};
-use crate::scale::ServiceSet;
 use crate::sweep::Operation;
 use crate::world::World;
+use dataplane::{Counts, Phase, Plan, Sync};
+use services::service_set::ServiceSet;
 
 /// Small operations are repeated in one visit until they have taken this long together, or five times.
 const ENOUGH: Duration = Duration::from_millis(1000);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ruleset::Variant;
 
-use crate::dataplane::{Mode, Program};
+use dataplane::{Mode, Program};
 
 /// A program is not installed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -17,19 +17,19 @@ use workloads::target::{Shares, Target};
 
 use crate::apply::{Applied, Runner};
 use crate::cluster::place::Place;
-use crate::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Way, ipvs, planner};
 use crate::flows::Flows;
-use crate::neighbours::Neighbours;
-use crate::plant::Plant;
 use crate::readback;
 use crate::replay::plan::Replayed;
 use crate::replay::{self, Replay};
-use crate::scale::{Position, Scale, ServiceSet};
-use crate::service::Protocol;
-use crate::spare::Spare;
 use crate::stop::Stop;
-use crate::synthetic::addresses;
 use crate::tools::Tools;
+use dataplane::background::Neighbours;
+use dataplane::injected::Plant;
+use dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Way, ipvs, planner};
+use services::addresses;
+use services::service::Protocol;
+use services::service_set::{Position, Scale, ServiceSet};
+use services::unused::Spare;
 
 /// Flows between two flushes of the connection-tracking table: few enough that the table stays small
 /// against its 65,536 or more buckets.
@@ -478,9 +478,9 @@ impl World {
         Ok(match position {
             Position::Miss => {
                 let port = match protocol {
-                    Protocol::Tcp => crate::synthetic::TCP_PORTS.1,
-                    Protocol::Udp => crate::synthetic::UDP_PORTS.1,
-                    Protocol::Sctp => crate::synthetic::SCTP_PORTS.1,
+                    Protocol::Tcp => services::addresses::TCP_PORTS.1,
+                    Protocol::Udp => services::addresses::UDP_PORTS.1,
+                    Protocol::Sctp => services::addresses::SCTP_PORTS.1,
                 };
                 let address = match &self.replay {
                     Some(replay) => replay.place.miss.into(),

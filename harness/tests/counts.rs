@@ -8,12 +8,12 @@ mod paper;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use harness::dataplane::ipvs::State;
-use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Part, Plan, Sync, planner};
-use harness::scale::{Scale, ServiceSet};
-use harness::service::{Endpoint, Protocol, Service};
+use dataplane::ipvs::State;
+use dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Part, Plan, Sync, planner};
 use netns_setup::ipvs::Scheduler;
 use proptest::prelude::*;
+use services::service::{Endpoint, Protocol, Service};
+use services::service_set::{Scale, ServiceSet};
 
 use paper::Paper;
 

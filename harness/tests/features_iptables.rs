@@ -7,9 +7,9 @@
 
 use std::net::SocketAddr;
 
-use harness::dataplane::{Action, KubeProxy, Mode, Node, Plan, Sync, planner};
-use harness::scale::ServiceSet;
-use harness::service::{Condition, Endpoint, Policy, Protocol, Service};
+use dataplane::{Action, KubeProxy, Mode, Node, Plan, Sync, planner};
+use services::service::{Condition, Endpoint, Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
 const VERSIONS: [KubeProxy; 2] = [KubeProxy::V1_20, KubeProxy::V1_30];
 

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use dataplane::ipvs::State;
+use dataplane::{Action, KubeProxy, Mode, Node, Plan, Program, Sync, planner};
 use harness::cluster;
-use harness::dataplane::ipvs::State;
-use harness::dataplane::{Action, KubeProxy, Mode, Node, Plan, Program, Sync, planner};
-use harness::scale::ServiceSet;
 use netns_setup::ipvs::{Forwarding, Key, Protocol, Request};
+use services::service_set::ServiceSet;
 
 const RESTORE: &str = include_str!("golden/ipvs/iptables-restore.txt");
 const ARGV: &str = include_str!("golden/ipvs/argv.log");

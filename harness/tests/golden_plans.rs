@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
+use dataplane::{KubeProxy, Mode, Node, Phase, Plan, Step, Sync, planner};
 use harness::cluster;
-use harness::dataplane::{KubeProxy, Mode, Node, Phase, Plan, Step, Sync, planner};
-use harness::scale::ServiceSet;
+use services::service_set::ServiceSet;
 
 const RESTORE: &str = include_str!("golden/iptables-restore.txt");
 const ARGV: &str = include_str!("golden/argv.log");

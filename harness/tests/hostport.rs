@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use harness::dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
-use harness::dataplane::{Counts, Plan, Program, Step};
-use harness::service::{Family, Protocol};
+use dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
+use dataplane::{Counts, Plan, Program, Step};
 use proptest::prelude::*;
+use services::service::{Family, Protocol};
 
 fn port(host_ip: Option<&str>, host_port: u16, protocol: Protocol, container_port: u16) -> HostPort {
     HostPort { host_ip: host_ip.map(|ip| ip.parse().unwrap()), host_port, protocol, container_port }

@@ -13,9 +13,9 @@ mod services;
 
 use std::collections::BTreeSet;
 
-use harness::dataplane::{Dataplane, KubeProxy, Mode, Node, Part, Phase, Plan, Sync, planner};
-use harness::scale::{Diff, ServiceSet};
-use harness::service::Family;
+use ::services::service::Family;
+use ::services::service_set::{Diff, ServiceSet};
+use dataplane::{Dataplane, KubeProxy, Mode, Node, Part, Phase, Plan, Sync, planner};
 use proptest::prelude::*;
 
 use paper::Paper;

@@ -9,11 +9,11 @@ mod paper;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use harness::dataplane::ipvs::{State, pass};
-use harness::dataplane::{Action, Dataplane, Drain, KubeProxy, Mode, Node, Plan, Sync, Way, planner};
-use harness::scale::ServiceSet;
-use harness::service::{Family, Policy, Protocol, Service};
+use dataplane::ipvs::{State, pass};
+use dataplane::{Action, Dataplane, Drain, KubeProxy, Mode, Node, Plan, Sync, Way, planner};
 use netns_setup::ipvs::Key;
+use services::service::{Family, Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
 use paper::Paper;
 

@@ -8,10 +8,10 @@ mod paper;
 #[path = "paper/services.rs"]
 mod services;
 
-use harness::dataplane::ipvs::State;
-use harness::dataplane::{Dataplane, KubeProxy, Mode, Node, Part, Plan, Sync, planner};
-use harness::scale::ServiceSet;
-use harness::service::Family;
+use ::services::service::Family;
+use ::services::service_set::ServiceSet;
+use dataplane::ipvs::State;
+use dataplane::{Dataplane, KubeProxy, Mode, Node, Part, Plan, Sync, planner};
 use netns_setup::ipvs::Scheduler;
 use proptest::prelude::*;
 

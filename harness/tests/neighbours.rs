@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use harness::dataplane::{Counts, Mode, Plan};
-use harness::neighbours::{Calico, Docker, Neighbours};
+use dataplane::background::{Calico, Docker, Neighbours};
+use dataplane::{Counts, Mode, Plan};
 use proptest::prelude::*;
 
 const ALONE: Neighbours = Neighbours { calico: None, docker: None, flannel: false, host_ports: 0 };

@@ -4,15 +4,16 @@
 
 mod paper;
 
-use harness::dataplane::ipvs::State;
-use harness::dataplane::{
+use dataplane::ipvs::State;
+use dataplane::{
     Action, AddressRequest, Dataplane, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync,
     planner,
 };
-use harness::scale::{Scale, ServiceSet};
-use harness::service::Protocol;
-use harness::synthetic::{spare_address, synthetic_service};
 use netns_setup::ipvs::Scheduler;
+use services::addresses::spare_address;
+use services::service::Protocol;
+use services::service_set::{Scale, ServiceSet};
+use services::synthetic::synthetic_service;
 
 use paper::Paper;
 

@@ -7,9 +7,9 @@ mod services;
 
 use std::collections::BTreeSet;
 
-use harness::dataplane::KubeProxy;
-use harness::scale::ServiceSet;
-use harness::service::{Condition, Family, Policy, Protocol, Service};
+use ::services::service::{Condition, Family, Policy, Protocol, Service};
+use ::services::service_set::ServiceSet;
+use dataplane::KubeProxy;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

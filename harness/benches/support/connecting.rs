@@ -13,13 +13,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use dataplane::Mode;
 use harness::cores::Cores;
-use harness::dataplane::Mode;
-use harness::scale::{Position, Scale, ServiceSet};
-use harness::service::Protocol;
-use harness::synthetic::TCP_PORTS;
 use harness::world::{Aim, World};
 use netns_setup::Egress;
+use services::addresses::TCP_PORTS;
+use services::service::Protocol;
+use services::service_set::{Position, Scale, ServiceSet};
 use workloads::load::{self, Load, Pace, Server, Workload};
 
 use super::{Claim, ENDPOINTS, Pairs, SEED, Spread, in_turns, support};

@@ -5,10 +5,12 @@
 //! * [`synthetic`]: sets made from a seed, in a [`shape`]; [`addresses`]: where theirs come from
 //! * [`unused`]: Services and endpoints that are in no set
 //! * [`cluster`]: Services of a real cluster, from what kubectl prints
+//! * [`bounded`]: bounds of numbers and lists that people write
 //! * [`address_blocks`]: free blocks for a lab among addresses that are in use
 
 pub mod address_blocks;
 pub mod addresses;
+pub mod bounded;
 pub mod cluster;
 pub mod routes;
 pub mod service;

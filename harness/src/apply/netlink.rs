@@ -9,7 +9,7 @@ use netns_setup::{Addresses, WorldError};
 use nix::errno::Errno;
 
 use super::{ApplyError, Draining, drain};
-use crate::dataplane::{Action, AddressRequest, Step, Way};
+use dataplane::{Action, AddressRequest, Step, Way};
 
 /// How many requests are sent one by one between two looks at the clock and at who wants to stop.
 const GLANCE: usize = 64;

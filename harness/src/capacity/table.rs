@@ -4,7 +4,7 @@
 //! Sizes are those of the structures in include/uapi/linux/netfilter*, on a machine of 64 bits, where each is rounded up
 //! to 8 (XT_ALIGN). Checked against Linux 6.18 on 2026-11-25.
 
-use crate::service::Family;
+use services::service::Family;
 
 /// A table must be smaller than this, bytes, with its head (XT_MAX_TABLE_SIZE, net/netfilter/x_tables.c). Tried: Linux 6.18 takes one of
 /// 532,401,112 bytes and refuses one of 539,001,112.

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::dataplane::{KubeProxy, Node, planner};
-use crate::scale::Scale;
+use dataplane::{KubeProxy, Node, planner};
+use services::service_set::Scale;
 
 const MODES: [Mode; 5] =
     [Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables, Mode::Ipvs, Mode::IpvsBatched];

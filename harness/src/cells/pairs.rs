@@ -10,9 +10,9 @@
 //! for the lock leave chains behind, churn and disruption take their time.
 
 use super::{Offered, Workload};
-use crate::dataplane::Mode;
-use crate::scale::{Position, Scale};
 use crate::sweep::Sweep;
+use dataplane::Mode;
+use services::service_set::{Position, Scale};
 
 /// Whether a cell that visits a standing lab has a second visit.
 pub fn has_two_visits(sweep: &Sweep, mode: Mode, scale: Scale, workload: Workload) -> bool {

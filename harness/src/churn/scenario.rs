@@ -12,9 +12,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
-use crate::scale::ServiceSet;
-use crate::service::{Condition, Endpoint};
-use crate::synthetic::spare_address;
+use services::addresses::spare_address;
+use services::service::{Condition, Endpoint};
+use services::service_set::ServiceSet;
 
 /// Addresses of new pods begin here, above those that single syncs use.
 const FIRST_POD: u32 = 700_000;
@@ -251,7 +251,7 @@ fn scale_up(set: &ServiceSet, service: usize, pods: u32, random: &mut ChaCha8Rng
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scale::Scale;
+    use services::service_set::Scale;
 
     fn set() -> ServiceSet {
         ServiceSet::synthetic(Scale { services: 20, endpoints: 5 }, 1)

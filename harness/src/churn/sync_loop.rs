@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::dataplane::{KubeProxy, Mode};
+use dataplane::{KubeProxy, Mode};
 
 /// `minSyncPeriod` of iptables and nftables mode.
 const MIN_PERIOD: Duration = Duration::from_secs(1);

@@ -2,8 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use dataplane::Mode;
 use harness::cores::Cores;
-use harness::dataplane::Mode;
 use harness::machine::{Facts, WATCH, warnings};
 use harness::run::{LAB_NEEDS, unable_modes};
 use netns_setup::Need;

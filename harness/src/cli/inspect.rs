@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use harness::replay::note::spread;
-use harness::service::{Family, Protocol};
 use ruleset::Variant;
 use ruleset::search::{Found, Services};
 use ruleset::{Format, Inspection, TableCounts, inspect};
 use serde_json::json;
+use services::service::{Family, Protocol};
 
 use super::{Cli, Exit};
 

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
+use dataplane::{KubeProxy, Mode, Node};
 use harness::cores::Cores;
-use harness::dataplane::{KubeProxy, Mode, Node};
 use harness::load::{Order, Running, Serving, churned, json, times_json};
 use harness::run::{Unable, lab_obstacles, unable_modes};
-use harness::scale::{Scale, ServiceSet};
-use harness::service::Protocol;
-use harness::shape::{Shape, Share};
 use harness::stop::Stop;
-use harness::synthetic::MAX_SERVICES;
 use harness::world::World;
+use services::addresses::MAX_SERVICES;
+use services::service::Protocol;
+use services::service_set::{Scale, ServiceSet};
+use services::shape::{Shape, Share};
 use workloads::load::{
     Aim, Bound, Choice, Load, Outcome, Pace, Rhythm, Server, Stall, Trial, Workload, highest_rate,
 };

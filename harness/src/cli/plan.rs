@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::Args;
+use dataplane::background::Neighbours;
+use dataplane::{Counts, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
 use harness::capacity::{Bytes, Capacity, table};
-use harness::dataplane::{Counts, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
-use harness::neighbours::Neighbours;
-use harness::scale::{Scale, ServiceSet};
-use harness::synthetic::{MAX_ENDPOINTS, MAX_SERVICES};
 use netns_setup::ipvs::Scheduler;
 use serde::Serialize;
+use services::addresses::{MAX_ENDPOINTS, MAX_SERVICES};
+use services::service_set::{Scale, ServiceSet};
 
 use super::cluster::{Cluster, read};
 use super::{Cli, Exit, NodeArgs};

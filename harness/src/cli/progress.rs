@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use dataplane::Mode;
 use harness::cells::{Cell, Offered, Workload};
-use harness::dataplane::Mode;
 use harness::events::{Event, Outcome};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use dataplane::injected::Plant;
 use harness::cells;
 use harness::estimate;
 use harness::guest::{Guests, KernelPaths, Pass};
-use harness::plant::Plant;
 use harness::replay::{Replay, Source};
 use harness::run::{self, KernelChoice, Options, Tally, default_out, unable_in};
 use harness::stop::Stop;

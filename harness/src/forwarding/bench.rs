@@ -19,8 +19,8 @@ use workloads::sources::Sources;
 
 use super::{BATCH, Method, WARM_UP};
 use crate::cores::Cores;
-use crate::dataplane::Mode;
 use crate::flows::Flows;
+use dataplane::Mode;
 
 /// Clients of the connection probe.
 const PROBES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 16);

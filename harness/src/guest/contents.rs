@@ -1,6 +1,6 @@
 //! What a guest must hold to run the modes: programs of this machine, and modules of the guest's kernel.
 
-use crate::dataplane::Mode;
+use dataplane::Mode;
 
 /// Programs that are looked up on this machine and put into the image with the libraries they need.
 /// A mode whose program is missing here is missing in the guest too, and its rows say so.

@@ -1,8 +1,8 @@
 //! How much memory a guest needs, from what it is to hold.
 
 use crate::cells::Cell;
-use crate::dataplane::Mode;
-use crate::scale::Scale;
+use dataplane::Mode;
+use services::service_set::Scale;
 
 /// The kernel, an empty lab, and this program.
 const BASE: u64 = 400 << 20;
@@ -46,7 +46,7 @@ pub fn mebibytes(cells: &[Cell], image: u64) -> u32 {
 mod tests {
     use super::*;
     use crate::cells::Workload;
-    use crate::scale::Position;
+    use services::service_set::Position;
 
     fn cell(mode: Mode, services: u32, workload: Workload) -> Cell {
         Cell { order: 0, block: 1, mode, scale: Scale { services, endpoints: 10 }, workload, again: false }

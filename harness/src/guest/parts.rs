@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::cells::Cell;
-use crate::dataplane::Mode;
 use crate::events::Event;
+use dataplane::Mode;
 
 /// How far one guest is.
 #[derive(Clone, Debug, Default)]
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::cells::Workload;
     use crate::events::Outcome;
-    use crate::scale::{Position, Scale};
+    use services::service_set::{Position, Scale};
 
     const SECOND: Duration = Duration::from_secs(1);
 

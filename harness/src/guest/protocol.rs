@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cells::{Cell, Workload};
 use crate::events::Event;
-use crate::plant::Plant;
 use crate::run::{Found, Tally};
+use dataplane::injected::Plant;
 
 /// What a guest is to measure. It runs the same binary, so the two need no version between them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -143,9 +143,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dataplane::Mode;
     use crate::events::Outcome;
-    use crate::scale::{Position, Scale};
+    use dataplane::Mode;
+    use services::service_set::{Position, Scale};
 
     #[test]
     fn what_a_cell_found_survives_the_way_out() {

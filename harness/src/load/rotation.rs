@@ -10,11 +10,11 @@ use workloads::recorder::Times;
 
 use super::{Order, Running};
 use crate::cores::Cores;
-use crate::dataplane::Sync;
-use crate::scale::{Position, ServiceSet};
-use crate::service::Protocol;
 use crate::stop::Stop;
 use crate::world::World;
+use dataplane::Sync;
+use services::service::Protocol;
+use services::service_set::{Position, ServiceSet};
 
 /// The first spare endpoint that takes the place of another.
 const FIRST_SPARE: u32 = 800_000;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use netns_setup::Namespace;
 
 use crate::apply::{ApplyError, Runner, last_lines};
-use crate::dataplane::Program;
+use dataplane::Program;
 
 /// One `iptables -w 5`, finished.
 #[derive(Clone, Debug)]

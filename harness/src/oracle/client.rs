@@ -15,7 +15,7 @@ use workloads::wire;
 
 use super::judge::{Number, transport};
 use super::{OracleError, Packet};
-use crate::service::Protocol;
+use services::service::Protocol;
 
 /// How long a socket before may take to be gone: the kernel may not have done with its connection, and a program that is
 /// being started elsewhere in this process holds a copy of it until its `execve`.

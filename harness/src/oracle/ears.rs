@@ -18,7 +18,7 @@ use nix::sys::socket::{
 use workloads::wire::{self, Checksums, Malformed, Message};
 
 use super::{OracleError, Place};
-use crate::service::Family;
+use services::service::Family;
 
 /// Longer than any link's packets.
 const BUFFER: usize = 2048;

@@ -5,7 +5,7 @@ use workloads::wire::{IcmpError, Message, Packet as Wire, Protocol as Transport}
 use super::ears::Heard;
 use super::outcome::Answer;
 use super::{Delivered, OracleError, Outcome, Packet, Place, Refusal, Rejected};
-use crate::service::Protocol;
+use services::service::Protocol;
 
 /// A packet under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use workloads::wire;
 
-use crate::service::Protocol;
+use services::service::Protocol;
 
 /// Where a packet comes from, or comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,9 +10,9 @@ use netns_setup::ipvs::Ipvs;
 use super::ReadBackError;
 use super::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
-use crate::dataplane::ipvs::{DUMMY, State};
-use crate::dataplane::{Counts, Program};
-use crate::service::Family;
+use dataplane::ipvs::{DUMMY, State};
+use dataplane::{Counts, Program};
+use services::service::Family;
 
 // include/uapi/linux/netfilter/nfnetlink.h and ipset/ip_set.h.
 const SUBSYSTEM: u8 = 6;

@@ -9,9 +9,9 @@ use anyhow::{Context, bail};
 
 use super::Replay;
 use crate::apply::{Runner, empty_in_memory, last_lines};
-use crate::dataplane::{Counts, Program};
 use crate::stop::Stop;
 use crate::world::World;
+use dataplane::{Counts, Program};
 use ruleset::{Format, Inspection, TableCounts, inspect_text};
 
 /// Has the tool check a ruleset in a lab that is thrown away.

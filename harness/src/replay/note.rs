@@ -7,8 +7,8 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::Replay;
-use crate::service::Family;
 use ruleset::search::Found;
+use services::service::Family;
 
 /// Name of the file.
 pub const REPLAY: &str = "replay.json";

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::service::Family;
-use crate::vacant::{ELSEWHERE, Ground, PROBES, free, host, own};
 use ruleset::Fault;
 use ruleset::search::Services;
+use services::address_blocks::{ELSEWHERE, Ground, PROBES, free, host, own};
+use services::service::Family;
 
 /// The addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +75,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::service::Protocol;
     use ruleset::search::{Door, Found};
+    use services::service::Protocol;
 
     fn services(cidr: Option<&str>, addresses: &[u32]) -> Services {
         let found = |&address: &u32| Found {

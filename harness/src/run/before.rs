@@ -8,8 +8,8 @@ use results::record::{Record, Status};
 use super::Tally;
 use super::lane::{Cost, Mark};
 use crate::cells::{Cell, Workload};
-use crate::dataplane::Mode;
 use crate::predict::Predictor;
+use dataplane::Mode;
 
 /// The part of a run that is on disk.
 #[derive(Default)]

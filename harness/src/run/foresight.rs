@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::capacity::{Capacity, Installing, Machine, Refusal};
-use crate::dataplane::Mode;
-use crate::scale::Scale;
+use dataplane::Mode;
+use services::service_set::Scale;
 
 /// What each lab of a run takes.
 #[derive(Clone, Debug, Default)]

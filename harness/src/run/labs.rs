@@ -9,17 +9,17 @@ use netns_setup::Egress;
 use super::foresight::Foresight;
 use crate::capacity::{Installing, Machine};
 use crate::cluster::Installed;
-use crate::dataplane::{Mode, Node};
 use crate::events::{Event, Sink};
 use crate::explain::explain;
-use crate::neighbours::Neighbours;
-use crate::plant::Plant;
 use crate::predict::Predictor;
 use crate::replay::Replay;
-use crate::scale::{Scale, ServiceSet};
 use crate::stop::Stop;
 use crate::sweep::Sweep;
 use crate::world::{Sets, World};
+use dataplane::background::Neighbours;
+use dataplane::injected::Plant;
+use dataplane::{Mode, Node};
+use services::service_set::{Scale, ServiceSet};
 
 /// How many labs are filled at the same time.
 const LOADERS: usize = 2;

@@ -19,7 +19,6 @@ use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
 use crate::connect;
 use crate::cores::Cores;
-use crate::dataplane::{Mode, Node, planner};
 use crate::disruption::Happening;
 use crate::estimate;
 use crate::events::{Event, Outcome, Sink};
@@ -28,11 +27,12 @@ use crate::forwarding;
 use crate::health::Health;
 use crate::load;
 use crate::lookup;
-use crate::neighbours::Neighbours;
 use crate::predict::Predictor;
-use crate::scale::Scale;
 use crate::stop::Stop;
 use crate::sweep::Sweep;
+use dataplane::background::Neighbours;
+use dataplane::{Mode, Node, planner};
+use services::service_set::Scale;
 
 /// Where the rows of a lane go.
 pub trait Outlet {
@@ -415,7 +415,7 @@ mod tests {
         let stop = Stop::new();
         let mut lane = Lane::new(settings, Cores::choose().unwrap(), &stop);
         let scale = Scale { services: 10, endpoints: 1 };
-        let counts = crate::dataplane::Counts { rules: 1, ..crate::dataplane::Counts::default() };
+        let counts = dataplane::Counts { rules: 1, ..dataplane::Counts::default() };
         let small = Capacity::of(Mode::Nftables, 10, 10, &counts);
         let mut foresight = Foresight::new(lane.limit());
         foresight.note(Mode::Nftables, scale, Capacity { sync_seconds: 60.0, load_seconds: 40.0, ..small });

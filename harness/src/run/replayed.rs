@@ -7,14 +7,14 @@ use super::lane::{Cost, Lane};
 use super::rows::{self, Rows};
 use crate::cells::{Cell, Workload};
 use crate::cost::{self, Toll};
-use crate::dataplane::Mode;
 use crate::events::Sink;
 use crate::explain::explain;
 use crate::replay::Replay;
-use crate::scale::Position;
 use crate::sweep::{Operation, SyncCells};
 use crate::sync_cell::Sample;
 use crate::world::World;
+use dataplane::Mode;
+use services::service_set::Position;
 
 /// As for small syncs: repeated in one visit until they have taken this long together, or five times.
 const ENOUGH: Duration = Duration::from_millis(1000);

@@ -16,7 +16,6 @@ use crate::churn::Churn;
 use crate::churn::scenario::Scenario;
 use crate::contention::{Contention, LEAST_OPERATIONS, Phases};
 use crate::cost::{Cost, Share};
-use crate::dataplane::{Counts, Phase};
 use crate::disruption::{Disruption, Step};
 use crate::events::Outcome;
 use crate::forwarding::Forwarding;
@@ -24,6 +23,7 @@ use crate::load::Through;
 use crate::lookup::Lookup;
 use crate::sweep::{Operation, Sweep};
 use crate::sync_cell::{self, Sample};
+use dataplane::{Counts, Phase};
 
 /// The rows of one cell.
 pub struct Rows {

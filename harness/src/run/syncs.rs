@@ -13,15 +13,15 @@ use crate::cells::Cell;
 use crate::churn;
 use crate::churn::scenario::Scenario;
 use crate::contention::{self, Known, Patience};
-use crate::dataplane::Mode;
 use crate::disruption::{self, Happening};
 use crate::events::{Event, Sink};
 use crate::explain::explain;
-use crate::scale::{Scale, ServiceSet};
 use crate::sweep::Operation;
 use crate::sync_cell;
 use crate::tools::Tools;
 use crate::world::World;
+use dataplane::Mode;
+use services::service_set::{Scale, ServiceSet};
 
 impl Lane<'_> {
     /// Why something is not to be tried: its prediction, if over the limit.

@@ -7,9 +7,11 @@ use results::names::{FORWARDING_MODES, metric};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{SweepError, check_distinct};
+use services::bounded::check_distinct;
+
+use super::SweepError;
 use crate::cluster::PLANNED;
-use crate::dataplane::Mode;
+use dataplane::Mode;
 
 /// What decides when two runs are compared.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

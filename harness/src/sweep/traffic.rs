@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use workloads::load::Workload;
 
-use super::{any_services, counts, default_limit, distinct, seconds, within};
 use crate::cells::Offered;
 use crate::disruption::{Config, Happening};
-use crate::synthetic::MAX_SERVICES;
+use services::addresses::MAX_SERVICES;
+use services::bounded::{any_services, counts, default_limit, distinct, seconds, within, yes};
 
 /// Loads through the labs of lookups, to Services chosen uniformly.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -89,10 +89,6 @@ impl DisruptionCells {
 
 fn rates<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {
     counts(input, 10_000_000)
-}
-
-const fn yes() -> bool {
-    true
 }
 
 const fn default_flows() -> u32 {

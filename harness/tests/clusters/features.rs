@@ -1,8 +1,8 @@
 //! What each field of a Service and of its endpoints means to kube-proxy.
 
 use harness::cluster::ClusterInput;
-use harness::service::Family;
 use serde_json::{Value, json};
+use services::service::Family;
 
 use crate::words::{line, lines, words};
 use crate::{EVERYTHING_JSON, EXAMPLE, cluster, read, service, slice};

@@ -1,12 +1,12 @@
 //! No input makes the reader panic, and what it accepts gives plans of whole lines.
 
+use dataplane::{KubeProxy, Mode, Node, Sync, planner};
 use harness::cluster::ClusterInput;
-use harness::dataplane::{KubeProxy, Mode, Node, Sync, planner};
-use harness::scale::ServiceSet;
-use harness::service::Family;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
+use services::service::Family;
+use services::service_set::ServiceSet;
 
 use crate::{EVERYTHING_JSON, EVERYTHING_YAML};
 

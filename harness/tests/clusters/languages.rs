@@ -1,9 +1,9 @@
 //! JSON and YAML, lists and single objects: one cluster in many clothes.
 
 use harness::cluster::ClusterInput;
-use harness::service::Family;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use services::service::Family;
 
 use crate::fuzz::{any_change, changed};
 use crate::{EVERYTHING_JSON, EVERYTHING_YAML, read, service, slice};

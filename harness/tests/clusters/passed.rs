@@ -1,8 +1,8 @@
 //! What is passed over, and that it is told.
 
 use harness::cluster::{PassedOver, Reason};
-use harness::service::Family;
 use serde_json::{Value, json};
+use services::service::Family;
 
 use crate::{EVERYTHING_JSON, cluster, read, service, slice};
 

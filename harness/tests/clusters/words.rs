@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use harness::scale::ServiceSet;
-use harness::service::{Condition, Endpoint, Policy, Service};
+use services::service::{Condition, Endpoint, Policy, Service};
+use services::service_set::ServiceSet;
 
 /// One line for each Service port, and one for each endpoint.
 pub fn lines(set: &ServiceSet) -> String {

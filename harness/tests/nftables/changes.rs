@@ -1,8 +1,8 @@
 //! What a change sends, in the newest form; 1.30 sends the whole table.
 
-use harness::dataplane::{KubeProxy, Phase, Plan, Sync, Unfit};
-use harness::scale::ServiceSet;
-use harness::service::{Family, Policy, Protocol, Service};
+use dataplane::{KubeProxy, Phase, Plan, Sync, Unfit};
+use services::service::{Family, Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
 use crate::paper::{NftPaper, Paper};
 use crate::{VERSIONS, endpoint, ip, nftables, set, transaction, web};

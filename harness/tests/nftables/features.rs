@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use harness::dataplane::{KubeProxy, Node, Sync};
-use harness::scale::ServiceSet;
-use harness::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use ::services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use ::services::service_set::ServiceSet;
+use dataplane::{KubeProxy, Node, Sync};
 
 use crate::{VERSIONS, ip, nftables_on, services, set, transaction, web};
 

@@ -13,9 +13,9 @@ mod services;
 
 use std::net::{IpAddr, SocketAddr};
 
-use harness::dataplane::{Dataplane, KubeProxy, Mode, Node, Phase, Plan, planner};
-use harness::scale::ServiceSet;
-use harness::service::{Endpoint, Family, Protocol, Service};
+use ::services::service::{Endpoint, Family, Protocol, Service};
+use ::services::service_set::ServiceSet;
+use dataplane::{Dataplane, KubeProxy, Mode, Node, Phase, Plan, planner};
 
 const VERSIONS: [KubeProxy; 2] = [KubeProxy::V1_30, KubeProxy::Current];
 

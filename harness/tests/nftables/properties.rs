@@ -1,8 +1,8 @@
 //! Random Services with every feature, carried out on paper.
 
-use harness::dataplane::{Dataplane, KubeProxy, Node, Sync};
-use harness::scale::ServiceSet;
-use harness::service::Family;
+use ::services::service::Family;
+use ::services::service_set::ServiceSet;
+use dataplane::{Dataplane, KubeProxy, Node, Sync};
 use proptest::prelude::*;
 
 use crate::paper::{NftPaper, Paper};

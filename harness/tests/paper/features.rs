@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use harness::dataplane::{KubeProxy, Node};
-use harness::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use dataplane::{KubeProxy, Node};
 use netns_setup::ipvs::Scheduler;
+use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
 
 /// The node whose proxier it is.
 pub fn node(family: Family, kube_proxy: KubeProxy) -> Node {

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use harness::dataplane::{Mode, Node};
-use harness::scale::ServiceSet;
+use dataplane::{Mode, Node};
 use harness::semantics::{Origin, Packet, Verdict, verdict};
 use ruleset::search::{Door, Services};
+use services::service_set::ServiceSet;
 
 /// What was found amiss.
 pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &Services) -> Vec<String> {
@@ -67,6 +67,6 @@ pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &Services) 
     amiss
 }
 
-fn door_of(service: &harness::service::Service, ip: IpAddr) -> Door {
+fn door_of(service: &services::service::Service, ip: IpAddr) -> Door {
     if service.load_balancer_ips.contains(&ip) { Door::LoadBalancer } else { Door::External }
 }

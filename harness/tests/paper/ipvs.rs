@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use harness::dataplane::ipvs::State;
-use harness::dataplane::{Action, AddressRequest, Way};
+use dataplane::ipvs::State;
+use dataplane::{Action, AddressRequest, Way};
 use ipnet::IpNet;
 use netns_setup::ipvs::{Key, Protocol, Request};
 

@@ -6,7 +6,7 @@ mod nft;
 
 use std::collections::BTreeMap;
 
-use harness::dataplane::{Action, Counts, Expect, Plan, Program, Step};
+use dataplane::{Action, Counts, Expect, Plan, Program, Step};
 
 pub use ipvs::IpvsPaper;
 pub use nft::NftPaper;

@@ -8,13 +8,13 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use harness::dataplane::{KubeProxy, Node};
-use harness::scale::ServiceSet;
-use harness::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use dataplane::{KubeProxy, Node};
 use ipnet::IpNet;
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
+use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
 /// Objects in one set at most; each has up to three ports.
 const OBJECTS: usize = 6;

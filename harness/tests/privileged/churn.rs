@@ -1,8 +1,8 @@
 //! Scenarios: every change is synced, and what is left is what the last change said.
 
+use dataplane::{KubeProxy, Mode};
 use harness::churn::{self, scenario::Scenario};
-use harness::dataplane::{KubeProxy, Mode};
-use harness::scale::ServiceSet;
+use services::service_set::ServiceSet;
 
 use crate::worlds::{cold, scale};
 

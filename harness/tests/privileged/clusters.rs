@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use dataplane::{KubeProxy, Mode, Node};
 use harness::cluster::{ClusterInput, Installed, Wanted};
-use harness::dataplane::{KubeProxy, Mode, Node};
 use harness::run::unable_modes;
-use harness::service::Protocol;
 use harness::stop::Stop;
 use harness::sweep::Sweep;
 use harness::world::World;
 use results::record::Status;
+use services::service::Protocol;
 
 use crate::children::Place;
 

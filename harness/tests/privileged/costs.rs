@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use dataplane::{KubeProxy, Mode};
 use harness::cost::Tables;
-use harness::dataplane::{KubeProxy, Mode};
-use harness::scale::{Position, ServiceSet};
-use harness::service::Protocol;
 use results::record::{Record, Status, Unit};
+use services::service::Protocol;
+use services::service_set::{Position, ServiceSet};
 use workloads::recorder::Times;
 
 use crate::children::Place;

@@ -6,10 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use harness::dataplane::{KubeProxy, Mode};
+use dataplane::{KubeProxy, Mode};
 use harness::oracle::{Outcome, Packet, Place};
-use harness::scale::ServiceSet;
-use harness::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
 use crate::proxied::Proxied;
 use crate::services;

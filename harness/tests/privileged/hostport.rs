@@ -5,11 +5,11 @@ mod packets;
 
 use std::process::{Command, Stdio};
 
-use harness::dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
-use harness::dataplane::{Mode, Node, Plan, Program, Step};
-use harness::neighbours::backend;
-use harness::service::{Family, Protocol};
+use dataplane::background::backend;
+use dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
+use dataplane::{Mode, Node, Plan, Program, Step};
 use harness::world::World;
+use services::service::{Family, Protocol};
 use trials::Test;
 
 use crate::state::pretty;
@@ -119,7 +119,7 @@ fn counted(listing: &str, backend: Backend) -> (u64, u64) {
 }
 
 fn come_and_go(mode: Mode) {
-    let world = empty(mode, Node::lab(harness::dataplane::KubeProxy::V1_30));
+    let world = empty(mode, Node::lab(dataplane::KubeProxy::V1_30));
     let both = ip6tables(&world);
     let mut host_ports = HostPorts::new(backend(mode), both);
     let families = if both { &Family::ALL[..] } else { &[Family::Ipv4] };

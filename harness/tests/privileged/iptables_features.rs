@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use dataplane::background::Neighbours;
+use dataplane::{Dataplane, KubeProxy, Mode, Node, Phase, Program, Sync, planner};
 use harness::apply::Runner;
-use harness::dataplane::{Dataplane, KubeProxy, Mode, Node, Phase, Program, Sync, planner};
-use harness::neighbours::Neighbours;
 use harness::readback;
-use harness::scale::ServiceSet;
-use harness::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
 use harness::stop::Stop;
 use harness::tools::Tools;
 use netns_setup::Namespace;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
 use crate::paper::Paper;
 use crate::services;

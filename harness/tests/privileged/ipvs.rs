@@ -7,13 +7,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::dataplane::ipvs::State;
-use harness::dataplane::{Action, KubeProxy, Mode, Node, Part, Plan, Program, Sync, planner};
+use dataplane::ipvs::State;
+use dataplane::{Action, KubeProxy, Mode, Node, Part, Plan, Program, Sync, planner};
 use harness::readback;
-use harness::scale::{Position, ServiceSet};
-use harness::service::Protocol;
 use harness::world::World;
 use netns_setup::ipvs::Scheduler;
+use services::service::Protocol;
+use services::service_set::{Position, ServiceSet};
 use workloads::recorder::Times;
 
 use crate::state::pretty;

@@ -8,16 +8,16 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dataplane::{KubeProxy, Mode, Program};
 use harness::contention::{self, Known, LEAST_OPERATIONS, Patience, Phases};
-use harness::dataplane::{KubeProxy, Mode, Program};
 use harness::lock::{Acquisition, LOCK_FILE, Watch, acquisitions};
-use harness::scale::ServiceSet;
 use harness::sweep::Lock;
 use harness::tools::Tools;
 use netns_setup::Namespace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use services::service_set::ServiceSet;
 use workloads::recorder::Times;
 
 use crate::worlds::{cold, scale, wait_until};

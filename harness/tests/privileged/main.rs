@@ -37,12 +37,12 @@ mod worlds;
 
 use std::process::ExitCode;
 
-use harness::dataplane::{KubeProxy, Mode};
+use dataplane::{KubeProxy, Mode};
 use harness::forwarding::Method;
 use harness::run::LAB_NEEDS;
-use harness::service::Family;
 use netns_setup::Need;
 use netns_setup::guest::{GuestError, Image, Kernel};
+use services::service::Family;
 use trials::Test;
 
 fn test(name: &str, modes: &[Mode], body: impl FnOnce() + Send + 'static) -> Test {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::process::Command;
 
-use harness::dataplane::{Mode, Node, Program, Sync};
-use harness::neighbours::{Calico, Docker, Neighbours};
-use harness::scale::ServiceSet;
-use harness::service::Protocol;
-use harness::synthetic::addresses;
+use dataplane::background::{Calico, Docker, Neighbours};
+use dataplane::{Mode, Node, Program, Sync};
 use harness::world::{Aim, World};
 use netns_setup::Need;
+use services::addresses;
+use services::service::Protocol;
+use services::service_set::ServiceSet;
 use trials::Test;
 use workloads::recorder::Times;
 
@@ -49,7 +49,7 @@ pub fn tests() -> Vec<Test> {
 
 /// A lab with neighbours in which kube-proxy has just synced these Services.
 fn inhabited(mode: Mode, neighbours: Neighbours, set: &ServiceSet) -> World {
-    let mut world = empty(mode, Node::lab(harness::dataplane::KubeProxy::V1_30));
+    let mut world = empty(mode, Node::lab(dataplane::KubeProxy::V1_30));
     world.move_in(Some(neighbours)).unwrap();
     let plan = world.dataplane.plan(&world.set, set, Sync::Full);
     world.carry_out(&plan, set, None).unwrap();
@@ -115,7 +115,7 @@ fn beside(mode: Mode) {
 fn loaded(mode: Mode) {
     let set = ServiceSet::synthetic(scale(70, 2), 1);
     let synced = held(&inhabited(mode, ALL, &set));
-    let mut world = empty(mode, Node::lab(harness::dataplane::KubeProxy::V1_30));
+    let mut world = empty(mode, Node::lab(dataplane::KubeProxy::V1_30));
     world.move_in(Some(ALL)).unwrap();
     world.load(&set, None).unwrap();
     world.verify_counts().unwrap();

@@ -5,17 +5,17 @@ mod steps;
 
 use std::process::Command;
 
+use dataplane::background::Neighbours;
+use dataplane::{Counts, Dataplane, KubeProxy, Mode, Plan, Program, Sync, planner};
 use harness::apply::Runner;
-use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Plan, Program, Sync, planner};
-use harness::neighbours::Neighbours;
 use harness::readback;
-use harness::scale::ServiceSet;
-use harness::service::Family;
 use harness::stop::Stop;
 use harness::tools::Tools;
 use netns_setup::Namespace;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
+use services::service::Family;
+use services::service_set::ServiceSet;
 use trials::Test;
 
 use crate::state::pretty;

@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use harness::oracle::{Delivered, Oracle, OracleError, Outcome, Packet, Place, Refusal};
-use harness::service::{Family, Protocol};
 use netns_setup::yard::Topology;
 use netns_setup::{Conntrack, Need};
+use services::service::{Family, Protocol};
 use trials::Test;
 
 use self::rules::{Rule, To, Tool, Verdict, install};

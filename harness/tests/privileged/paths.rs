@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
-use harness::dataplane::{KubeProxy, Mode, Node};
-use harness::scale::ServiceSet;
-use harness::service::{Endpoint, Protocol, Service};
-use harness::synthetic::addresses;
+use dataplane::{KubeProxy, Mode, Node};
 use harness::world::World;
 use ipnet::Ipv4Net;
 use netns_setup::{Identity, Route};
+use services::addresses;
+use services::service::{Endpoint, Protocol, Service};
+use services::service_set::ServiceSet;
 use workloads::probe::Probe;
 use workloads::recorder::Times;
 use workloads::sources::Sources;

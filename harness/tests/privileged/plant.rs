@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use harness::dataplane::{KubeProxy, Mode, Node, Program, Sync};
-use harness::plant::Plant;
-use harness::scale::ServiceSet;
+use dataplane::injected::Plant;
+use dataplane::{KubeProxy, Mode, Node, Program, Sync};
+use services::service_set::ServiceSet;
 
 use crate::worlds::{empty, output, scale};
 

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use harness::dataplane::{KubeProxy, Mode, Node};
+use dataplane::{KubeProxy, Mode, Node};
 use harness::oracle::{Outcome, Packet, Place};
-use harness::scale::ServiceSet;
 use harness::semantics::{self, Choice, Difference, Origin, Verdict, verdict};
-use harness::service::{Family, Protocol, Service};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use services::service::{Family, Protocol, Service};
+use services::service_set::ServiceSet;
 
 use crate::proxied::Proxied;
 use crate::services;

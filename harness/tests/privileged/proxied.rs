@@ -1,12 +1,12 @@
 //! A node with one mode's Services on it, all sides of which can be seen.
 
+use dataplane::{Dataplane, Mode, Node, Plan, Sync, planner};
 use harness::apply::Runner;
-use harness::dataplane::{Dataplane, Mode, Node, Plan, Sync, planner};
 use harness::oracle::{Oracle, Outcome, Packet, Place};
-use harness::scale::ServiceSet;
 use harness::stop::Stop;
 use harness::tools::Tools;
 use netns_setup::yard::Topology;
+use services::service_set::ServiceSet;
 
 use crate::worlds::wait_until;
 

@@ -4,15 +4,12 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
+use dataplane::{KubeProxy, Mode, Node, Program};
 use harness::cores::Cores;
-use harness::dataplane::{KubeProxy, Mode, Node, Program};
 use harness::explain::explain;
 use harness::lookup;
 use harness::replay::Replay;
 use harness::replay::lab::rehearse;
-use harness::scale::{Position, ServiceSet};
-use harness::service::{Protocol, Service};
-use harness::shape::Shape;
 use harness::stop::Stop;
 use harness::world::World;
 use netns_setup::Need;
@@ -20,6 +17,9 @@ use results::record::Status;
 use ruleset::Variant;
 use ruleset::anonymise::anonymise;
 use ruleset::{Format, inspect_text};
+use services::service::{Protocol, Service};
+use services::service_set::{Position, ServiceSet};
+use services::shape::Shape;
 use trials::Test;
 
 use crate::children::Place;

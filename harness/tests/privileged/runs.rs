@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
+use dataplane::Mode;
 use harness::cells::{self, Cell, Workload};
-use harness::dataplane::Mode;
 use harness::run::unable_modes;
 use harness::sweep::Sweep;
 use netns_setup::{Fingerprint, find_program};

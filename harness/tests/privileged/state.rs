@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
+use dataplane::{KubeProxy, Mode, Node, Sync};
 use harness::cluster;
-use harness::dataplane::{KubeProxy, Mode, Node, Sync};
-use harness::scale::ServiceSet;
 use harness::world::World;
+use services::service_set::ServiceSet;
 
 use crate::worlds::{cold, empty, held, ordered_iptables, ordered_nft, scale, sync};
 

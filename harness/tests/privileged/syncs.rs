@@ -1,12 +1,13 @@
 //! Cold and partial syncs in a kernel: counts, traffic and shares after each.
 
-use harness::dataplane::{KubeProxy, Mode, Node, Sync};
-use harness::neighbours::Neighbours;
+use dataplane::background::Neighbours;
+use dataplane::{KubeProxy, Mode, Node, Sync};
 use harness::readback;
-use harness::scale::{Position, ServiceSet};
-use harness::service::Protocol;
-use harness::synthetic::{spare_address, synthetic_service};
 use harness::world::World;
+use services::addresses::spare_address;
+use services::service::Protocol;
+use services::service_set::{Position, ServiceSet};
+use services::synthetic::synthetic_service;
 
 use crate::state::pretty;
 use crate::worlds::{cold, empty, held, scale, sync};
@@ -142,7 +143,7 @@ fn append(world: &mut World) {
     world.lab.node.run(|| runner.apply(&plan, None)).unwrap();
     let held =
         world.lab.node.run(|| readback::counts(mode, family, &Neighbours::default(), &runner)).unwrap();
-    let sum = |counts: harness::dataplane::Counts| counts.rules + counts.elements + counts.virtual_servers;
+    let sum = |counts: dataplane::Counts| counts.rules + counts.elements + counts.virtual_servers;
     assert_eq!((sum(held), held.chains), (sum(before) + 1, before.chains));
     world.lab.node.run(|| runner.clean_up(&plan, None)).unwrap();
     assert_eq!(world.verify_counts().unwrap(), before);

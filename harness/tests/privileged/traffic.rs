@@ -5,13 +5,13 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use dataplane::{KubeProxy, Mode};
 use harness::cores::Cores;
-use harness::dataplane::{KubeProxy, Mode};
 use harness::disruption::{self, Config, Happening};
 use harness::load::{Order, through};
-use harness::scale::ServiceSet;
 use harness::stop::Stop;
 use netns_setup::Conntrack;
+use services::service_set::ServiceSet;
 use workloads::load::{Pace, Rhythm, Workload};
 
 use crate::children::SVCBENCH;

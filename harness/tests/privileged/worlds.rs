@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::dataplane::{KubeProxy, Mode, Node, Program, Sync};
-use harness::scale::{Scale, ServiceSet};
+use dataplane::{KubeProxy, Mode, Node, Program, Sync};
 use harness::stop::Stop;
 use harness::world::World;
 use netns_setup::Namespace;
+use services::service_set::{Scale, ServiceSet};
 
 /// Far longer than anything waited for should take, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(120);

@@ -2,15 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use dataplane::background::backend;
+use dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
+use dataplane::{Mode, Plan};
 use harness::apply::Runner;
-use harness::dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
-use harness::dataplane::{Mode, Plan};
-use harness::neighbours::backend;
 use harness::oracle::{Delivered, Oracle, Outcome, Packet, Place};
-use harness::service::{Family, Protocol};
 use harness::stop::Stop;
 use harness::tools::Tools;
 use netns_setup::yard::Topology;
+use services::service::{Family, Protocol};
 
 /// Addresses of one family.
 struct Addresses {
@@ -72,7 +72,7 @@ impl Bench {
         Self { oracle, runner, host_ports: HostPorts::new(backend(mode), true) }
     }
 
-    fn apply(&self, steps: Vec<harness::dataplane::Step>) {
+    fn apply(&self, steps: Vec<dataplane::Step>) {
         let plan = Plan { steps, ..Plan::default() };
         self.oracle.node().run(|| self.runner.apply(&plan, None)).unwrap();
     }

@@ -6,13 +6,14 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
-use harness::dataplane::{KubeProxy, Mode, Sync};
-use harness::scale::ServiceSet;
-use harness::service::{Endpoint, Protocol, Service};
-use harness::synthetic::{TCP_PORTS, UDP_PORTS, synthetic_service};
+use dataplane::{KubeProxy, Mode, Sync};
 use harness::world::World;
 use netns_setup::Egress;
 use nix::sys::socket::{setsockopt, sockopt::Linger};
+use services::addresses::{TCP_PORTS, UDP_PORTS};
+use services::service::{Endpoint, Protocol, Service};
+use services::service_set::ServiceSet;
+use services::synthetic::synthetic_service;
 
 use super::state;
 use crate::worlds::{cold, wait_until};

@@ -6,16 +6,16 @@ mod table;
 use std::process::Command;
 use std::sync::Arc;
 
+use dataplane::background::Neighbours;
+use dataplane::ipvs::State;
+use dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Program, Sync, planner};
 use harness::apply::Runner;
-use harness::dataplane::ipvs::State;
-use harness::dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Program, Sync, planner};
-use harness::neighbours::Neighbours;
 use harness::readback;
-use harness::scale::ServiceSet;
-use harness::service::{Family, Service};
 use harness::stop::Stop;
 use harness::tools::Tools;
 use netns_setup::Namespace;
+use services::service::{Family, Service};
+use services::service_set::ServiceSet;
 
 use super::lines;
 use crate::state::pretty;

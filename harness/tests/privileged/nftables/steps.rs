@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use harness::scale::ServiceSet;
-use harness::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
 struct Steps {
     family: Family,

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use harness::oracle::{Oracle, Packet, Place};
-use harness::service::{Family, Protocol};
 use netns_setup::ipvs::{self, Forwarding, Ipvs, Key, RealServer, Request, Scheduler, VirtualServer};
 use netns_setup::{Addresses, Conntrack};
+use services::service::{Family, Protocol};
 
 use super::rules::{Rule, Tool, install};
 use super::{Case, Cast, cast, conversation, delivered, is_port_unreachable, senders, topology};

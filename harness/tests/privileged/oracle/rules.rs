@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 
 use harness::oracle::Oracle;
-use harness::service::{Family, Protocol};
+use services::service::{Family, Protocol};
 
 /// What rules are written with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,10 @@
+//! Where traffic of a Service goes, since 1.25.
+
+use super::ports::Traffic;
+use services::service::{Policy, Service};
+
+/// All that the Service asks for: both policies, and endpoints that terminate where none is ready.
+pub(crate) fn traffic(service: &Service) -> Traffic<'_> {
+    let is_local = service.external_policy == Policy::Local && service.is_externally_accessible();
+    Traffic { routes: service.routes(), is_local }
+}

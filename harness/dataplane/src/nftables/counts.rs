@@ -1,0 +1,53 @@
+//! What the table amounts to.
+
+use std::collections::HashSet;
+
+use super::base;
+use super::elements::{self, Slot};
+use super::layout::{Chain, Layout};
+use crate::counts::Counts;
+use crate::node::Node;
+use services::service::Policy;
+use services::service_set::ServiceSet;
+
+/// Rules, chains and elements of the table with these Services. Elements that packets put into the sets of session
+/// affinity are not counted.
+pub(crate) fn of(node: &Node, set: &ServiceSet) -> Counts {
+    let mut counts = Counts { rules: base::RULES, chains: base::CHAINS, ..Counts::default() };
+    let mut slots: HashSet<Slot> = HashSet::with_capacity(2 * set.len());
+    for service in set.services() {
+        let layout = Layout::of(service);
+        elements::of(&layout, &mut |element| {
+            slots.insert(element.slot);
+        });
+        counts.chains += Chain::ALL.into_iter().filter(|&chain| layout.has(chain)).count() as u64;
+        counts.chains += layout.routes.reachable.len() as u64;
+        counts.rules += rules(&layout, node.cluster_cidr.is_some());
+    }
+    // The node's own address is the one element of nodeport-ips.
+    counts.elements = slots.len() as u64 + 1;
+    counts
+}
+
+fn rules(layout: &Layout<'_>, knows_pods: bool) -> u64 {
+    let has_affinity = layout.service.affinity_seconds.is_some();
+    let choice = |endpoints: &[_]| match endpoints.len() as u64 {
+        0 => 0,
+        count if has_affinity => count + 1,
+        _ => 1,
+    };
+    let external = match layout.service.external_policy {
+        _ if !layout.has(Chain::External) => 0,
+        // Masquerade, and on to the endpoints.
+        Policy::Cluster => 2,
+        // Pods; the node itself, masqueraded and short-circuited; and on to the endpoints, if there are any.
+        Policy::Local => u64::from(knows_pods) + 2 + u64::from(layout.external),
+    };
+    let each = if has_affinity { 3 } else { 2 };
+    u64::from(knows_pods && layout.internal)
+        + external
+        + u64::from(layout.has(Chain::Firewall))
+        + choice(&layout.routes.cluster)
+        + choice(&layout.routes.local)
+        + each * layout.routes.reachable.len() as u64
+}
