@@ -8,15 +8,15 @@ mod found;
 #[allow(dead_code, reason = "it knows other modes, too")]
 mod paper;
 #[allow(dead_code, reason = "it draws the family, too, for others")]
-#[path = "paper/services.rs"]
-mod services;
+#[path = "paper/random_services.rs"]
+mod random_services;
 
 use std::collections::BTreeSet;
 
-use ::services::service::Family;
-use ::services::service_set::{Diff, ServiceSet};
 use dataplane::{Dataplane, KubeProxy, Mode, Node, Part, Phase, Plan, Sync, planner};
 use proptest::prelude::*;
+use services::service::Family;
+use services::service_set::{Diff, ServiceSet};
 
 use paper::Paper;
 
@@ -26,7 +26,7 @@ const MODES: [Mode; 2] = [Mode::IptablesLegacy, Mode::IptablesNft];
 fn nodes(family: Family) -> impl Strategy<Value = Node> {
     (prop::sample::select(KubeProxy::ALL.to_vec()), any::<bool>(), any::<bool>()).prop_map(
         move |(kube_proxy, knows_pods, localhost_node_ports)| {
-            let mut node = services::node(family, kube_proxy);
+            let mut node = random_services::node(family, kube_proxy);
             node.localhost_node_ports = localhost_node_ports;
             node.cluster_cidr = node.cluster_cidr.filter(|_| knows_pods);
             node
@@ -37,7 +37,7 @@ fn nodes(family: Family) -> impl Strategy<Value = Node> {
 /// A node and some sets of its family.
 fn histories(sets: std::ops::Range<usize>) -> impl Strategy<Value = (Node, Vec<(ServiceSet, bool)>)> {
     prop::sample::select(Family::ALL.to_vec()).prop_flat_map(move |family| {
-        (nodes(family), prop::collection::vec((services::sets(family), any::<bool>()), sets.clone()))
+        (nodes(family), prop::collection::vec((random_services::sets(family), any::<bool>()), sets.clone()))
     })
 }
 

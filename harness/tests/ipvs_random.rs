@@ -5,15 +5,15 @@
 
 #[expect(dead_code, reason = "iptables' own tables are for other tests")]
 mod paper;
-#[path = "paper/services.rs"]
-mod services;
+#[path = "paper/random_services.rs"]
+mod random_services;
 
-use ::services::service::Family;
-use ::services::service_set::ServiceSet;
 use dataplane::ipvs::State;
 use dataplane::{Dataplane, KubeProxy, Mode, Node, Part, Plan, Sync, planner};
 use netns_setup::ipvs::Scheduler;
 use proptest::prelude::*;
+use services::service::Family;
+use services::service_set::ServiceSet;
 
 use paper::Paper;
 
@@ -32,7 +32,7 @@ fn version() -> impl Strategy<Value = KubeProxy> {
 /// Several sets of one family, one after the other; whether each comes with a restart.
 fn history() -> impl Strategy<Value = (Family, Vec<(ServiceSet, bool)>)> {
     prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)].prop_flat_map(|family| {
-        let set = (services::sets(family), prop::bool::weighted(0.3));
+        let set = (random_services::sets(family), prop::bool::weighted(0.3));
         prop::collection::vec(set, 1..5).prop_map(move |sets| (family, sets))
     })
 }
@@ -42,13 +42,13 @@ proptest! {
 
     #[test]
     fn both_ways_leave_what_the_model_says(
-        (family, set) in services::sets_of_either_family(),
+        (family, set) in random_services::sets_of_either_family(),
         version in version(),
         scheduler in 0..Scheduler::ALL.len(),
         without_cidr: bool,
     ) {
         let scheduler = Scheduler::ALL[scheduler];
-        let mut node = Node { scheduler, ..services::node(family, version) };
+        let mut node = Node { scheduler, ..random_services::node(family, version) };
         if without_cidr {
             node.cluster_cidr = None;
         }
@@ -65,7 +65,7 @@ proptest! {
 
     #[test]
     fn syncs_lead_to_the_state_of_a_cold_one((family, history) in history(), version in version()) {
-        let node = services::node(family, version);
+        let node = random_services::node(family, version);
         for mode in MODES {
             let dataplane = planner(mode, node);
             let (mut kernel, mut installed) = (Paper::with_ipvs(), ServiceSet::default());
@@ -84,9 +84,9 @@ proptest! {
     }
 
     #[test]
-    fn an_append_adds_one_and_its_cleanup_removes_it((family, set) in services::sets_of_either_family()) {
+    fn an_append_adds_one_and_its_cleanup_removes_it((family, set) in random_services::sets_of_either_family()) {
         for mode in MODES {
-            let dataplane = planner(mode, services::node(family, KubeProxy::Current));
+            let dataplane = planner(mode, random_services::node(family, KubeProxy::Current));
             let plan = dataplane.append(&set).unwrap();
             let before = cold(&*dataplane, &set);
             let mut after = before.clone();
@@ -107,7 +107,7 @@ proptest! {
     /// The batched way sends nothing for nothing, and a change has a reverse.
     #[test]
     fn a_change_and_its_reverse_leave_things_as_they_were((family, history) in history()) {
-        let node = services::node(family, KubeProxy::Current);
+        let node = random_services::node(family, KubeProxy::Current);
         let dataplane = planner(Mode::IpvsBatched, node);
         for pair in history.windows(2) {
             let (from, to) = (&pair[0].0, &pair[1].0);
@@ -125,7 +125,7 @@ proptest! {
     /// A part of a plan, read by the tool that it is for, does what the plan does.
     #[test]
     fn printed_parts_do_what_the_plan_does((family, history) in history()) {
-        let node = services::node(family, KubeProxy::Current);
+        let node = random_services::node(family, KubeProxy::Current);
         let empty = ServiceSet::default();
         let (from, to) = match &history[..] {
             [(from, _), (to, _), ..] => (from, to),

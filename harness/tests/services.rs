@@ -2,17 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "paper/services.rs"]
-mod services;
+#[path = "paper/random_services.rs"]
+mod random_services;
 
 use std::collections::BTreeSet;
 
-use ::services::service::{Condition, Family, Policy, Protocol, Service};
-use ::services::service_set::ServiceSet;
 use dataplane::KubeProxy;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use services::service::{Condition, Family, Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
 /// Everything that a set claims for itself.
 fn claims(set: &ServiceSet) -> Vec<String> {
@@ -30,11 +30,11 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_service_is_in_the_way_of_another((family, set) in services::sets_of_either_family()) {
+    fn no_service_is_in_the_way_of_another((family, set) in random_services::sets_of_either_family()) {
         let claims = claims(&set);
         let distinct: BTreeSet<&String> = claims.iter().collect();
         prop_assert_eq!(claims.len(), distinct.len());
-        let node = services::node(family, KubeProxy::Current);
+        let node = random_services::node(family, KubeProxy::Current);
         for service in set.services() {
             let addresses = service.endpoints().iter().map(|endpoint| endpoint.address).chain([service.cluster]);
             let addresses = addresses.chain(service.external_addresses()).map(|address| Family::of(address.ip()));
@@ -75,7 +75,7 @@ fn every_feature_occurs() {
     let mut found = BTreeSet::new();
     for family in Family::ALL {
         for _ in 0..100 {
-            let set = services::sets(family).new_tree(&mut runner).unwrap().current();
+            let set = random_services::sets(family).new_tree(&mut runner).unwrap().current();
             for service in set.services() {
                 found.extend(features.iter().filter(|(_, has)| has(service)).map(|(name, _)| *name));
                 found.extend(local(service).then_some("local endpoint"));

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use ::services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
-use ::services::service_set::ServiceSet;
 use dataplane::{KubeProxy, Node, Sync};
+use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
-use crate::{VERSIONS, ip, nftables_on, services, set, transaction, web};
+use crate::{VERSIONS, ip, nftables_on, random_services, set, transaction, web};
 
 /// What the Services add to the transaction of a first sync.
 fn added(node: Node, services: &ServiceSet) -> String {
@@ -24,7 +24,7 @@ fn shown_on(node: Node, services: &ServiceSet) -> String {
 
 fn shown(services: impl IntoIterator<Item = Service>) -> String {
     let services = set(services);
-    shown_on(services::node(services.family(), KubeProxy::Current), &services)
+    shown_on(random_services::node(services.family(), KubeProxy::Current), &services)
 }
 
 /// Endpoints 1 and 3 run elsewhere, 2 and 4 here.
@@ -172,7 +172,7 @@ fn without_a_cluster_cidr() {
         service.node_port = Some(30_080);
         service.external_policy = Policy::Local;
     });
-    let node = Node { cluster_cidr: None, ..services::node(Family::Ipv4, KubeProxy::Current) };
+    let node = Node { cluster_cidr: None, ..random_services::node(Family::Ipv4, KubeProxy::Current) };
     insta::assert_snapshot!(shown_on(node, &set([service])));
 }
 

@@ -8,20 +8,20 @@ mod features;
 #[path = "../paper/mod.rs"]
 mod paper;
 mod properties;
-#[path = "../paper/services.rs"]
-mod services;
+#[path = "../paper/random_services.rs"]
+mod random_services;
 
 use std::net::{IpAddr, SocketAddr};
 
-use ::services::service::{Endpoint, Family, Protocol, Service};
-use ::services::service_set::ServiceSet;
 use dataplane::{Dataplane, KubeProxy, Mode, Node, Phase, Plan, planner};
+use services::service::{Endpoint, Family, Protocol, Service};
+use services::service_set::ServiceSet;
 
 const VERSIONS: [KubeProxy; 2] = [KubeProxy::V1_30, KubeProxy::Current];
 
 /// Node 192.0.2.1 or 2001:db8::1; pods 10.244.0.0/16 or fd00:244::/56.
 fn nftables(family: Family, version: KubeProxy) -> Box<dyn Dataplane> {
-    nftables_on(services::node(family, version))
+    nftables_on(random_services::node(family, version))
 }
 
 fn nftables_on(node: Node) -> Box<dyn Dataplane> {

@@ -1,12 +1,12 @@
 //! Random Services with every feature, carried out on paper.
 
-use ::services::service::Family;
-use ::services::service_set::ServiceSet;
 use dataplane::{Dataplane, KubeProxy, Node, Sync};
 use proptest::prelude::*;
+use services::service::Family;
+use services::service_set::ServiceSet;
 
 use crate::paper::{NftPaper, Paper};
-use crate::{VERSIONS, nftables, nftables_on, services};
+use crate::{VERSIONS, nftables, nftables_on, random_services};
 
 fn cold(dataplane: &dyn Dataplane, to: &ServiceSet) -> Paper {
     let mut kernel = Paper::default();
@@ -37,7 +37,7 @@ fn turns() -> impl Strategy<Value = Turn> {
 
 fn histories() -> impl Strategy<Value = (Family, Vec<(ServiceSet, Turn)>)> {
     prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)].prop_flat_map(|family| {
-        (Just(family), prop::collection::vec((services::sets(family), turns()), 2..5))
+        (Just(family), prop::collection::vec((random_services::sets(family), turns()), 2..5))
     })
 }
 
@@ -46,11 +46,11 @@ proptest! {
 
     #[test]
     fn the_model_counts_what_a_cold_sync_and_a_load_leave(
-        (family, set) in services::sets_of_either_family(),
+        (family, set) in random_services::sets_of_either_family(),
         without_cidr: bool,
     ) {
         for version in VERSIONS {
-            let node = services::node(family, version);
+            let node = random_services::node(family, version);
             let cluster_cidr = node.cluster_cidr.filter(|_| !without_cidr);
             let dataplane = nftables_on(Node { cluster_cidr, ..node });
             dataplane.fits(&set).unwrap();
@@ -90,7 +90,7 @@ proptest! {
 
     /// A sync of what has not changed: the newest form sends nothing, or at a restart no endpoint and no element.
     #[test]
-    fn what_has_not_changed_is_not_sent((family, set) in services::sets_of_either_family()) {
+    fn what_has_not_changed_is_not_sent((family, set) in random_services::sets_of_either_family()) {
         let dataplane = nftables(family, KubeProxy::Current);
         prop_assert_eq!(crate::transaction(&dataplane.plan(&set, &set, Sync::Partial)), "");
         let restart = crate::transaction(&dataplane.plan(&set, &set, Sync::Full));
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn an_append_adds_one_element_and_its_cleanup_removes_it((family, set) in services::sets_of_either_family()) {
+    fn an_append_adds_one_element_and_its_cleanup_removes_it((family, set) in random_services::sets_of_either_family()) {
         for version in VERSIONS {
             let dataplane = nftables(family, version);
             let Some(mut plan) = dataplane.append(&set) else {

@@ -12,7 +12,7 @@ use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
 use services::service_set::ServiceSet;
 
 use crate::proxied::Proxied;
-use crate::services;
+use crate::random_services;
 
 const PORT: u16 = 80;
 const TARGET: u16 = 8080;
@@ -72,7 +72,7 @@ struct Case {
 
 impl Case {
     fn new(mode: Mode, family: Family) -> Self {
-        let proxied = Proxied::new(mode, services::node(family, KubeProxy::Current));
+        let proxied = Proxied::new(mode, random_services::node(family, KubeProxy::Current));
         Self { proxied, at: Addresses::of(family), protocol: Protocol::Tcp, is_ipvs: mode.is_ipvs() }
     }
 

@@ -17,7 +17,7 @@ use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
 use services::service_set::ServiceSet;
 
 use crate::paper::Paper;
-use crate::services;
+use crate::random_services;
 use crate::state::pretty;
 use crate::worlds::{ordered_iptables, output};
 
@@ -92,11 +92,11 @@ impl Plain {
 pub fn random(mode: Mode, version: KubeProxy) {
     let mut runner = TestRunner::deterministic();
     for family in Family::ALL {
-        let node = services::node(family, version);
+        let node = random_services::node(family, version);
         for _ in 0..3 {
             let mut plain = Plain::empty(mode, node);
             for sync in [Sync::Full, Sync::Partial, Sync::Partial, Sync::Full] {
-                let some = services::sets(family).prop_filter("some", |set| !set.is_empty());
+                let some = random_services::sets(family).prop_filter("some", |set| !set.is_empty());
                 plain.sync(&some.new_tree(&mut runner).unwrap().current(), sync);
                 plain.is_as_if_cold(&format!("{sync:?}, {} {}", family.name(), version.name()));
             }
@@ -107,7 +107,7 @@ pub fn random(mode: Mode, version: KubeProxy) {
 /// One change of one Service after another, there and back.
 pub fn changes(mode: Mode, version: KubeProxy) {
     for family in Family::ALL {
-        let mut plain = Plain::cold(mode, services::node(family, version), &start(family));
+        let mut plain = Plain::cold(mode, random_services::node(family, version), &start(family));
         for (name, change) in CHANGES {
             let before = plain.set.clone();
             let mut service = (*before.services()[0]).clone();
@@ -213,7 +213,7 @@ fn start(family: Family) -> ServiceSet {
 pub fn golden_v6() {
     let real = ordered_iptables(include_str!("../golden/ip6tables-save.txt"));
     for mode in [Mode::IptablesLegacy, Mode::IptablesNft] {
-        let node = services::node(Family::Ipv6, KubeProxy::V1_30);
+        let node = random_services::node(Family::Ipv6, KubeProxy::V1_30);
         let mut plain = Plain::empty(mode, node);
         plain.sync(&ServiceSet::default(), Sync::Full);
         pretty(&plain.held(), &real, &format!("{mode}"));
@@ -226,7 +226,7 @@ pub fn lets_packets_for_the_loopback_in() {
     for (version, localhost_node_ports, expected) in
         [(KubeProxy::Current, true, "1"), (KubeProxy::Current, false, "0"), (KubeProxy::V1_20, false, "1")]
     {
-        let node = Node { localhost_node_ports, ..services::node(Family::Ipv4, version) };
+        let node = Node { localhost_node_ports, ..random_services::node(Family::Ipv4, version) };
         let plain = Plain::empty(Mode::IptablesLegacy, node);
         let mut plan = plain.dataplane.plan(&ServiceSet::default(), &start(Family::Ipv4), Sync::Full);
         plan.steps.retain(|step| step.phase == Phase::Setup);

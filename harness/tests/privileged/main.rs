@@ -24,11 +24,11 @@ mod paths;
 mod plant;
 mod promise;
 mod proxied;
+#[path = "../paper/random_services.rs"]
+#[allow(dead_code, reason = "property tests use the rest")]
+mod random_services;
 mod replay;
 mod runs;
-#[path = "../paper/services.rs"]
-#[allow(dead_code, reason = "property tests use the rest")]
-mod services;
 mod state;
 mod stops;
 mod syncs;

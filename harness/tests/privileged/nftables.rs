@@ -20,7 +20,7 @@ use trials::Test;
 
 use crate::state::pretty;
 use crate::worlds::{ordered_nft, output, wait_until};
-use crate::{VERSIONS, services, test};
+use crate::{VERSIONS, random_services, test};
 
 /// Random sets that are synced one after the other.
 const SETS: usize = 25;
@@ -108,7 +108,7 @@ fn listed(ruleset: &str) -> Counts {
 }
 
 fn nftables(version: KubeProxy, family: Family) -> Box<dyn Dataplane> {
-    planner(Mode::Nftables, services::node(family, version))
+    planner(Mode::Nftables, random_services::node(family, version))
 }
 
 /// Syncs one set after the other and compares the table with that of a first sync after each.
@@ -168,7 +168,7 @@ fn random(version: KubeProxy, family: Family) {
     let mut walk = Walk::new(version, family);
     let mut runner = TestRunner::deterministic();
     for number in 0..SETS {
-        let set = services::sets(family).new_tree(&mut runner).unwrap().current();
+        let set = random_services::sets(family).new_tree(&mut runner).unwrap().current();
         // A first sync takes an empty set for an empty kernel.
         let restarts = number % 3 == 2 && walk.installed.as_ref().is_some_and(|set| !set.is_empty());
         walk.go(&set, if restarts { Sync::Full } else { Sync::Partial });

@@ -13,7 +13,7 @@ use services::service::{Family, Protocol, Service};
 use services::service_set::ServiceSet;
 
 use crate::proxied::Proxied;
-use crate::services;
+use crate::random_services;
 
 /// Sets of Services, each installed over the one before: the same for every mode.
 const CASES: u32 = 200;
@@ -38,7 +38,7 @@ pub fn kept_in_part(mode: Mode, version: KubeProxy, family: Family, part: u32) {
 /// What [`kept`] holds each mode to, packet by packet, is one and the same for all modes but where a [`Difference`] says
 /// so; and every such difference is met, or the list of them would not be tested.
 pub fn alike(modes: &[Mode], family: Family) {
-    let node = services::node(family, KubeProxy::Current);
+    let node = random_services::node(family, KubeProxy::Current);
     let mut met = BTreeSet::new();
     for set in sets(family).take(CASES as usize) {
         for (packet, origin) in packets(&node, &set) {
@@ -73,7 +73,7 @@ struct Seen {
 fn sets(family: Family) -> impl Iterator<Item = ServiceSet> {
     let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), random);
-    let sets = services::sets(family);
+    let sets = random_services::sets(family);
     std::iter::repeat_with(move || sets.new_tree(&mut runner).unwrap().current())
 }
 
@@ -87,7 +87,7 @@ fn asked(packet: &Packet, origin: Place) -> semantics::Packet {
 }
 
 fn compare(mode: Mode, version: KubeProxy, family: Family, cases: Range<u32>) -> Seen {
-    let mut proxied = Proxied::new(mode, services::node(family, version));
+    let mut proxied = Proxied::new(mode, random_services::node(family, version));
     let mut seen = Seen::default();
     let sets = (0..cases.end).zip(sets(family));
     for (case, set) in sets.skip(cases.start as usize) {

@@ -10,7 +10,7 @@ use services::service_set::ServiceSet;
 
 use crate::worlds::wait_until;
 
-/// The node of `services::node`, with even-numbered pods on it.
+/// The node of `random_services::node`, with even-numbered pods on it.
 fn topology(label: String) -> Topology {
     let parse = |list: [&str; 2]| list.map(|prefix| prefix.parse().unwrap()).to_vec();
     Topology {
