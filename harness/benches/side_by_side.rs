@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use dataplane::{Action, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync};
-use harness::cores::Cores;
 use harness::run::{lab_obstacles, unable_modes};
-use harness::stop::Stop;
-use harness::world::{BATCH, World};
+use lab::cores::Cores;
+use lab::stop::Stop;
+use lab::testbed::{BATCH, World};
 use services::service::Protocol;
 use services::service_set::{Position, Scale, ServiceSet};
 use workloads::recorder::Times;

@@ -15,8 +15,8 @@ use workloads::recorder::Times;
 
 use self::scenario::{Change, Edit, Scenario, Timeline};
 use self::sync_loop::SyncLoop;
-use crate::world::World;
 use dataplane::Sync;
+use lab::testbed::World;
 use services::service::Service;
 use services::service_set::ServiceSet;
 

@@ -14,11 +14,11 @@ use workloads::recorder::Times;
 use self::holder::{Begun, Holds, kind_of};
 pub use self::patience::{Ended, Kind, Known, LEAST_OPERATIONS, Patience};
 pub use self::phases::{Phases, Restore};
-use crate::apply::{Applied, ApplyError};
-use crate::lock::{Acquisition, Contenders, Watch, acquisitions, overtaken};
-use crate::stop::Stop;
-use crate::world::World;
 use dataplane::{Phase, Plan, Sync};
+use lab::apply::{Applied, ApplyError};
+use lab::stop::Stop;
+use lab::testbed::World;
+use lab::xtables_lock::{Acquisition, Contenders, Watch, acquisitions, overtaken};
 use services::service_set::ServiceSet;
 use services::unused::Spare;
 

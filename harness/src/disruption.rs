@@ -13,11 +13,11 @@ use workloads::clock::nanoseconds;
 use workloads::load::{self, Aim, Pace, Rhythm, Workload};
 
 pub use self::felt::{Bin, Felt, Step, feel};
-use crate::cores::Cores;
 use crate::load::{Order, Running, Serving};
-use crate::stop::Stop;
-use crate::world::World;
 use dataplane::Sync;
+use lab::cores::Cores;
+use lab::stop::Stop;
+use lab::testbed::World;
 use services::service::Protocol;
 use services::service_set::{Position, ServiceSet};
 

@@ -10,8 +10,8 @@ use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
 use crate::disruption::Happening;
 use crate::sweep::Sweep;
-use crate::tools::Tools;
 use dataplane::Mode;
+use lab::tools::Tools;
 
 /// Seconds for 1,000 Services x 10 endpoints and growth with the number of Services: (load, growth, one
 /// partial sync, growth, full sync, growth).

@@ -15,7 +15,7 @@ use workloads::recorder::Times;
 
 pub use self::bench::REAL_SERVERS;
 use self::bench::{Bench, DIRECTOR};
-use crate::cores::Cores;
+use lab::cores::Cores;
 
 /// What the director does with packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

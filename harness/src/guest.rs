@@ -24,9 +24,9 @@ use self::protocol::{Job, Part};
 use crate::cells::{self, Cell};
 use crate::events::{Event, Sink};
 use crate::run::{Folder, Mark, Spoilt, Tally};
-use crate::stop::Stop;
 use crate::sweep::Sweep;
 use dataplane::Mode;
+use lab::stop::Stop;
 
 /// A kernel that a user names.
 #[derive(Clone, Debug, PartialEq, Eq)]

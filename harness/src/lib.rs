@@ -12,37 +12,25 @@
 //! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`capacity`], [`run`]: which cells, in which order, how long
 //! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`machine`], [`passport`], [`serve`]: what surrounds a run
 
-pub mod apply;
 pub mod capacity;
 pub mod cells;
 pub mod churn;
-pub mod cluster;
 pub mod connect;
 pub mod contention;
-pub mod cores;
-pub mod cost;
 pub mod disruption;
 pub mod estimate;
 pub mod events;
-pub mod explain;
-pub mod flows;
 pub mod forwarding;
 pub mod guest;
 pub mod health;
 pub mod load;
-pub mod lock;
 pub mod lookup;
 pub mod machine;
 pub mod oracle;
 pub mod passport;
 pub mod predict;
-pub mod readback;
-pub mod replay;
 pub mod run;
 pub mod semantics;
 pub mod serve;
-pub mod stop;
 pub mod sweep;
 pub mod sync_cell;
-pub mod tools;
-pub mod world;

@@ -20,11 +20,11 @@ use workloads::load::{
 };
 
 use crate::cells::Offered;
-use crate::cores::Cores;
-use crate::cost::{Cost, Meter, Tables};
-use crate::stop::Stop;
 use crate::sweep::LoadCells;
-use crate::world::World;
+use lab::cores::Cores;
+use lab::stop::Stop;
+use lab::testbed::World;
+use lab::usage::{Cost, Meter, Tables};
 use services::addresses::{self, TCP_PORTS, UDP_PORTS};
 use services::service::Protocol;
 

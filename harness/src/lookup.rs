@@ -4,8 +4,8 @@ use netns_setup::Egress;
 use workloads::recorder::Times;
 use workloads::target::Target;
 
-use crate::cores::Cores;
-use crate::world::{BATCH, World};
+use lab::cores::Cores;
+use lab::testbed::{BATCH, World};
 use services::service::Protocol;
 use services::service_set::Position;
 

@@ -5,7 +5,7 @@ mod cli;
 use std::process::ExitCode;
 
 use clap::Parser;
-use harness::explain::explain;
+use lab::explain::explain;
 
 use crate::cli::{Cli, Command, Exit};
 

@@ -55,7 +55,7 @@ pub use self::error::OracleError;
 use self::judge::{Number, Sent, transport};
 use self::outcome::Answer;
 pub use self::outcome::{Delivered, Outcome, Packet, Place, Refusal, Rejected};
-use crate::flows::Flows;
+use lab::connection_tables::Flows;
 use services::service::Family;
 
 /// Fresh ports: above those that people give to sockets, and enough to go on for a while.

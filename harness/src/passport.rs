@@ -10,8 +10,8 @@ use results::record::Clock;
 
 use crate::machine;
 use crate::sweep::Sweep;
-use crate::tools::Tools;
 use dataplane::{Mode, Program};
+use lab::tools::Tools;
 
 /// Reads what can be read; what cannot stays empty. `run`: the run's identifier.
 pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -> Environment {

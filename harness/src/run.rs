@@ -26,15 +26,15 @@ pub use self::lane::{Found, Lane, Mark, Outlet, Settings};
 use self::rows::Rows;
 pub use self::strict::Spoilt;
 use crate::cells::{self, Cell};
-use crate::cores::Cores;
 use crate::events::{Event, Sink};
 use crate::guest::{Guests, NoGuest, Terms};
 use crate::machine::{self, Facts};
 use crate::passport;
-use crate::replay;
-use crate::stop::Stop;
 use crate::sweep::Sweep;
 use dataplane::Mode;
+use lab::cores::Cores;
+use lab::replay;
+use lab::stop::Stop;
 
 /// Needs of every lab, whatever the mode.
 pub const LAB_NEEDS: [Need; 5] =
@@ -207,7 +207,7 @@ pub fn run(
                 return Err(Unable(format!("  replay: {why}")).into());
             }
             Some(unable) if unable.contains_key(&Mode::Replay) => {}
-            Some(_) => replay::lab::rehearse(replay, stop)?,
+            Some(_) => lab::testbed::rehearse(replay, stop)?,
         }
     }
     let mut folder = Folder::open(&options.out, options.resume, sweep, sweep_text, cores.measuring)?;

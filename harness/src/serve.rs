@@ -20,7 +20,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use self::files::{Files, Found};
 use self::fresh::Fresh;
 use self::request::{Refusal, Request, parse};
-use crate::stop::Stop;
+use lab::stop::Stop;
 
 /// The page that `/` is.
 const INDEX: &str = "report.html";

@@ -18,13 +18,13 @@ pub use self::compare::{Compare, Saved, check_threshold};
 pub use self::traffic::{DisruptionCells, LoadCells};
 
 use crate::churn::scenario::Scenario;
-use crate::cluster::Installed;
 use crate::forwarding::Method;
-use crate::replay::Replay;
 use crate::run::KernelChoice;
 use dataplane::background::Neighbours;
 use dataplane::injected::Plant;
 use dataplane::{KubeProxy, Mode, Node};
+use lab::cluster::Installed;
+use lab::replay::Replay;
 use services::addresses::{MAX_ENDPOINTS, MAX_SERVICES};
 use services::service::Protocol;
 use services::service_set::Position;

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use workloads::clock::nanoseconds;
 
-use crate::apply::Applied;
-use crate::cost::{self, Toll};
 use crate::sweep::Operation;
-use crate::world::World;
 use dataplane::{Counts, Phase, Plan, Sync};
+use lab::apply::Applied;
+use lab::testbed::World;
+use lab::usage::{self, Toll};
 use services::service_set::ServiceSet;
 
 /// Small operations are repeated in one visit until they have taken this long together, or five times.
@@ -40,7 +40,7 @@ impl Sample {
 /// If a step or a check fails.
 pub fn cold(world: &mut World, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<(Sample, Counts)> {
     let (plan, generate) = generate(world, to, Sync::Full);
-    let (applied, toll) = cost::metered(|| world.carry_out(&plan, to, limit));
+    let (applied, toll) = usage::metered(|| world.carry_out(&plan, to, limit));
     let applied = applied?;
     drop(plan);
     let counts = world.verify_counts()?;

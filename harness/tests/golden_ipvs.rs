@@ -8,8 +8,8 @@ use std::path::Path;
 
 use dataplane::ipvs::State;
 use dataplane::{Action, KubeProxy, Mode, Node, Plan, Program, Sync, planner};
-use harness::cluster;
 use netns_setup::ipvs::{Forwarding, Key, Protocol, Request};
+use services::cluster;
 use services::service_set::ServiceSet;
 
 const RESTORE: &str = include_str!("golden/ipvs/iptables-restore.txt");

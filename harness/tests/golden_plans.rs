@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use dataplane::{KubeProxy, Mode, Node, Phase, Plan, Step, Sync, planner};
-use harness::cluster;
+use services::cluster;
 use services::service_set::ServiceSet;
 
 const RESTORE: &str = include_str!("golden/iptables-restore.txt");

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use dataplane::Mode;
-use harness::cores::Cores;
-use harness::world::{Aim, World};
+use lab::cores::Cores;
+use lab::testbed::{Aim, World};
 use netns_setup::Egress;
 use services::addresses::TCP_PORTS;
 use services::service::Protocol;

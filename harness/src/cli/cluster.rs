@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use harness::cluster::{Chosen, ClusterInput, Installed, PassedOver, Wanted};
+use lab::cluster::Installed;
 use serde::Serialize;
+use services::cluster::{Chosen, ClusterInput, PassedOver, Wanted};
 
 use super::{Cli, NodeArgs};
 

@@ -133,7 +133,7 @@ fn read(path: &Path) -> anyhow::Result<(Vec<Run>, sweep::Compare)> {
         let saved = Saved::parse(&name.to_string_lossy(), run.sweep.as_deref().unwrap_or_default())?;
         run.setup = saved.setup;
         run.setup.extend(
-            harness::replay::note::digest(Path::new(&run.name))?.map(|digest| ("replay".to_owned(), digest)),
+            lab::replay::note::digest(Path::new(&run.name))?.map(|digest| ("replay".to_owned(), digest)),
         );
         let rules = rules.get_or_insert_with(|| saved.compare.clone());
         anyhow::ensure!(

@@ -3,9 +3,9 @@
 use std::io::{IsTerminal, Write};
 
 use dataplane::Mode;
-use harness::cores::Cores;
 use harness::machine::{Facts, WATCH, warnings};
 use harness::run::{LAB_NEEDS, unable_modes};
+use lab::cores::Cores;
 use netns_setup::Need;
 use results::environment::{Condition, Severity, Warning};
 use serde::Serialize;

@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use harness::replay::note::spread;
+use lab::replay::note::spread;
 use ruleset::Variant;
 use ruleset::search::{Found, Services};
 use ruleset::{Format, Inspection, TableCounts, inspect};

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
-use harness::lock::LOCK_FILE;
-use harness::lock::follow::{Follow, Told};
-use harness::lock::queue::Turn;
 use harness::passport::rfc3339;
-use harness::stop::Stop;
+use lab::stop::Stop;
+use lab::xtables_lock::LOCK_FILE;
+use lab::xtables_lock::follow::{Follow, Told};
+use lab::xtables_lock::queue::Turn;
 use results::text::Quantity;
 use serde_json::{Value, json};
 use workloads::recorder::Times;

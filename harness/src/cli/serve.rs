@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use clap::Args;
 use harness::serve::Server;
-use harness::stop::Stop;
+use lab::stop::Stop;
 use netns_setup::find_program;
 
 use super::{Cli, Exit};

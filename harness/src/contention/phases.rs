@@ -1,6 +1,6 @@
 //! The parts of a restore, as far as the lock shows them: until it asks for the lock, waiting for it, holding it, the rest.
 
-use crate::lock::Acquisition;
+use lab::xtables_lock::Acquisition;
 
 /// A restore that has ended. Nanoseconds since the watch began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

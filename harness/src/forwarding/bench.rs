@@ -18,9 +18,9 @@ use workloads::recorder::Times;
 use workloads::sources::Sources;
 
 use super::{BATCH, Method, WARM_UP};
-use crate::cores::Cores;
-use crate::flows::Flows;
 use dataplane::Mode;
+use lab::connection_tables::Flows;
+use lab::cores::Cores;
 
 /// Clients of the connection probe.
 const PROBES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 16);

@@ -9,12 +9,12 @@ use results::record::Clock;
 
 use super::protocol::{self, Job, Message};
 use crate::cells;
-use crate::cores::Cores;
-use crate::explain::explain;
 use crate::passport;
 use crate::run::{Before, Found, Lane, Mark, Outlet, Settings, lab_obstacles, unable_in};
-use crate::stop::Stop;
 use crate::sweep::Sweep;
+use lab::cores::Cores;
+use lab::explain::explain;
+use lab::stop::Stop;
 
 /// The way out. Each message is out of the machine before the next instruction of ours runs, so that no interrupt of
 /// the serial port falls into what is timed.

@@ -14,10 +14,10 @@ use super::parts::Parts;
 use super::protocol::{self, Job, Message, Part};
 use crate::cells::{self, Cell};
 use crate::events::{Event, Sink};
-use crate::explain::explain;
 use crate::run::{Before, Folder, Found, Mark, Tally, check_order, lost_cell};
-use crate::stop::Stop;
 use crate::sweep::Sweep;
+use lab::explain::explain;
+use lab::stop::Stop;
 
 /// How often the lane looks whether somebody asked to stop.
 const GLANCE: Duration = Duration::from_millis(100);

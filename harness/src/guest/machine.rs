@@ -8,8 +8,8 @@ use netns_setup::guest::{Accelerator, Clock, Facts, Guest, GuestError, Image, Ke
 
 use super::contents;
 use super::protocol::Job;
-use crate::stop::Stop;
 use dataplane::Mode;
+use lab::stop::Stop;
 
 /// Under emulation on a busy machine; a guest that boots at all does so in a few seconds.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);

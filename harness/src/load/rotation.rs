@@ -9,10 +9,10 @@ use workloads::load::Aim;
 use workloads::recorder::Times;
 
 use super::{Order, Running};
-use crate::cores::Cores;
-use crate::stop::Stop;
-use crate::world::World;
 use dataplane::Sync;
+use lab::cores::Cores;
+use lab::stop::Stop;
+use lab::testbed::World;
 use services::service::Protocol;
 use services::service_set::{Position, ServiceSet};
 

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use workloads::wire::{Malformed, MixedFamilies};
 
 use super::{Packet, Place};
-use crate::flows::FlowsError;
+use lab::connection_tables::FlowsError;
 
 /// Why nothing can be said about a packet.
 #[derive(Debug, thiserror::Error)]

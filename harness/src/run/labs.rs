@@ -8,17 +8,17 @@ use netns_setup::Egress;
 
 use super::foresight::Foresight;
 use crate::capacity::{Installing, Machine};
-use crate::cluster::Installed;
 use crate::events::{Event, Sink};
-use crate::explain::explain;
 use crate::predict::Predictor;
-use crate::replay::Replay;
-use crate::stop::Stop;
 use crate::sweep::Sweep;
-use crate::world::{Sets, World};
 use dataplane::background::Neighbours;
 use dataplane::injected::Plant;
 use dataplane::{Mode, Node};
+use lab::cluster::Installed;
+use lab::explain::explain;
+use lab::replay::Replay;
+use lab::stop::Stop;
+use lab::testbed::{Sets, World};
 use services::service_set::{Scale, ServiceSet};
 
 /// How many labs are filled at the same time.

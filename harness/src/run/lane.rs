@@ -18,20 +18,20 @@ use crate::capacity::{Capacity, Installing, Machine, Refusal};
 use crate::cells::{Cell, Workload};
 use crate::churn::scenario::Scenario;
 use crate::connect;
-use crate::cores::Cores;
 use crate::disruption::Happening;
 use crate::estimate;
 use crate::events::{Event, Outcome, Sink};
-use crate::explain::explain;
 use crate::forwarding;
 use crate::health::Health;
 use crate::load;
 use crate::lookup;
 use crate::predict::Predictor;
-use crate::stop::Stop;
 use crate::sweep::Sweep;
 use dataplane::background::Neighbours;
 use dataplane::{Mode, Node, planner};
+use lab::cores::Cores;
+use lab::explain::explain;
+use lab::stop::Stop;
 use services::service_set::Scale;
 
 /// Where the rows of a lane go.

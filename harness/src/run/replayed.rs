@@ -6,14 +6,14 @@ use super::labs;
 use super::lane::{Cost, Lane};
 use super::rows::{self, Rows};
 use crate::cells::{Cell, Workload};
-use crate::cost::{self, Toll};
 use crate::events::Sink;
-use crate::explain::explain;
-use crate::replay::Replay;
 use crate::sweep::{Operation, SyncCells};
 use crate::sync_cell::Sample;
-use crate::world::World;
 use dataplane::Mode;
+use lab::explain::explain;
+use lab::replay::Replay;
+use lab::testbed::World;
+use lab::usage::{self, Toll};
 use services::service_set::Position;
 
 /// As for small syncs: repeated in one visit until they have taken this long together, or five times.
@@ -125,7 +125,7 @@ impl Lane<'_> {
         let limit = self.limit();
         let mut carry_out = || world.carry_out(&plan, &to, limit);
         let (applied, toll) = match operation {
-            Operation::Cold => cost::metered(carry_out),
+            Operation::Cold => usage::metered(carry_out),
             _ => (carry_out(), Toll::default()),
         };
         Ok(Sample { generate: None, applied: applied?, toll })

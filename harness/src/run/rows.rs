@@ -10,12 +10,10 @@ use workloads::recorder::Times;
 
 use super::labs::NoLab;
 use super::lane::{Found, Mark};
-use crate::apply::ApplyError;
 use crate::cells::{Cell, Offered, Response, Workload};
 use crate::churn::Churn;
 use crate::churn::scenario::Scenario;
 use crate::contention::{Contention, LEAST_OPERATIONS, Phases};
-use crate::cost::{Cost, Share};
 use crate::disruption::{Disruption, Step};
 use crate::events::Outcome;
 use crate::forwarding::Forwarding;
@@ -24,6 +22,8 @@ use crate::lookup::Lookup;
 use crate::sweep::{Operation, Sweep};
 use crate::sync_cell::{self, Sample};
 use dataplane::{Counts, Phase};
+use lab::apply::ApplyError;
+use lab::usage::{Cost, Share};
 
 /// The rows of one cell.
 pub struct Rows {

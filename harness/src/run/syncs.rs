@@ -15,12 +15,12 @@ use crate::churn::scenario::Scenario;
 use crate::contention::{self, Known, Patience};
 use crate::disruption::{self, Happening};
 use crate::events::{Event, Sink};
-use crate::explain::explain;
 use crate::sweep::Operation;
 use crate::sync_cell;
-use crate::tools::Tools;
-use crate::world::World;
 use dataplane::Mode;
+use lab::explain::explain;
+use lab::testbed::World;
+use lab::tools::Tools;
 use services::service_set::{Scale, ServiceSet};
 
 impl Lane<'_> {

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use results::report::write_report;
 
 use super::INDEX;
-use crate::explain::explain;
 use crate::run::{ENVIRONMENT, RECORDS};
+use lab::explain::explain;
 
 /// What a report is made from.
 const SOURCES: [&str; 4] = [RECORDS, ENVIRONMENT, results::timeline::TIMELINES, results::timeline::FELT];

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 use services::bounded::check_distinct;
 
 use super::SweepError;
-use crate::cluster::PLANNED;
 use dataplane::Mode;
+use lab::cluster::PLANNED;
 
 /// What decides when two runs are compared.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

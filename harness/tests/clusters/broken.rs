@@ -79,7 +79,7 @@ fn bytes_that_are_no_text() {
         ("UTF-16", b"\xff\xfe{\0\"\0".to_vec()),
         ("nothing", Vec::new()),
     ] {
-        let error = harness::cluster::ClusterInput::read_from(&*bytes, "FILE", None).expect_err(what);
+        let error = services::cluster::ClusterInput::read_from(&*bytes, "FILE", None).expect_err(what);
         all.push_str(&format!("# {what}\n{error}\n"));
     }
     insta::assert_snapshot!("no_text", all);

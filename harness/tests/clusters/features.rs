@@ -1,7 +1,7 @@
 //! What each field of a Service and of its endpoints means to kube-proxy.
 
-use harness::cluster::ClusterInput;
 use serde_json::{Value, json};
+use services::cluster::ClusterInput;
 use services::service::Family;
 
 use crate::words::{line, lines, words};
@@ -28,10 +28,10 @@ demo/dns:dns 10.96.0.20:53/udp
     assert_eq!(lines(example.set(Family::Ipv4)), expected);
     assert_eq!(
         example.passed_over,
-        harness::cluster::PassedOver {
+        services::cluster::PassedOver {
             services: [(
-                harness::cluster::Reason::NoIpv6,
-                harness::cluster::Listed { count: 2, names: vec!["demo/web".into(), "demo/dns".into()] },
+                services::cluster::Reason::NoIpv6,
+                services::cluster::Listed { count: 2, names: vec!["demo/web".into(), "demo/dns".into()] },
             )]
             .into(),
             ..Default::default()

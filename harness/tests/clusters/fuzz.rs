@@ -1,10 +1,10 @@
 //! No input makes the reader panic, and what it accepts gives plans of whole lines.
 
 use dataplane::{KubeProxy, Mode, Node, Sync, planner};
-use harness::cluster::ClusterInput;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
+use services::cluster::ClusterInput;
 use services::service::Family;
 use services::service_set::ServiceSet;
 

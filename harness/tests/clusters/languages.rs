@@ -1,8 +1,8 @@
 //! JSON and YAML, lists and single objects: one cluster in many clothes.
 
-use harness::cluster::ClusterInput;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use services::cluster::ClusterInput;
 use services::service::Family;
 
 use crate::fuzz::{any_change, changed};

@@ -11,8 +11,8 @@ mod languages;
 mod passed;
 mod words;
 
-use harness::cluster::ClusterInput;
 use serde_json::{Value, json};
+use services::cluster::ClusterInput;
 
 const EXAMPLE: &str = include_str!("../golden/example.json");
 const EVERYTHING_JSON: &str = include_str!("../golden/clusters/everything.json");

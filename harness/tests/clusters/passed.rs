@@ -1,6 +1,6 @@
 //! What is passed over, and that it is told.
 
-use harness::cluster::{PassedOver, Reason};
+use lab::cluster::{PassedOver, Reason};
 use serde_json::{Value, json};
 use services::service::Family;
 

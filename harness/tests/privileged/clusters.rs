@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use dataplane::{KubeProxy, Mode, Node};
-use harness::cluster::{ClusterInput, Installed, Wanted};
 use harness::run::unable_modes;
-use harness::stop::Stop;
 use harness::sweep::Sweep;
-use harness::world::World;
+use lab::cluster::{ClusterInput, Installed, Wanted};
+use lab::stop::Stop;
+use lab::testbed::World;
 use results::record::Status;
 use services::service::Protocol;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dataplane::{KubeProxy, Mode};
-use harness::cost::Tables;
+use lab::usage::Tables;
 use results::record::{Record, Status, Unit};
 use services::service::Protocol;
 use services::service_set::{Position, ServiceSet};

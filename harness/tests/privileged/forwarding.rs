@@ -1,7 +1,7 @@
 //! Forwarding methods: what passes the director, and what it costs.
 
-use harness::cores::Cores;
 use harness::forwarding::{Config, Forwarding, Method, measure};
+use lab::cores::Cores;
 use netns_setup::Volume;
 
 const CONNECTIONS: u32 = 60;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use dataplane::background::backend;
 use dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
 use dataplane::{Mode, Node, Plan, Program, Step};
-use harness::world::World;
+use lab::testbed::World;
 use services::service::{Family, Protocol};
 use trials::Test;
 

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use dataplane::ipvs::State;
 use dataplane::{Action, KubeProxy, Mode, Node, Part, Plan, Program, Sync, planner};
-use harness::readback;
-use harness::world::World;
+use lab::readback;
+use lab::testbed::World;
 use netns_setup::ipvs::Scheduler;
 use services::service::Protocol;
 use services::service_set::{Position, ServiceSet};

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use dataplane::{KubeProxy, Mode, Program};
 use harness::contention::{self, Known, LEAST_OPERATIONS, Patience, Phases};
-use harness::lock::{Acquisition, LOCK_FILE, Watch, acquisitions};
 use harness::sweep::Lock;
-use harness::tools::Tools;
+use lab::tools::Tools;
+use lab::xtables_lock::{Acquisition, LOCK_FILE, Watch, acquisitions};
 use netns_setup::Namespace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use dataplane::background::{Calico, Docker, Neighbours};
 use dataplane::{Mode, Node, Program, Sync};
-use harness::world::{Aim, World};
+use lab::testbed::{Aim, World};
 use netns_setup::Need;
 use services::addresses;
 use services::service::Protocol;

@@ -7,10 +7,10 @@ use std::process::Command;
 
 use dataplane::background::Neighbours;
 use dataplane::{Counts, Dataplane, KubeProxy, Mode, Plan, Program, Sync, planner};
-use harness::apply::Runner;
-use harness::readback;
-use harness::stop::Stop;
-use harness::tools::Tools;
+use lab::apply::Runner;
+use lab::readback;
+use lab::stop::Stop;
+use lab::tools::Tools;
 use netns_setup::Namespace;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 use dataplane::{KubeProxy, Mode, Node};
-use harness::world::World;
 use ipnet::Ipv4Net;
+use lab::testbed::World;
 use netns_setup::{Identity, Route};
 use services::addresses;
 use services::service::{Endpoint, Protocol, Service};

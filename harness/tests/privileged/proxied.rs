@@ -1,10 +1,10 @@
 //! A node with one mode's Services on it, all sides of which can be seen.
 
 use dataplane::{Dataplane, Mode, Node, Plan, Sync, planner};
-use harness::apply::Runner;
 use harness::oracle::{Oracle, Outcome, Packet, Place};
-use harness::stop::Stop;
-use harness::tools::Tools;
+use lab::apply::Runner;
+use lab::stop::Stop;
+use lab::tools::Tools;
 use netns_setup::yard::Topology;
 use services::service_set::ServiceSet;
 

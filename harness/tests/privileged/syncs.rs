@@ -2,8 +2,8 @@
 
 use dataplane::background::Neighbours;
 use dataplane::{KubeProxy, Mode, Node, Sync};
-use harness::readback;
-use harness::world::World;
+use lab::readback;
+use lab::testbed::World;
 use services::addresses::spare_address;
 use services::service::Protocol;
 use services::service_set::{Position, ServiceSet};

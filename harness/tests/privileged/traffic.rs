@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dataplane::{KubeProxy, Mode};
-use harness::cores::Cores;
 use harness::disruption::{self, Config, Happening};
 use harness::load::{Order, through};
-use harness::stop::Stop;
+use lab::cores::Cores;
+use lab::stop::Stop;
 use netns_setup::Conntrack;
 use services::service_set::ServiceSet;
 use workloads::load::{Pace, Rhythm, Workload};

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dataplane::{KubeProxy, Mode, Node, Program, Sync};
-use harness::stop::Stop;
-use harness::world::World;
+use lab::stop::Stop;
+use lab::testbed::World;
 use netns_setup::Namespace;
 use services::service_set::{Scale, ServiceSet};
 

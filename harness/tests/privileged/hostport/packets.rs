@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use dataplane::background::backend;
 use dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
 use dataplane::{Mode, Plan};
-use harness::apply::Runner;
 use harness::oracle::{Delivered, Oracle, Outcome, Packet, Place};
-use harness::stop::Stop;
-use harness::tools::Tools;
+use lab::apply::Runner;
+use lab::stop::Stop;
+use lab::tools::Tools;
 use netns_setup::yard::Topology;
 use services::service::{Family, Protocol};
 

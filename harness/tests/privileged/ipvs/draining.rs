@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use dataplane::{KubeProxy, Mode, Sync};
-use harness::world::World;
+use lab::testbed::World;
 use netns_setup::Egress;
 use nix::sys::socket::{setsockopt, sockopt::Linger};
 use services::addresses::{TCP_PORTS, UDP_PORTS};

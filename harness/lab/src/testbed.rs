@@ -16,8 +16,7 @@ use workloads::sources::Sources;
 use workloads::target::{Shares, Target};
 
 use crate::apply::{Applied, Runner};
-use crate::cluster::place::Place;
-use crate::flows::Flows;
+use crate::connection_tables::Flows;
 use crate::readback;
 use crate::replay::plan::Replayed;
 use crate::replay::{self, Replay};
@@ -27,6 +26,7 @@ use dataplane::background::Neighbours;
 use dataplane::injected::Plant;
 use dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Way, ipvs, planner};
 use services::addresses;
+use services::cluster::place::Place;
 use services::service::Protocol;
 use services::service_set::{Position, Scale, ServiceSet};
 use services::unused::Spare;
@@ -531,6 +531,14 @@ impl World {
     pub fn probe(&mut self) -> &mut Probe {
         &mut self.probe
     }
+}
+
+/// Has the tool check a ruleset in a lab that is thrown away.
+///
+/// # Errors
+/// What the tool says, with the line.
+pub fn rehearse(replay: &Arc<Replay>, stop: &Stop) -> anyhow::Result<()> {
+    World::replaying(replay, 0, stop)?.check_replayed().context("nothing was installed")
 }
 
 /// What the packet probe can send to.

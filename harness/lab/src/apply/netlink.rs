@@ -8,7 +8,8 @@ use netns_setup::ipvs::{Ipvs, Reply, Request};
 use netns_setup::{Addresses, WorldError};
 use nix::errno::Errno;
 
-use super::{ApplyError, Draining, drain};
+use super::drain::{self, Draining};
+use super::error::ApplyError;
 use dataplane::{Action, AddressRequest, Step, Way};
 
 /// How many requests are sent one by one between two looks at the clock and at who wants to stop.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use netns_setup::ipvs::{Dest, Ipvs, Key, Request};
 
-use super::ApplyError;
+use super::error::ApplyError;
 use dataplane::{Drain, Way};
 
 /// Real servers at weight 0 that wait for the end of their last connection. A kube-proxy process remembers them between

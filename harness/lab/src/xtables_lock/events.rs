@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
 
-use super::{Event, Kind, LOCK_FILE};
+use super::acquisition::{Event, Kind, LOCK_FILE};
 use workloads::clock::nanoseconds;
 
 /// Why the lock cannot be watched.

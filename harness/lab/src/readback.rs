@@ -1,5 +1,6 @@
 //! What the kernel really holds: counted through the kernel's own interface, not the tool that wrote it.
 
+mod error;
 pub mod ipvs;
 mod netfilter;
 
@@ -8,47 +9,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::process::Command;
 
-use netns_setup::WorldError;
-use netns_setup::ipvs::IpvsError;
-
+pub use self::error::ReadBackError;
 use self::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
 use dataplane::background::{Neighbours, built_in_chains};
 use dataplane::{Counts, Mode, Program};
 use services::service::Family;
-
-/// Why the kernel's state could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadBackError {
-    /// nfnetlink.
-    #[error("cannot read {what} back from the kernel: {source}")]
-    Netlink {
-        /// Kind of object.
-        what: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// iptables-legacy-save or ip6tables-legacy-save.
-    #[error(transparent)]
-    Program(#[from] ApplyError),
-    /// What it wrote.
-    #[error("cannot read what iptables-legacy-save or ip6tables-legacy-save wrote: {0}")]
-    Output(io::Error),
-    /// A program did not do its work.
-    #[error("{program} failed: {stderr}")]
-    Save {
-        /// Its name.
-        program: &'static str,
-        /// What it printed on standard error.
-        stderr: String,
-    },
-    /// IPVS.
-    #[error(transparent)]
-    Ipvs(#[from] Box<IpvsError>),
-    /// Links and addresses, or no IPVS at all.
-    #[error(transparent)]
-    Kernel(#[from] WorldError),
-}
 
 /// Counts rules, chains, set elements, servers and addresses of one family in the namespace of the calling thread; those of
 /// neighbours, too.

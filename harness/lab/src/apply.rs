@@ -17,9 +17,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 pub use self::drain::Draining;
 pub use self::error::ApplyError;
 use self::netlink::Kernel;
-use crate::cost::Peak;
 use crate::stop::Stop;
 use crate::tools::Tools;
+use crate::usage::Peak;
 use dataplane::{Action, Expect, Phase, Plan, Program, Step};
 
 /// How often a waiting thread looks whether it should give up.

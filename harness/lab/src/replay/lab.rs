@@ -3,24 +3,13 @@
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::process::Command;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 use super::Replay;
 use crate::apply::{Runner, empty_in_memory, last_lines};
-use crate::stop::Stop;
-use crate::world::World;
 use dataplane::{Counts, Program};
 use ruleset::{Format, Inspection, TableCounts, inspect_text};
-
-/// Has the tool check a ruleset in a lab that is thrown away.
-///
-/// # Errors
-/// What the tool says, with the line.
-pub fn rehearse(replay: &Arc<Replay>, stop: &Stop) -> anyhow::Result<()> {
-    World::replaying(replay, 0, stop)?.check_replayed().context("nothing was installed")
-}
 
 /// Has the tool check it, in the namespace of the calling thread.
 ///

@@ -1,30 +1,6 @@
-//! The xtables lock: who waits for it, how long, and who holds it how long.
-//!
-//! iptables-legacy guards the kernel's read-modify-write of a table with flock(2) on `/run/xtables.lock`
-//! (iptables/xshared.c). The programs are the real ones and are not slowed: fanotify(7) reports when a
-//! process opens and closes the lock file. A process opens it immediately before it queues for the lock
-//! and closes it to let go. As one process holds the lock at a time, the one that closes next after a
-//! release has held it since that release, or since its own opening if that came later:
-//!
-//! * wait = acquisition - opening
-//! * hold = closing - acquisition
-//! * acquisition = the later of its opening and the closing of the previous holder
-//!
-//! A process that gave up (exit code 4) never held the lock in its last interval.
-
-mod contenders;
-mod events;
-pub mod follow;
-mod order;
-pub mod present;
-pub mod process;
-pub mod queue;
+//! Waits and holds from what processes did to the lock file.
 
 use std::collections::HashSet;
-
-pub use contenders::{Contenders, Operation};
-pub use events::{Events, Watch, WatchError};
-pub use order::overtaken;
 
 /// Path of the lock in every namespace with its own `/run`.
 pub const LOCK_FILE: &str = "/run/xtables.lock";

@@ -2,7 +2,7 @@
 
 use netns_setup::{Conntrack, Namespace};
 
-use crate::flows;
+use crate::connection_tables;
 
 /// Entries of a node's connection tables; a table that this kernel has not is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,10 @@ pub struct Tables {
 impl Tables {
     /// Those of `node` now. IPVS lists its connections one by one: some microseconds for each.
     pub fn of(node: &Namespace) -> Self {
-        Self { conntrack: node.run(Conntrack::count).ok(), ipvs: flows::ipvs_connections(node).ok() }
+        Self {
+            conntrack: node.run(Conntrack::count).ok(),
+            ipvs: connection_tables::ipvs_connections(node).ok(),
+        }
     }
 
     /// How many more there are than `before`, of those tables that both could read.

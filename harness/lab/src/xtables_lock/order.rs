@@ -3,10 +3,10 @@
 //! Nobody promises that: a release wakes all that wait in flock(2) (`__locks_wake_up_blocks`, fs/locks.c), and the first of them
 //! to run again takes the lock, or somebody who has only just come.
 
-use super::Acquisition;
+use super::acquisition::Acquisition;
 
 /// How many acquisitions were overtaken: somebody who began to wait later got the lock earlier. `acquisitions` are in the order
-/// of release, as [`acquisitions`](super::acquisitions) gives them, which is the order in which the lock was got. Who gave up
+/// of release, as [`acquisitions`](super::acquisition::acquisitions) gives them, which is the order in which the lock was got. Who gave up
 /// neither overtakes nor is counted.
 pub fn overtaken(acquisitions: &[Acquisition]) -> u64 {
     let mut latest = 0;
@@ -25,7 +25,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::lock::{Event, Kind, acquisitions};
+    use crate::xtables_lock::acquisition::{Event, Kind, acquisitions};
 
     fn held(pid: u32, began: u64, acquired: u64, hold: u64) -> Acquisition {
         Acquisition { pid, began, wait: acquired - began, hold: Some(hold) }

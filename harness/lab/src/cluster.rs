@@ -8,7 +8,7 @@ use netns_setup::{Topology, WorldError};
 use dataplane::Node;
 use services::address_blocks::Ground;
 use services::cluster::place::{Full, Place};
-pub use services::cluster::*;
+use services::cluster::{Chosen, ClusterInput};
 use services::service::{Family, Protocol};
 use services::service_set::{Scale, ServiceSet};
 

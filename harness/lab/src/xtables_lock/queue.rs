@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
+use super::acquisition::{Event, Kind};
 use super::present::Present;
-use super::{Event, Kind};
 
 /// How a process came by the lock, or did not. Nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

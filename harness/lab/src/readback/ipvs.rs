@@ -7,7 +7,7 @@ use std::process::Command;
 use netns_setup::Addresses;
 use netns_setup::ipvs::Ipvs;
 
-use super::ReadBackError;
+use super::error::ReadBackError;
 use super::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
 use dataplane::ipvs::{DUMMY, State};

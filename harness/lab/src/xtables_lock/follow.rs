@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::acquisition::{Event, Kind};
 use super::events::prefer_this_thread;
+use super::events::{Events, WatchError};
 use super::present::{FileId, Present};
 use super::process::Process;
 use super::queue::{Queue, Turn};
-use super::{Events, Kind, WatchError};
 
 /// How often the lock is looked at while nothing happens, milliseconds.
 const GLANCE: u8 = 100;
@@ -146,7 +147,7 @@ impl Follow {
         Ok(Some(self.queue.look(&present, is_gone)))
     }
 
-    fn read(&mut self) -> Result<Vec<super::Event>, FollowError> {
+    fn read(&mut self) -> Result<Vec<Event>, FollowError> {
         self.events
             .read()
             .map_err(|why| FollowError::Read { what: format!("events of {}", self.path.display()), why })
