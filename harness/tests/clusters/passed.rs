@@ -1,7 +1,7 @@
 //! What is passed over, and that it is told.
 
-use lab::cluster::{PassedOver, Reason};
 use serde_json::{Value, json};
+use services::cluster::{PassedOver, Reason};
 use services::service::Family;
 
 use crate::{EVERYTHING_JSON, cluster, read, service, slice};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use conformance::semantics::{Origin, Packet, Verdict, verdict};
 use dataplane::{Mode, Node};
-use harness::semantics::{Origin, Packet, Verdict, verdict};
 use ruleset::search::{Door, Services};
 use services::service_set::ServiceSet;
 

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use dataplane::{KubeProxy, Mode, Node};
 use harness::run::unable_modes;
 use harness::sweep::Sweep;
-use lab::cluster::{ClusterInput, Installed, Wanted};
+use lab::cluster::Installed;
 use lab::stop::Stop;
 use lab::testbed::World;
 use results::record::Status;
+use services::cluster::{ClusterInput, Wanted};
 use services::service::Protocol;
 
 use crate::children::Place;

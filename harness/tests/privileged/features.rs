@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
+use conformance::oracle::{Outcome, Packet, Place};
 use dataplane::{KubeProxy, Mode};
-use harness::oracle::{Outcome, Packet, Place};
 use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
 use services::service_set::ServiceSet;
 

@@ -6,7 +6,7 @@ mod rules;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
-use harness::oracle::{Delivered, Oracle, OracleError, Outcome, Packet, Place, Refusal};
+use conformance::oracle::{Delivered, Oracle, OracleError, Outcome, Packet, Place, Refusal};
 use netns_setup::yard::Topology;
 use netns_setup::{Conntrack, Need};
 use services::service::{Family, Protocol};

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use conformance::oracle::{Outcome, Packet, Place};
+use conformance::semantics::{self, Choice, Difference, Origin, Verdict, verdict};
 use dataplane::{KubeProxy, Mode, Node};
-use harness::oracle::{Outcome, Packet, Place};
-use harness::semantics::{self, Choice, Difference, Origin, Verdict, verdict};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use services::service::{Family, Protocol, Service};

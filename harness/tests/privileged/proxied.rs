@@ -1,7 +1,7 @@
 //! A node with one mode's Services on it, all sides of which can be seen.
 
+use conformance::oracle::{Oracle, Outcome, Packet, Place};
 use dataplane::{Dataplane, Mode, Node, Plan, Sync, planner};
-use harness::oracle::{Oracle, Outcome, Packet, Place};
 use lab::apply::Runner;
 use lab::stop::Stop;
 use lab::tools::Tools;

@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use dataplane::{KubeProxy, Mode, Node, Sync};
-use lab::cluster;
 use lab::testbed::World;
+use services::cluster;
 use services::service_set::ServiceSet;
 
 use crate::worlds::{cold, empty, held, ordered_iptables, ordered_nft, scale, sync};

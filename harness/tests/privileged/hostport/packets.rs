@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use conformance::oracle::{Delivered, Oracle, Outcome, Packet, Place};
 use dataplane::background::backend;
 use dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
 use dataplane::{Mode, Plan};
-use harness::oracle::{Delivered, Oracle, Outcome, Packet, Place};
 use lab::apply::Runner;
 use lab::stop::Stop;
 use lab::tools::Tools;

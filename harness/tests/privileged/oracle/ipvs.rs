@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use harness::oracle::{Oracle, Packet, Place};
+use conformance::oracle::{Oracle, Packet, Place};
 use netns_setup::ipvs::{self, Forwarding, Ipvs, Key, RealServer, Request, Scheduler, VirtualServer};
 use netns_setup::{Addresses, Conntrack};
 use services::service::{Family, Protocol};

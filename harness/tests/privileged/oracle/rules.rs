@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 
-use harness::oracle::Oracle;
+use conformance::oracle::Oracle;
 use services::service::{Family, Protocol};
 
 /// What rules are written with.

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use harness::oracle::{Oracle, Outcome, Packet, Place};
+//! use conformance::oracle::{Oracle, Outcome, Packet, Place};
 //! use services::service::{Protocol};
 //!
 //! let mut oracle = Oracle::build(&netns_setup::yard::Topology {
@@ -34,8 +34,8 @@
 //! place: receive packet steering (RPS) on the devices, a queueing discipline that delays, or a user-space queue (NFQUEUE)
 //! would each make it a guess.
 
+mod capture;
 mod client;
-mod ears;
 mod error;
 mod judge;
 mod outcome;
@@ -49,8 +49,8 @@ use nix::unistd::Pid;
 use workloads::wire;
 pub use workloads::wire::Reason;
 
+use self::capture::Capture;
 use self::client::Client;
-use self::ears::Ears;
 pub use self::error::OracleError;
 use self::judge::{Number, Sent, transport};
 use self::outcome::Answer;
@@ -66,7 +66,7 @@ const CLIENTS: usize = 64;
 /// A node, and eyes on all sides of it.
 pub struct Oracle {
     yard: Yard,
-    ears: Ears,
+    capture: Capture,
     loopback: Loopback,
     flows: Flows,
     /// Of the packet sent last.
@@ -86,10 +86,10 @@ impl Oracle {
         let yard = Yard::build(topology)?;
         let refused =
             |why: nix::Error| OracleError::Device { call: "listen", place: Place::Node, why: why.into() };
-        let (ears, loopback, flows) = yard.node.run(|| {
-            Ok::<_, OracleError>((Ears::open().map_err(refused)?, Loopback::open()?, Flows::of_kernel()?))
+        let (capture, loopback, flows) = yard.node.run(|| {
+            Ok::<_, OracleError>((Capture::open().map_err(refused)?, Loopback::open()?, Flows::of_kernel()?))
         })?;
-        Ok(Oracle { yard, ears, loopback, flows, number: 0, given: 0, clients: VecDeque::new() })
+        Ok(Oracle { yard, capture, loopback, flows, number: 0, given: 0, clients: VecDeque::new() })
     }
 
     /// Where rules are put.
@@ -109,14 +109,14 @@ impl Oracle {
         let packet = self.with_port(packet)?;
         let number = self.next_number();
         let family = Family::of(packet.to.ip());
-        self.ears.hear(&self.yard, family)?;
+        self.capture.hear(&self.yard, family)?;
         let Some(device) = device(&self.yard, origin) else {
             return self.send_from_node(packet, number);
         };
         let first = wire::Packet::first(transport(packet.protocol), packet.from, packet.to, number);
         let sent = Sent { packet, origin, number: Number::Given(number) };
         write(device, origin, &first)?;
-        sent.judge(&self.ears.hear(&self.yard, family)?, &[])
+        sent.judge(&self.capture.hear(&self.yard, family)?, &[])
     }
 
     /// Sends back what the receiver of a packet would answer, in the same flow: a datagram, a SYN-ACK or an INIT ACK, from
@@ -142,9 +142,9 @@ impl Oracle {
             _ => None,
         };
         let family = Family::of(packet.to.ip());
-        self.ears.hear(&self.yard, family)?;
+        self.capture.hear(&self.yard, family)?;
         write(device, delivered.at, &answer)?;
-        let heard = self.ears.hear(&self.yard, family)?;
+        let heard = self.capture.hear(&self.yard, family)?;
         let sent = Sent { packet, origin: delivered.at, number: Number::Given(number) };
         let outcome = sent.judge(&heard, &[])?;
         if let Some(client) = client
@@ -173,17 +173,17 @@ impl Oracle {
         self.clients.retain(|(_, client)| !client.is_in_the_way_of(&packet));
         // Sockets repeat a SYN that is not answered.
         let stale: Vec<u32> = self.clients.iter().map(|(number, _)| *number).collect();
-        let Oracle { yard, ears, loopback, .. } = self;
+        let Oracle { yard, capture, loopback, .. } = self;
         let family = Family::of(packet.to.ip());
         let (client, outcome) = yard.node.run(|| {
             let _pinned = Pinned::here().map_err(|why| OracleError::Socket { packet, call: "pin", why })?;
             let client = Client::send(packet, number)?;
             let sent = Sent { packet: client.packet, origin: Place::Node, number: client.number };
-            let mut heard = ears.hear(yard, family)?;
+            let mut heard = capture.hear(yard, family)?;
             let mut outcome = sent.judge(&heard, &stale)?;
             if outcome.delivered().is_none_or(|delivered| delivered.at == Place::Node) {
                 loopback.settle()?;
-                heard.extend(ears.hear(yard, family)?);
+                heard.extend(capture.hear(yard, family)?);
                 outcome = sent.judge(&heard, &stale)?;
             }
             if outcome.rejected().is_some() && !client.is_refused() {

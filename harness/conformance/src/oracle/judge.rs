@@ -2,7 +2,7 @@
 
 use workloads::wire::{IcmpError, Message, Packet as Wire, Protocol as Transport};
 
-use super::ears::Heard;
+use super::capture::Heard;
 use super::outcome::Answer;
 use super::{Delivered, OracleError, Outcome, Packet, Place, Refusal, Rejected};
 use services::service::Protocol;

@@ -31,16 +31,16 @@ pub(super) struct Heard {
 }
 
 /// Raw sockets, of both families.
-pub(super) struct Ears {
+pub(super) struct Capture {
     ipv4: Vec<OwnedFd>,
     /// With the protocol's number: these give no headers.
     ipv6: Vec<(OwnedFd, u8)>,
     buffer: [u8; BUFFER],
 }
 
-impl Ears {
+impl Capture {
     /// Opens them in the network namespace of the calling thread.
-    pub fn open() -> nix::Result<Ears> {
+    pub fn open() -> nix::Result<Capture> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let open = |family, protocol| socket(family, SockType::Raw, flags, protocol);
         let transports = [SockProtocol::Tcp, SockProtocol::Udp, SockProtocol::Sctp];
@@ -51,7 +51,7 @@ impl Ears {
             setsockopt(&ear, sockopt::Ipv6RecvPacketInfo, &true)?;
             Ok((ear, protocol as i32 as u8))
         });
-        Ok(Ears {
+        Ok(Capture {
             ipv4: ipv4.collect::<nix::Result<_>>()?,
             ipv6: ipv6.collect::<nix::Result<_>>()?,
             buffer: [0; BUFFER],
