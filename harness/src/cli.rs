@@ -18,7 +18,8 @@ pub mod serve;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use harness::run::{Spoilt, Unable};
+use harness::host::strict::Spoilt;
+use harness::lane::Unable;
 
 /// Measures what a Kubernetes Service costs on this node in each kube-proxy mode.
 #[derive(Debug, Parser)]

@@ -2,23 +2,11 @@
 
 use std::time::Duration;
 
+use experiments::rows::Outcome;
 use serde::{Deserialize, Serialize};
 
-use crate::cells::Cell;
+use crate::sweep::cell::Cell;
 use dataplane::Mode;
-
-/// How a cell ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// Measured.
-    Done,
-    /// A later block that does not fit the budget, or a second visit to what was skipped: no rows.
-    NotNeeded,
-    /// Not measured, for a reason that was known beforehand.
-    Skipped(String),
-    /// Tried in vain.
-    Failed(String),
-}
 
 /// Something worth telling.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -21,11 +21,14 @@ use self::lane::Lane;
 use self::machine::Boot;
 pub use self::machine::image;
 use self::protocol::{Job, Part};
-use crate::cells::{self, Cell};
 use crate::events::{Event, Sink};
-use crate::run::{Folder, Mark, Spoilt, Tally};
+use crate::host::strict::Spoilt;
+use crate::lane::{Folder, Tally};
 use crate::sweep::Sweep;
+use crate::sweep::cell::Cell;
+use crate::sweep::order;
 use dataplane::Mode;
+use experiments::rows::LaneId;
 use lab::stop::Stop;
 
 /// A kernel that a user names.
@@ -144,12 +147,12 @@ impl Guests {
                 modes.extend([Mode::NeighboursLegacy, Mode::NeighboursNft]);
             }
             let image = machine::image(kernel, &modes, sweep.forwarding.is_some(), Vec::new())?;
-            let (mut parts, memory_mib) = parts(&cells::order(&sweep), timing, image.size(), self.pass);
+            let (mut parts, memory_mib) = parts(&order::order(&sweep), timing, image.size(), self.pass);
             if self.pass == Pass::Again {
                 parts.truncate(1);
             }
             let run = &folder.environment;
-            let mark = Mark {
+            let mark = LaneId {
                 run: run.run.clone(),
                 lane: format!("g{}.", index + 1),
                 clock: timing.clock,

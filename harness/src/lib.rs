@@ -1,34 +1,17 @@
-//! The experiment: what is planned, applied, measured and recorded.
+//! The experiment as a whole: which cells, in which order, on which kernel, and what surrounds a run.
 //!
-//! * [`scale`], [`cluster`]: Services, synthetic or from a cluster
-//! * [`semantics`]: what kube-proxy promises for a packet, mode by mode
-//! * [`dataplane`]: what a kube-proxy mode sends to the kernel for them, as data
-//! * [`apply`], [`readback`], [`tools`]: plans meet a kernel; what it holds then
-//! * [`neighbours`]: what else nodes have in their kernels
-//! * [`world`]: a lab with Services in it, checked
-//! * [`oracle`]: what a node does with one packet, in either family, from wherever it comes
-//! * [`lookup`], [`connect`], [`load`], [`forwarding`], [`disruption`], [`sync_cell`], [`contention`], [`lock`]: what is measured
-//! * [`cost`]: what it takes from the machine besides time
-//! * [`sweep`], [`cells`], [`predict`], [`estimate`], [`capacity`], [`run`]: which cells, in which order, how long
-//! * [`events`], [`explain`], [`stop`], [`cores`], [`health`], [`machine`], [`passport`], [`serve`]: what surrounds a run
+//! * [`sweep`]: what to measure, cell by cell
+//! * [`forecast`]: how long it takes, and what is not to be tried
+//! * [`host`]: this machine
+//! * [`lane`]: the cells of a sweep on one kernel with one clock; [`guest`]: the same in virtual machines
+//! * [`run`]: which lanes there are; [`events`]: what a run says about itself
+//! * [`serve`]: a run's folder in the browser
 
-pub mod capacity;
-pub mod cells;
-pub mod churn;
-pub mod connect;
-pub mod contention;
-pub mod disruption;
-pub mod estimate;
 pub mod events;
-pub mod forwarding;
+pub mod forecast;
 pub mod guest;
-pub mod health;
-pub mod load;
-pub mod lookup;
-pub mod machine;
-pub mod passport;
-pub mod predict;
+pub mod host;
+pub mod lane;
 pub mod run;
 pub mod serve;
 pub mod sweep;
-pub mod sync_cell;

@@ -1,57 +1,24 @@
 //! A run: which lanes there are, and the folder that their rows share.
 
-mod before;
-mod folder;
-mod foresight;
-mod interference;
-mod labs;
-mod lane;
-mod replayed;
-mod rows;
-mod strict;
-mod syncs;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use netns_setup::Need;
-use results::record::{Clock, Record};
-use serde::{Deserialize, Serialize};
+use results::record::Clock;
 
-pub use self::before::{Before, check_order};
-use self::folder::HostOutlet;
-pub use self::folder::{ENVIRONMENT, Folder, HISTOGRAMS, RECORDS, SWEEP};
-pub use self::lane::{Found, Lane, Mark, Outlet, Settings};
-use self::rows::Rows;
-pub use self::strict::Spoilt;
-use crate::cells::{self, Cell};
 use crate::events::{Event, Sink};
 use crate::guest::{Guests, NoGuest, Terms};
-use crate::machine::{self, Facts};
-use crate::passport;
-use crate::sweep::Sweep;
+use crate::host::environment;
+use crate::host::machine::{self, Facts};
+use crate::host::strict::{self, Spoilt};
+use crate::lane::{Before, Folder, HostOutlet, Lane, Settings, Tally, Unable, lab_obstacles, unable_in};
+use crate::sweep::order;
+use crate::sweep::{KernelChoice, Sweep};
 use dataplane::Mode;
+use experiments::rows::LaneId;
 use lab::cores::Cores;
 use lab::replay;
 use lab::stop::Stop;
-
-/// Needs of every lab, whatever the mode.
-pub const LAB_NEEDS: [Need; 5] =
-    [Need::Root, Need::NetworkNamespace, Need::MountNamespace, Need::Tun, Need::Veth];
-
-/// Whose kernel is measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum KernelChoice {
-    /// The host's for what it can do; a guest's for all modes if the host's lacks one
-    #[default]
-    Auto,
-    /// The host's; modes that it lacks are skipped
-    Host,
-    /// That of a guest
-    Guest,
-}
 
 /// How a run is to be made.
 #[derive(Clone, Debug)]
@@ -68,73 +35,6 @@ pub struct Options {
     pub kernel: KernelChoice,
     /// Which guests, and how.
     pub guests: Guests,
-}
-
-/// What became of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Cells measured, by this run or the one it resumes.
-    pub done: usize,
-    /// Cells skipped for a stated reason.
-    pub skipped: usize,
-    /// Cells that failed.
-    pub failed: usize,
-    /// Whether somebody stopped it before its end.
-    pub interrupted: bool,
-}
-
-impl Tally {
-    /// Counts of two lanes, or of two parts of one.
-    pub fn add(&mut self, other: Tally) {
-        self.done += other.done;
-        self.skipped += other.skipped;
-        self.failed += other.failed;
-        self.interrupted |= other.interrupted;
-    }
-}
-
-/// Why this machine cannot run any cell.
-#[derive(Debug, thiserror::Error)]
-#[error("this machine cannot run any cell:\n{0}")]
-pub struct Unable(pub String);
-
-/// Modes of a sweep that cannot run on this kernel with its neighbours, with the reason.
-pub fn unable_in(sweep: &Sweep) -> BTreeMap<Mode, String> {
-    unable(&sweep.modes, |mode| sweep.neighbours.map_or(Vec::new(), |neighbours| neighbours.needs(mode)))
-}
-
-/// Modes that cannot run on this kernel, with the reason.
-pub fn unable_modes(modes: &[Mode]) -> BTreeMap<Mode, String> {
-    unable(modes, |_| Vec::new())
-}
-
-fn unable(modes: &[Mode], more: impl Fn(Mode) -> Vec<Need>) -> BTreeMap<Mode, String> {
-    let mut known: BTreeMap<Need, Option<String>> = BTreeMap::new();
-    let mut reasons = BTreeMap::new();
-    for &mode in modes {
-        let missing = mode.needs().iter().chain(&more(mode)).find_map(|&need| {
-            known
-                .entry(need)
-                .or_insert_with(|| {
-                    netns_setup::check(need).err().map(|m| format!("{}: {}; {}", m.what, m.why, m.how))
-                })
-                .clone()
-        });
-        if let Some(reason) = missing {
-            reasons.insert(mode, reason);
-        }
-    }
-    reasons
-}
-
-/// What stands in the way of any lab, as text; `None`: nothing.
-pub fn lab_obstacles() -> Option<String> {
-    let missing: Vec<String> = LAB_NEEDS
-        .iter()
-        .filter_map(|&need| netns_setup::check(need).err())
-        .map(|missing| format!("  {}: {}; {}", missing.what, missing.why, missing.how))
-        .collect();
-    (!missing.is_empty()).then(|| missing.join("\n"))
 }
 
 /// Which lanes a run has.
@@ -215,7 +115,7 @@ pub fn run(
     folder.write_environment()?;
     replay::note::keep(folder.path(), sweep.replay.as_deref(), folder.is_resumed())?;
     let begun = Instant::now();
-    let steal = passport::steal_ticks();
+    let steal = environment::steal_ticks();
     let mut tally = Tally::default();
     if let Some(unable) = lanes.host {
         tally.add(host_lane(sweep, options, unable, cores, &mut folder, stop, sink)?);
@@ -244,27 +144,20 @@ fn host_lane(
     sink: Sink<'_>,
 ) -> anyhow::Result<Tally> {
     let environment = &folder.environment;
-    let mark = Mark {
+    let mark = LaneId {
         run: environment.run.clone(),
         lane: String::new(),
         clock: Clock::Wall,
         kernel: environment.kernel.clone(),
         hypervisor: environment.hypervisor.clone(),
     };
-    let cells = cells::order(sweep);
+    let cells = order::order(sweep);
     let before = Before::of_lane(&folder.before, &mark, &cells)?;
     let settings = Settings { sweep, mark, unable, no_limit: options.no_limit, before };
     let core = cores.measuring;
     let lane = Lane::new(settings, cores, stop);
-    sink(Event::Lane(format!("Linux {} of this machine, wall clock", passport::kernel())));
+    sink(Event::Lane(format!("Linux {} of this machine, wall clock", environment::kernel())));
     lane.measure(&cells, &mut HostOutlet::new(folder, core), sink)
-}
-
-/// Rows of a cell that was lost for a reason that lies outside it.
-pub fn lost_cell(cell: &Cell, mark: &Mark, reason: &str) -> Vec<Record> {
-    let mut rows = Rows::new(cell, mark);
-    rows.fail(reason);
-    rows.into_found().records
 }
 
 /// What is known only at the end.
@@ -273,7 +166,7 @@ fn close(folder: &mut Folder, begun: Instant, steal: Option<u64>) -> anyhow::Res
     let elapsed = begun.elapsed().as_secs_f64();
     let before = environment.elapsed_seconds.unwrap_or(0.0);
     environment.elapsed_seconds = Some(((before + elapsed) * 10.0).round() / 10.0);
-    let steal = passport::steal_ticks().zip(steal).map(|(now, then)| now.saturating_sub(then));
+    let steal = environment::steal_ticks().zip(steal).map(|(now, then)| now.saturating_sub(then));
     environment.steal_ticks = environment.steal_ticks.map_or(steal, |old| steal.map(|new| old + new));
     folder.write_environment()
 }
@@ -281,6 +174,6 @@ fn close(folder: &mut Folder, begun: Instant, steal: Option<u64>) -> anyhow::Res
 /// Default folder of a run: `svcbench-results/<sweep>-<time>`.
 pub fn default_out(sweep: &str) -> PathBuf {
     let name = Path::new(sweep).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let time = passport::rfc3339(SystemTime::now()).replace([':', '-'], "");
+    let time = environment::rfc3339(SystemTime::now()).replace([':', '-'], "");
     Path::new("svcbench-results").join(format!("{name}-{time}"))
 }

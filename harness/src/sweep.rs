@@ -1,7 +1,9 @@
 //! Sweeps: what to measure, as a strict TOML file.
 
+pub mod cell;
 mod compare;
-mod traffic;
+pub mod order;
+mod pairs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,24 +12,20 @@ use netns_setup::ipvs::Scheduler;
 use results::record::Clock;
 use serde::Deserialize;
 use services::bounded::{
-    any_services, contender_counts, default_limit, distinct, non_empty, seconds, service_counts,
-    some_distinct, some_seconds, some_service_counts, within, yes,
+    default_limit, distinct, non_empty, seconds, service_counts, some_distinct, some_seconds,
+    some_service_counts, within, yes,
 };
 
 pub use self::compare::{Compare, Saved, check_threshold};
-pub use self::traffic::{DisruptionCells, LoadCells};
 
-use crate::churn::scenario::Scenario;
-use crate::forwarding::Method;
-use crate::run::KernelChoice;
 use dataplane::background::Neighbours;
 use dataplane::injected::Plant;
 use dataplane::{KubeProxy, Mode, Node};
+use experiments::{churn, disruption, forwarding, load, lock_contention, lookup, sync, tcp_crr};
 use lab::cluster::Installed;
 use lab::replay::Replay;
-use services::addresses::{MAX_ENDPOINTS, MAX_SERVICES};
+use services::addresses::MAX_ENDPOINTS;
 use services::service::Protocol;
-use services::service_set::Position;
 use services::shape::Shape;
 
 /// Sweeps that are built in, by name.
@@ -74,7 +72,7 @@ pub struct Sweep {
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
     /// Whether each block has A/A pairs: cells that are visited twice, whose difference is the least that this run can tell
-    /// from chance (see [`cells`](crate::cells)).
+    /// from chance (see [`pairs`]).
     #[serde(default = "yes")]
     pub aa: bool,
     /// Whose kernel is measured, unless the command line says so; absent: as `auto`.
@@ -84,21 +82,21 @@ pub struct Sweep {
     /// What else is in the kernel, in every lab but those of the controls without neighbours; absent: nothing.
     pub neighbours: Option<Neighbours>,
     /// Packet probes; absent: none.
-    pub lookup: Option<Lookup>,
+    pub lookup: Option<lookup::Section>,
     /// Connections; absent: none.
-    pub connect: Option<Connect>,
+    pub connect: Option<tcp_crr::Section>,
     /// Loads; absent: none.
-    pub load: Option<LoadCells>,
+    pub load: Option<load::Section>,
     /// Rule syncs; absent: none.
-    pub sync: Option<SyncCells>,
+    pub sync: Option<sync::Section>,
     /// Contention for the xtables lock; absent: none.
-    pub lock: Option<Lock>,
+    pub lock: Option<lock_contention::Section>,
     /// Sequences of changes; absent: none.
-    pub churn: Option<Churn>,
+    pub churn: Option<churn::Section>,
     /// Loads while rules change; absent: none.
-    pub disruption: Option<DisruptionCells>,
+    pub disruption: Option<disruption::Section>,
     /// Forwarding methods of IPVS; absent: none.
-    pub forwarding: Option<Forwarding>,
+    pub forwarding: Option<forwarding::Section>,
     /// What is measured in a guest instead; absent: the same.
     pub guest: Option<InGuest>,
     /// What decides when two runs of the sweep are compared; absent: times and rates, at 5%.
@@ -130,174 +128,34 @@ pub struct InGuest {
     #[serde(default, deserialize_with = "some_seconds")]
     pub limit_seconds: Option<f64>,
     /// As [`Sweep::lookup`].
-    pub lookup: Option<Lookup>,
+    pub lookup: Option<lookup::Section>,
     /// As [`Sweep::connect`].
-    pub connect: Option<Connect>,
+    pub connect: Option<tcp_crr::Section>,
     /// As [`Sweep::load`].
-    pub load: Option<LoadCells>,
+    pub load: Option<load::Section>,
     /// As [`Sweep::sync`]; its budget in seconds of the guest's clock.
-    pub sync: Option<SyncCells>,
+    pub sync: Option<sync::Section>,
     /// As [`Sweep::lock`], in seconds of the guest's clock.
-    pub lock: Option<Lock>,
+    pub lock: Option<lock_contention::Section>,
     /// As [`Sweep::churn`].
-    pub churn: Option<Churn>,
+    pub churn: Option<churn::Section>,
     /// As [`Sweep::disruption`].
-    pub disruption: Option<DisruptionCells>,
+    pub disruption: Option<disruption::Section>,
     /// As [`Sweep::forwarding`].
-    pub forwarding: Option<Forwarding>,
+    pub forwarding: Option<forwarding::Section>,
 }
 
-/// What the packet probe measures.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lookup {
-    /// Each block visits every cell, those of A/A pairs twice, in an order of its own. 1 to 1,000.
-    #[serde(deserialize_with = "within::<_, 1, 1000>")]
-    pub blocks: u32,
-    /// Where in the list of Services.
-    #[serde(deserialize_with = "distinct")]
-    pub positions: Vec<Position>,
-    /// First packets per visit, and as many packets of known flows. 10 to 1,000,000.
-    #[serde(deserialize_with = "within::<_, 10, 1_000_000>")]
-    pub probes: u32,
-}
-
-/// What `tcp_crr` measures.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Connect {
-    /// As in [`Lookup::blocks`].
-    #[serde(deserialize_with = "within::<_, 1, 1000>")]
-    pub blocks: u32,
-    /// As in [`Lookup::positions`].
-    #[serde(deserialize_with = "distinct")]
-    pub positions: Vec<Position>,
-    /// Transactions per visit. 10 to 1,000,000.
-    #[serde(deserialize_with = "within::<_, 10, 1_000_000>")]
-    pub transactions: u32,
-}
-
-/// Which syncs are measured.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SyncCells {
-    /// What changes.
-    #[serde(deserialize_with = "distinct")]
-    pub operations: Vec<Operation>,
-    /// At most so many blocks. 1 to 1,000.
-    #[serde(deserialize_with = "within::<_, 1, 1000>")]
-    pub blocks: u32,
-    /// What comes after the first visits of the first block runs only as far as it fits into this many seconds, all counted.
-    #[serde(deserialize_with = "seconds")]
-    pub budget_seconds: f64,
-    /// Scales with more Services than this are left out. Replayed rulesets and clusters are as large as they are.
-    #[serde(default = "any_services", deserialize_with = "within::<_, 1, MAX_SERVICES>")]
-    pub most_services: u32,
-}
-
-/// Contention for the xtables lock.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lock {
-    /// Numbers of contenders. Each 1 to 64.
-    #[serde(deserialize_with = "contender_counts")]
-    pub contenders: Vec<u32>,
-    /// How long a cell lasts at least; it always has one partial and one full sync.
-    #[serde(deserialize_with = "seconds")]
-    pub seconds: f64,
-    /// As [`Sweep::limit_seconds`], for a partial and a full sync against contenders: where they are predicted to take longer
-    /// together, they are not waited for, and only contenders are measured.
-    #[serde(default = "default_limit", deserialize_with = "seconds")]
-    pub limit_seconds: f64,
-    /// How long contenders are measured against a sync that is not waited for: one predicted to take longer than
-    /// `limit_seconds`, or one that may never end, as there is no lock and it starts over when contenders have changed the
-    /// ruleset. It is then ended, if contenders have done [`LEAST_OPERATIONS`], or else at `limit_seconds`. At most
-    /// `limit_seconds`; absent: see [`Lock::patience`].
-    ///
-    /// [`LEAST_OPERATIONS`]: crate::contention::LEAST_OPERATIONS
-    #[serde(default, deserialize_with = "some_seconds")]
-    pub patience_seconds: Option<f64>,
-    /// Scales with more Services than this are left out. Replayed rulesets and clusters are as large as they are.
-    #[serde(default = "any_services", deserialize_with = "within::<_, 1, MAX_SERVICES>")]
-    pub most_services: u32,
-}
-
-impl Lock {
-    /// `patience_seconds`; a tenth of the limit if it is not given, but no less than the `seconds` of a cell.
-    pub fn patience(&self) -> f64 {
-        self.patience_seconds.unwrap_or((self.limit_seconds / 10.0).max(self.seconds).min(self.limit_seconds))
-    }
-}
-
-/// Which sequences of changes are played.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Churn {
-    /// What happens.
-    #[serde(deserialize_with = "distinct")]
-    pub scenarios: Vec<Scenario>,
-    /// Pods of the Deployment, or on the node that is lost. 2 to 10,000.
-    #[serde(deserialize_with = "within::<_, 2, 10_000>")]
-    pub pods: u32,
-    /// As in [`Lookup::blocks`]; each plays another draw of the moments.
-    #[serde(deserialize_with = "within::<_, 1, 1000>")]
-    pub blocks: u32,
-    /// As [`Sweep::limit_seconds`], for all syncs of a scenario together.
-    #[serde(default = "default_limit", deserialize_with = "seconds")]
-    pub limit_seconds: f64,
-}
-
-/// Connections through an LVS director, with a response of one segment and with one of 64 KiB.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Forwarding {
-    /// What the director does with packets.
-    #[serde(deserialize_with = "distinct")]
-    pub methods: Vec<Method>,
-    /// As in [`Lookup::blocks`].
-    #[serde(deserialize_with = "within::<_, 1, 1000>")]
-    pub blocks: u32,
-    /// Connections per visit: real ones, and those written packet by packet. 10 to 100,000.
-    #[serde(deserialize_with = "within::<_, 10, 100_000>")]
-    pub connections: u32,
-}
-
-/// What changes in a sync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+/// Whose kernel is measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Operation {
-    /// Empty kernel -> everything.
-    Cold,
-    /// A kube-proxy starts anew over what another has left: everything -> the same.
-    Restart,
-    /// The full sync that comes with time, without any change.
-    Resync,
-    /// One Service more.
-    AddService,
-    /// One Service less.
-    RemoveService,
-    /// One endpoint of one Service is another.
-    ReplaceEndpoint,
-    /// Nothing.
-    Noop,
-    /// One rule or element, by the tool's own command.
-    Append,
-}
-
-impl Operation {
-    /// In words.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Operation::Cold => "cold sync",
-            Operation::Restart => "kube-proxy restarted",
-            Operation::Resync => "periodic full sync",
-            Operation::AddService => "one Service added",
-            Operation::RemoveService => "one Service removed",
-            Operation::ReplaceEndpoint => "one endpoint replaced",
-            Operation::Noop => "nothing changed",
-            Operation::Append => "one rule appended",
-        }
-    }
+pub enum KernelChoice {
+    /// The host's for what it can do; a guest's for all modes if the host's lacks one
+    #[default]
+    Auto,
+    /// The host's; modes that it lacks are skipped
+    Host,
+    /// That of a guest
+    Guest,
 }
 
 /// Why a sweep cannot be used.
@@ -602,7 +460,7 @@ mod tests {
 
     #[test]
     fn patience_that_is_not_given_follows_from_the_rest() {
-        let lock = |seconds, limit_seconds| Lock {
+        let lock = |seconds, limit_seconds| lock_contention::Section {
             contenders: vec![4],
             seconds,
             limit_seconds,
@@ -612,7 +470,10 @@ mod tests {
         assert_eq!(lock(1.0, 60.0).patience(), 6.0);
         assert_eq!(lock(10.0, 60.0).patience(), 10.0, "no less than the cell lasts");
         assert_eq!(lock(10.0, 5.0).patience(), 5.0, "no more than the limit");
-        assert_eq!(Lock { patience_seconds: Some(7.0), ..lock(1.0, 60.0) }.patience(), 7.0);
+        assert_eq!(
+            lock_contention::Section { patience_seconds: Some(7.0), ..lock(1.0, 60.0) }.patience(),
+            7.0
+        );
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn read(path: &Path) -> anyhow::Result<(Vec<Run>, sweep::Compare)> {
     let mut runs = read_side(path)?;
     let mut rules: Option<sweep::Compare> = None;
     for run in &mut runs {
-        let name = Path::new(&run.name).join(harness::run::SWEEP);
+        let name = Path::new(&run.name).join(harness::lane::SWEEP);
         let saved = Saved::parse(&name.to_string_lossy(), run.sweep.as_deref().unwrap_or_default())?;
         run.setup = saved.setup;
         run.setup.extend(

@@ -4,8 +4,8 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use dataplane::Mode;
-use harness::cells::{Cell, Offered, Workload};
-use harness::events::{Event, Outcome};
+use experiments::rows::Outcome;
+use harness::events::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Without a terminal, a line at most this often.
@@ -41,7 +41,7 @@ impl Progress {
             }
             // What went wrong is said even to those who want quiet.
             Event::Ended { cell, outcome: Outcome::Failed(reason), .. } if self.quiet => {
-                eprintln!("failed: {}: {reason}", describe(&cell));
+                eprintln!("failed: {cell}: {reason}");
             }
             _ if self.quiet => {}
             Event::Lane(name) => self.lane(&name),
@@ -51,7 +51,7 @@ impl Progress {
             }
             Event::Cell(cell) => {
                 if let Some(bar) = &self.bar {
-                    bar.set_message(describe(&cell));
+                    bar.set_message(cell.to_string());
                 }
             }
             Event::Step(what) => {
@@ -61,18 +61,12 @@ impl Progress {
             }
             Event::Ended { cell, outcome, finished, of, left } => {
                 match outcome {
-                    Outcome::Failed(reason) => self.line(&format!("failed: {}: {reason}", describe(&cell))),
+                    Outcome::Failed(reason) => self.line(&format!("failed: {cell}: {reason}")),
                     // A mode that is skipped as a whole was named at the start.
                     Outcome::Skipped(reason)
-                        if matches!(
-                            cell.workload,
-                            Workload::Sync
-                                | Workload::Lock(_)
-                                | Workload::Churn(_)
-                                | Workload::Disruption(..)
-                        ) && !self.unable.contains(&cell.mode) =>
+                        if cell.workload.is_of_syncs() && !self.unable.contains(&cell.mode) =>
                     {
-                        self.line(&format!("skipped: {}: {reason}", describe(&cell)));
+                        self.line(&format!("skipped: {cell}: {reason}"));
                     }
                     _ => {}
                 }
@@ -80,7 +74,7 @@ impl Progress {
                     bar.set_position(finished as u64);
                 }
                 let text = format!("{finished} of {of} cells, about {} left", span(left));
-                self.step(&text, Some(&describe(&cell)));
+                self.step(&text, Some(&cell.to_string()));
             }
         }
     }
@@ -133,24 +127,6 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
-}
-
-fn describe(cell: &Cell) -> String {
-    let what = match cell.workload {
-        Workload::Lookup(position) => format!("lookup at {}", position.name()),
-        Workload::Connect(position) => format!("connect at {}", position.name()),
-        Workload::Load(workload, Offered::PerSecond(rate)) => format!("{workload} at {rate}/s"),
-        Workload::Load(workload, Offered::Saturation) => format!("{workload} at saturation"),
-        Workload::Disruption(happening, workload) => format!("{workload} during {}", happening.name()),
-        Workload::Sync => "rule sync".to_owned(),
-        Workload::Churn(scenario) => scenario.name().to_owned(),
-        Workload::Lock(contenders) => format!("xtables lock, {contenders} contenders"),
-        Workload::Forwarding(method, response) => {
-            let answer = if response.bytes() == 0 { "one segment" } else { "64 KiB" };
-            return format!("forwarding by {}, {answer}, block {}", method.mode(), cell.block);
-        }
-    };
-    format!("{} {} x {}, {what}, block {}", cell.mode, cell.scale.services, cell.scale.endpoints, cell.block)
 }
 
 /// A duration as people say it.

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use clap::Args;
 use dataplane::injected::Plant;
-use harness::cells;
-use harness::estimate;
+use harness::forecast::duration;
 use harness::guest::{Guests, KernelPaths, Pass};
-use harness::run::{self, KernelChoice, Options, Tally, default_out, unable_in};
+use harness::lane::{Tally, unable_in};
+use harness::run::{self, Options, default_out};
+use harness::sweep::KernelChoice;
 use harness::sweep::Sweep;
+use harness::sweep::order;
 use lab::replay::{Replay, Source};
 use lab::stop::Stop;
 use results::record::Clock;
@@ -50,7 +52,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "dry_run")]
     strict: bool,
     /// Measure although this warning of doctor's spoils figures; several times: several
-    #[arg(long, value_name = "NAME", requires = "strict", value_parser = clap::builder::PossibleValuesParser::new(harness::machine::NAMES), hide_possible_values = true)]
+    #[arg(long, value_name = "NAME", requires = "strict", value_parser = clap::builder::PossibleValuesParser::new(harness::host::machine::NAMES), hide_possible_values = true)]
     allow: Vec<String>,
     /// Services of a real cluster, installed instead of synthetic ones: what `kubectl get services,endpointslices -A -o json`
     /// or `-o yaml` prints; `-` is standard input. On this machine's own kernel
@@ -264,9 +266,9 @@ fn dry_run(cli: &Cli, sweep: &Sweep, kernel: KernelChoice) -> anyhow::Result<Exi
     let sweep = in_guest.as_ref().unwrap_or(sweep);
     // What a guest's kernel offers is known when it has booted.
     let unable = if in_guest.is_some() { BTreeMap::new() } else { unable_in(sweep) };
-    let mut cells = cells::order(sweep);
+    let mut cells = order::order(sweep);
     cells.retain(|cell| cell.block == 1 && !cell.again || !unable.contains_key(&cell.mode));
-    let expected = estimate::remaining(sweep, &cells, false, 0.0);
+    let expected = duration::remaining(sweep, &cells, false, 0.0);
     let mut out = std::io::stdout().lock();
     if cli.json {
         let list: Vec<_> = cells

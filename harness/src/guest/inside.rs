@@ -8,10 +8,11 @@ use netns_setup::guest::Port;
 use results::record::Clock;
 
 use super::protocol::{self, Job, Message};
-use crate::cells;
-use crate::passport;
-use crate::run::{Before, Found, Lane, Mark, Outlet, Settings, lab_obstacles, unable_in};
+use crate::host::environment;
+use crate::lane::{Before, Lane, Outlet, Settings, lab_obstacles, unable_in};
 use crate::sweep::Sweep;
+use crate::sweep::order;
+use experiments::rows::{CellResult, LaneId};
 use lab::cores::Cores;
 use lab::explain::explain;
 use lab::stop::Stop;
@@ -32,7 +33,7 @@ impl Outlet for &Out<'_> {
         Ok(())
     }
 
-    fn cell(&mut self, found: Found) -> anyhow::Result<()> {
+    fn cell(&mut self, found: CellResult) -> anyhow::Result<()> {
         Ok(self.say(Message::cell(&found)?)?)
     }
 }
@@ -64,13 +65,13 @@ fn measure(job: &[u8], out: &Out<'_>) -> anyhow::Result<Message> {
     }
     let unable = unable_in(&sweep);
     let cores = Cores::choose()?;
-    let mut environment = passport::collect(&sweep, &job.run, &job.started, cores.measuring);
+    let mut environment = environment::collect(&sweep, &job.run, &job.started, cores.measuring);
     environment.clock = job.clock;
     if job.clock == Clock::Instructions {
         // Nobody else's load counts in this clock.
         environment.load_average = String::new();
     }
-    let mark = Mark {
+    let mark = LaneId {
         run: job.run,
         lane: job.lane,
         clock: job.clock,
@@ -78,7 +79,7 @@ fn measure(job: &[u8], out: &Out<'_>) -> anyhow::Result<Message> {
         hypervisor: environment.hypervisor.clone(),
     };
     out.say(Message::Environment(Box::new(environment)))?;
-    let cells: Vec<_> = cells::order(&sweep).into_iter().filter(|cell| job.part.has(cell)).collect();
+    let cells: Vec<_> = order::order(&sweep).into_iter().filter(|cell| job.part.has(cell)).collect();
     let before = Before::read(&job.before);
     let settings = Settings { sweep: &sweep, mark, unable, no_limit: job.no_limit, before };
     let stop = Stop::new();

@@ -12,10 +12,12 @@ use results::record::{Record, Text};
 use super::machine::Boot;
 use super::parts::Parts;
 use super::protocol::{self, Job, Message, Part};
-use crate::cells::{self, Cell};
 use crate::events::{Event, Sink};
-use crate::run::{Before, Folder, Found, Mark, Tally, check_order, lost_cell};
+use crate::lane::{Before, Folder, Tally, check_order, lost_cell};
 use crate::sweep::Sweep;
+use crate::sweep::cell::Cell;
+use crate::sweep::order;
+use experiments::rows::{CellResult, LaneId};
 use lab::explain::explain;
 use lab::stop::Stop;
 
@@ -34,7 +36,7 @@ pub struct Lane<'a> {
     /// Without rows of before.
     pub job: Job,
     /// What its rows have in common.
-    pub mark: Mark,
+    pub mark: LaneId,
     /// The shares that guests take side by side.
     pub parts: Vec<Part>,
 }
@@ -68,7 +70,7 @@ impl Lane<'_> {
     /// # Errors
     /// What keeps rows from being written. A guest that cannot go on makes failed rows.
     pub fn measure(&self, folder: &mut Folder, stop: &Stop, sink: Sink<'_>) -> anyhow::Result<Tally> {
-        let all = cells::order(self.sweep);
+        let all = order::order(self.sweep);
         let before = self.rows_before(&folder.before);
         check_order(&before, &all)?;
         let mut shares: Vec<Share> = self.parts.iter().map(|&part| Share::new(part, &all, &before)).collect();
@@ -122,7 +124,7 @@ impl Lane<'_> {
 
     /// Rows that an earlier run of this lane has left.
     fn rows_before(&self, rows: &[Record]) -> Vec<Record> {
-        let Mark { clock, kernel, hypervisor, .. } = &self.mark;
+        let LaneId { clock, kernel, hypervisor, .. } = &self.mark;
         let ours =
             |row: &&Record| row.clock == *clock && row.kernel == *kernel && row.hypervisor == *hypervisor;
         rows.iter().filter(ours).cloned().collect()
@@ -253,7 +255,7 @@ impl Lane<'_> {
         for cell in cells {
             let records = lost_cell(cell, &self.mark, why);
             share.rows.extend(records.iter().cloned());
-            folder.append(&Found { records, ..Found::default() })?;
+            folder.append(&CellResult { records, ..CellResult::default() })?;
         }
         Ok(())
     }

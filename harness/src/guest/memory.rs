@@ -1,6 +1,6 @@
 //! How much memory a guest needs, from what it is to hold.
 
-use crate::cells::Cell;
+use crate::sweep::cell::Cell;
 use dataplane::Mode;
 use services::service_set::Scale;
 
@@ -45,7 +45,7 @@ pub fn mebibytes(cells: &[Cell], image: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cells::Workload;
+    use crate::sweep::cell::Workload;
     use services::service_set::Position;
 
     fn cell(mode: Mode, services: u32, workload: Workload) -> Cell {

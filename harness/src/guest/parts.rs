@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::cells::Cell;
 use crate::events::Event;
+use crate::sweep::cell::Cell;
 use dataplane::Mode;
 
 /// How far one guest is.
@@ -95,8 +95,8 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cells::Workload;
-    use crate::events::Outcome;
+    use crate::sweep::cell::Workload;
+    use experiments::rows::Outcome;
     use services::service_set::{Position, Scale};
 
     const SECOND: Duration = Duration::from_secs(1);

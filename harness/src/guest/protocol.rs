@@ -8,10 +8,11 @@ use results::record::{Clock, Record};
 use results::timeline::{FeltRow, TimelineRow};
 use serde::{Deserialize, Serialize};
 
-use crate::cells::{Cell, Workload};
 use crate::events::Event;
-use crate::run::{Found, Tally};
+use crate::lane::Tally;
+use crate::sweep::cell::{Cell, Workload};
 use dataplane::injected::Plant;
+use experiments::rows::CellResult;
 
 /// What a guest is to measure. It runs the same binary, so the two need no version between them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ impl Message {
     ///
     /// # Errors
     /// If a histogram cannot be packed.
-    pub fn cell(found: &Found) -> anyhow::Result<Self> {
+    pub fn cell(found: &CellResult) -> anyhow::Result<Self> {
         let packed = found.histograms.iter().map(|(tag, histogram)| Ok((tag.clone(), pack(histogram)?)));
         let packed = packed.collect::<anyhow::Result<_>>()?;
         Ok(Message::Cell(found.records.clone(), packed, found.timeline.clone(), found.felt.clone()))
@@ -112,9 +113,9 @@ impl Message {
         packed: &[(String, String)],
         timeline: Vec<TimelineRow>,
         felt: Vec<FeltRow>,
-    ) -> anyhow::Result<Found> {
+    ) -> anyhow::Result<CellResult> {
         let histograms = packed.iter().map(|(tag, text)| Ok((tag.clone(), unpack(text)?)));
-        Ok(Found { records, histograms: histograms.collect::<anyhow::Result<_>>()?, timeline, felt })
+        Ok(CellResult { records, histograms: histograms.collect::<anyhow::Result<_>>()?, timeline, felt })
     }
 }
 
@@ -143,15 +144,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::events::Outcome;
     use dataplane::Mode;
+    use experiments::rows::Outcome;
     use services::service_set::{Position, Scale};
 
     #[test]
     fn what_a_cell_found_survives_the_way_out() {
         let mut histogram = Histogram::new_with_bounds(1, 1_000_000, 3).unwrap();
         histogram.record(4711).unwrap();
-        let found = Found { histograms: vec![("g1.o0".into(), histogram)], ..Found::default() };
+        let found = CellResult { histograms: vec![("g1.o0".into(), histogram)], ..CellResult::default() };
         let wire = line(Duration::from_nanos(7), Message::cell(&found).unwrap()).unwrap();
         let envelope = read(std::str::from_utf8(&wire).unwrap()).unwrap();
         assert_eq!(envelope.uptime, Duration::from_nanos(7));

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use results::report::write_report;
 
 use super::INDEX;
-use crate::run::{ENVIRONMENT, RECORDS};
+use crate::lane::{ENVIRONMENT, RECORDS};
 use lab::explain::explain;
 
 /// What a report is made from.

@@ -1,7 +1,7 @@
 //! Scenarios: every change is synced, and what is left is what the last change said.
 
 use dataplane::{KubeProxy, Mode};
-use harness::churn::{self, scenario::Scenario};
+use experiments::churn::{self, scenario::Scenario};
 use services::service_set::ServiceSet;
 
 use crate::worlds::{cold, scale};

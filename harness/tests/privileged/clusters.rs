@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dataplane::{KubeProxy, Mode, Node};
-use harness::run::unable_modes;
+use harness::lane::unable_modes;
 use harness::sweep::Sweep;
 use lab::cluster::Installed;
 use lab::stop::Stop;

@@ -1,6 +1,6 @@
 //! Forwarding methods: what passes the director, and what it costs.
 
-use harness::forwarding::{Config, Forwarding, Method, measure};
+use experiments::forwarding::{Config, Forwarding, Method, measure};
 use lab::cores::Cores;
 use netns_setup::Volume;
 

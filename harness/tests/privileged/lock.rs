@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dataplane::{KubeProxy, Mode, Program};
-use harness::contention::{self, Known, LEAST_OPERATIONS, Patience, Phases};
-use harness::sweep::Lock;
+use experiments::lock_contention::Section as Lock;
+use experiments::lock_contention::{self, Known, LEAST_OPERATIONS, Patience, Phases};
 use lab::tools::Tools;
 use lab::xtables_lock::{Acquisition, LOCK_FILE, Watch, acquisitions};
 use netns_setup::Namespace;
@@ -134,7 +134,7 @@ pub fn timeout() {
     let mut holder = Command::new("sh");
     let mut holder = world.lab.node.spawn(holder.args(["-c", &script]).stdin(Stdio::null())).unwrap();
 
-    let found = contention::measure(&mut world, 1, 8.0, &Patience::endless(), &mut |_| ()).unwrap();
+    let found = lock_contention::measure(&mut world, 1, 8.0, &Patience::endless(), &mut |_| ()).unwrap();
     assert!(holder.wait().unwrap().success());
     // The contender once and the sync once: each gave up after 5 s, tried again, and waited for the rest.
     assert_eq!(found.timeouts, 2, "{}", found.complaints);
@@ -182,7 +182,7 @@ pub fn literal_timeout() {
 /// Every acquisition is of somebody: of a contender, of a full or of a partial sync; before the syncs nothing counts.
 pub fn by_sync() {
     let mut world = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(300, 2), 1));
-    let found = contention::measure(&mut world, 4, 2.0, &Patience::endless(), &mut |_| ()).unwrap();
+    let found = lock_contention::measure(&mut world, 4, 2.0, &Patience::endless(), &mut |_| ()).unwrap();
     let count = |times: &Times| times.histogram().len();
     let (full, partial) = (&found.full_syncs, &found.partial_syncs);
     assert!(
@@ -233,7 +233,8 @@ pub fn starved() {
     let known = Known { has_lock: false, predicted: None, alone: Some(0.001) };
     let patience = Patience::of(&Lock { limit_seconds: 600.0, ..SWEEP }, known, false);
     let mut told = Vec::new();
-    let found = contention::measure(&mut world, 4, 60.0, &patience, &mut |what| told.push(what)).unwrap();
+    let found =
+        lock_contention::measure(&mut world, 4, 60.0, &patience, &mut |what| told.push(what)).unwrap();
 
     // It was ended as soon as contenders had done enough, and what they did is there.
     assert!(found.partial_syncs.times.is_empty() && found.full_syncs.times.is_empty());
@@ -263,7 +264,7 @@ pub fn predicted() {
 
     let known = Known { has_lock: true, predicted: Some(100.0), alone: None };
     let patience = Patience::of(&SWEEP, known, false);
-    let found = contention::measure(&mut world, 1, 60.0, &patience, &mut |_| ()).unwrap();
+    let found = lock_contention::measure(&mut world, 1, 60.0, &patience, &mut |_| ()).unwrap();
     drop(holder.stdin.take());
     assert!(holder.wait().unwrap().success());
     // The contender could not do enough, so the sync had all of its 2 s; the contender then had to finish.

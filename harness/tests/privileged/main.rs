@@ -38,8 +38,8 @@ mod worlds;
 use std::process::ExitCode;
 
 use dataplane::{KubeProxy, Mode};
-use harness::forwarding::Method;
-use harness::run::LAB_NEEDS;
+use experiments::forwarding::Method;
+use harness::lane::LAB_NEEDS;
 use netns_setup::Need;
 use netns_setup::guest::{GuestError, Image, Kernel};
 use services::service::Family;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use dataplane::{KubeProxy, Mode, Node, Program};
-use harness::lookup;
+use experiments::lookup;
 use lab::cores::Cores;
 use lab::explain::explain;
 use lab::replay::Replay;

@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use dataplane::Mode;
-use harness::cells::{self, Cell, Workload};
-use harness::run::unable_modes;
+use harness::lane::unable_modes;
 use harness::sweep::Sweep;
+use harness::sweep::cell::{Cell, Workload};
+use harness::sweep::order;
 use netns_setup::{Fingerprint, find_program};
 use results::environment::{Environment, Severity, Warning};
 use results::record::{Record, Status};
@@ -108,7 +109,7 @@ fn every_able_mode_is_measured(records: &[Record]) {
     // Every cell has rows, but for what later visits may leave out: modes that cannot run, syncs beyond the budget.
     let done: BTreeSet<u32> = records.iter().map(|record| record.order).collect();
     let may_lack = |cell: &Cell| unable.contains_key(&cell.mode) || cell.workload == Workload::Sync;
-    let cells = cells::order(&sweep);
+    let cells = order::order(&sweep);
     let missing =
         cells.iter().find(|cell| !done.contains(&cell.order) && (!cell.is_in_budget() || !may_lack(cell)));
     assert_eq!(missing, None);
@@ -182,12 +183,12 @@ pub fn read_only_host() {
 pub fn strict() {
     let place = Place::new();
     // Beside other tests there is load, and nobody knows what else.
-    let all = harness::machine::NAMES.iter().flat_map(|name| ["--allow", name]);
+    let all = harness::host::machine::NAMES.iter().flat_map(|name| ["--allow", name]);
     let allowed: Vec<&str> = ["--strict"].into_iter().chain(all).collect();
     exits(&place.run(TINY, &allowed), 0);
     let passport = Environment::read(&place.out().join("environment.json")).unwrap();
     assert!(!passport.condition.is_unknown());
-    let known = |warning: &Warning| harness::machine::NAMES.contains(&warning.name.as_str());
+    let known = |warning: &Warning| harness::host::machine::NAMES.contains(&warning.name.as_str());
     assert!(passport.warnings.iter().all(known), "{:?}", passport.warnings);
 
     let place = Place::new();

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use harness::cells;
 use harness::sweep::Sweep;
+use harness::sweep::order;
 use netns_setup::Fingerprint;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -134,7 +134,7 @@ fn resume(place: &Place) {
     let mut orders: Vec<u32> = records.iter().map(|record| record.order).collect();
     orders.dedup();
     let sweep = Sweep::parse("cells", CELLS).unwrap();
-    let planned: Vec<u32> = cells::order(&sweep).iter().map(|cell| cell.order).collect();
+    let planned: Vec<u32> = order::order(&sweep).iter().map(|cell| cell.order).collect();
     assert_eq!(orders, planned);
 }
 

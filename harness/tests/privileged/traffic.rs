@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dataplane::{KubeProxy, Mode};
-use harness::disruption::{self, Config, Happening};
-use harness::load::{Order, through};
+use experiments::disruption::{self, Config, Happening};
+use experiments::load::{Order, through};
 use lab::cores::Cores;
 use lab::stop::Stop;
 use netns_setup::Conntrack;

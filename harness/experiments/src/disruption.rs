@@ -1,0 +1,234 @@
+//! What traffic feels while rules change: an open loop runs through the lab, and meanwhile kube-proxy syncs.
+
+mod change;
+mod felt;
+mod rows;
+mod section;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use netns_setup::Egress;
+use workloads::clock::nanoseconds;
+use workloads::load::{self, Aim, Pace, Rhythm};
+
+pub use self::change::{Config, Happening};
+pub use self::felt::{Bin, Felt, Step, feel};
+pub use self::section::Section;
+use crate::load::{Order, Running, Serving};
+use dataplane::Sync;
+use lab::cores::Cores;
+use lab::stop::Stop;
+use lab::testbed::World;
+use services::service::Protocol;
+use services::service_set::{Position, ServiceSet};
+
+/// Between the end of one sync and the next change, so that each can be told from the one before.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long a request may take: a SYN that is lost is sent again after 1 s and after 3 s (RFC 6298).
+const TIMEOUT: Duration = Duration::from_secs(4);
+/// Of the flows, those to the Service that changes: one in so many. The others go to all Services alike.
+const TO_CHANGED: usize = 2;
+/// Picks of flows before they come again.
+const PICKS: usize = 1 << 12;
+/// The first spare endpoint that takes the place of another.
+const FIRST_SPARE: u32 = 700_000;
+/// Services that may be added: no two at once are the same.
+const SPARE_SERVICES: u32 = 40;
+
+/// What a cell found.
+pub struct Disruption {
+    /// The load as a whole.
+    pub outcome: load::Outcome,
+    /// The syncs, in order.
+    pub steps: Vec<Step>,
+    /// What the load felt of them.
+    pub felt: Felt,
+}
+
+/// Plays `happening` over the Services of `world`, while a load runs. The world is checked afterwards; an endpoint churn
+/// leaves other endpoints than it found.
+///
+/// # Errors
+/// If a sync or a check fails, or the load cannot go on.
+pub fn measure(
+    world: &mut World,
+    happening: Happening,
+    config: &Config,
+    cores: &Cores,
+) -> anyhow::Result<Disruption> {
+    let protocol = if config.workload.is_udp() { Protocol::Udp } else { Protocol::Tcp };
+    let changed = world
+        .set
+        .index_at(Position::Middle, protocol)
+        .with_context(|| format!("no {} Service has an endpoint", protocol.name()))?;
+    let changes = plan(world, happening, changed, config.changes)?;
+    let threads = NonZeroU32::MIN;
+    let serving = Serving::start(world, protocol, threads, cores, None)?;
+    // Programs inherit the core of the thread that starts them, and the load needs its own for itself.
+    world.lab.node.run(|| workloads::clock::pin_to_core(cores.for_sync()))?;
+    let found = run(world, &changes, changed, protocol, config, cores);
+    world.lab.node.run(|| cores.unpin());
+    serving.stop()?;
+    // The checks are made with packet probes.
+    world.steer(Egress::Tun)?;
+    let (outcome, steps, endpoints) = found?;
+    ensure!(outcome.counts.is_balanced(), "requests are unaccounted for: {:?}", outcome.counts);
+    let felt = feel(&outcome.trace, &steps, config.per_second.get(), &endpoints);
+    world.forget_flows()?;
+    world.verify_counts()?;
+    world.verify_traffic()?;
+    Ok(Disruption { outcome, steps, felt })
+}
+
+/// One sync to come: the set that it leads to, and which endpoints of the loaded Service come and go with it.
+struct Change {
+    to: ServiceSet,
+    added: Vec<SocketAddr>,
+    removed: Vec<SocketAddr>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Partial,
+    Resync,
+    Restart,
+}
+
+fn plan(world: &World, happening: Happening, changed: usize, changes: u32) -> anyhow::Result<Vec<Change>> {
+    let mut set = world.set.clone();
+    let mut all = Vec::new();
+    let addresses = |set: &ServiceSet| -> Vec<SocketAddr> {
+        set.services()[changed].endpoints().iter().map(|endpoint| endpoint.address).collect()
+    };
+    let before = addresses(&set);
+    // Cells before this one may have left some of them.
+    let mut spare = (FIRST_SPARE..).map(|number| world.spare().endpoint(number));
+    let mut unused = || spare.find(|address| before.iter().all(|other| other.ip() != *address));
+    let same =
+        |set: &ServiceSet, kind| Change { to: set.clone(), added: Vec::new(), removed: Vec::new(), kind };
+    for number in 0..happening.syncs(changes) {
+        let change = match happening {
+            Happening::FullSync => same(&set, Kind::Resync),
+            Happening::Restart => same(&set, Kind::Restart),
+            Happening::PartialSync | Happening::EndpointChurn => {
+                // One after another; if there are more changes than endpoints, those that came go again.
+                let old = match before.get(number as usize) {
+                    Some(&old) => old,
+                    None => addresses(&set)[number as usize % before.len()],
+                };
+                let new = SocketAddr::new(unused().context("no spare address is left")?, old.port());
+                let to = set.with_endpoint_exchanged(changed, old, new);
+                Change { to, added: vec![new], removed: vec![old], kind: Kind::Partial }
+            }
+            Happening::ServiceChurn => {
+                let to = if number % 2 == 0 {
+                    let endpoints = (set.total_endpoints() / set.len().max(1)).max(1) as u32;
+                    set.with_added(world.spare().service(number % SPARE_SERVICES, endpoints))
+                } else {
+                    set.without(set.len() - 1)
+                };
+                Change { to, ..same(&set, Kind::Partial) }
+            }
+        };
+        set = change.to.clone();
+        all.push(change);
+    }
+    Ok(all)
+}
+
+/// The load, its syncs, and the endpoints of the Service that changes, as the trace numbers them.
+type Ran = (load::Outcome, Vec<Step>, Vec<SocketAddr>);
+
+fn run(
+    world: &mut World,
+    changes: &[Change],
+    changed: usize,
+    protocol: Protocol,
+    config: &Config,
+    cores: &Cores,
+) -> anyhow::Result<Ran> {
+    let (aims, picks) = targets(world, changes, changed, protocol, config.seed)?;
+    let endpoints = aims[0].endpoints().to_vec();
+    // As long as it takes: it is halted when all is done.
+    let longest = Duration::from_secs(24 * 3_600);
+    let order = Order {
+        pace: Pace::Open { per_second: config.per_second, rhythm: Rhythm::Constant },
+        duration: longest,
+        timeout: TIMEOUT,
+        seed: config.seed,
+        interval: Duration::from_secs(60),
+        trace: trace_room(config, changes.len()),
+        picks: Some(picks),
+        ..Order::new(config.workload)
+    };
+    let halt = Stop::new();
+    let running = Running::at(world, &order, aims, cores, &halt)?;
+    let began = running.began;
+    std::thread::sleep(config.margin + began.saturating_duration_since(Instant::now()));
+    let mut steps = Vec::new();
+    let synced = changes.iter().enumerate().try_for_each(|(index, change)| {
+        if index > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        steps.push(sync(world, change, began, config.limit)?);
+        anyhow::Ok(())
+    });
+    std::thread::sleep(config.margin);
+    running.halt();
+    let outcome = running.finish()?;
+    synced?;
+    Ok((outcome, steps, endpoints))
+}
+
+/// Requests that may be traced: those of the syncs at their limit, or of ten minutes without one.
+fn trace_room(config: &Config, syncs: usize) -> usize {
+    let each = config.limit.unwrap_or(Duration::from_secs(600)) + PAUSE;
+    let seconds = (each * syncs as u32 + 2 * config.margin + TIMEOUT).as_secs_f64();
+    (config.per_second.get() as f64 * seconds).min(20e6) as usize
+}
+
+fn sync(world: &mut World, change: &Change, began: Instant, limit: Option<Duration>) -> anyhow::Result<Step> {
+    let since = |moment: Instant| nanoseconds(moment.saturating_duration_since(began));
+    let decided = Instant::now();
+    let plan = match change.kind {
+        Kind::Partial => world.dataplane.plan(&world.set, &change.to, Sync::Partial),
+        Kind::Restart => world.dataplane.plan(&world.set, &change.to, Sync::Full),
+        Kind::Resync => {
+            let plan = world.dataplane.resync(&world.set);
+            plan.context("this mode has no full sync but its first")?
+        }
+    };
+    world.carry_out(&plan, &change.to, limit)?;
+    Ok(Step {
+        decided_ns: since(decided),
+        applied_ns: since(Instant::now()),
+        bytes: plan.bytes(),
+        added: change.added.clone(),
+        removed: change.removed.clone(),
+    })
+}
+
+/// The Service that changes comes first, with all the endpoints that it ever has; then all others.
+fn targets(
+    world: &World,
+    changes: &[Change],
+    changed: usize,
+    protocol: Protocol,
+    seed: u64,
+) -> anyhow::Result<(Vec<Aim>, Vec<u32>)> {
+    let first = world.aim(changed)?.for_load();
+    let later = changes.iter().flat_map(|change| &change.added).copied();
+    let first = Aim::new(first.to(), first.endpoints().iter().copied().chain(later));
+    let others = world.aims_of(protocol)?;
+    let to = first.to();
+    let others = others.into_iter().filter(|aim| aim.to() != to);
+    let aims: Vec<Aim> = std::iter::once(first).chain(others).collect();
+    let count = aims.len().try_into().context("there is a target")?;
+    let mut picks = load::Choice::Uniform.picks(count, PICKS, seed);
+    picks.iter_mut().step_by(TO_CHANGED).for_each(|pick| *pick = 0);
+    Ok((aims, picks))
+}

@@ -1,0 +1,71 @@
+//! Lookup latency: packet probes at a position of a living lab.
+
+mod rows;
+mod section;
+
+use netns_setup::Egress;
+use workloads::recorder::Times;
+use workloads::target::Target;
+
+pub use self::section::Section;
+use lab::cores::Cores;
+use lab::testbed::{BATCH, World};
+use services::service::Protocol;
+use services::service_set::Position;
+
+/// Packets sent before the first that is timed, so that the caches hold this lab's rules and not those of
+/// the lab visited before.
+const WARM_UP: usize = 200;
+/// Packets of one flow that is known: the control.
+const PER_FLOW: usize = 125;
+
+/// What one visit found.
+pub struct Lookup {
+    /// First packets of new flows, nanoseconds.
+    pub first: Times,
+    /// Later packets of known flows, nanoseconds.
+    pub established: Times,
+}
+
+/// Times `probes` first packets and as many packets of known flows. Every one is verified.
+///
+/// # Errors
+/// The first packet that did not arrive where it should.
+pub fn measure(
+    world: &mut World,
+    position: Position,
+    protocol: Protocol,
+    probes: u32,
+    cores: &Cores,
+) -> anyhow::Result<Lookup> {
+    let probes = probes as usize;
+    world.steer(Egress::Tun)?;
+    let (aims, picks) = world.aims(position, protocol, WARM_UP + probes)?;
+    anyhow::ensure!(
+        !aims.is_empty(),
+        "there is no {} Service at position {}",
+        protocol.name(),
+        position.name()
+    );
+    let targets = aims.iter().map(|aim| aim.target()).collect::<Result<Vec<Target>, _>>()?;
+    let (warm_up, picks) = picks.split_at(WARM_UP);
+
+    let _pinned = cores.pinned()?;
+    let mut lookup = Lookup { first: Times::new(), established: Times::new() };
+    let mut discarded = Times::new();
+    world.probe().first_packets(&targets, warm_up, &mut discarded, None)?.all_verified()?;
+    world.forget_flows()?;
+    for batch in picks.chunks(BATCH) {
+        world.probe().first_packets(&targets, batch, &mut lookup.first, None)?.all_verified()?;
+        world.forget_flows()?;
+    }
+
+    let flows = probes.div_ceil(PER_FLOW).min(picks.len());
+    for batch in picks[..flows].chunks(BATCH) {
+        let known =
+            world.probe().established_packets(&targets, batch, PER_FLOW as u32, &mut lookup.established)?;
+        known.all_verified()?;
+        world.forget_flows()?;
+    }
+    Ok(lookup)
+}

@@ -1,0 +1,57 @@
+//! How long a sweep takes: said beforehand, corrected as it runs.
+//!
+//! The first guess comes from one machine (2 cores, Linux 6.18, iptables 1.8.9, nft 1.0.6; see
+//! results/reference-xeon); after a few cells the run's own pace replaces it. It decides nothing: what is
+//! skipped is decided from measured times alone (`extrapolate.rs`).
+
+use std::time::Duration;
+
+use super::pace::Pace;
+use crate::sweep::Sweep;
+use crate::sweep::cell::{Cell, Workload};
+use dataplane::Mode;
+use lab::tools::Tools;
+
+/// Seconds for a lab that serves lookups, filled once.
+fn fill(cell: &Cell) -> f64 {
+    0.3 + pace(cell).fill * 0.6
+}
+
+fn pace(cell: &Cell) -> Pace {
+    Pace::of(cell.mode, f64::from(cell.scale.services) * f64::from(cell.scale.endpoints))
+}
+
+/// Seconds for one cell, capped where the limit would skip it.
+pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
+    let Pace { partial, full, .. } = pace(cell);
+    cell.workload.expected_seconds(sweep, partial, full, Tools::of(cell.mode).take_the_lock())
+}
+
+/// Time for the cells that are left. `loaded`: lookup labs are ready. `sync_spent`: seconds that sync
+/// cells have taken.
+pub fn remaining(sweep: &Sweep, cells: &[Cell], loaded: bool, sync_spent: f64) -> Duration {
+    let mut seconds = 0.0;
+    let mut sync_later = 0.0;
+    let mut labs: Vec<(Mode, u32)> = Vec::new();
+    for cell in cells {
+        match cell.workload {
+            Workload::Sync if cell.is_in_budget() => sync_later += self::cell(sweep, cell),
+            workload if workload.is_of_lookups() && !loaded => {
+                if !labs.contains(&(cell.mode, cell.scale.services)) {
+                    labs.push((cell.mode, cell.scale.services));
+                    seconds += fill(cell);
+                }
+                seconds += self::cell(sweep, cell);
+            }
+            _ => seconds += self::cell(sweep, cell),
+        }
+    }
+    let first: f64 = cells
+        .iter()
+        .filter(|c| c.workload == Workload::Sync && !c.is_in_budget())
+        .map(|c| self::cell(sweep, c))
+        .sum();
+    let budget = sweep.sync.as_ref().map_or(0.0, |sync| sync.budget_seconds);
+    let later = sync_later.min((budget - sync_spent - first).max(0.0));
+    Duration::from_secs_f64(seconds + later)
+}

@@ -1,0 +1,105 @@
+//! What a run does about a machine that spoils its figures.
+
+use results::environment::{Condition, Environment, Severity, Warning};
+
+use crate::events::{Event, Sink};
+
+/// A machine that a strict run refuses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this machine spoils figures of the wall clock, so that --strict does not measure on it:\n{}\nMend them, accept one with \
+     --allow NAME, or measure instructions, which none of it touches: --kernel guest --clock instructions",
+    listed(.0)
+)]
+pub struct Spoilt(Vec<Warning>);
+
+impl Spoilt {
+    /// Of `warnings` those that spoil figures and are not among `allowed`; None if there are none.
+    pub fn of(warnings: &[Warning], allowed: &[String]) -> Option<Self> {
+        let spoils = warnings.iter().filter(|warning| warning.severity == Severity::Spoils);
+        let left: Vec<Warning> = spoils.filter(|warning| !allowed.contains(&warning.name)).cloned().collect();
+        (!left.is_empty()).then_some(Self(left))
+    }
+}
+
+fn listed(warnings: &[Warning]) -> String {
+    let one = |warning: &Warning| {
+        let Warning { name, what, why, how, .. } = warning;
+        format!("  {name}: {what}\n    why: {why}\n    mend: {how}")
+    };
+    warnings.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+/// Refuses what is `spoilt`; tells of it where nobody asked to refuse.
+pub(crate) fn check(spoilt: Option<&Spoilt>, warnings: &[Warning], sink: Sink<'_>) -> Result<(), Spoilt> {
+    if let Some(spoilt) = spoilt {
+        return Err(spoilt.clone());
+    }
+    let spoils = warnings.iter().filter(|warning| warning.severity == Severity::Spoils);
+    let names: Vec<&str> = spoils.map(|warning| warning.name.as_str()).collect();
+    if !names.is_empty() {
+        sink(Event::Warning(format!(
+            "figures of the wall clock are spoilt here by: {}; `svcbench doctor` says how to mend it",
+            names.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+/// Into the passport. Of a resumed run it keeps the state of its beginning, and has the warnings of both.
+pub(crate) fn note(environment: &mut Environment, condition: Condition, warnings: Vec<Warning>) {
+    if environment.condition.is_unknown() {
+        environment.condition = condition;
+    }
+    for warning in warnings {
+        if environment.warnings.iter().all(|known| known.name != warning.name) {
+            environment.warnings.push(warning);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warning(name: &str, severity: Severity) -> Warning {
+        let text = |what: &str| format!("{what} of {name}");
+        Warning { name: name.into(), severity, what: text("what"), why: text("why"), how: text("how") }
+    }
+
+    #[test]
+    fn what_spoils_and_is_not_allowed_is_refused() {
+        let warnings = [
+            warning("turbo", Severity::Spoils),
+            warning("load", Severity::Spoils),
+            warning("mitigations", Severity::Differs),
+        ];
+        let spoilt = Spoilt::of(&warnings, &["load".into()]).unwrap();
+        let text = spoilt.to_string();
+        assert!(
+            text.contains("turbo: what of turbo\n    why: why of turbo\n    mend: how of turbo\n"),
+            "{text}"
+        );
+        assert!(!text.contains("load") && !text.contains("mitigations"), "{text}");
+        assert_eq!(Spoilt::of(&warnings, &["load".into(), "turbo".into()]), None);
+        let mut told = Vec::new();
+        assert_eq!(check(Some(&spoilt), &warnings, &mut |event| told.push(event)), Err(spoilt));
+        assert_eq!(check(None, &warnings, &mut |event| told.push(event)), Ok(()));
+        let [Event::Warning(text)] = &told[..] else { panic!("{told:?}") };
+        assert!(text.contains("by: turbo, load; "), "{text}");
+        assert_eq!(check(None, &warnings[2..], &mut |event| panic!("{event:?}")), Ok(()));
+    }
+
+    #[test]
+    fn a_resumed_run_has_the_warnings_of_both_parts() {
+        let mut environment = Environment::default();
+        let mains = Condition { power: "mains".into(), ..Condition::default() };
+        note(&mut environment, mains.clone(), vec![warning("turbo", Severity::Spoils)]);
+        let battery = Condition { power: "battery".into(), ..Condition::default() };
+        let later = vec![warning("battery", Severity::Spoils), warning("turbo", Severity::Spoils)];
+        note(&mut environment, battery, later);
+        assert_eq!(environment.condition, mains);
+        let names: Vec<_> = environment.warnings.iter().map(|warning| warning.name.as_str()).collect();
+        assert_eq!(names, ["turbo", "battery"]);
+    }
+}

@@ -1,0 +1,193 @@
+//! What a resumed run knows from the rows that are there: which cells are done, and how long things took.
+
+use std::collections::{BTreeMap, HashSet};
+
+use results::names::{metric, workload};
+use results::record::{Record, Status};
+
+use super::tally::Tally;
+use super::time_kind::TimeKind;
+use crate::forecast::extrapolate::Predictor;
+use crate::sweep::cell::Cell;
+use dataplane::Mode;
+use experiments::rows::LaneId;
+
+/// The part of a run that is on disk.
+#[derive(Default)]
+pub struct Before {
+    /// Orders of finished cells.
+    pub finished: HashSet<u32>,
+    /// How they ended.
+    pub tally: Tally,
+    /// What their times let expect.
+    pub(super) predictor: Predictor<TimeKind>,
+    /// Seconds that syncs took, without the making of their labs.
+    pub sync_spent: f64,
+}
+
+/// Whether the rows of a lane are of these cells: another version may have had them in another order, and a resumed run
+/// would take one for another.
+///
+/// # Errors
+/// If a row is of no cell, or of another than the one with its order.
+pub fn check_order(records: &[Record], cells: &[Cell]) -> anyhow::Result<()> {
+    let is_of = |record: &Record, cell: &Cell| {
+        (record.block, record.services, record.mode.as_str())
+            == (cell.block, cell.scale.services, cell.mode_name())
+    };
+    let stray = records
+        .iter()
+        .find(|record| !cells.get(record.order as usize).is_some_and(|cell| is_of(record, cell)));
+    match stray {
+        None => Ok(()),
+        Some(record) => anyhow::bail!(
+            "the run to resume was begun by another version of svcbench, which has its cells in another order (its cell {} is \
+             {} with {} Services): go on with that version, or begin anew with another --out",
+            record.order,
+            record.mode,
+            record.services
+        ),
+    }
+}
+
+impl Before {
+    /// From those rows of a run that belong to a lane with these cells.
+    ///
+    /// # Errors
+    /// As [`check_order`].
+    pub fn of_lane(records: &[Record], mark: &LaneId, cells: &[Cell]) -> anyhow::Result<Self> {
+        let of_lane = |record: &&Record| {
+            record.clock == mark.clock && record.kernel == mark.kernel && record.hypervisor == mark.hypervisor
+        };
+        let records: Vec<Record> = records.iter().filter(of_lane).cloned().collect();
+        check_order(&records, cells)?;
+        Ok(Self::read(&records))
+    }
+
+    /// From all rows of a lane.
+    pub fn read(records: &[Record]) -> Self {
+        let mut before = Self::default();
+        let mut statuses: BTreeMap<u32, Vec<Status>> = BTreeMap::new();
+        let mut cells: BTreeMap<(u32, Mode, u32), f64> = BTreeMap::new();
+        let mut rounds: BTreeMap<(u32, Mode, u32, u32), BTreeMap<&str, f64>> = BTreeMap::new();
+        for record in records {
+            statuses.entry(record.order).or_default().push(record.status);
+            let Some(mode) = Mode::ALL.into_iter().find(|mode| mode.name() == record.mode) else { continue };
+            let (Some(p50), Some(mean)) = (record.p50, record.mean) else { continue };
+            let seconds = p50 as f64 / 1e9;
+            let place = (record.order, mode, record.services);
+            match record.metric.as_str() {
+                metric::APPLY => {
+                    let cost = match record.workload.as_str() {
+                        workload::FULL_SYNC_COLD => TimeKind::Cold(mode),
+                        workload::APPEND => TimeKind::Append(mode),
+                        _ => TimeKind::Small(mode),
+                    };
+                    before.predictor.note(cost, record.services, seconds);
+                    *cells.entry(place).or_default() += mean as f64 * record.n as f64 / 1e9;
+                }
+                metric::HOLDER_FULL_SYNC | metric::HOLDER_PARTIAL_SYNC => {
+                    let place = (record.order, mode, record.services, record.contenders);
+                    rounds.entry(place).or_default().insert(&record.metric, seconds);
+                }
+                _ => {}
+            }
+        }
+        for ((_, mode, services), seconds) in cells {
+            before.predictor.note(TimeKind::SyncCell(mode), services, seconds);
+            before.sync_spent += seconds;
+        }
+        // A round of which one sync did not finish tells nothing.
+        for ((_, mode, services, contenders), round) in
+            rounds.into_iter().filter(|(_, round)| round.len() == 2)
+        {
+            before.predictor.note(TimeKind::LockRound(mode, contenders), services, round.values().sum());
+        }
+        for (order, statuses) in statuses {
+            before.finished.insert(order);
+            if statuses.contains(&Status::Failed) {
+                before.tally.failed += 1;
+            } else if statuses.contains(&Status::Ok) {
+                before.tally.done += 1;
+            } else {
+                before.tally.skipped += 1;
+            }
+        }
+        before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use results::record::{CellKey, Clock, Unit};
+
+    use super::*;
+    use crate::lane::lost_cell;
+    use crate::sweep::Sweep;
+    use crate::sweep::order;
+
+    #[test]
+    fn rows_of_another_order_are_refused() {
+        let sweep = Sweep::load("smoke").unwrap().0;
+        let mark = LaneId {
+            run: "r".into(),
+            lane: String::new(),
+            clock: Clock::Wall,
+            kernel: "k".into(),
+            hypervisor: "none".into(),
+        };
+        let cells = order::order(&sweep);
+        let rows: Vec<Record> = cells.iter().flat_map(|cell| lost_cell(cell, &mark, "lost")).collect();
+        let before = Before::of_lane(&rows, &mark, &cells).unwrap();
+        assert_eq!((before.finished.len(), before.tally.failed), (cells.len(), cells.len()));
+
+        let without_pairs = order::order(&Sweep { aa: false, ..sweep });
+        let error = Before::of_lane(&rows, &mark, &without_pairs).err().unwrap().to_string();
+        assert!(error.contains("begun by another version") && error.contains("another --out"), "{error}");
+    }
+
+    #[test]
+    fn rows_tell_what_is_done_and_how_long_it_took() {
+        let key = |order, workload: &str| CellKey {
+            run: "r".into(),
+            block: 1,
+            order,
+            mode: "nftables".into(),
+            services: 1000,
+            endpoints: 10,
+            position: "".into(),
+            workload: workload.into(),
+            contenders: 0,
+            clock: Clock::Wall,
+            kernel: "k".into(),
+            hypervisor: "none".into(),
+        };
+        let second = 1_000_000_000;
+        let records = [
+            key(3, workload::FULL_SYNC_COLD).scalar(metric::APPLY, Unit::Ns, 4 * second),
+            key(3, workload::PARTIAL_SYNC_NOOP).samples(metric::APPLY, Unit::Ns, &[second, second]),
+            key(4, workload::XTABLES_LOCK).scalar(metric::HOLDER_PARTIAL_SYNC, Unit::Ns, second),
+            key(4, workload::XTABLES_LOCK).skipped(metric::HOLDER_FULL_SYNC, Unit::Ns, "ended"),
+            key(6, workload::XTABLES_LOCK).skipped(metric::CONTENDER_OPERATION, Unit::Ns, "no such mode"),
+            CellKey { services: 10, ..key(7, workload::XTABLES_LOCK) }.scalar(
+                metric::HOLDER_PARTIAL_SYNC,
+                Unit::Ns,
+                second,
+            ),
+            CellKey { services: 10, ..key(7, workload::XTABLES_LOCK) }.scalar(
+                metric::HOLDER_FULL_SYNC,
+                Unit::Ns,
+                second,
+            ),
+            key(5, workload::PACKET_PROBE).failed(metric::LOOKUP_FIRST_PACKET, Unit::Ns, "lost"),
+        ];
+        let before = Before::read(&records);
+        assert_eq!(before.finished, HashSet::from([3, 4, 5, 6, 7]));
+        assert_eq!(before.tally, Tally { done: 3, skipped: 1, failed: 1, interrupted: false });
+        assert_eq!(before.predictor.predict(&TimeKind::Cold(Mode::Nftables), 1000), Some(4.0));
+        assert_eq!(before.predictor.predict(&TimeKind::Small(Mode::Nftables), 1000), Some(1.0));
+        let round = |services| before.predictor.seen(&TimeKind::LockRound(Mode::Nftables, 0), services);
+        assert_eq!((round(10), round(1000)), (Some(2.0), None));
+        assert!((before.sync_spent - 6.0).abs() < 1e-9);
+    }
+}
