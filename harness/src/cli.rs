@@ -5,21 +5,22 @@ pub mod claims;
 mod cluster;
 pub mod compare;
 pub mod doctor;
+pub mod exit;
 pub mod history;
 pub mod inspect;
 pub mod load;
 pub mod lock;
+mod node_args;
+pub mod output;
 pub mod plan;
 mod progress;
 pub mod report;
 pub mod run;
 pub mod serve;
 
-use std::process::ExitCode;
+use clap::{Parser, Subcommand};
 
-use clap::{Args, Parser, Subcommand};
-use harness::host::strict::Spoilt;
-use harness::lane::Unable;
+use self::output::Output;
 
 /// Measures what a Kubernetes Service costs on this node in each kube-proxy mode.
 #[derive(Debug, Parser)]
@@ -38,12 +39,9 @@ use harness::lane::Unable;
                   130  interrupted; what was finished is reported, --resume goes on"
 )]
 pub struct Cli {
-    /// Print nothing but results and errors
-    #[arg(long, short, global = true)]
-    pub quiet: bool,
-    /// Print data as JSON
-    #[arg(long, global = true)]
-    pub json: bool,
+    /// How much is printed, and how.
+    #[command(flatten)]
+    pub output: Output,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -78,72 +76,4 @@ pub enum Command {
     Lock(lock::LockArgs),
     /// Print a ruleset or cluster without the names and addresses of its owner
     Anonymise(anonymise::AnonymiseArgs),
-}
-
-/// For which node the Services of a cluster are planned.
-#[derive(Debug, Args)]
-#[group(skip)]
-pub struct NodeArgs {
-    /// Name of the node that kube-proxy would run on: its endpoints are local [default: the file's only Node]
-    #[arg(long, value_name = "NAME", requires = "from", help_heading = "Services of a cluster")]
-    pub node: Option<String>,
-    /// Address of that node: where node ports are served [default: what its Node says]
-    #[arg(long, value_name = "IP", requires = "from", help_heading = "Services of a cluster")]
-    pub node_ip: Option<std::net::IpAddr>,
-    /// All pods; traffic to cluster IPs from elsewhere is masqueraded [default: the smallest that holds the pod CIDRs of all
-    /// Nodes, if the file has them]
-    #[arg(long, value_name = "CIDR", requires = "from", help_heading = "Services of a cluster")]
-    pub cluster_cidr: Option<ipnet::IpNet>,
-    /// Which of kube-proxy's two proxiers [default: ipv4, unless only IPv6 has Services]
-    #[arg(
-        long,
-        value_enum,
-        value_name = "FAMILY",
-        requires = "from",
-        help_heading = "Services of a cluster"
-    )]
-    pub family: Option<services::service::Family>,
-}
-
-/// How the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// All measured, or skipped for a stated reason.
-    Ok,
-    /// A cell failed.
-    Failed,
-    /// Bad input.
-    BadInput,
-    /// A figure is worse.
-    Regression,
-    /// None is worse, but some could not have shown it.
-    Inconclusive,
-    /// Runs cannot be compared.
-    NotComparable,
-    /// This machine cannot run any cell (EX_UNAVAILABLE of sysexits.h).
-    Unavailable,
-    /// SIGINT and the like.
-    Interrupted,
-}
-
-impl Exit {
-    /// Which exit an error means.
-    pub fn of(error: &anyhow::Error) -> Self {
-        if error.is::<Unable>() || error.is::<Spoilt>() { Exit::Unavailable } else { Exit::BadInput }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        ExitCode::from(match exit {
-            Exit::Ok => 0,
-            Exit::Failed => 1,
-            Exit::BadInput => 2,
-            Exit::Regression => 3,
-            Exit::Inconclusive => 4,
-            Exit::NotComparable => 5,
-            Exit::Unavailable => 69,
-            Exit::Interrupted => 130,
-        })
-    }
 }

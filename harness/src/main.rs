@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use lab::explain::explain;
 
-use crate::cli::{Cli, Command, Exit};
+use crate::cli::exit::Exit;
+use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     // In a guest this same program is its first process, and the one that measures.
@@ -15,19 +16,19 @@ fn main() -> ExitCode {
     // clap ends with 2 on wrong flags, which is what we promise for bad input.
     let cli = Cli::parse();
     let result = match &cli.command {
-        Command::Doctor => cli::doctor::run(&cli),
-        Command::Plan(args) => cli::plan::run(&cli, args),
-        Command::Run(args) => cli::run::run(&cli, args),
-        Command::Report(args) => cli::report::run(&cli, args),
-        Command::Claims(args) => cli::claims::run(&cli, args),
-        Command::History(args) => cli::history::run(&cli, args),
-        Command::Serve(args) => cli::serve::run(&cli, args),
-        Command::Compare(args) => cli::compare::run(&cli, args),
-        Command::Inspect(args) => cli::inspect::run(&cli, args),
-        Command::Load(args) => cli::load::run(&cli, args),
-        Command::LoadServer(args) => cli::load::serve(&cli, args),
-        Command::Lock(args) => cli::lock::run(&cli, args),
-        Command::Anonymise(args) => cli::anonymise::run(&cli, args),
+        Command::Doctor => cli::doctor::run(&cli.output),
+        Command::Plan(args) => cli::plan::run(&cli.output, args),
+        Command::Run(args) => cli::run::run(&cli.output, args),
+        Command::Report(args) => cli::report::run(&cli.output, args),
+        Command::Claims(args) => cli::claims::run(&cli.output, args),
+        Command::History(args) => cli::history::run(&cli.output, args),
+        Command::Serve(args) => cli::serve::run(&cli.output, args),
+        Command::Compare(args) => cli::compare::run(&cli.output, args),
+        Command::Inspect(args) => cli::inspect::run(&cli.output, args),
+        Command::Load(args) => cli::load::run(&cli.output, args),
+        Command::LoadServer(args) => cli::load::serve(&cli.output, args),
+        Command::Lock(args) => cli::lock::run(&cli.output, args),
+        Command::Anonymise(args) => cli::anonymise::run(&cli.output, args),
     };
     match result {
         Ok(exit) => exit.into(),

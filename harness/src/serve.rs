@@ -18,12 +18,10 @@ use anyhow::Context;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::files::{Files, Found};
-use self::fresh::Fresh;
+use self::fresh::{Fresh, INDEX};
 use self::request::{Refusal, Request, parse};
 use lab::stop::Stop;
 
-/// The page that `/` is.
-const INDEX: &str = "report.html";
 /// Connections at a time: browsers have six each.
 const MOST: usize = 32;
 /// How long a client may take for its request, and for taking each part of the answer.

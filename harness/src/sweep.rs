@@ -1,11 +1,13 @@
 //! Sweeps: what to measure, as a strict TOML file.
 
+mod built_in;
 pub mod cell;
 mod compare;
+mod error;
 pub mod order;
 mod pairs;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use netns_setup::ipvs::Scheduler;
@@ -16,7 +18,9 @@ use services::bounded::{
     some_service_counts, within, yes,
 };
 
+pub use self::built_in::BUILT_IN;
 pub use self::compare::{Compare, Saved, check_threshold};
+pub use self::error::SweepError;
 
 use dataplane::background::Neighbours;
 use dataplane::injected::Plant;
@@ -27,19 +31,6 @@ use lab::replay::Replay;
 use services::addresses::MAX_ENDPOINTS;
 use services::service::Protocol;
 use services::shape::Shape;
-
-/// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 9] = [
-    ("smoke", include_str!("../sweeps/smoke.toml")),
-    ("default", include_str!("../sweeps/default.toml")),
-    ("guest", include_str!("../sweeps/guest.toml")),
-    ("ci", include_str!("../sweeps/ci.toml")),
-    ("churn", include_str!("../sweeps/churn.toml")),
-    ("disruption", include_str!("../sweeps/disruption.toml")),
-    ("lock", include_str!("../sweeps/lock.toml")),
-    ("neighbours", include_str!("../sweeps/neighbours.toml")),
-    ("replay", include_str!("../sweeps/replay.toml")),
-];
 
 /// What to measure. Unknown keys and impossible values are errors.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -54,7 +45,7 @@ pub struct Sweep {
     #[serde(default)]
     pub kube_proxy: KubeProxy,
     /// Scheduler of IPVS, in its modes (`ipvs.scheduler`).
-    #[serde(default = "default_scheduler")]
+    #[serde(default = "compare::default_scheduler")]
     pub scheduler: Scheduler,
     /// Modes and controls.
     #[serde(deserialize_with = "distinct")]
@@ -156,28 +147,6 @@ pub enum KernelChoice {
     Host,
     /// That of a guest
     Guest,
-}
-
-/// Why a sweep cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SweepError {
-    /// The file cannot be read.
-    #[error("cannot read sweep {path}: {source}; built-in sweeps are: {built_in}",
-        path = path.display(), built_in = BUILT_IN.map(|(name, _)| name).join(", "))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The text is no sweep. The message has line, column and key.
-    #[error("{name} is no valid sweep\n{message}")]
-    Invalid {
-        /// File or built-in name.
-        name: String,
-        /// As the TOML reader words it.
-        message: String,
-    },
 }
 
 impl Sweep {
@@ -365,11 +334,6 @@ impl Sweep {
             (None, None) => Protocol::Udp,
         }
     }
-}
-
-/// kube-proxy's.
-const fn default_scheduler() -> Scheduler {
-    Scheduler::Rr
 }
 
 #[cfg(test)]

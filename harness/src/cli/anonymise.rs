@@ -8,7 +8,8 @@ use clap::Args;
 use ruleset::anonymise::{Key, anonymise};
 use ruleset::input;
 
-use super::{Cli, Exit};
+use super::exit::Exit;
+use super::output::Output;
 
 /// Flags of `svcbench anonymise`.
 #[derive(Debug, Args)]
@@ -31,14 +32,14 @@ pub struct AnonymiseArgs {
 ///
 /// # Errors
 /// Bad input, with its place, or a closed standard output.
-pub fn run(cli: &Cli, args: &AnonymiseArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &AnonymiseArgs) -> anyhow::Result<Exit> {
     let key = args.key_file.as_deref().map(Key::of_file).transpose()?;
     let text = input::read(&args.file)?;
     let anonymised = anonymise(&text, key.as_ref()).with_context(|| input::name(&args.file))?;
     let mut out = std::io::stdout().lock();
     out.write_all(anonymised.text.as_bytes())?;
     out.flush()?;
-    if !cli.quiet {
+    if !output.quiet {
         anonymised.remarks.iter().for_each(|remark| eprintln!("svcbench: {remark}"));
     }
     Ok(Exit::Ok)

@@ -8,7 +8,8 @@ use results::claims;
 use results::environment::Environment;
 use results::record_file::read_records;
 
-use super::{Cli, Exit};
+use super::exit::Exit;
+use super::output::Output;
 
 /// Flags of `svcbench claims`.
 #[derive(Debug, Args)]
@@ -33,12 +34,12 @@ pub enum Format {
 ///
 /// # Errors
 /// If the folder holds no readable run.
-pub fn run(cli: &Cli, args: &ClaimsArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &ClaimsArgs) -> anyhow::Result<Exit> {
     let records = read_records(&args.dir.join("records.csv"))?;
     let environment = Environment::read(&args.dir.join("environment.json"))?;
     let claims = claims::claims_of(&records, &environment);
     let text = match args.format {
-        _ if cli.json => serde_json::to_string_pretty(&claims)? + "\n",
+        _ if output.json => serde_json::to_string_pretty(&claims)? + "\n",
         Format::Text => claims::text(&claims),
         Format::Markdown => claims::markdown(&claims),
     };

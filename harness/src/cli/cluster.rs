@@ -7,7 +7,8 @@ use lab::cluster::Installed;
 use serde::Serialize;
 use services::cluster::{Chosen, ClusterInput, PassedOver, Wanted};
 
-use super::{Cli, NodeArgs};
+use super::node_args::NodeArgs;
+use super::output::Output;
 
 /// What is told of a cluster beside the plan.
 #[derive(Serialize)]
@@ -56,9 +57,9 @@ pub struct Given {
 ///
 /// # Errors
 /// As [`read`], and if it cannot be installed in a lab.
-pub fn install(cli: &Cli, path: &Path, args: &NodeArgs) -> anyhow::Result<Given> {
+pub fn install(output: &Output, path: &Path, args: &NodeArgs) -> anyhow::Result<Given> {
     let input = ClusterInput::read(path, args.node.as_deref())?;
-    let (chosen, _) = choose(cli, path, args, &input)?;
+    let (chosen, _) = choose(output, path, args, &input)?;
     let installed = Installed::of(path, chosen)?;
     let note = installed.note(&input);
     Ok(Given { installed, note })
@@ -68,12 +69,12 @@ pub fn install(cli: &Cli, path: &Path, args: &NodeArgs) -> anyhow::Result<Given>
 ///
 /// # Errors
 /// What is wrong with the file, or does not go together.
-pub fn read(cli: &Cli, path: &Path, args: &NodeArgs) -> anyhow::Result<(Chosen, Cluster)> {
-    choose(cli, path, args, &ClusterInput::read(path, args.node.as_deref())?)
+pub fn read(output: &Output, path: &Path, args: &NodeArgs) -> anyhow::Result<(Chosen, Cluster)> {
+    choose(output, path, args, &ClusterInput::read(path, args.node.as_deref())?)
 }
 
 fn choose(
-    cli: &Cli,
+    output: &Output,
     path: &Path,
     args: &NodeArgs,
     input: &ClusterInput,
@@ -89,7 +90,7 @@ fn choose(
         passed_over: input.passed_over.of(chosen.family),
         node: input.node.clone(),
     };
-    if !cli.quiet {
+    if !output.quiet {
         cluster.tell(path, &chosen);
     }
     Ok((chosen, cluster))

@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use harness::sweep::{self, Saved};
 use results::compare::{self, Better, Comparison, Outcome, Policy, Run, likeness, read_side};
 
-use super::{Cli, Exit};
+use super::exit::Exit;
+use super::output::Output;
 
 /// Flags of `svcbench compare`.
 #[derive(Debug, Args)]
@@ -94,7 +95,7 @@ fn metric_percent(text: &str) -> Result<(String, f64), String> {
 ///
 /// # Errors
 /// If a side cannot be read, or a flag names what no row has.
-pub fn run(cli: &Cli, args: &CompareArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &CompareArgs) -> anyhow::Result<Exit> {
     let (base, base_rules) = read(&args.base)?;
     let (new, new_rules) = read(&args.new)?;
     check_names("metric", &args.metric, &compare::metrics([&base, &new]))?;
@@ -105,12 +106,12 @@ pub fn run(cli: &Cli, args: &CompareArgs) -> anyhow::Result<Exit> {
     if base_rules != new_rules {
         comparison.notes.push("the sweeps have different [compare] sections: that of NEW counts".to_owned());
     }
-    let format = if cli.json { Format::Json } else { args.format };
+    let format = if output.json { Format::Json } else { args.format };
     let text = render(&comparison, format, args.all)?;
     match &args.out {
         Some(path) => {
             std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-            if !cli.quiet {
+            if !output.quiet {
                 eprintln!("{}", comparison.summary);
             }
         }

@@ -10,7 +10,8 @@ use netns_setup::Need;
 use results::environment::{Condition, Severity, Warning};
 use serde::Serialize;
 
-use super::{Cli, Exit};
+use super::exit::Exit;
+use super::output::Output;
 
 #[derive(Serialize)]
 struct Diagnosis {
@@ -23,7 +24,7 @@ struct Diagnosis {
 }
 
 #[derive(Serialize)]
-struct Output {
+struct Offers {
     needs: Vec<Diagnosis>,
     modes: std::collections::BTreeMap<String, String>,
     lab: Lab,
@@ -48,7 +49,7 @@ impl Lab {
 ///
 /// # Errors
 /// If standard output is closed.
-pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
+pub fn run(output: &Output) -> anyhow::Result<Exit> {
     let mut needs: Vec<Need> = LAB_NEEDS.to_vec();
     for mode in Mode::ALL {
         for &need in mode.needs() {
@@ -73,8 +74,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<Exit> {
     needs.push(guests);
     let lab = Lab::here();
     let mut out = std::io::stdout().lock();
-    if cli.json {
-        serde_json::to_writer_pretty(&mut out, &Output { needs, modes, lab })?;
+    if output.json {
+        serde_json::to_writer_pretty(&mut out, &Offers { needs, modes, lab })?;
         writeln!(out)?;
     } else {
         print(&needs, &modes, &mut out)?;

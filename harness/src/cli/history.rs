@@ -7,7 +7,8 @@ use clap::Args;
 use results::history::{self, Width, history, read};
 
 use super::claims::Format;
-use super::{Cli, Exit};
+use super::exit::Exit;
+use super::output::Output;
 
 /// Flags of `svcbench history`.
 #[derive(Debug, Args)]
@@ -38,7 +39,7 @@ fn level(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// If no run can be read, or a file cannot be written.
-pub fn run(cli: &Cli, args: &HistoryArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &HistoryArgs) -> anyhow::Result<Exit> {
     let (runs, unreadable) = read(&args.dirs);
     for left in &unreadable {
         eprintln!("svcbench: left out {}: {}", left.folder.display(), left.why);
@@ -54,13 +55,13 @@ pub fn run(cli: &Cli, args: &HistoryArgs) -> anyhow::Result<Exit> {
             anyhow::anyhow!("{}: {error}; check free space and permissions", path.display())
         };
         for path in history::write(&history, dir).map_err(failed)? {
-            if !cli.quiet {
+            if !output.quiet {
                 eprintln!("{}", path.display());
             }
         }
     }
     let text = match args.format {
-        _ if cli.json => serde_json::to_string_pretty(&history)? + "\n",
+        _ if output.json => serde_json::to_string_pretty(&history)? + "\n",
         Format::Text => history::text(&history),
         Format::Markdown => history::markdown(&history),
     };

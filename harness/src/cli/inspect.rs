@@ -11,7 +11,8 @@ use ruleset::{Format, Inspection, TableCounts, inspect};
 use serde_json::json;
 use services::service::{Family, Protocol};
 
-use super::{Cli, Exit};
+use super::exit::Exit;
+use super::output::Output;
 
 /// Flags of `svcbench inspect`.
 #[derive(Debug, Args)]
@@ -27,10 +28,10 @@ pub struct InspectArgs {
 ///
 /// # Errors
 /// Bad input, with its place, or a closed standard output.
-pub fn run(cli: &Cli, args: &InspectArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &InspectArgs) -> anyhow::Result<Exit> {
     let (text, inspection) = inspect(&args.file)?;
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-    match (cli.json, args.services) {
+    match (output.json, args.services) {
         (true, _) => writeln!(out, "{:#}", as_json(&inspection, args.services))?,
         (false, true) => {
             let services = &inspection.services;

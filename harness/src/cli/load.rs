@@ -26,7 +26,8 @@ use workloads::load::{
 
 use workloads::recorder::Times;
 
-use super::{Cli, Exit};
+use super::exit::Exit;
+use super::output::Output;
 
 /// Against an address of the user's: requests per second, unless told otherwise.
 const TARGET_RATE: u64 = 100;
@@ -182,7 +183,7 @@ impl LoadArgs {
 ///
 /// # Errors
 /// Bad input, a lab that cannot be built, or a client that cannot go on.
-pub fn run(cli: &Cli, args: &LoadArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &LoadArgs) -> anyhow::Result<Exit> {
     let (order, cores, stop) = (args.order()?, Cores::choose()?, Stop::on_signals()?);
     let mut syncs = Times::new();
     let (load, outcome) = match &args.target {
@@ -190,7 +191,7 @@ pub fn run(cli: &Cli, args: &LoadArgs) -> anyhow::Result<Exit> {
         None => {
             let mut world = lab(args, &order, &stop)?;
             if args.highest_rate {
-                return search(cli, args, &world, order, &cores, &stop);
+                return search(output, args, &world, order, &cores, &stop);
             }
             let serving = Serving::start(&world, order.protocol(), order.threads, &cores, args.stall())?;
             let (load, outcome) = match args.churn {
@@ -207,7 +208,7 @@ pub fn run(cli: &Cli, args: &LoadArgs) -> anyhow::Result<Exit> {
             (load, outcome)
         }
     };
-    if cli.json {
+    if output.json {
         let mut all = json(&load, &outcome);
         if let (Some(all), None) = (all.as_object_mut(), &args.target) {
             all.insert("mode".into(), args.mode.name().into());
@@ -219,7 +220,7 @@ pub fn run(cli: &Cli, args: &LoadArgs) -> anyhow::Result<Exit> {
     } else {
         printed::outcome(&load, &outcome, &mut std::io::stdout())?;
         printed::syncs(&syncs, &mut std::io::stdout())?;
-        if !cli.quiet {
+        if !output.quiet {
             printed::warnings(&load, &outcome).iter().for_each(|warning| eprintln!("svcbench: {warning}"));
         }
     }
@@ -284,7 +285,7 @@ fn at_target(
 
 /// Searches for the highest rate within the bound.
 fn search(
-    cli: &Cli,
+    output: &Output,
     args: &LoadArgs,
     world: &World,
     order: Order,
@@ -306,13 +307,13 @@ fn search(
             lost_share: outcome.counts.lost() as f64 / outcome.counts.started.max(1) as f64,
             held_schedule: outcome.held_schedule(),
         };
-        if !cli.quiet && !cli.json {
+        if !output.quiet && !output.json {
             eprintln!("{}", printed::trial(&trial, &bound));
         }
         Ok(trial)
     })?;
     serving.stop()?;
-    if cli.json {
+    if output.json {
         writeln!(
             std::io::stdout(),
             "{}",
@@ -328,13 +329,13 @@ fn search(
 ///
 /// # Errors
 /// If the address cannot be had.
-pub fn serve(cli: &Cli, args: &ServeArgs) -> anyhow::Result<Exit> {
+pub fn serve(output: &Output, args: &ServeArgs) -> anyhow::Result<Exit> {
     let stop = Stop::on_signals()?;
     let (servers, stopper) = Server::bind_many(args.address, args.threads as usize)?;
     let address = servers.first().map_or(args.address, Server::address);
     let threads: Vec<_> =
         servers.into_iter().map(|server| std::thread::spawn(move || server.run())).collect();
-    if !cli.quiet {
+    if !output.quiet {
         eprintln!("answering tcp_crr, tcp_rr, tcp_stream, http and udp_rr on {address}; Ctrl-C ends");
     }
     while !stop.is_requested() && !threads.iter().any(std::thread::JoinHandle::is_finished) {
@@ -345,7 +346,7 @@ pub fn serve(cli: &Cli, args: &ServeArgs) -> anyhow::Result<Exit> {
     for thread in threads {
         served.add(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
     }
-    if cli.json {
+    if output.json {
         writeln!(
             std::io::stdout(),
             "{}",

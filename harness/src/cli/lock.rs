@@ -15,7 +15,8 @@ use results::text::Quantity;
 use serde_json::{Value, json};
 use workloads::recorder::Times;
 
-use super::{Cli, Exit};
+use super::exit::Exit;
+use super::output::Output;
 
 /// A lock that is held for longer is told before it is let go.
 const LONG: u64 = 1_000_000_000;
@@ -53,10 +54,10 @@ struct Seen {
 ///
 /// # Errors
 /// If there is no lock, or the kernel does not let it be watched.
-pub fn run(cli: &Cli, args: &LockArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &LockArgs) -> anyhow::Result<Exit> {
     let mut follow = Follow::begin(&args.lock_file)?;
     let stop = Stop::on_signals()?;
-    if !cli.quiet {
+    if !output.quiet {
         eprintln!("following {}; the lock is never taken; Ctrl-C ends and sums up", args.lock_file.display());
     }
     let begun = Instant::now();
@@ -71,19 +72,19 @@ pub fn run(cli: &Cli, args: &LockArgs) -> anyhow::Result<Exit> {
             if most < args.at_least.saturating_mul(1_000_000) {
                 continue;
             }
-            match cli.json {
+            match output.json {
                 true => writeln!(out, "{}", as_json(&told))?,
                 false => writeln!(out, "{}  {}", clock_time(), in_words(&told))?,
             }
         }
-        if !cli.quiet && !cli.json && follow.now() >= told_at + LONG && holds_long(&follow) {
+        if !output.quiet && !output.json && follow.now() >= told_at + LONG && holds_long(&follow) {
             told_at = follow.now();
             writeln!(out, "{}  {}", clock_time(), now(&follow))?;
         }
         out.flush()?;
     }
     let seconds = begun.elapsed().as_secs_f64();
-    match cli.json {
+    match output.json {
         true => writeln!(out, "{}", seen.as_json(seconds))?,
         false => seen.print(seconds, &mut out)?,
     }

@@ -15,7 +15,9 @@ use services::addresses::{MAX_ENDPOINTS, MAX_SERVICES};
 use services::service_set::{Scale, ServiceSet};
 
 use super::cluster::{Cluster, read};
-use super::{Cli, Exit, NodeArgs};
+use super::exit::Exit;
+use super::node_args::NodeArgs;
+use super::output::Output;
 
 /// Flags of `svcbench plan`.
 #[derive(Debug, Args)]
@@ -71,10 +73,10 @@ pub struct PlanArgs {
 ///
 /// # Errors
 /// Bad input, or a closed standard output.
-pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &PlanArgs) -> anyhow::Result<Exit> {
     let needs_ipvs = matches!(args.part, Part::Ipvs | Part::Ipset);
     ensure!(args.mode.is_ipvs() || !needs_ipvs, "the plan of mode {} has no such part", args.mode);
-    let (from, to, node, cluster) = services(cli, args)?;
+    let (from, to, node, cluster) = services(output, args)?;
     let dataplane = planner(args.mode, node);
     dataplane.fits(&to)?;
     let sync = if args.from_services.is_some_and(|n| n > 0) { Sync::Partial } else { Sync::Full };
@@ -84,10 +86,10 @@ pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
         plan = beside(neighbours, args.mode, plan);
     }
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-    if args.stats || cli.json {
+    if args.stats || output.json {
         let capacity =
             (sync == Sync::Full && !args.mode.is_control()).then(|| Capacity::of_plan(args.mode, &to, &plan));
-        stats(cli, &plan, &to, args, (cluster, capacity), &mut out)?;
+        stats(output, &plan, &to, args, (cluster, capacity), &mut out)?;
     } else {
         plan.write_part(args.part, &mut out)?;
     }
@@ -98,10 +100,10 @@ pub fn run(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Exit> {
 /// What is installed, what shall be, on which node, and of which cluster.
 type Services = (ServiceSet, ServiceSet, Node, Option<Cluster>);
 
-fn services(cli: &Cli, args: &PlanArgs) -> anyhow::Result<Services> {
+fn services(output: &Output, args: &PlanArgs) -> anyhow::Result<Services> {
     let lab = Node { scheduler: args.scheduler, ..Node::lab(args.kube_proxy) };
     if let Some(path) = &args.from {
-        let (chosen, cluster) = read(cli, path, &args.node)?;
+        let (chosen, cluster) = read(output, path, &args.node)?;
         let node = lab.of_cluster(&chosen);
         return Ok((ServiceSet::default(), chosen.set, node, Some(cluster)));
     }
@@ -211,7 +213,7 @@ struct Stats {
 }
 
 fn stats(
-    cli: &Cli,
+    output: &Output,
     plan: &Plan,
     to: &ServiceSet,
     args: &PlanArgs,
@@ -245,7 +247,7 @@ fn stats(
         }),
         cluster,
     };
-    if cli.json {
+    if output.json {
         serde_json::to_writer_pretty(&mut *out, &stats)?;
         writeln!(out)?;
         return Ok(());

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Cli, Exit};
+use super::exit::Exit;
+use super::output::Output;
 
 /// Flags of `svcbench report`.
 #[derive(Debug, Args)]
@@ -20,10 +21,10 @@ pub struct ReportArgs {
 ///
 /// # Errors
 /// If the folder holds no readable run.
-pub fn run(cli: &Cli, args: &ReportArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &ReportArgs) -> anyhow::Result<Exit> {
     let report = results::report::write_report(&args.dir)?;
     let parquet = args.parquet.then(|| results::parquet_file::convert(&args.dir)).transpose()?;
-    if !cli.quiet {
+    if !output.quiet {
         println!("{}", args.dir.join("report.html").display());
         if let Some(path) = parquet {
             println!("{}", path.display());

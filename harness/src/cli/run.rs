@@ -22,8 +22,10 @@ use results::repeat::{Sample, compare};
 use ruleset::Variant;
 
 use super::cluster::Given;
+use super::exit::Exit;
+use super::node_args::NodeArgs;
+use super::output::Output;
 use super::progress::{Progress, span};
-use super::{Cli, Exit, NodeArgs};
 
 /// The sweep that is there for `--replay`.
 const REPLAY: &str = "replay";
@@ -133,7 +135,7 @@ impl RunArgs {
 ///
 /// # Errors
 /// Bad input, a machine that cannot run any cell, or results that cannot be written.
-pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &RunArgs) -> anyhow::Result<Exit> {
     let name = args.sweep.as_deref().unwrap_or(if args.replay.is_some() { REPLAY } else { "default" });
     let (mut sweep, mut text) = Sweep::load(name)?;
     let kernel = args.kernel.or(sweep.kernel).unwrap_or_default();
@@ -156,7 +158,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
             kernel != KernelChoice::Guest,
             "the Services of a cluster are measured on this machine's own kernel; leave out --kernel guest"
         );
-        let Given { installed, note } = super::cluster::install(cli, path, &args.node)?;
+        let Given { installed, note } = super::cluster::install(output, path, &args.node)?;
         sweep = sweep.over(installed).map_err(anyhow::Error::msg)?;
         text.push_str(&note);
     }
@@ -164,7 +166,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
         sweep = sweep.with_plant(plant).map_err(|problem| anyhow::anyhow!("--plant: {problem}"))?;
     }
     if args.dry_run {
-        return dry_run(cli, &sweep, kernel);
+        return dry_run(output, &sweep, kernel);
     }
     let out = args.out.clone().unwrap_or_else(|| default_out(name));
     let mut options = Options {
@@ -185,7 +187,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
         options.guests.clock = Some(Clock::Instructions);
     }
     let stop = Stop::on_signals()?;
-    let mut progress = Progress::new(cli.quiet, &sweep.question);
+    let mut progress = Progress::new(output.quiet, &sweep.question);
     let tally = run::run(&sweep, &text, &options, &stop, &mut |event| progress.tell(event));
     let mut tally = tally?;
     let repeat = match args.repeat_check && !tally.interrupted {
@@ -194,7 +196,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> anyhow::Result<Exit> {
     };
     progress.finish();
     let report = results::report::write_report(&out)?;
-    if cli.json {
+    if output.json {
         let data = serde_json::json!({
             "out": out,
             "report": out.join("report.html"),
@@ -261,7 +263,7 @@ fn repeat(
     Ok(verdict.passes())
 }
 
-fn dry_run(cli: &Cli, sweep: &Sweep, kernel: KernelChoice) -> anyhow::Result<Exit> {
+fn dry_run(output: &Output, sweep: &Sweep, kernel: KernelChoice) -> anyhow::Result<Exit> {
     let in_guest = (kernel == KernelChoice::Guest).then(|| sweep.in_guest());
     let sweep = in_guest.as_ref().unwrap_or(sweep);
     // What a guest's kernel offers is known when it has booted.
@@ -270,7 +272,7 @@ fn dry_run(cli: &Cli, sweep: &Sweep, kernel: KernelChoice) -> anyhow::Result<Exi
     cells.retain(|cell| cell.block == 1 && !cell.again || !unable.contains_key(&cell.mode));
     let expected = duration::remaining(sweep, &cells, false, 0.0);
     let mut out = std::io::stdout().lock();
-    if cli.json {
+    if output.json {
         let list: Vec<_> = cells
             .iter()
             .map(|cell| {
@@ -299,7 +301,7 @@ fn dry_run(cli: &Cli, sweep: &Sweep, kernel: KernelChoice) -> anyhow::Result<Exi
             cell.order, cell.block, cell.mode
         )?;
     }
-    if !cli.quiet {
+    if !output.quiet {
         eprintln!("{} cells, about {}", cells.len(), span(expected.max(Duration::from_secs(1))));
     }
     Ok(Exit::Ok)

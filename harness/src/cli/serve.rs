@@ -9,7 +9,8 @@ use harness::serve::Server;
 use lab::stop::Stop;
 use netns_setup::find_program;
 
-use super::{Cli, Exit};
+use super::exit::Exit;
+use super::output::Output;
 
 /// Flags of `svcbench serve`.
 #[derive(Debug, Args)]
@@ -28,25 +29,25 @@ pub struct ServeArgs {
 ///
 /// # Errors
 /// If the folder holds no run, or the port cannot be had.
-pub fn run(cli: &Cli, args: &ServeArgs) -> anyhow::Result<Exit> {
+pub fn run(output: &Output, args: &ServeArgs) -> anyhow::Result<Exit> {
     let stop = Stop::on_signals()?;
     let server = Server::bind(&args.dir, args.port)?;
     let url = server.url();
     let mut out = std::io::stdout().lock();
-    if cli.json {
+    if output.json {
         writeln!(out, "{}", serde_json::json!({ "url": url, "dir": args.dir }))?;
     } else {
         writeln!(out, "{url}")?;
     }
     out.flush()?;
-    if !cli.quiet {
+    if !output.quiet {
         eprintln!("serving {} to this machine only; Ctrl-C ends", args.dir.display());
     }
     if !args.no_open {
         open(&url);
     }
     server.run(&stop, &|told| {
-        if !cli.quiet {
+        if !output.quiet {
             eprintln!("svcbench: {told}");
         }
     })?;

@@ -7,9 +7,11 @@ use std::time::SystemTime;
 
 use results::report::write_report;
 
-use super::INDEX;
 use crate::lane::{ENVIRONMENT, RECORDS};
 use lab::explain::explain;
+
+/// The page that `/` is.
+pub(super) const INDEX: &str = "report.html";
 
 /// What a report is made from.
 const SOURCES: [&str; 4] = [RECORDS, ENVIRONMENT, results::timeline::TIMELINES, results::timeline::FELT];

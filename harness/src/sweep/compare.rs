@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use netns_setup::ipvs::Scheduler;
 use results::compare::Policy;
 use results::names::{FORWARDING_MODES, metric};
 use serde::de::Error as _;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use services::bounded::check_distinct;
 
-use super::SweepError;
+use super::error::SweepError;
 use dataplane::Mode;
 use lab::cluster::PLANNED;
 
@@ -79,7 +80,7 @@ impl Saved {
         } else {
             toml::Value::from(shape).to_string()
         };
-        let scheduler = kept.scheduler.unwrap_or_else(|| super::default_scheduler().name().to_owned());
+        let scheduler = kept.scheduler.unwrap_or_else(|| default_scheduler().name().to_owned());
         let cluster = text.lines().find_map(|line| line.strip_prefix(PLANNED)).map(str::to_owned);
         let setup = [("scheduler", Some(scheduler)), ("shape", Some(shape)), ("cluster", cluster)];
         Ok(Saved {
@@ -153,6 +154,11 @@ fn thresholds<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, f6
         check_threshold(*percent).map_err(|error| D::Error::custom(format!("{name}: {error}")))?;
     }
     Ok(thresholds)
+}
+
+/// kube-proxy's default.
+pub(super) const fn default_scheduler() -> Scheduler {
+    Scheduler::Rr
 }
 
 #[cfg(test)]

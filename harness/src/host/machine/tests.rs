@@ -7,6 +7,8 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use results::environment::{Severity, Warning};
 
+use std::fs;
+
 use super::*;
 
 /// A made-up machine: its files.

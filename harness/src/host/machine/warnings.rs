@@ -2,7 +2,7 @@
 
 use results::environment::{Severity, Warning};
 
-use super::Facts;
+use super::facts::Facts;
 
 /// Names of all warnings.
 pub const NAMES: [&str; 17] = [

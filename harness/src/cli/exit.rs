@@ -1,0 +1,49 @@
+//! Exit codes.
+
+use std::process::ExitCode;
+
+use harness::host::strict::Spoilt;
+use harness::lane::Unable;
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All measured, or skipped for a stated reason.
+    Ok,
+    /// A cell failed.
+    Failed,
+    /// Bad input.
+    BadInput,
+    /// A figure is worse.
+    Regression,
+    /// None is worse, but some could not have shown it.
+    Inconclusive,
+    /// Runs cannot be compared.
+    NotComparable,
+    /// This machine cannot run any cell (EX_UNAVAILABLE of sysexits.h).
+    Unavailable,
+    /// SIGINT and the like.
+    Interrupted,
+}
+
+impl Exit {
+    /// Which exit an error means.
+    pub fn of(error: &anyhow::Error) -> Self {
+        if error.is::<Unable>() || error.is::<Spoilt>() { Exit::Unavailable } else { Exit::BadInput }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(match exit {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::BadInput => 2,
+            Exit::Regression => 3,
+            Exit::Inconclusive => 4,
+            Exit::NotComparable => 5,
+            Exit::Unavailable => 69,
+            Exit::Interrupted => 130,
+        })
+    }
+}

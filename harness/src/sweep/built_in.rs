@@ -1,0 +1,14 @@
+//! Sweeps that are built in.
+
+/// Sweeps that are built in, by name.
+pub const BUILT_IN: [(&str, &str); 9] = [
+    ("smoke", include_str!("../../sweeps/smoke.toml")),
+    ("default", include_str!("../../sweeps/default.toml")),
+    ("guest", include_str!("../../sweeps/guest.toml")),
+    ("ci", include_str!("../../sweeps/ci.toml")),
+    ("churn", include_str!("../../sweeps/churn.toml")),
+    ("disruption", include_str!("../../sweeps/disruption.toml")),
+    ("lock", include_str!("../../sweeps/lock.toml")),
+    ("neighbours", include_str!("../../sweeps/neighbours.toml")),
+    ("replay", include_str!("../../sweeps/replay.toml")),
+];
