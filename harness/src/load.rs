@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use netns_setup::{Egress, WorldError};
+use netns_setup::{Egress, SetupError};
 use nix::errno::Errno;
 use workloads::clock::pin_to_core;
 use workloads::load::{
@@ -218,7 +218,7 @@ impl Serving {
     }
 }
 
-fn is_absent(error: &WorldError) -> bool {
+fn is_absent(error: &SetupError) -> bool {
     error.raw_os_error() == Some(Errno::ENOENT as i32)
 }
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::process::Command;
 
-use netns_setup::WorldError;
+use netns_setup::SetupError;
 use netns_setup::ipvs::IpvsError;
 
 use self::netfilter::{Netfilter, attribute, attributes};
@@ -47,7 +47,7 @@ pub enum ReadBackError {
     Ipvs(#[from] Box<IpvsError>),
     /// Links and addresses, or no IPVS at all.
     #[error(transparent)]
-    Kernel(#[from] WorldError),
+    Kernel(#[from] SetupError),
 }
 
 /// Counts rules, chains, set elements, servers and addresses of one family in the namespace of the calling thread; those of

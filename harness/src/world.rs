@@ -166,7 +166,7 @@ impl World {
         let fd = |tun: &netns_setup::Tun| tun.as_fd().try_clone_to_owned();
         let probe = Probe::new(fd(lab.ingress())?, fd(lab.egress())?, sources)?;
         let flows = lab.node.run(|| Flows::open(mode))?;
-        let runner = Runner::new(tools, lab.node.leash(), stop.clone());
+        let runner = Runner::new(tools, lab.node.process_group(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
         let (set, neighbours, replay) = (ServiceSet::default(), Neighbours::default(), None);
         Ok(Self {

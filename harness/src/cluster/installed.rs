@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use netns_setup::WorldError;
+use netns_setup::SetupError;
 
 use super::place::{Full, Place};
 use super::{Chosen, ClusterInput};
@@ -42,7 +42,7 @@ pub enum NotInstalled {
     Full(#[from] Full),
     /// As the lab sees it.
     #[error(transparent)]
-    World(#[from] WorldError),
+    World(#[from] SetupError),
 }
 
 impl Installed {
@@ -64,7 +64,7 @@ impl Installed {
             return Err(NotInstalled::Nobody);
         }
         let place = Place::choose(&chosen)?;
-        place.ground.topology(String::new()).validate().map_err(WorldError::from)?;
+        place.ground.topology(String::new()).validate().map_err(SetupError::from)?;
         Ok(Self {
             set: Arc::new(chosen.set.clone()),
             place,

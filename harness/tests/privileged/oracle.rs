@@ -8,7 +8,7 @@ use std::process::Command;
 
 use harness::oracle::{Delivered, Oracle, OracleError, Outcome, Packet, Place, Refusal};
 use harness::service::{Family, Protocol};
-use netns_setup::yard::Topology;
+use netns_setup::single_node::Topology;
 use netns_setup::{Conntrack, Need};
 use trials::Test;
 
@@ -69,7 +69,7 @@ impl Drop for Case {
     }
 }
 
-/// For every family, protocol and tool, in one yard.
+/// For every family, protocol and tool, on one node.
 fn everywhere(mut test: impl FnMut(&mut Oracle, &Cast, Protocol, &dyn Fn(&Oracle, &[Rule]))) {
     let mut oracle = Oracle::build(&topology()).unwrap();
     for tool in Tool::ALL {

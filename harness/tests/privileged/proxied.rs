@@ -6,7 +6,7 @@ use harness::oracle::{Oracle, Outcome, Packet, Place};
 use harness::scale::ServiceSet;
 use harness::stop::Stop;
 use harness::tools::Tools;
-use netns_setup::yard::Topology;
+use netns_setup::single_node::Topology;
 
 use crate::worlds::wait_until;
 
@@ -35,7 +35,7 @@ pub struct Proxied {
 impl Proxied {
     pub fn new(mode: Mode, node: Node) -> Self {
         let oracle = Oracle::build(&topology(format!("test/{mode}"))).unwrap();
-        let runner = Runner::new(Tools::of(mode), oracle.node().leash(), Stop::new());
+        let runner = Runner::new(Tools::of(mode), oracle.node().process_group(), Stop::new());
         Self {
             mode,
             node,

@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{Method, Topology};
+use super::topology::{Method, Topology};
 use crate::lab::{CLIENT as MANY_PORTS, ROUTER as FORWARDS, mac};
-use crate::{Mac, Route};
+use crate::link::{Mac, Route};
 
 /// Machines come in this order: client, director, real servers, and what is between.
 pub const CLIENT: usize = 0;

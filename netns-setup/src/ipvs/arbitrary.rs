@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{
+use super::types::{
     Forwarding, Key, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, Scheduler,
     VirtualServer,
 };

@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use nix::libc;
 
 use super::encode::{FLAGS, forwarding};
+use super::error::Cause;
 use super::protocol::{self, command, dest, service, stats};
-use super::{
-    Cause, Dest, Forwarding, Key, Protocol, RealServer, Scheduler, Service, Statistics, VirtualServer,
-};
+use super::state::{Dest, Service, Statistics};
+use super::types::{Forwarding, Key, Protocol, RealServer, Scheduler, VirtualServer};
 use crate::netlink::generic::GENERIC_HEADER;
 use crate::netlink::message::{Malformed, attributes, text};
 

@@ -11,7 +11,7 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use nix::libc;
 
 use super::protocol::{self, command, dest, service};
-use super::{
+use super::types::{
     Forwarding, Key, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, VirtualServer,
 };
 use crate::netlink::message::Writer;

@@ -7,7 +7,8 @@
 use netlink_packet_core::NLM_F_ACK;
 
 use super::encode::encode;
-use super::{Cause, Request};
+use super::error::Cause;
+use super::types::Request;
 use crate::netlink::message::{Content, Malformed, add_flags, messages};
 
 /// How much goes into one send.

@@ -1,18 +1,15 @@
 //! No emulator outlives its guest.
 
 use std::cell::Cell;
-use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use netns_setup::guest::{Guest, GuestError, Image, Spec};
 
 use crate::spec;
-
-const ROLE: &str = "SVCBENCH_TEST_ROLE";
+use crate::support::{in_role, role, wait_until};
 
 /// Emulators of the process `owner` with so much memory: tests run side by side, and each here has a size of its own.
 fn emulators(owner: u32, memory_mib: u32) -> Vec<u32> {
@@ -70,7 +67,7 @@ const OWNERS_SIZE: u32 = 303;
 
 /// This binary started again by [`killed`]. Returns whether it was.
 pub fn play_role() -> bool {
-    if env::var(ROLE).as_deref() != Ok("owner") {
+    if role().as_deref() != Some("owner") {
         return false;
     }
     let image = hanging();
@@ -82,9 +79,7 @@ pub fn play_role() -> bool {
 }
 
 pub fn killed() {
-    let mut command = Command::new("/proc/self/exe");
-    command.env(ROLE, "owner").stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut owner = command.spawn().unwrap();
+    let mut owner = in_role("owner").spawn().unwrap();
     let mut line = String::new();
     BufReader::new(owner.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "running\n");
@@ -92,9 +87,5 @@ pub fn killed() {
     // SIGKILL.
     owner.kill().unwrap();
     owner.wait().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !emulators(owner.id(), OWNERS_SIZE).is_empty() {
-        assert!(Instant::now() < deadline, "the emulator still runs");
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the emulator has ended", || emulators(owner.id(), OWNERS_SIZE).is_empty());
 }

@@ -1,4 +1,4 @@
-//! Packets, waits, and looking for what is left of a namespace.
+//! Packets, and looking for what is left of a namespace.
 
 use std::fs;
 use std::io::Write;
@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 use netns_setup::{Lab, Topology, Tun};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Far longer than anything waited for should take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+use crate::support::TIMEOUT;
 
 pub fn topology() -> Topology {
     Topology {
@@ -34,18 +33,10 @@ pub fn lab() -> Lab {
 pub const PROBE: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 2);
 pub const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 200, 3, 4);
 
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// The next packet on the TUN, if one comes in time.
-pub fn next_packet(tun: &Tun, patience: Duration) -> Option<Vec<u8>> {
+pub fn next_packet(tun: &Tun, timeout: Duration) -> Option<Vec<u8>> {
     let mut ready = [PollFd::new(tun.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(patience).unwrap();
+    let timeout = PollTimeout::try_from(timeout).unwrap();
     if poll(&mut ready, timeout).unwrap() == 0 {
         return None;
     }
@@ -152,7 +143,7 @@ pub fn holders(inode: u64) -> usize {
 
 /// How the child ended; if it does not end by itself in time, it is killed and the test fails.
 pub fn ended(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match child.try_wait().unwrap() {
             Some(status) => return status,

@@ -14,7 +14,7 @@ use netns_setup::ipvs::{
 pub use ipvsadm::{as_ipvsadm, foreign};
 pub use model::model;
 
-use crate::helpers::wait_until;
+use crate::support::wait_until;
 
 const ESRCH: i32 = 3;
 const EEXIST: i32 = 17;

@@ -11,7 +11,8 @@ use netns_setup::ipvs::{
 };
 use netns_setup::{Lab, Route, Tun, find_program};
 
-use crate::helpers::{self, PATIENCE, next_packet, tcp};
+use crate::helpers::{self, next_packet, tcp};
+use crate::support::TIMEOUT;
 
 const VIRTUAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 10), 80);
 const SYN: u8 = 0x02;
@@ -109,10 +110,10 @@ impl Bench {
         let (from, to) = (real(server), (*to.ip(), to.port()));
         // The answer must come back from the address that was asked.
         self.lab.egress().send(&tcp((*from.ip(), from.port()), client, SYN | ACK)).unwrap();
-        let back = received(self.lab.ingress(), PATIENCE).expect("the answer comes back");
+        let back = received(self.lab.ingress(), TIMEOUT).expect("the answer comes back");
         assert_eq!((back.0, back.1), (to, client));
         self.lab.ingress().send(&tcp(client, to, ACK)).unwrap();
-        let ack = received(self.lab.egress(), PATIENCE).expect("a known connection goes on");
+        let ack = received(self.lab.egress(), TIMEOUT).expect("a known connection goes on");
         assert_eq!(ack.1, (*from.ip(), from.port()), "to the same server");
         self.open.insert(client, server);
         Some(server)
@@ -135,7 +136,7 @@ impl Bench {
     pub fn close(&mut self, client: Client) {
         let server = self.open.remove(&client).unwrap();
         self.lab.ingress().send(&tcp(client, (*VIRTUAL.ip(), VIRTUAL.port()), RST | ACK)).unwrap();
-        let (_, to) = received(self.lab.egress(), PATIENCE).expect("the end of it arrives");
+        let (_, to) = received(self.lab.egress(), TIMEOUT).expect("the end of it arrives");
         assert_eq!(to, (*real(server).ip(), real(server).port()));
     }
 
@@ -155,8 +156,8 @@ fn dest(server: usize, weight: u32) -> RealServer {
 }
 
 /// Where the next TCP packet comes from and goes to.
-fn received(tun: &Tun, patience: Duration) -> Option<(Client, Client)> {
-    let packet = next_packet(tun, patience)?;
+fn received(tun: &Tun, timeout: Duration) -> Option<(Client, Client)> {
+    let packet = next_packet(tun, timeout)?;
     assert_eq!((packet[0], packet[9]), (0x45, 6), "TCP: {packet:?}");
     let address = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).unwrap());
     let port = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
@@ -192,7 +193,7 @@ impl Marked {
     /// The first packet of a connection; who gets it, at the port that it was sent to.
     pub fn open(&mut self, to: SocketAddrV4, client: Client) -> usize {
         self.lab.ingress().send(&tcp(client, (*to.ip(), to.port()), SYN)).unwrap();
-        let (from, (address, port)) = received(self.lab.egress(), PATIENCE).expect("a server is chosen");
+        let (from, (address, port)) = received(self.lab.egress(), TIMEOUT).expect("a server is chosen");
         assert_eq!((from, port), (client, to.port()));
         (0..).find(|&server| *real(server).ip() == address).unwrap()
     }
