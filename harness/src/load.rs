@@ -16,7 +16,8 @@ use netns_setup::{Egress, SetupError};
 use nix::errno::Errno;
 use workloads::clock::pin_to_core;
 use workloads::load::{
-    self, Aim, Choice, Load, LoadError, Outcome, Pace, Rhythm, Served, Server, Stall, Stopper, Workload,
+    self, Choice, Destination, Load, LoadError, Outcome, Pace, Rhythm, Served, Server, Stall, Stopper,
+    Workload,
 };
 
 use crate::cells::Offered;
@@ -115,7 +116,7 @@ impl Order {
     ///
     /// # Errors
     /// [`LoadError::Nothing`] if there is none.
-    pub fn against(&self, aims: Vec<Aim>, sources: Vec<IpAddr>) -> Result<Load, LoadError> {
+    pub fn against(&self, aims: Vec<Destination>, sources: Vec<IpAddr>) -> Result<Load, LoadError> {
         let count = NonZeroUsize::new(aims.len()).ok_or(LoadError::Nothing)?;
         let picks = match (&self.picks, self.choice) {
             (Some(picks), _) => picks.clone(),
@@ -249,7 +250,7 @@ impl Running {
     pub fn at(
         world: &World,
         order: &Order,
-        aims: Vec<Aim>,
+        aims: Vec<Destination>,
         cores: &Cores,
         stop: &Stop,
     ) -> anyhow::Result<Running> {

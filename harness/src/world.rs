@@ -56,8 +56,8 @@ pub struct Aim {
 
 impl Aim {
     /// For load against real sockets.
-    pub fn for_load(&self) -> workloads::load::Aim {
-        workloads::load::Aim::new(self.entry.into(), self.answers.iter().map(|&answer| answer.into()))
+    pub fn for_load(&self) -> workloads::load::Destination {
+        workloads::load::Destination::new(self.entry.into(), self.answers.iter().map(|&answer| answer.into()))
     }
 
     /// For the packet probe.
@@ -457,7 +457,7 @@ impl World {
     ///
     /// # Errors
     /// As [`World::aim`].
-    pub fn aims_of(&self, protocol: Protocol) -> anyhow::Result<Vec<workloads::load::Aim>> {
+    pub fn aims_of(&self, protocol: Protocol) -> anyhow::Result<Vec<workloads::load::Destination>> {
         let services = self.set.services();
         let of_protocol = |&index: &usize| services[index].protocol == protocol && self.set.answers(index);
         let aims = (0..services.len()).filter(of_protocol).map(|index| Ok(self.aim(index)?.for_load()));

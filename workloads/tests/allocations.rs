@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{read, write};
-use workloads::load::{self, Aim, Load, Pace, Server, Workload};
+use workloads::load::{self, Destination, Load, Pace, Server, Workload};
 use workloads::probe::Probe;
 use workloads::recorder::Times;
 use workloads::sources::Sources;
@@ -93,14 +93,14 @@ fn neither_a_request_nor_its_answer_allocates() {
                 server.run().unwrap();
             })
         });
-        let aims: Arc<[Aim]> = Arc::new([Aim::new(address, [address])]);
+        let destinations: Arc<[Destination]> = Arc::new([Destination::new(address, [address])]);
         let run = |requests| {
             let load = Load {
                 pace: Pace::Closed { requests: Some(requests) },
                 // One interval: each has its distribution.
                 interval: Duration::from_secs(100),
                 request_bytes: (workload == Workload::TcpStream).then_some(200_000),
-                ..Load::new(workload, Arc::clone(&aims))
+                ..Load::new(workload, Arc::clone(&destinations))
             };
             allocations(|| {
                 let outcome = load::run(&load, 0, Instant::now(), &AtomicBool::new(false)).unwrap();

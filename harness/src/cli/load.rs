@@ -20,7 +20,7 @@ use harness::stop::Stop;
 use harness::synthetic::MAX_SERVICES;
 use harness::world::World;
 use workloads::load::{
-    Aim, Bound, Choice, Load, Outcome, Pace, Rhythm, Server, Stall, Trial, Workload, highest_rate,
+    Bound, Choice, Destination, Load, Outcome, Pace, Rhythm, Server, Stall, Trial, Workload, highest_rate,
 };
 
 use workloads::recorder::Times;
@@ -276,7 +276,7 @@ fn at_target(
         })?
         .next()
         .with_context(|| format!("--target {target} has no address"))?;
-    let load = order.against(vec![Aim::new(address, [])], Vec::new())?;
+    let load = order.against(vec![Destination::new(address, [])], Vec::new())?;
     let outcome = Running::here(load.clone(), cores, stop)?.finish()?;
     Ok((load, outcome))
 }
