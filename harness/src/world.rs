@@ -66,8 +66,8 @@ impl Aim {
     /// If nobody may answer.
     pub fn target(&self) -> anyhow::Result<Target<'_>> {
         let protocol = match self.protocol {
-            Protocol::Tcp => workloads::target::Protocol::Tcp,
-            Protocol::Udp => workloads::target::Protocol::Udp,
+            Protocol::Tcp => workloads::target::ProbeProtocol::Tcp,
+            Protocol::Udp => workloads::target::ProbeProtocol::Udp,
             Protocol::Sctp => anyhow::bail!("the packet probe sends no SCTP, which {} asks for", self.entry),
         };
         let target = Target::new(self.entry, protocol, &self.answers)?;
@@ -386,9 +386,9 @@ impl World {
     /// # Errors
     /// If one arrived.
     pub fn verify_gone(&mut self, aim: &Aim) -> anyhow::Result<()> {
-        self.probe.set_patience(Duration::from_millis(2));
+        self.probe.set_timeout(Duration::from_millis(2));
         let summary = self.probe.first_packets(&[aim.target()?], &[0; 3], &mut Times::new(), None);
-        self.probe.set_patience(workloads::probe::PATIENCE);
+        self.probe.set_timeout(workloads::probe::TIMEOUT);
         let summary = summary?;
         anyhow::ensure!(summary.lost == summary.sent, "a removed Service still answers at {}", aim.entry);
         Ok(())
