@@ -19,7 +19,7 @@ fn all_bytes() -> Vec<u8> {
 }
 
 /// In the guest: reports its devices, its mounts and its clock, and tries the port.
-pub fn report(port: &mut Port) -> u8 {
+pub(crate) fn report(port: &mut Port) -> u8 {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_else(|error| format!("{path}: {error}"));
     let mut say = |key: &str, value: &str| port.line(format!("{key}={}", value.trim()).as_bytes()).unwrap();
     let before = now();
@@ -71,7 +71,7 @@ fn image(kernel: &Kernel) -> Image {
     image
 }
 
-pub fn same_twice() {
+pub(crate) fn same_twice() {
     let image = image(kernel());
     let run = || {
         let mut guest = Guest::start(&spec(&image), &|| false).unwrap();
@@ -123,7 +123,7 @@ pub fn same_twice() {
     assert_eq!(text, text_again, "times, random numbers and addresses");
 }
 
-pub fn wall_clock() {
+pub(crate) fn wall_clock() {
     let image = image(kernel());
     let mut guest = Guest::start(&Spec { clock: Clock::Wall, ..spec(&image) }, &|| false).unwrap();
     let (_, outcome) = lines(&mut guest);
@@ -145,7 +145,7 @@ pub fn wall_clock() {
 
 /// A module for the right kernel whose contents do not match its signature, or that is a program (e_type), where the
 /// kernel does not look at signatures.
-pub fn refused_module() {
+pub(crate) fn refused_module() {
     let folder = tempfile::tempdir().unwrap();
     let modules = folder.path().join(&kernel().release);
     fs::create_dir_all(modules.join("kernel")).unwrap();

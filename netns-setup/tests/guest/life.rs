@@ -31,7 +31,7 @@ fn hanging() -> Image {
     Image::of_this_program("hang").unwrap()
 }
 
-pub fn dropped() {
+pub(crate) fn dropped() {
     const SIZE: u32 = 301;
     let image = hanging();
     let guest = Guest::start(&Spec { memory_mib: SIZE, ..spec(&image) }, &|| false).unwrap();
@@ -41,7 +41,7 @@ pub fn dropped() {
 }
 
 /// Asked while the guest boots, and while it runs.
-pub fn stopped() {
+pub(crate) fn stopped() {
     const SIZE: u32 = 302;
     let image = hanging();
     let spec = Spec { memory_mib: SIZE, ..spec(&image) };
@@ -66,7 +66,7 @@ pub fn stopped() {
 const OWNERS_SIZE: u32 = 303;
 
 /// This binary started again by [`killed`]. Returns whether it was.
-pub fn play_role() -> bool {
+pub(crate) fn play_role() -> bool {
     if role().as_deref() != Some("owner") {
         return false;
     }
@@ -78,7 +78,7 @@ pub fn play_role() -> bool {
     true
 }
 
-pub fn killed() {
+pub(crate) fn killed() {
     let mut owner = in_role("owner").spawn().unwrap();
     let mut line = String::new();
     BufReader::new(owner.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -145,15 +145,15 @@ fn tcp_works(method: Method) -> (Director, Topology) {
     (director, topology)
 }
 
-pub fn nat() {
+pub(crate) fn nat() {
     tcp_works(Method::Masquerade);
 }
 
-pub fn tunnel() {
+pub(crate) fn tunnel() {
     tcp_works(Method::Tunnel);
 }
 
-pub fn direct_routing() {
+pub(crate) fn direct_routing() {
     let (director, topology) = tcp_works(Method::DirectRouting);
     assert_eq!(neighbour(&director.client, topology.virtual_address), Some(mac_of(&director.director)));
 }
@@ -171,7 +171,7 @@ fn mac_of(namespace: &Namespace) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-pub fn arp() {
+pub(crate) fn arp() {
     // Without IPVS: the director refuses the connection, which takes an answer to ARP.
     let topology = topology(Method::DirectRouting);
     let virtual_server = SocketAddrV4::new(topology.virtual_address, PORT);
@@ -201,7 +201,7 @@ pub fn arp() {
     assert_eq!(neighbour(&loud.client, topology.virtual_address), Some(mac_of(&loud.servers[1])));
 }
 
-pub fn counted() {
+pub(crate) fn counted() {
     // As a mere router: the client addresses a real server itself.
     let topology = topology(Method::Masquerade);
     let director = Director::build(&topology).unwrap();
@@ -220,7 +220,7 @@ pub fn counted() {
     assert_eq!(sent.bytes, sent.packets * header + 8 + 2, "{sent:?}");
 }
 
-pub fn steered() {
+pub(crate) fn steered() {
     for method in [Method::Masquerade, Method::Tunnel] {
         if method == Method::Tunnel && netns_setup::check(netns_setup::Need::Ipip).is_err() {
             continue;

@@ -17,7 +17,7 @@ fn probe(port: u16) -> Vec<u8> {
     udp((PROBE, port), (ENDPOINT, 53), b"question")
 }
 
-pub fn sockets() {
+pub(crate) fn sockets() {
     let lab = lab();
     lab.steer(Egress::Server).unwrap();
     let first = topology().endpoint_prefix.hosts().next().unwrap();
@@ -56,7 +56,7 @@ pub fn sockets() {
     accepted.read_exact(&mut [0]).unwrap();
 }
 
-pub fn tun_to_tun() {
+pub(crate) fn tun_to_tun() {
     let lab = lab();
     lab.ingress().send(&probe(1000)).unwrap();
     let there = next_packet(lab.egress(), TIMEOUT).expect("forwarded to the egress TUN");
@@ -70,7 +70,7 @@ pub fn tun_to_tun() {
     assert_eq!(lab.egress().receive(&mut [0; 64]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
-pub fn silence() {
+pub(crate) fn silence() {
     let lab = lab();
     for namespace in [&lab.client, &lab.node, &lab.server] {
         let addresses = namespace.run(|| fs::read_to_string("/proc/thread-self/net/if_inet6"));
@@ -81,7 +81,7 @@ pub fn silence() {
     assert_eq!(next_packet(lab.ingress(), Duration::ZERO), None);
 }
 
-pub fn steering() {
+pub(crate) fn steering() {
     let lab = lab();
     let server = lab.server.run(|| UdpSocket::bind((ENDPOINT, 53))).unwrap();
     server.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -106,7 +106,7 @@ pub fn steering() {
     }
 }
 
-pub fn two_labs() {
+pub(crate) fn two_labs() {
     let (one, two) = (lab(), lab());
     for (a, b) in [(&one, &two), (&two, &one)] {
         a.ingress().send(&probe(3000)).unwrap();
@@ -122,7 +122,7 @@ fn one_rule(base: &str, rule: &str) -> String {
     format!("add table ip t\nadd chain ip t c {{ type {base}; }}\nadd rule ip t c {rule}\n")
 }
 
-pub fn masquerade() {
+pub(crate) fn masquerade() {
     let lab = lab();
     nft(&lab, &one_rule("nat hook postrouting priority 100", "masquerade"));
     lab.ingress().send(&probe(4000)).unwrap();
@@ -137,7 +137,7 @@ fn entries(lab: &Lab) -> u64 {
     lab.node.run(Conntrack::count).unwrap()
 }
 
-pub fn flush() {
+pub(crate) fn flush() {
     let (lab, other) = (crate::helpers::lab(), crate::helpers::lab());
     for lab in [&lab, &other] {
         nft(lab, &one_rule("filter hook forward priority 0", "ct state new accept"));
@@ -154,7 +154,7 @@ pub fn flush() {
     assert_eq!(entries(&other), 0);
 }
 
-pub fn taken() {
+pub(crate) fn taken() {
     let lab = lab();
     let error = Tun::open(&lab.node, "probe-in", TunOptions::default()).unwrap_err();
     assert_eq!(

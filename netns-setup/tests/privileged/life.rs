@@ -12,7 +12,7 @@ use crate::helpers::{alive, ended, holders, lab};
 use crate::support::{in_role, role, wait_until};
 
 /// This binary started again by one of the tests below. Returns whether it was.
-pub fn play_role() -> bool {
+pub(crate) fn play_role() -> bool {
     match role().as_deref() {
         Some("owner") => owner(),
         Some("needs") => needs(),
@@ -30,7 +30,7 @@ fn assert_unchanged(before: &Fingerprint) {
     assert_eq!(before.changes(&Fingerprint::take()), Vec::<String>::new());
 }
 
-pub fn drop_leaves_nothing() {
+pub(crate) fn drop_leaves_nothing() {
     let before = Fingerprint::take();
     let lab = lab();
     let inodes = inodes(&lab);
@@ -45,7 +45,7 @@ pub fn drop_leaves_nothing() {
 }
 
 /// A veth goes when its peer's namespace goes, so the client sees whether the node's is really gone.
-pub fn drop_destroys_links() {
+pub(crate) fn drop_destroys_links() {
     fn only_client(lab: Lab) -> Namespace {
         lab.client
     }
@@ -71,7 +71,7 @@ fn owner() {
     thread::sleep(Duration::from_secs(100));
 }
 
-pub fn killed() {
+pub(crate) fn killed() {
     let before = Fingerprint::take();
     let mut owner = in_role("owner").spawn().unwrap();
     let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
@@ -92,7 +92,7 @@ pub fn killed() {
     assert_unchanged(&before);
 }
 
-pub fn needs_leave_nothing() {
+pub(crate) fn needs_leave_nothing() {
     let before = Fingerprint::take();
     for &need in Need::ALL {
         match check(need) {
@@ -119,7 +119,7 @@ fn needs() {
     }
 }
 
-pub fn ordinary_user() {
+pub(crate) fn ordinary_user() {
     let output = match in_role("needs").uid(65534).gid(65534).env_remove("PATH").output() {
         // As in `unshare --map-root-user`, where nobody else exists.
         Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => {

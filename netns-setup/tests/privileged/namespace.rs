@@ -16,7 +16,7 @@ fn namespace() -> Namespace {
     Namespace::create("test/namespace").unwrap()
 }
 
-pub fn shares_nothing() {
+pub(crate) fn shares_nothing() {
     let (one, two) = (namespace(), namespace());
     let host = Identity::of_process().unwrap();
     assert_eq!(Identity::here().unwrap(), host, "the caller has not moved");
@@ -28,7 +28,7 @@ pub fn shares_nothing() {
     assert_eq!(one.run(Identity::here).unwrap(), one.identity());
 }
 
-pub fn lock_is_private() {
+pub(crate) fn lock_is_private() {
     // Not the lock itself: the host may use that at any time.
     let path = format!("/run/xtables.lock.test-{}", std::process::id());
     let (one, two) = (namespace(), namespace());
@@ -42,7 +42,7 @@ pub fn lock_is_private() {
     }
 }
 
-pub fn only_lo() {
+pub(crate) fn only_lo() {
     let namespace = namespace();
     let links = namespace.links(|links| links.list()).unwrap();
     let lo = links.iter().find(|link| link.name == "lo").unwrap();
@@ -62,7 +62,7 @@ pub fn only_lo() {
     );
 }
 
-pub fn sysctls() {
+pub(crate) fn sysctls() {
     let (one, two) = (namespace(), namespace());
     let key = "net.ipv4.ip_local_port_range";
     one.set_sysctl(key, "2000 3000").unwrap();
@@ -73,7 +73,7 @@ pub fn sysctls() {
     assert_eq!(error, "set sysctl net.ipv4.no_such_thing=1 in test/namespace: No such file or directory");
 }
 
-pub fn threads_and_programs() {
+pub(crate) fn threads_and_programs() {
     let namespace = namespace();
     let there = namespace.thread("inside", Identity::here).unwrap().join().unwrap().unwrap();
     assert_eq!(there, namespace.identity());
@@ -88,7 +88,7 @@ pub fn threads_and_programs() {
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }
 
-pub fn side_by_side() {
+pub(crate) fn side_by_side() {
     let namespace = namespace();
     let expected = namespace.identity().net;
     thread::scope(|scope| {
@@ -113,7 +113,7 @@ pub fn side_by_side() {
     assert!(!ended(&mut child).success());
 }
 
-pub fn refusals() {
+pub(crate) fn refusals() {
     let namespace = namespace();
     let refuse =
         |f: fn(&netns_setup::Links) -> Result<(), SetupError>| namespace.links(f).unwrap_err().to_string();
@@ -131,7 +131,7 @@ pub fn refusals() {
     assert!(refuse(|links| links.add_dummy("much-too-long-a-name")).starts_with("interface name"));
 }
 
-pub fn routes() {
+pub(crate) fn routes() {
     let namespace = namespace();
     let table = || {
         namespace.run(|| fs::read_to_string("/proc/thread-self/net/route")).unwrap().lines().skip(1).count()

@@ -25,7 +25,7 @@ fn devices(single_node: &SingleNode) -> [&Tun; 3] {
     [&single_node.outside, &single_node.local_pods, &single_node.remote_pods]
 }
 
-pub fn silence() {
+pub(crate) fn silence() {
     let single_node = SingleNode::build(&topology()).unwrap();
     // Time enough for the first router solicitation and the first report of multicast groups.
     assert_eq!(next_packet(&single_node.outside, Duration::from_millis(1500)), None);
@@ -34,7 +34,7 @@ pub fn silence() {
     assert_eq!(listed.lines().filter(|line| line.starts_with("fe80")).count(), 0, "{listed}");
 }
 
-pub fn addresses() {
+pub(crate) fn addresses() {
     let single_node = SingleNode::build(&topology()).unwrap();
     single_node.node.run(|| {
         for address in topology().node {
@@ -58,7 +58,7 @@ pub fn addresses() {
     });
 }
 
-pub fn between_all() {
+pub(crate) fn between_all() {
     let single_node = SingleNode::build(&topology()).unwrap();
     let places = ["203.0.113.9", "10.244.0.5", "10.244.1.5"].map(|text| text.parse().unwrap());
     for (from, here) in places.into_iter().zip(devices(&single_node)) {
@@ -85,7 +85,7 @@ fn slow(namespace: &Namespace) {
     assert!(child.wait().unwrap().success());
 }
 
-pub fn settled() {
+pub(crate) fn settled() {
     let namespace = Namespace::create("test/loopback").unwrap();
     slow(&namespace);
     namespace.run(|| {
@@ -110,7 +110,7 @@ pub fn settled() {
 }
 
 /// What comes of a packet waits as well: here, that nobody listens.
-pub fn settled_in_turn() {
+pub(crate) fn settled_in_turn() {
     let namespace = Namespace::create("test/loopback").unwrap();
     slow(&namespace);
     namespace.run(|| {

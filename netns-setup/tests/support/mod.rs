@@ -6,11 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Far longer than anything waited for should take.
-pub const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 const ROLE: &str = "SVCBENCH_TEST_ROLE";
 
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "waited {TIMEOUT:?} in vain until {what}");
@@ -19,13 +19,13 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// The command that starts this program again in a role, with its output piped.
-pub fn in_role(role: &str) -> Command {
+pub(crate) fn in_role(role: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.env(ROLE, role).stdin(Stdio::null()).stdout(Stdio::piped());
     command
 }
 
 /// The role that this program was started in by [`in_role`], if it was.
-pub fn role() -> Option<String> {
+pub(crate) fn role() -> Option<String> {
     env::var(ROLE).ok()
 }

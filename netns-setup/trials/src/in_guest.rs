@@ -25,7 +25,7 @@ struct TestResult {
 }
 
 /// In a guest: runs the tests that the job names, and does not return. Elsewhere: nothing.
-pub fn serve(tests: &mut Vec<Test>) {
+pub(crate) fn serve(tests: &mut Vec<Test>) {
     guest::inside(|job, port| match run(job, std::mem::take(tests), port) {
         Ok(()) => 0,
         Err(error) => {
@@ -64,7 +64,7 @@ fn run(job: &[u8], tests: Vec<Test>, port: &mut Port) -> std::io::Result<()> {
 const GUESTS: usize = 2;
 
 /// The host's side: boots the guests, and keeps what they say until somebody asks.
-pub struct Relay {
+pub(crate) struct Relay {
     /// The tests of each guest.
     jobs: Vec<Vec<String>>,
     image: MakeImage,
@@ -74,7 +74,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub fn new(names: Vec<String>, image: MakeImage) -> Self {
+    pub(crate) fn new(names: Vec<String>, image: MakeImage) -> Self {
         // In turn, so that those that are alike, and equally long, are shared out.
         let mut jobs = vec![Vec::new(); GUESTS.min(names.len())];
         for (index, name) in names.into_iter().enumerate() {
@@ -84,7 +84,7 @@ impl Relay {
     }
 
     /// Boots the guests, as many as there are tests for, and returns at once.
-    pub fn start(self: &Arc<Self>) {
+    pub(crate) fn start(self: &Arc<Self>) {
         if self.jobs.is_empty() {
             return;
         }
@@ -149,7 +149,7 @@ impl Relay {
     ///
     /// # Errors
     /// Why it failed, or why the guest did not get as far.
-    pub fn result(&self, name: &str) -> Result<(), String> {
+    pub(crate) fn result(&self, name: &str) -> Result<(), String> {
         if !self.jobs.iter().flatten().any(|test| test == name) {
             return Err("no guest was given this test".to_owned());
         }
