@@ -32,11 +32,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
 
     // A namespace for each, as what is removed slows down what is added; kept, as they are taken down in the background.
-    let mut worlds = Vec::new();
+    let mut namespaces = Vec::new();
     let mut fresh = || {
-        let world = Namespace::create("ways")?;
-        let ipvs = world.run(Ipvs::open)?;
-        worlds.push(world);
+        let namespace = Namespace::create("ways")?;
+        let ipvs = namespace.run(Ipvs::open)?;
+        namespaces.push(namespace);
         Ok::<_, Box<dyn Error>>(ipvs)
     };
     for window in [1, 4, 16, 64, 256, usize::MAX] {
@@ -65,19 +65,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     show("batch, after a flush", start.elapsed());
 
     let Some(program) = find_program("ipvsadm") else { return Ok(()) };
-    let world = Namespace::create("ipvsadm")?;
+    let namespace = Namespace::create("ipvsadm")?;
     let text = requests.iter().map(|request| format!("{request}\n")).collect::<String>();
     let path = env::temp_dir().join(format!("ipvs_ways.{}", process::id()));
     fs::write(&path, text)?;
     let mut command = Command::new(program);
     let start = Instant::now();
-    let status = world.spawn(command.arg("-R").stdin(Stdio::from(fs::File::open(&path)?)))?.wait()?;
+    let status = namespace.spawn(command.arg("-R").stdin(Stdio::from(fs::File::open(&path)?)))?.wait()?;
     show("ipvsadm -R", start.elapsed());
     fs::remove_file(&path)?;
     if !status.success() {
         return Err(format!("ipvsadm -R: {status}").into());
     }
-    check(&mut world.run(Ipvs::open)?)
+    check(&mut namespace.run(Ipvs::open)?)
 }
 
 fn table(services: u32, dests: u32) -> Vec<Request> {

@@ -1,6 +1,6 @@
 //! Addresses of a link over plain rtnetlink(7): one by one, or thousands in a few system calls.
 //!
-//! [`Links`](crate::Links) drives a runtime for each request. That is no matter when a world is built, but would be most
+//! [`Links`](crate::Links) drives a runtime for each request. That is no matter when a lab is built, but would be most
 //! of the time when one address after another is added to a link.
 
 use std::io;
@@ -13,7 +13,7 @@ use nix::libc::{
     RTM_DELADDR, RTM_GETADDR, RTM_GETLINK, RTM_NEWADDR, RTM_NEWLINK,
 };
 
-use crate::WorldError;
+use crate::error::SetupError;
 use crate::link::check_name;
 use crate::netlink::Requester;
 use crate::netlink::message::{Content, Malformed, Writer, add_flags, attributes, messages};
@@ -83,9 +83,9 @@ impl Addresses {
     ///
     /// # Errors
     /// If the operating system has no socket left.
-    pub fn open() -> Result<Self, WorldError> {
+    pub fn open() -> Result<Self, SetupError> {
         let requester = Requester::open(NETLINK_ROUTE)
-            .map_err(|cause| WorldError::kernel("open an rtnetlink socket", cause))?;
+            .map_err(|cause| SetupError::kernel("open an rtnetlink socket", cause))?;
         Ok(Addresses { requester })
     }
 
@@ -93,7 +93,7 @@ impl Addresses {
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn index(&mut self, name: &str) -> Result<Option<u32>, WorldError> {
+    pub fn index(&mut self, name: &str) -> Result<Option<u32>, SetupError> {
         let mut index = None;
         let asked = self.ask(RTM_GETLINK, 0, &link_named(name)?, |kind, body| {
             if kind == RTM_NEWLINK {
@@ -103,7 +103,7 @@ impl Addresses {
         });
         match asked {
             Err(cause) if cause.raw_os_error() == Some(ENODEV) => Ok(None),
-            Err(cause) => Err(WorldError::kernel(format!("look up link {name}"), cause)),
+            Err(cause) => Err(SetupError::kernel(format!("look up link {name}"), cause)),
             Ok(()) => Ok(index),
         }
     }
@@ -112,7 +112,7 @@ impl Addresses {
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn links(&mut self) -> Result<Vec<u32>, WorldError> {
+    pub fn links(&mut self) -> Result<Vec<u32>, SetupError> {
         let mut indices = Vec::new();
         self.ask(RTM_GETLINK, NLM_F_DUMP, &ANY_LINK, |kind, body| {
             if kind == RTM_NEWLINK {
@@ -120,7 +120,7 @@ impl Addresses {
             }
             Ok(())
         })
-        .map_err(|cause| WorldError::kernel("list links", cause))?;
+        .map_err(|cause| SetupError::kernel("list links", cause))?;
         Ok(indices)
     }
 
@@ -128,20 +128,20 @@ impl Addresses {
     ///
     /// # Errors
     /// `EEXIST` if the name is taken, `EOPNOTSUPP` without `CONFIG_DUMMY`.
-    pub fn add_dummy(&mut self, name: &str) -> Result<(), WorldError> {
+    pub fn add_dummy(&mut self, name: &str) -> Result<(), SetupError> {
         let mut body = link_named(name)?;
         let mut info = Vec::new();
         put_attribute(&mut info, IFLA_INFO_KIND, b"dummy\0");
         put_attribute(&mut body, IFLA_LINKINFO, &info);
         self.ask(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &body, |_, _| Ok(()))
-            .map_err(|cause| WorldError::kernel(format!("add dummy {name}"), cause))
+            .map_err(|cause| SetupError::kernel(format!("add dummy {name}"), cause))
     }
 
     /// Every address of the namespace, of both families, with the index of its link, in the kernel's order.
     ///
     /// # Errors
     /// If the kernel refuses, or the addresses change meanwhile.
-    pub fn list(&mut self) -> Result<Vec<(u32, IpAddr)>, WorldError> {
+    pub fn list(&mut self) -> Result<Vec<(u32, IpAddr)>, SetupError> {
         let mut addresses = Vec::new();
         self.ask(RTM_GETADDR, NLM_F_DUMP, &[AF_UNSPEC as u8, 0, 0, 0, 0, 0, 0, 0], |kind, body| {
             if kind == RTM_NEWADDR {
@@ -149,7 +149,7 @@ impl Addresses {
             }
             Ok(())
         })
-        .map_err(|cause| WorldError::kernel("list addresses", cause))?;
+        .map_err(|cause| SetupError::kernel("list addresses", cause))?;
         Ok(addresses)
     }
 
@@ -157,7 +157,7 @@ impl Addresses {
     ///
     /// # Errors
     /// `EEXIST` if it is there, `ENODEV` if there is no such link.
-    pub fn add(&mut self, link: u32, address: IpAddr) -> Result<(), WorldError> {
+    pub fn add(&mut self, link: u32, address: IpAddr) -> Result<(), SetupError> {
         self.window(Change::Add, link, &[address])
     }
 
@@ -165,7 +165,7 @@ impl Addresses {
     ///
     /// # Errors
     /// `EADDRNOTAVAIL` if it is not there, `ENODEV` if there is no such link.
-    pub fn remove(&mut self, link: u32, address: IpAddr) -> Result<(), WorldError> {
+    pub fn remove(&mut self, link: u32, address: IpAddr) -> Result<(), SetupError> {
         self.window(Change::Remove, link, &[address])
     }
 
@@ -173,7 +173,7 @@ impl Addresses {
     ///
     /// # Errors
     /// The first that the kernel refused, as for [`add`](Addresses::add). Others around it may have been added.
-    pub fn add_all(&mut self, link: u32, addresses: &[IpAddr]) -> Result<(), WorldError> {
+    pub fn add_all(&mut self, link: u32, addresses: &[IpAddr]) -> Result<(), SetupError> {
         addresses.chunks(WINDOW).try_for_each(|window| self.window(Change::Add, link, window))
     }
 
@@ -181,12 +181,12 @@ impl Addresses {
     ///
     /// # Errors
     /// The first that the kernel refused, as for [`remove`](Addresses::remove). Others around it may have been removed.
-    pub fn remove_all(&mut self, link: u32, addresses: &[IpAddr]) -> Result<(), WorldError> {
+    pub fn remove_all(&mut self, link: u32, addresses: &[IpAddr]) -> Result<(), SetupError> {
         addresses.chunks(WINDOW).try_for_each(|window| self.window(Change::Remove, link, window))
     }
 
     /// Only the last request is acknowledged: the kernel takes them in order, so what it refused comes before.
-    fn window(&mut self, change: Change, link: u32, addresses: &[IpAddr]) -> Result<(), WorldError> {
+    fn window(&mut self, change: Change, link: u32, addresses: &[IpAddr]) -> Result<(), SetupError> {
         let mut requests = Vec::with_capacity(addresses.len() * CHANGE);
         let (mut first, mut last, mut start) = (None, 0, 0);
         for &address in addresses {
@@ -204,7 +204,7 @@ impl Addresses {
         };
         let index = sequence.wrapping_sub(first) as usize;
         let address = addresses.get(index).copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        Err(WorldError::kernel(change.describe(link, address), cause))
+        Err(SetupError::kernel(change.describe(link, address), cause))
     }
 
     /// Sends requests; the first refusal up to the answer to `last`, with its sequence number.
@@ -267,7 +267,7 @@ impl Addresses {
 }
 
 /// `struct ifinfomsg` and the name of a link.
-fn link_named(name: &str) -> Result<Vec<u8>, WorldError> {
+fn link_named(name: &str) -> Result<Vec<u8>, SetupError> {
     check_name(name, "this namespace")?;
     let mut body = ANY_LINK.to_vec();
     put_attribute(&mut body, IFLA_IFNAME, &[name.as_bytes(), b"\0"].concat());

@@ -5,8 +5,9 @@ use std::io;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
+use crate::error::SetupError;
+use crate::namespace::Namespace;
 use crate::netlink::Requester;
-use crate::{Namespace, WorldError};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE` (include/uapi/linux/netfilter/nfnetlink.h,
 /// nfnetlink_conntrack.h).
@@ -26,9 +27,9 @@ impl Conntrack {
     ///
     /// # Errors
     /// If the kernel has no nfnetlink (`CONFIG_NETFILTER_NETLINK`).
-    pub fn open() -> Result<Self, WorldError> {
+    pub fn open() -> Result<Self, SetupError> {
         let requester = Requester::open(NETLINK_NETFILTER)
-            .map_err(|cause| WorldError::kernel("open a nfnetlink socket", cause))?;
+            .map_err(|cause| SetupError::kernel("open a nfnetlink socket", cause))?;
         Ok(Conntrack { requester })
     }
 
@@ -39,10 +40,10 @@ impl Conntrack {
     ///
     /// # Errors
     /// `EPERM` without CAP_NET_ADMIN, `EINVAL` or `EOPNOTSUPP` without `CONFIG_NF_CT_NETLINK`.
-    pub fn flush(&mut self) -> Result<(), WorldError> {
+    pub fn flush(&mut self) -> Result<(), SetupError> {
         self.requester
             .ask(CT_DELETE, &EVERYTHING)
-            .map_err(|cause| WorldError::kernel("flush the conntrack table", cause))
+            .map_err(|cause| SetupError::kernel("flush the conntrack table", cause))
     }
 
     /// Entries in the table of the *calling thread's* namespace, those being set up and torn down included.
@@ -50,12 +51,12 @@ impl Conntrack {
     /// # Errors
     /// If `/proc/sys/net/netfilter/nf_conntrack_count` cannot be read: connection tracking is not in this kernel or its
     /// module is not loaded.
-    pub fn count() -> Result<u64, WorldError> {
+    pub fn count() -> Result<u64, SetupError> {
         const PATH: &str = "/proc/sys/net/netfilter/nf_conntrack_count";
         let parse = |text: String| text.trim().parse().map_err(io::Error::other);
         fs::read_to_string(PATH)
             .and_then(parse)
-            .map_err(|cause| WorldError::kernel(format!("read {PATH} (module nf_conntrack)"), cause))
+            .map_err(|cause| SetupError::kernel(format!("read {PATH} (module nf_conntrack)"), cause))
     }
 }
 
@@ -63,7 +64,7 @@ impl Conntrack {
 ///
 /// # Errors
 /// As [`Conntrack::open`] and [`Conntrack::flush`].
-pub fn flush_here() -> Result<(), WorldError> {
+pub fn flush_here() -> Result<(), SetupError> {
     Conntrack::open()?.flush()
 }
 
@@ -71,6 +72,6 @@ pub fn flush_here() -> Result<(), WorldError> {
 ///
 /// # Errors
 /// As [`Conntrack::open`] and [`Conntrack::flush`].
-pub fn flush(namespace: &Namespace) -> Result<(), WorldError> {
+pub fn flush(namespace: &Namespace) -> Result<(), SetupError> {
     namespace.run(flush_here)
 }

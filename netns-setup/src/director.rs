@@ -16,118 +16,21 @@
 //! Besides, packets can be written into the director from a TUN, `probe-in`, and read from one TUN for each real server,
 //! so that what the director does with a packet can be seen, and timed, without anybody else's work.
 
+mod topology;
 mod wiring;
 
-use std::net::Ipv4Addr;
 use std::thread;
 
 use ipnet::Ipv4Net;
 
-use crate::lab::{INGRESS, check_prefixes, quiet_namespace};
-use crate::{
-    Counters, Egress, Links, Namespace, Route, TopologyError, Tun, TunOptions, VethEnd, WorldError, ipvs,
-};
+use crate::error::SetupError;
+use crate::lab::{Egress, INGRESS, quiet_namespace};
+use crate::link::counters::Counters;
+use crate::link::{Links, Route, VethEnd};
+use crate::namespace::Namespace;
+use crate::tun::{Tun, TunOptions};
+pub use topology::{Method, Topology};
 use wiring::{Cable, Machine, Wiring};
-
-/// How packets get from the director to a real server, and back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Method {
-    /// NAT: the director rewrites addresses both ways.
-    Masquerade,
-    /// The director changes nothing but the link-layer address; director and real servers share a link.
-    DirectRouting,
-    /// The director puts each packet into another (IPIP); real servers may be anywhere.
-    Tunnel,
-}
-
-impl Method {
-    /// All of them.
-    pub const ALL: [Method; 3] = [Method::Masquerade, Method::DirectRouting, Method::Tunnel];
-
-    /// Whether the real servers' packets go to the client without passing the director.
-    pub fn spares_the_way_back(self) -> bool {
-        self != Method::Masquerade
-    }
-}
-
-impl From<Method> for ipvs::Forwarding {
-    fn from(method: Method) -> Self {
-        match method {
-            Method::Masquerade => ipvs::Forwarding::Masquerade,
-            Method::DirectRouting => ipvs::Forwarding::DirectRouting,
-            Method::Tunnel => ipvs::Forwarding::Tunnel,
-        }
-    }
-}
-
-/// Who has which addresses. Pure data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Topology {
-    /// Name in messages and thread names.
-    pub label: String,
-    /// What is to work.
-    pub method: Method,
-    /// Sources of packets written into `probe-in`; the director routes them back to it.
-    pub probe_prefix: Ipv4Net,
-    /// The client has its first address, a router the second.
-    pub client_prefix: Ipv4Net,
-    /// The real servers have its first addresses.
-    pub server_prefix: Ipv4Net,
-    /// The director's own address, on all its links.
-    pub director: Ipv4Addr,
-    /// The address that clients connect to.
-    pub virtual_address: Ipv4Addr,
-    /// How many real servers.
-    pub servers: u8,
-}
-
-/// Most real servers: their links need distinct addresses.
-const MOST_SERVERS: u8 = 100;
-
-impl Topology {
-    /// Checks that every address has one meaning and that there is room for all.
-    ///
-    /// # Errors
-    /// The first fields that overlap, a field in a block that is not forwarded, or a prefix that is too small.
-    pub fn validate(&self) -> Result<(), TopologyError> {
-        check_prefixes(&[
-            ("probe_prefix", self.probe_prefix),
-            ("client_prefix", self.client_prefix),
-            ("server_prefix", self.server_prefix),
-            ("director", Ipv4Net::from(self.director)),
-            ("virtual_address", Ipv4Net::from(self.virtual_address)),
-        ])?;
-        let room = |field, prefix: Ipv4Net, least: usize| match prefix.hosts().take(least).count() == least {
-            true => Ok(()),
-            false => Err(TopologyError::TooSmall { field, prefix, least }),
-        };
-        room("client_prefix", self.client_prefix, 2)?;
-        match self.servers {
-            1..=MOST_SERVERS => room("server_prefix", self.server_prefix, self.servers.into()),
-            servers => Err(TopologyError::Servers { servers, most: MOST_SERVERS }),
-        }
-    }
-
-    /// The client's address.
-    pub fn client(&self) -> Ipv4Addr {
-        host(self.client_prefix, 0)
-    }
-
-    /// The real servers' addresses.
-    pub fn real_servers(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let prefix = self.server_prefix;
-        (0..usize::from(self.servers)).map(move |index| host(prefix, index))
-    }
-
-    fn router(&self) -> Ipv4Addr {
-        host(self.client_prefix, 1)
-    }
-}
-
-/// [`Topology::validate`] has seen to it that there is one.
-fn host(prefix: Ipv4Net, index: usize) -> Ipv4Addr {
-    prefix.hosts().nth(index).unwrap_or(prefix.network())
-}
 
 /// The namespaces, wired. Dropping it removes all of it.
 pub struct Director {
@@ -150,9 +53,9 @@ impl Director {
     /// Builds the namespaces and wires them; real servers are reached over their links ([`Egress::Server`]).
     ///
     /// # Errors
-    /// [`WorldError::Topology`] for addresses that cannot work, else what the kernel refused: direct routing needs
+    /// [`SetupError::Topology`] for addresses that cannot work, else what the kernel refused: direct routing needs
     /// bridges, tunnels need ipip. Nothing is left behind.
-    pub fn build(topology: &Topology) -> Result<Director, WorldError> {
+    pub fn build(topology: &Topology) -> Result<Director, SetupError> {
         topology.validate()?;
         let wiring = Wiring::of(topology);
         let mut namespaces = namespaces(&topology.label, &wiring.machines)?;
@@ -212,7 +115,7 @@ impl Director {
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn steer(&self, egress: Egress) -> Result<(), WorldError> {
+    pub fn steer(&self, egress: Egress) -> Result<(), SetupError> {
         let routes = match egress {
             Egress::Tun => &self.to_tuns,
             Egress::Server => &self.to_servers,
@@ -224,7 +127,7 @@ impl Director {
     ///
     /// # Errors
     /// If the kernel refuses the dump.
-    pub fn counters(&self) -> Result<Vec<Counters>, WorldError> {
+    pub fn counters(&self) -> Result<Vec<Counters>, SetupError> {
         let all = self.director.links(Links::counters)?;
         let of = |name: &String| all.iter().find(|(found, _)| found == name).map(|(_, counters)| *counters);
         Ok(self.links.iter().map(|name| of(name).unwrap_or_default()).collect())
@@ -232,7 +135,7 @@ impl Director {
 }
 
 /// Side by side: creating a network namespace mostly waits for the kernel.
-fn namespaces(label: &str, machines: &[Machine]) -> Result<Vec<Namespace>, WorldError> {
+fn namespaces(label: &str, machines: &[Machine]) -> Result<Vec<Namespace>, SetupError> {
     thread::scope(|scope| {
         let make =
             |machine: &Machine| quiet_namespace(&format!("{label}/{}", machine.name), machine.settings);
@@ -245,14 +148,14 @@ fn namespaces(label: &str, machines: &[Machine]) -> Result<Vec<Namespace>, World
 }
 
 /// Both ends of a cable, down.
-fn lay(cable: &Cable, namespaces: &[Namespace]) -> Result<(), WorldError> {
+fn lay(cable: &Cable, namespaces: &[Namespace]) -> Result<(), SetupError> {
     let [near, far] = cable.ends.each_ref().map(|end| VethEnd { name: &end.link, mac: end.mac });
     let [here, there] = cable.ends.each_ref().map(|end| &namespaces[end.machine]);
     here.links(|links| links.add_veth(near, far, there.fd()))
 }
 
 /// Links up, then addresses, neighbours and routes.
-fn set_up(wiring: &Wiring, index: usize, namespace: &Namespace) -> Result<(), WorldError> {
+fn set_up(wiring: &Wiring, index: usize, namespace: &Namespace) -> Result<(), SetupError> {
     let Machine { bridge, tunnel, addresses, routes, .. } = &wiring.machines[index];
     namespace.links(|links| {
         if let Some(bridge) = bridge {
@@ -282,7 +185,7 @@ fn set_up(wiring: &Wiring, index: usize, namespace: &Namespace) -> Result<(), Wo
 }
 
 /// A neighbour once found is not asked again for days, whatever the clock does: its packets would be counted.
-fn remember_neighbours(namespace: &Namespace, link: &str) -> Result<(), WorldError> {
+fn remember_neighbours(namespace: &Namespace, link: &str) -> Result<(), SetupError> {
     const DAY: &str = "86400000";
     namespace.set_sysctl(&format!("net/ipv4/neigh/{link}/base_reachable_time_ms"), DAY)
 }

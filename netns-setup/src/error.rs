@@ -1,14 +1,14 @@
-//! What can go wrong with a world, said with the object concerned, the kernel's answer and a way out.
+//! What can go wrong when namespaces are set up, said with the object concerned, the kernel's answer and a way out.
 
 use std::io;
 
 use ipnet::{IpNet, Ipv4Net};
 use nix::errno::Errno;
 
-/// A world that could not be made or changed.
+/// A namespace, or something in it, that could not be made or changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum WorldError {
+pub enum SetupError {
     /// The kernel refused a step.
     #[error("{action}: {}", because(.cause))]
     Kernel {
@@ -52,22 +52,22 @@ pub enum WorldError {
     Topology(#[from] TopologyError),
 }
 
-impl WorldError {
+impl SetupError {
     pub(crate) fn kernel(action: impl Into<String>, cause: impl Into<io::Error>) -> Self {
-        WorldError::Kernel { action: action.into(), cause: cause.into() }
+        SetupError::Kernel { action: action.into(), cause: cause.into() }
     }
 
     /// The kernel's error number (errno(3)), if the kernel refused.
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
-            WorldError::Kernel { cause, .. } => cause.raw_os_error(),
+            SetupError::Kernel { cause, .. } => cause.raw_os_error(),
             _ => None,
         }
     }
 }
 
 /// Addresses that cannot share one lab. The text names the fields of [`Topology`](crate::Topology),
-/// [`director::Topology`](crate::director::Topology) or [`yard::Topology`](crate::yard::Topology).
+/// [`director::Topology`](crate::director::Topology) or [`single_node::Topology`](crate::single_node::Topology).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopologyError {
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn a_refusal_names_the_object_the_answer_and_the_way_out() {
         let error =
-            WorldError::kernel("add route 10.96.0.0/12 dev veth0 in node", io::Error::from_raw_os_error(17));
+            SetupError::kernel("add route 10.96.0.0/12 dev veth0 in node", io::Error::from_raw_os_error(17));
         assert_eq!(error.to_string(), "add route 10.96.0.0/12 dev veth0 in node: File exists");
         assert_eq!(error.raw_os_error(), Some(17));
 
-        let error = WorldError::kernel("unshare in node", Errno::EPERM);
+        let error = SetupError::kernel("unshare in node", Errno::EPERM);
         assert_eq!(
             error.to_string(),
             "unshare in node: Operation not permitted; run as root, or with CAP_SYS_ADMIN and CAP_NET_ADMIN"

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
-use crate::find_program;
+use crate::needs::find_program;
 
 /// The state of the namespaces that this process was started in: links, addresses, routes, mounts, named namespaces,
 /// rules and sets. Only reads. Listings that this machine lacks are empty.

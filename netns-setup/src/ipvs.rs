@@ -22,8 +22,7 @@ mod window;
 pub use client::{Ipvs, Reply};
 pub use error::{Cause, IpvsError};
 pub use state::{Dest, Service, State, Statistics};
-pub use text::SyntaxError;
 pub use types::{
     Forwarding, Key, MH_FALLBACK, MH_PORT, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2,
-    SCHED_3, SH_FALLBACK, SH_PORT, Scheduler, VirtualServer,
+    SCHED_3, SH_FALLBACK, SH_PORT, Scheduler, SyntaxError, VirtualServer,
 };

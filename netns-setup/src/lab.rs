@@ -14,7 +14,10 @@ use std::thread;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use nix::libc::ENOENT;
 
-use crate::{Links, Mac, Namespace, Route, TopologyError, Tun, TunOptions, VethEnd, WorldError};
+use crate::error::{SetupError, TopologyError};
+use crate::link::{Links, Mac, Route, VethEnd};
+use crate::namespace::Namespace;
+use crate::tun::{Tun, TunOptions};
 
 /// Who has which addresses. Pure data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,8 +143,8 @@ impl Lab {
     /// Builds the three namespaces and wires them; the endpoint prefix is steered to [`Egress::Tun`].
     ///
     /// # Errors
-    /// [`WorldError::Topology`] for addresses that cannot work, else what the kernel refused. Nothing is left behind.
-    pub fn build(topology: &Topology) -> Result<Lab, WorldError> {
+    /// [`SetupError::Topology`] for addresses that cannot work, else what the kernel refused. Nothing is left behind.
+    pub fn build(topology: &Topology) -> Result<Lab, SetupError> {
         topology.validate()?;
         let [client, node, server] = namespaces(&topology.label)?;
 
@@ -207,7 +210,7 @@ impl Lab {
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn steer(&self, egress: Egress) -> Result<(), WorldError> {
+    pub fn steer(&self, egress: Egress) -> Result<(), SetupError> {
         let route = match egress {
             Egress::Tun => &self.to_tun,
             Egress::Server => &self.to_server,
@@ -222,7 +225,7 @@ impl Lab {
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn catch_all(&self) -> Result<(), WorldError> {
+    pub fn catch_all(&self) -> Result<(), SetupError> {
         self.node.links(|links| links.add_route(&Route::device(Ipv4Net::default(), EGRESS)))
     }
 }
@@ -233,7 +236,7 @@ impl Lab {
     ///
     /// # Errors
     /// What the kernel refused.
-    pub fn read_also(&self, prefixes: &[Ipv4Net]) -> Result<(), WorldError> {
+    pub fn read_also(&self, prefixes: &[Ipv4Net]) -> Result<(), SetupError> {
         self.node.links(|links| {
             prefixes.iter().try_for_each(|&prefix| links.add_route(&Route::device(prefix, EGRESS)))
         })
@@ -246,12 +249,12 @@ fn first_host(prefix: Ipv4Net) -> Ipv4Addr {
 }
 
 /// A namespace with these sysctls, and quiet.
-pub(crate) fn quiet_namespace(label: &str, settings: &[(&str, &str)]) -> Result<Namespace, WorldError> {
+pub(crate) fn quiet_namespace(label: &str, settings: &[(&str, &str)]) -> Result<Namespace, SetupError> {
     tuned_namespace(label, &[settings, &ANY_WAY, &NO_IPV6].concat())
 }
 
 /// A namespace with these sysctls.
-pub(crate) fn tuned_namespace(label: &str, settings: &[(&str, &str)]) -> Result<Namespace, WorldError> {
+pub(crate) fn tuned_namespace(label: &str, settings: &[(&str, &str)]) -> Result<Namespace, SetupError> {
     let namespace = Namespace::create(label)?;
     settings.iter().try_for_each(|(key, value)| {
         match namespace.set_sysctl(key, value) {
@@ -264,7 +267,7 @@ pub(crate) fn tuned_namespace(label: &str, settings: &[(&str, &str)]) -> Result<
 }
 
 /// Client, node and server, side by side: creating a network namespace mostly waits for the kernel.
-fn namespaces(label: &str) -> Result<[Namespace; 3], WorldError> {
+fn namespaces(label: &str) -> Result<[Namespace; 3], SetupError> {
     let make = |role: &str, settings| quiet_namespace(&format!("{label}/{role}"), settings);
     thread::scope(|scope| {
         let client = scope.spawn(|| make("client", &CLIENT));

@@ -1,4 +1,4 @@
-//! Kernel worlds: namespaces, links, labs, and the needs of this machine.
+//! Network namespaces, links and labs, and what this machine must have for them.
 //!
 //! Knows Linux and nothing of what is measured in it. Everything built here is anonymous: it hangs on threads and file
 //! descriptors of this process, so dropping a value, or `kill -9`, removes it. Nothing is ever added to the namespaces
@@ -29,24 +29,25 @@ pub mod guest;
 mod host;
 pub mod ipvs;
 mod lab;
-mod leash;
 mod link;
 mod loopback;
 mod namespace;
 mod needs;
 mod netlink;
+mod process_group;
+pub mod single_node;
 mod tun;
 mod worker;
-pub mod yard;
 
 pub use address::Addresses;
 pub use conntrack::{Conntrack, flush, flush_here};
-pub use error::{TopologyError, WorldError};
+pub use error::{SetupError, TopologyError};
 pub use host::Fingerprint;
 pub use lab::{Egress, Lab, Topology};
-pub use leash::Leash;
-pub use link::{Counters, Link, Links, Mac, Route, VethEnd, Volume};
+pub use link::counters::{Counters, Volume};
+pub use link::{Link, Links, Mac, Route, VethEnd};
 pub use loopback::Loopback;
 pub use namespace::{Identity, Namespace};
 pub use needs::{Found, Missing, Need, check, find_program};
+pub use process_group::ProcessGroup;
 pub use tun::{Tun, TunOptions};

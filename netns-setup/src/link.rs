@@ -1,6 +1,6 @@
 //! Links, addresses, routes and neighbours over rtnetlink(7); no `ip` process.
 
-mod counters;
+pub(crate) mod counters;
 mod kinds;
 
 use std::fmt;
@@ -18,9 +18,7 @@ use rtnetlink::packet_route::route::{RouteFlags, RouteMessage, RouteScope, Route
 use rtnetlink::{Handle, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::runtime::Runtime;
 
-use crate::WorldError;
-
-pub use counters::{Counters, Volume};
+use crate::error::SetupError;
 
 /// include/uapi/linux/rtnetlink.h
 const RT_TABLE_LOCAL: u8 = 255;
@@ -83,8 +81,8 @@ impl Route {
     }
 
     /// Table and scope as iproute2 chooses them (ip/iproute.c, iproute_modify).
-    fn message(&self, device_index: u32) -> Result<RouteMessage, WorldError> {
-        let invalid = |cause| WorldError::kernel(format!("write route {self}"), io::Error::other(cause));
+    fn message(&self, device_index: u32) -> Result<RouteMessage, SetupError> {
+        let invalid = |cause| SetupError::kernel(format!("write route {self}"), io::Error::other(cause));
         let mut builder = RouteMessageBuilder::<IpAddr>::new()
             .destination_prefix(self.prefix.addr(), self.prefix.prefix_len())
             .map_err(invalid)?
@@ -134,8 +132,8 @@ pub struct Links {
 
 impl Links {
     /// `place` names the namespace in errors.
-    pub(crate) fn open(place: &str) -> Result<Self, WorldError> {
-        let failed = |cause| WorldError::kernel(format!("open an rtnetlink socket in {place}"), cause);
+    pub(crate) fn open(place: &str) -> Result<Self, SetupError> {
+        let failed = |cause| SetupError::kernel(format!("open an rtnetlink socket in {place}"), cause);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
         let (connection, handle, _) = {
             let _entered = runtime.enter();
@@ -149,7 +147,7 @@ impl Links {
     ///
     /// # Errors
     /// If the kernel refuses the dump.
-    pub fn list(&self) -> Result<Vec<Link>, WorldError> {
+    pub fn list(&self) -> Result<Vec<Link>, SetupError> {
         let links = self.handle.link().get().execute().map_ok(describe).try_collect();
         self.carry_out(|| "list links".into(), links)
     }
@@ -158,13 +156,13 @@ impl Links {
     ///
     /// # Errors
     /// `ENODEV` if there is none.
-    pub fn link(&self, name: &str) -> Result<Link, WorldError> {
+    pub fn link(&self, name: &str) -> Result<Link, SetupError> {
         self.check_name(name)?;
         let request = self.handle.link().get().match_name(name).execute();
         let first = async move { std::pin::pin!(request).try_next().await };
         let found = self.carry_out(|| format!("look up link {name}"), first)?;
         found.map(describe).ok_or_else(|| {
-            WorldError::kernel(
+            SetupError::kernel(
                 format!("look up link {name} in {}", self.place),
                 io::Error::from(Errno::ENODEV),
             )
@@ -181,7 +179,7 @@ impl Links {
         near: VethEnd<'_>,
         far: VethEnd<'_>,
         far_namespace: BorrowedFd<'_>,
-    ) -> Result<(), WorldError> {
+    ) -> Result<(), SetupError> {
         self.check_name(near.name)?;
         self.check_name(far.name)?;
         let peer = LinkMessageBuilder::<LinkUnspec>::default()
@@ -204,7 +202,7 @@ impl Links {
     ///
     /// # Errors
     /// `EEXIST` if the name is taken, `EOPNOTSUPP` without `CONFIG_DUMMY`.
-    pub fn add_dummy(&self, name: &str) -> Result<(), WorldError> {
+    pub fn add_dummy(&self, name: &str) -> Result<(), SetupError> {
         self.check_name(name)?;
         let request = self.handle.link().add(LinkDummy::new(name).build()).execute();
         self.carry_out(|| format!("add dummy {name}"), request)
@@ -214,7 +212,7 @@ impl Links {
     ///
     /// # Errors
     /// `ENODEV` if there is none.
-    pub fn delete(&self, name: &str) -> Result<(), WorldError> {
+    pub fn delete(&self, name: &str) -> Result<(), SetupError> {
         let index = self.link(name)?.index;
         self.carry_out(|| format!("delete link {name}"), self.handle.link().del(index).execute())
     }
@@ -223,7 +221,7 @@ impl Links {
     ///
     /// # Errors
     /// `ENODEV` if there is none.
-    pub fn set_up(&self, name: &str) -> Result<(), WorldError> {
+    pub fn set_up(&self, name: &str) -> Result<(), SetupError> {
         self.set(name, "up", LinkMessageBuilder::up)
     }
 
@@ -231,7 +229,7 @@ impl Links {
     ///
     /// # Errors
     /// `ENODEV` if there is none.
-    pub fn set_down(&self, name: &str) -> Result<(), WorldError> {
+    pub fn set_down(&self, name: &str) -> Result<(), SetupError> {
         self.set(name, "down", LinkMessageBuilder::down)
     }
 
@@ -239,7 +237,7 @@ impl Links {
     ///
     /// # Errors
     /// `ENODEV` if there is no such link, `EINVAL` if it cannot have that size.
-    pub fn set_mtu(&self, name: &str, bytes: u32) -> Result<(), WorldError> {
+    pub fn set_mtu(&self, name: &str, bytes: u32) -> Result<(), SetupError> {
         self.set(name, &format!("mtu {bytes}"), |link| link.mtu(bytes))
     }
 
@@ -247,7 +245,7 @@ impl Links {
     ///
     /// # Errors
     /// `ENODEV` if there is no such link.
-    pub fn set_queue(&self, name: &str, packets: u32) -> Result<(), WorldError> {
+    pub fn set_queue(&self, name: &str, packets: u32) -> Result<(), SetupError> {
         self.set(name, &format!("txqueuelen {packets}"), |link| link.txqueuelen(packets))
     }
 
@@ -256,7 +254,7 @@ impl Links {
     ///
     /// # Errors
     /// `EEXIST` if it has that address, `ENODEV` if there is no such link.
-    pub fn add_address(&self, name: &str, address: impl Into<IpNet>) -> Result<(), WorldError> {
+    pub fn add_address(&self, name: &str, address: impl Into<IpNet>) -> Result<(), SetupError> {
         let address = address.into();
         let index = self.link(name)?.index;
         let mut request = self.handle.address().add(index, address.addr(), address.prefix_len());
@@ -271,7 +269,7 @@ impl Links {
     /// # Errors
     /// `EEXIST` if there is one for the same prefix, `ENETUNREACH` if the gateway cannot be reached, `ENETDOWN` or
     /// `ENODEV` for the device's sake.
-    pub fn add_route(&self, route: &Route) -> Result<(), WorldError> {
+    pub fn add_route(&self, route: &Route) -> Result<(), SetupError> {
         let message = self.route_message("add", route)?;
         self.carry_out(|| format!("add route {route}"), self.handle.route().add(message).execute())
     }
@@ -281,7 +279,7 @@ impl Links {
     ///
     /// # Errors
     /// As [`add_route`](Links::add_route), save `EEXIST`.
-    pub fn replace_route(&self, route: &Route) -> Result<(), WorldError> {
+    pub fn replace_route(&self, route: &Route) -> Result<(), SetupError> {
         let message = self.route_message("replace", route)?;
         let request = self.handle.route().add(message).replace().execute();
         self.carry_out(|| format!("replace route {route}"), request)
@@ -291,7 +289,7 @@ impl Links {
     ///
     /// # Errors
     /// `ESRCH` if there is none such.
-    pub fn delete_route(&self, route: &Route) -> Result<(), WorldError> {
+    pub fn delete_route(&self, route: &Route) -> Result<(), SetupError> {
         let message = self.route_message("delete", route)?;
         self.carry_out(|| format!("delete route {route}"), self.handle.route().del(message).execute())
     }
@@ -300,7 +298,7 @@ impl Links {
     ///
     /// # Errors
     /// `EEXIST` if there is an entry, `ENODEV` if there is no such link.
-    pub fn add_neighbour(&self, name: &str, address: impl Into<IpAddr>, mac: Mac) -> Result<(), WorldError> {
+    pub fn add_neighbour(&self, name: &str, address: impl Into<IpAddr>, mac: Mac) -> Result<(), SetupError> {
         let address = address.into();
         let index = self.link(name)?.index;
         let request = self.handle.neighbours().add(index, address).link_layer_address(&mac).execute();
@@ -312,23 +310,23 @@ impl Links {
         name: &str,
         what: &str,
         change: impl FnOnce(LinkMessageBuilder<LinkUnspec>) -> LinkMessageBuilder<LinkUnspec>,
-    ) -> Result<(), WorldError> {
+    ) -> Result<(), SetupError> {
         self.check_name(name)?;
         let message = change(LinkUnspec::new_with_name(name)).build();
         self.carry_out(|| format!("set link {name} {what}"), self.handle.link().set(message).execute())
     }
 
-    fn route_message(&self, verb: &str, route: &Route) -> Result<RouteMessage, WorldError> {
+    fn route_message(&self, verb: &str, route: &Route) -> Result<RouteMessage, SetupError> {
         let device = self.link(&route.device).map_err(|error| match error {
-            WorldError::Kernel { cause, .. } => {
-                WorldError::kernel(format!("{verb} route {route} in {}", self.place), cause)
+            SetupError::Kernel { cause, .. } => {
+                SetupError::kernel(format!("{verb} route {route} in {}", self.place), cause)
             }
             other => other,
         })?;
         route.message(device.index)
     }
 
-    fn check_name(&self, name: &str) -> Result<(), WorldError> {
+    fn check_name(&self, name: &str) -> Result<(), SetupError> {
         check_name(name, &self.place)
     }
 
@@ -337,24 +335,24 @@ impl Links {
         &self,
         action: impl FnOnce() -> String,
         request: impl Future<Output = Result<T, rtnetlink::Error>>,
-    ) -> Result<T, WorldError> {
+    ) -> Result<T, SetupError> {
         self.runtime.block_on(request).map_err(|error| {
             let cause = match error {
                 rtnetlink::Error::NetlinkError(refusal) => refusal.to_io(),
                 other => io::Error::other(other),
             };
-            WorldError::kernel(format!("{} in {}", action(), self.place), cause)
+            SetupError::kernel(format!("{} in {}", action(), self.place), cause)
         })
     }
 }
 
 /// The kernel's own rule; netlink would cut longer names silently or answer with a bare `ERANGE`.
-pub(crate) fn check_name(name: &str, place: &str) -> Result<(), WorldError> {
+pub(crate) fn check_name(name: &str, place: &str) -> Result<(), SetupError> {
     // IFNAMSIZ is 16 with the closing NUL.
     let valid = matches!(name.len(), 1..=15)
         && !matches!(name, "." | "..")
         && !name.contains(|c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace());
-    if valid { Ok(()) } else { Err(WorldError::LinkName { name: name.into(), label: place.into() }) }
+    if valid { Ok(()) } else { Err(SetupError::LinkName { name: name.into(), label: place.into() }) }
 }
 
 fn describe(message: LinkMessage) -> Link {

@@ -11,12 +11,12 @@ use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, bind, recv, send, socket,
 };
 
-use crate::WorldError;
+use crate::error::SetupError;
 
 /// An ethertype for local experiments (IEEE 802, clause 9.2.4): no protocol listens to it, no rule sees it.
 const EXPERIMENT: u16 = 0x88b5;
 /// Milliseconds. The kernel delivers within microseconds; nothing but a broken loopback takes so long.
-const PATIENCE: u16 = 2_000;
+const TIMEOUT_MS: u16 = 2_000;
 
 /// Sends markers over `lo`.
 ///
@@ -35,8 +35,8 @@ impl Loopback {
     ///
     /// # Errors
     /// If the kernel has no packet sockets (`CONFIG_PACKET`), or no right to them.
-    pub fn open() -> Result<Loopback, WorldError> {
-        let failed = |cause: Errno| WorldError::kernel("open a packet socket on lo", cause);
+    pub fn open() -> Result<Loopback, SetupError> {
+        let failed = |cause: Errno| SetupError::kernel("open a packet socket on lo", cause);
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         // Of no protocol, hence deaf, until it is bound.
         let socket = socket(AddressFamily::Packet, SockType::Datagram, flags, None).map_err(failed)?;
@@ -52,11 +52,11 @@ impl Loopback {
     ///
     /// # Errors
     /// If a marker does not come out: `lo` is down, or the thread is not pinned and the other core is stuck.
-    pub fn settle(&mut self) -> Result<(), WorldError> {
+    pub fn settle(&mut self) -> Result<(), SetupError> {
         const GENERATIONS: usize = 3;
         (0..GENERATIONS)
             .try_for_each(|_| self.mark())
-            .map_err(|cause| WorldError::kernel("wait for a marker on lo", cause))
+            .map_err(|cause| SetupError::kernel("wait for a marker on lo", cause))
     }
 
     fn mark(&mut self) -> io::Result<()> {
@@ -77,7 +77,7 @@ impl Loopback {
 
     fn wait(&self) -> io::Result<()> {
         let mut ready = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut ready, PollTimeout::from(PATIENCE)) {
+        match poll(&mut ready, PollTimeout::from(TIMEOUT_MS)) {
             Ok(0) => Err(io::ErrorKind::TimedOut.into()),
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(why) => Err(why.into()),

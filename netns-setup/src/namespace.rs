@@ -11,11 +11,13 @@ use std::thread::{self, JoinHandle};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::leash::Keeper;
+use crate::error::SetupError;
+use crate::link::Links;
+use crate::process_group::Leader;
+use crate::process_group::ProcessGroup;
 use crate::worker::Worker;
-use crate::{Leash, Links, WorldError};
 
-/// What tells one world from another, as stat(2) reports it.
+/// What tells one namespace from another, as stat(2) reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Inode of the network namespace (namespaces(7)).
@@ -31,7 +33,7 @@ impl Identity {
     ///
     /// # Errors
     /// If `/proc` is not mounted or there is no `/run`.
-    pub fn here() -> Result<Self, WorldError> {
+    pub fn here() -> Result<Self, SetupError> {
         Identity::read(Path::new("/proc/thread-self"))
     }
 
@@ -39,14 +41,14 @@ impl Identity {
     ///
     /// # Errors
     /// As [`Identity::here`].
-    pub fn of_process() -> Result<Self, WorldError> {
+    pub fn of_process() -> Result<Self, SetupError> {
         Identity::read(Path::new("/proc/self"))
     }
 
-    fn read(process: &Path) -> Result<Self, WorldError> {
+    fn read(process: &Path) -> Result<Self, SetupError> {
         let stat = |name: &str| {
             let path = process.join(name);
-            fs::metadata(&path).map_err(|cause| WorldError::kernel(format!("stat {}", path.display()), cause))
+            fs::metadata(&path).map_err(|cause| SetupError::kernel(format!("stat {}", path.display()), cause))
         };
         Ok(Identity {
             net: stat("ns/net")?.ino(),
@@ -79,7 +81,7 @@ impl Identity {
 /// `/proc/sys/net` show this one.
 pub struct Namespace {
     // Fields drop in this order: first the programs, then the thread.
-    keeper: Keeper,
+    leader: Leader,
     worker: Worker,
     net: OwnedFd,
     label: String,
@@ -95,13 +97,13 @@ impl Namespace {
     ///
     /// # Errors
     /// `EPERM` without CAP_SYS_ADMIN, `ENOSPC` past `/proc/sys/user/max_net_namespaces`, `ENOENT` without `/run` or
-    /// `/bin/sh`; [`WorldError::NotIsolated`] if the verification fails.
-    pub fn create(label: &str) -> Result<Namespace, WorldError> {
+    /// `/bin/sh`; [`SetupError::NotIsolated`] if the verification fails.
+    pub fn create(label: &str) -> Result<Namespace, SetupError> {
         let name = label.to_owned();
         let started = Worker::start(&thread_name(label), move || enter(&name));
-        let failed = |cause| WorldError::kernel(format!("start a thread for namespace {label}"), cause);
-        let (worker, (identity, net, keeper)) = started.map_err(failed)??;
-        Ok(Namespace { keeper, worker, net, label: label.to_owned(), identity })
+        let failed = |cause| SetupError::kernel(format!("start a thread for namespace {label}"), cause);
+        let (worker, (identity, net, leader)) = started.map_err(failed)??;
+        Ok(Namespace { leader, worker, net, label: label.to_owned(), identity })
     }
 
     /// The name given at creation, for messages.
@@ -127,8 +129,8 @@ impl Namespace {
     /// What `f` returns, or that the connection could not be opened.
     pub fn links<T: Send>(
         &self,
-        f: impl FnOnce(&Links) -> Result<T, WorldError> + Send,
-    ) -> Result<T, WorldError> {
+        f: impl FnOnce(&Links) -> Result<T, SetupError> + Send,
+    ) -> Result<T, SetupError> {
         self.run(|| f(&Links::open(&self.label)?))
     }
 
@@ -146,18 +148,18 @@ impl Namespace {
     }
 
     /// Starts a program inside. It and its descendants are killed when `self` is dropped or this process ends, however
-    /// it ends; see [`Leash`] for how, and for what makes it slow.
+    /// it ends; see [`ProcessGroup`] for how, and for what makes it slow.
     ///
     /// # Errors
     /// As [`Command::spawn`].
     pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        let leash = self.leash();
-        self.run(|| leash.hold(command).spawn())
+        let group = self.process_group();
+        self.run(|| group.add(command).spawn())
     }
 
     /// For threads inside that start programs themselves, side by side.
-    pub fn leash(&self) -> Leash {
-        self.keeper.leash()
+    pub fn process_group(&self) -> ProcessGroup {
+        self.leader.process_group()
     }
 
     /// The network namespace, for moving links into it. It keeps the namespace alive.
@@ -169,27 +171,27 @@ impl Namespace {
     /// where an interface name has dots.
     ///
     /// # Errors
-    /// [`WorldError::ForeignSysctl`] for a key outside `net`; `ENOENT` if this kernel has no such key or does not have it
+    /// [`SetupError::ForeignSysctl`] for a key outside `net`; `ENOENT` if this kernel has no such key or does not have it
     /// per namespace; `EINVAL` for a value out of range.
-    pub fn set_sysctl(&self, key: &str, value: &str) -> Result<(), WorldError> {
+    pub fn set_sysctl(&self, key: &str, value: &str) -> Result<(), SetupError> {
         let path = self.sysctl_path(key)?;
         self.run(|| fs::write(&path, value))
-            .map_err(|cause| WorldError::kernel(format!("set sysctl {key}={value} in {}", self.label), cause))
+            .map_err(|cause| SetupError::kernel(format!("set sysctl {key}={value} in {}", self.label), cause))
     }
 
     /// The value of a sysctl, without the closing newline.
     ///
     /// # Errors
     /// As [`set_sysctl`](Namespace::set_sysctl).
-    pub fn sysctl(&self, key: &str) -> Result<String, WorldError> {
+    pub fn sysctl(&self, key: &str) -> Result<String, SetupError> {
         let path = self.sysctl_path(key)?;
         self.run(|| fs::read_to_string(&path))
             .map(|text| text.trim_end().to_owned())
-            .map_err(|cause| WorldError::kernel(format!("read sysctl {key} in {}", self.label), cause))
+            .map_err(|cause| SetupError::kernel(format!("read sysctl {key} in {}", self.label), cause))
     }
 
-    fn sysctl_path(&self, key: &str) -> Result<PathBuf, WorldError> {
-        let foreign = || WorldError::ForeignSysctl { key: key.into(), label: self.label.clone() };
+    fn sysctl_path(&self, key: &str) -> Result<PathBuf, SetupError> {
+        let foreign = || SetupError::ForeignSysctl { key: key.into(), label: self.label.clone() };
         sysctl_path(key).ok_or_else(foreign)
     }
 }
@@ -215,11 +217,11 @@ pub(crate) fn unshare_network() -> io::Result<()> {
     Ok(unshare(CloneFlags::CLONE_NEWNET)?)
 }
 
-/// Moves the calling thread into a new world.
-fn enter(label: &str) -> Result<(Identity, OwnedFd, Keeper), WorldError> {
+/// Moves the calling thread into new network and mount namespaces.
+fn enter(label: &str) -> Result<(Identity, OwnedFd, Leader), SetupError> {
     let step = |what: &str| {
         let action = format!("{what} for namespace {label}");
-        move |cause| WorldError::kernel(action, io::Error::from(cause))
+        move |cause| SetupError::kernel(action, io::Error::from(cause))
     };
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
         .map_err(step("unshare network and mounts"))?;
@@ -237,14 +239,14 @@ fn enter(label: &str) -> Result<(Identity, OwnedFd, Keeper), WorldError> {
     let _ = renew_sysfs();
     Links::open(label)?.set_up("lo")?;
 
-    let open = File::open("/proc/thread-self/ns/net").map_err(|c| WorldError::kernel("open ns/net", c))?;
-    let keeper = Keeper::start()
-        .map_err(|cause| WorldError::kernel(format!("start /bin/sh in namespace {label}"), cause))?;
-    Ok((identity, open.into(), keeper))
+    let open = File::open("/proc/thread-self/ns/net").map_err(|c| SetupError::kernel("open ns/net", c))?;
+    let leader = Leader::start()
+        .map_err(|cause| SetupError::kernel(format!("start /bin/sh in namespace {label}"), cause))?;
+    Ok((identity, open.into(), leader))
 }
 
-fn verify(label: &str, identity: &Identity) -> Result<(), WorldError> {
-    let refuse = |what: String| Err(WorldError::NotIsolated { label: label.to_owned(), what });
+fn verify(label: &str, identity: &Identity) -> Result<(), SetupError> {
+    let refuse = |what: String| Err(SetupError::NotIsolated { label: label.to_owned(), what });
     if let Some(what) = identity.shared_with(&Identity::of_process()?) {
         return refuse(what.to_owned());
     }

@@ -15,8 +15,12 @@ use std::thread;
 use netlink_sys::protocols::NETLINK_GENERIC;
 use serde::Serialize;
 
+use crate::conntrack::{Conntrack, flush_here};
+use crate::error::SetupError;
+use crate::link::VethEnd;
+use crate::namespace::Namespace;
 use crate::netlink::{Requester, generic};
-use crate::{Conntrack, Namespace, Tun, TunOptions, VethEnd, WorldError};
+use crate::tun::{Tun, TunOptions};
 
 /// Something that an experiment may need from the kernel or from installed programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -26,7 +30,7 @@ pub enum Need {
     Root,
     /// Network namespaces.
     NetworkNamespace,
-    /// Mount namespaces with a private `/run` and a shell to keep programs on a leash: a whole [`Namespace`].
+    /// Mount namespaces with a private `/run` and a shell that leads the group of its programs: a whole [`Namespace`].
     MountNamespace,
     /// TUN devices.
     Tun,
@@ -193,35 +197,35 @@ fn attempt(need: Need) -> Result<String, String> {
         Need::Root => root(),
         Need::NetworkNamespace => network_namespace(),
         Need::MountNamespace => trial(|_| Ok("a private /run".into())),
-        Need::Tun => trial(|world| {
-            Tun::open(world, "try", TunOptions::default()).map_err(text)?;
+        Need::Tun => trial(|namespace| {
+            Tun::open(namespace, "try", TunOptions::default()).map_err(text)?;
             Ok("/dev/net/tun".into())
         }),
         Need::Veth => trial(veth),
         Need::Conntrack => trial(conntrack),
-        Need::IptablesLegacy => trial(|world| iptables(world, "legacy")),
-        Need::IptablesNft => trial(|world| iptables(world, "nft")),
+        Need::IptablesLegacy => trial(|namespace| iptables(namespace, "legacy")),
+        Need::IptablesNft => trial(|namespace| iptables(namespace, "nft")),
         Need::Nft => trial(nft),
         Need::IpVs => trial(ipvs),
-        Need::Dummy => trial(|world| {
-            world.links(|links| links.add_dummy("try")).map_err(text)?;
+        Need::Dummy => trial(|namespace| {
+            namespace.links(|links| links.add_dummy("try")).map_err(text)?;
             Ok("a link of kind dummy".into())
         }),
-        Need::IpSet => trial(|world| {
-            let ipset = Tool::find(world, "ipset", "ipset")?;
+        Need::IpSet => trial(|namespace| {
+            let ipset = Tool::find(namespace, "ipset", "ipset")?;
             ipset.run(&["create", "try", "hash:ip,port"], "")?;
             ipset.version()
         }),
-        Need::Bridge => trial(|world| {
-            world.links(|links| links.add_bridge("try")).map_err(text)?;
+        Need::Bridge => trial(|namespace| {
+            namespace.links(|links| links.add_bridge("try")).map_err(text)?;
             Ok("a link of kind bridge".into())
         }),
-        Need::Ipip => trial(|world| {
-            world.links(|links| links.add_ipip("try", Ipv4Addr::LOCALHOST)).map_err(text)?;
+        Need::Ipip => trial(|namespace| {
+            namespace.links(|links| links.add_ipip("try", Ipv4Addr::LOCALHOST)).map_err(text)?;
             Ok("a link of kind ipip".into())
         }),
-        Need::Ipvsadm => trial(|world| {
-            let ipvsadm = Tool::find(world, "ipvsadm", "ipvsadm")?;
+        Need::Ipvsadm => trial(|namespace| {
+            let ipvsadm = Tool::find(namespace, "ipvsadm", "ipvsadm")?;
             // Also fails if it cannot reach IPVS.
             ipvsadm.version()
         }),
@@ -229,9 +233,9 @@ fn attempt(need: Need) -> Result<String, String> {
 }
 
 /// Without general advice: `how` is more precise.
-fn text(error: WorldError) -> String {
+fn text(error: SetupError) -> String {
     match error {
-        WorldError::Kernel { action, cause } => format!("{action}: {}", crate::error::answer(&cause)),
+        SetupError::Kernel { action, cause } => format!("{action}: {}", crate::error::answer(&cause)),
         other => other.to_string(),
     }
 }
@@ -266,24 +270,25 @@ fn network_namespace() -> Result<String, String> {
     Ok("unshare(CLONE_NEWNET)".into())
 }
 
-fn veth(world: &Namespace) -> Result<String, String> {
+fn veth(namespace: &Namespace) -> Result<String, String> {
     let end = |name, last| VethEnd { name, mac: [2, 0, 0, 0, 0, last] };
-    let added = world.links(|links| links.add_veth(end("try", 1), end("peer", 2), world.fd().as_fd()));
+    let added =
+        namespace.links(|links| links.add_veth(end("try", 1), end("peer", 2), namespace.fd().as_fd()));
     added.map_err(text)?;
     Ok("a link of kind veth".into())
 }
 
-fn conntrack(world: &Namespace) -> Result<String, String> {
-    world.run(crate::flush_here).map_err(text)?;
-    world.run(Conntrack::count).map_err(text)?;
-    let limit = world.sysctl("net.netfilter.nf_conntrack_max").map_err(text)?;
+fn conntrack(namespace: &Namespace) -> Result<String, String> {
+    namespace.run(flush_here).map_err(text)?;
+    namespace.run(Conntrack::count).map_err(text)?;
+    let limit = namespace.sysctl("net.netfilter.nf_conntrack_max").map_err(text)?;
     Ok(format!("nf_conntrack_max {limit}"))
 }
 
-fn iptables(world: &Namespace, variant: &str) -> Result<String, String> {
-    let tool = Tool::find(world, &format!("iptables-{variant}"), "iptables")?;
+fn iptables(namespace: &Namespace, variant: &str) -> Result<String, String> {
+    let tool = Tool::find(namespace, &format!("iptables-{variant}"), "iptables")?;
     for needed in ["save", "restore"] {
-        Tool::find(world, &format!("iptables-{variant}-{needed}"), "iptables")?;
+        Tool::find(namespace, &format!("iptables-{variant}-{needed}"), "iptables")?;
     }
     // A list would succeed without the kernel's matches and targets.
     let rule = "-w 5 -t nat -A POSTROUTING -m comment --comment try -m statistic --mode random --probability 0.5 \
@@ -293,8 +298,8 @@ fn iptables(world: &Namespace, variant: &str) -> Result<String, String> {
     tool.version()
 }
 
-fn nft(world: &Namespace) -> Result<String, String> {
-    let tool = Tool::find(world, "nft", "nftables")?;
+fn nft(namespace: &Namespace) -> Result<String, String> {
+    let tool = Tool::find(namespace, "nft", "nftables")?;
     tool.run(
         &["-f", "-"],
         "add table ip try\nadd chain ip try nat { type nat hook postrouting priority 100; }\n\
@@ -304,8 +309,8 @@ fn nft(world: &Namespace) -> Result<String, String> {
     tool.version()
 }
 
-fn ipvs(world: &Namespace) -> Result<String, String> {
-    match world.run(|| generic::family(&mut Requester::open(NETLINK_GENERIC)?, "IPVS")) {
+fn ipvs(namespace: &Namespace) -> Result<String, String> {
+    match namespace.run(|| generic::family(&mut Requester::open(NETLINK_GENERIC)?, "IPVS")) {
         Ok(_) => {}
         Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {
             return Err("this kernel has no generic netlink family \"IPVS\"".into());
@@ -313,20 +318,20 @@ fn ipvs(world: &Namespace) -> Result<String, String> {
         Err(error) => return Err(format!("generic netlink: {error}")),
     }
     // IP_VS_VERSION_CODE, where /proc has it.
-    let about = world.run(|| fs::read_to_string("/proc/thread-self/net/ip_vs")).unwrap_or_default();
+    let about = namespace.run(|| fs::read_to_string("/proc/thread-self/net/ip_vs")).unwrap_or_default();
     Ok(about.lines().next().unwrap_or("generic netlink family IPVS").to_owned())
 }
 
 /// A program, run in the throw-away namespace.
-struct Tool<'w> {
-    world: &'w Namespace,
+struct Tool<'n> {
+    namespace: &'n Namespace,
     path: PathBuf,
 }
 
-impl<'w> Tool<'w> {
-    fn find(world: &'w Namespace, name: &str, package: &str) -> Result<Self, String> {
+impl<'n> Tool<'n> {
+    fn find(namespace: &'n Namespace, name: &str, package: &str) -> Result<Self, String> {
         let missing = || format!("no program {name} in PATH, /usr/sbin or /sbin (package {package})");
-        Ok(Tool { world, path: find_program(name).ok_or_else(missing)? })
+        Ok(Tool { namespace, path: find_program(name).ok_or_else(missing)? })
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Result<Output, String> {
@@ -347,7 +352,7 @@ impl<'w> Tool<'w> {
     fn output(&self, arguments: &[&str], input: &str) -> io::Result<Output> {
         let mut command = Command::new(&self.path);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.world.spawn(&mut command)?;
+        let mut child = self.namespace.spawn(&mut command)?;
         if let Some(mut pipe) = child.stdin.take() {
             // If the program ends without reading, its exit status tells why.
             let _ = pipe.write_all(input.as_bytes());

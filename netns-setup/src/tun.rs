@@ -8,8 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use nix::libc;
 
+use crate::error::SetupError;
 use crate::link::check_name;
-use crate::{Namespace, WorldError};
+use crate::namespace::Namespace;
 
 /// How a [`Tun`] is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +45,11 @@ impl Tun {
     /// # Errors
     /// `ENOENT` without `/dev/net/tun`, `ENODEV` without the module, `EPERM` without CAP_NET_ADMIN, `EBUSY` if the name
     /// is taken.
-    pub fn open(namespace: &Namespace, name: &str, options: TunOptions) -> Result<Tun, WorldError> {
+    pub fn open(namespace: &Namespace, name: &str, options: TunOptions) -> Result<Tun, SetupError> {
         check_name(name, namespace.label())?;
         // Both the descriptor and the device belong to the opener's namespace.
         let fd = namespace.run(|| create(name, options.nonblocking)).map_err(|cause| {
-            WorldError::kernel(
+            SetupError::kernel(
                 format!("create TUN {name} in {} (/dev/net/tun, module tun)", namespace.label()),
                 cause,
             )

@@ -13,8 +13,9 @@ mod build;
 mod judge;
 mod outcome;
 mod script;
+mod treatment;
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -22,39 +23,17 @@ use nix::errno::Errno;
 use nix::unistd::{read, write};
 
 use crate::clock::nanoseconds;
-use crate::device::Device;
-use crate::packet;
-use crate::probe::{GONE, PATIENCE, ProbeError};
+use crate::device::{Device, GONE};
+use crate::probe::{ProbeError, TIMEOUT};
 use crate::sources::Sources;
+use crate::wire::{self, Malformed};
 
 use build::Numbers;
 use judge::Expected;
 pub use judge::Flaw;
-pub use outcome::{Costs, Fault, Mishap, Tally};
+pub use outcome::{ConnectionFault, Costs, Mishap, Tally};
 pub use script::{Exchange, SEGMENT, Segment, Side};
-
-/// What the machine between does with packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Treatment {
-    /// It routes them, both ways: the client addresses a real server itself. The control.
-    Routed,
-    /// It gives the client's a real server's address, and takes it from the server's.
-    Rewritten,
-    /// It sends the client's to a real server as they are; the server's do not pass.
-    Redirected,
-    /// It puts the client's into packets to a real server; the server's do not pass.
-    Encapsulated {
-        /// Source of the outer packets.
-        from: Ipv4Addr,
-    },
-}
-
-impl Treatment {
-    /// Whether the server's packets pass.
-    pub fn both_ways(self) -> bool {
-        matches!(self, Treatment::Routed | Treatment::Rewritten)
-    }
-}
+pub use treatment::Treatment;
 
 /// The way to a real server.
 #[derive(Debug)]
@@ -72,7 +51,7 @@ pub struct ConnectionProbe {
     exits: Vec<(Device, SocketAddrV4)>,
     sources: Sources,
     treatment: Treatment,
-    patience: Duration,
+    timeout: Duration,
     /// Numbers connections, and so their sequence numbers.
     count: u32,
     packet: Vec<u8>,
@@ -110,15 +89,16 @@ impl ConnectionProbe {
         ingress.unblock()?;
         let open = |Exit { device, server }| {
             let device = Device { name: "egress", fd: device };
-            device.unblock().map(|()| (device, server))
+            device.unblock()?;
+            Ok((device, server))
         };
-        let exits = exits.into_iter().map(open).collect::<Result<_, _>>()?;
+        let exits = exits.into_iter().map(open).collect::<Result<_, ProbeError>>()?;
         Ok(ConnectionProbe {
             ingress,
             exits,
             sources,
             treatment,
-            patience: PATIENCE,
+            timeout: TIMEOUT,
             count: 0,
             packet: Vec::with_capacity(BUFFER),
             buffer: vec![0; BUFFER],
@@ -127,8 +107,8 @@ impl ConnectionProbe {
     }
 
     /// Sets how long a packet is waited for after its `write(2)` has returned, before it counts as lost.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
     /// The clients still to be used; see [`Sources::restart`].
@@ -184,7 +164,7 @@ impl ConnectionProbe {
         &mut self,
         to: SocketAddrV4,
         script: &[Segment],
-    ) -> Result<Result<Progress, Fault>, ProbeError> {
+    ) -> Result<Result<Progress, ConnectionFault>, ProbeError> {
         let flows = self.sources.flows();
         let client = self.sources.next().ok_or(ProbeError::SourcesUsedUp { flows })?;
         let turn = self.count as usize % self.exits.len().max(1);
@@ -201,7 +181,7 @@ impl ConnectionProbe {
                 connection.numbers.server = connection.numbers.server.wrapping_add(build::length(segment));
                 continue;
             }
-            let fault = |what| Fault { packet: number, side: segment.side, client, to, what };
+            let fault = |what| ConnectionFault { packet: number, side: segment.side, client, to, what };
             match self.carry(&mut connection, segment)? {
                 Ok(nanoseconds) => match segment.side {
                     Side::Client => self.client_times.push(nanoseconds),
@@ -266,10 +246,10 @@ impl ConnectionProbe {
                     Side::Server => &self.ingress,
                 };
                 let length = match read(&device.fd, &mut self.buffer) {
-                    Ok(0) => return Err(device.error("read", GONE)),
+                    Ok(0) => return Err(device.error("read", GONE).into()),
                     Ok(length) => length,
                     Err(Errno::EAGAIN | Errno::EINTR) => continue,
-                    Err(why) => return Err(device.error("read", why)),
+                    Err(why) => return Err(device.error("read", why).into()),
                 };
                 nothing = false;
                 let got = &self.buffer[..length];
@@ -287,9 +267,9 @@ impl ConnectionProbe {
                 return Ok(expected.judge(got).map_err(Mishap::Flawed));
             }
             if nothing {
-                let left = self.patience.saturating_sub(written.elapsed());
+                let left = self.timeout.saturating_sub(written.elapsed());
                 if left.is_zero() {
-                    return Ok(Err(Mishap::Lost { waited: self.patience }));
+                    return Ok(Err(Mishap::Lost { waited: self.timeout }));
                 }
                 // What comes late comes soon or never; several devices are not worth a poll.
                 std::thread::sleep(left.min(Duration::from_micros(100)));
@@ -302,10 +282,10 @@ impl ConnectionProbe {
         for device in self.exits.iter().map(|(device, _)| device).chain([&self.ingress]) {
             loop {
                 match read(&device.fd, &mut self.buffer) {
-                    Ok(0) => return Err(device.error("read", GONE)),
+                    Ok(0) => return Err(device.error("read", GONE).into()),
                     Ok(_) | Err(Errno::EINTR) => {}
                     Err(Errno::EAGAIN) => break,
-                    Err(why) => return Err(device.error("read", why)),
+                    Err(why) => return Err(device.error("read", why).into()),
                 }
             }
         }
@@ -315,8 +295,8 @@ impl ConnectionProbe {
 
 /// Whether nothing that a probe sends can turn into this packet.
 fn is_foreign(packet: &[u8], treatment: Treatment) -> bool {
-    match packet::parse(packet) {
-        Err(packet::Malformed::Protocol(4)) => !matches!(treatment, Treatment::Encapsulated { .. }),
+    match wire::parse_ipv4(packet) {
+        Err(Malformed::Protocol(judge::IP_IN_IP)) => !matches!(treatment, Treatment::Encapsulated { .. }),
         Err(defect) => defect.is_foreign(),
         Ok(_) => false,
     }

@@ -3,9 +3,8 @@
 //! * [`clock`]: the wall clock, what it costs to read it, and the core it is read on
 //! * [`schedule`]: intended start times, fixed before the run
 //! * [`recorder`]: histograms of response and service time, which never drop a value
-//! * [`target`]: what a load is aimed at, who may answer, and who did
+//! * [`target`]: what a probe is aimed at, who may receive it, and who did
 //! * [`sources`]: a client address and port for every new flow
-//! * [`packet`]: the probe's packets, their checksums and their parser
 //! * [`wire`]: packets of both IP families and three protocols, and ICMP errors, built and read
 //! * [`probe`]: one packet through a pair of TUN devices, timed and verified
 //! * [`connection`]: all packets of a TCP connection through a load balancer, timed and verified
@@ -18,7 +17,6 @@ pub mod clock;
 pub mod connection;
 mod device;
 pub mod load;
-pub mod packet;
 pub mod probe;
 pub mod recorder;
 pub mod schedule;

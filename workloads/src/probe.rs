@@ -20,17 +20,18 @@ use nix::errno::Errno;
 use nix::unistd::{read, write};
 
 use crate::clock::nanoseconds;
-use crate::device::Device;
-use crate::packet::{Form, Frame, Stamp};
+pub use crate::device::DeviceError;
+use crate::device::{Device, GONE};
 use crate::recorder::Times;
 use crate::sources::Sources;
-use crate::target::{Protocol, Shares, Target};
+use crate::target::{ProbeProtocol, Shares, Target};
+use crate::wire::{Form, Stamp, Template};
 
 use verdict::{Expected, Verdict};
-pub use verdict::{Fault, Summary};
+pub use verdict::{PacketFault, Summary};
 
-/// How long a packet is waited for after its `write(2)` has returned, unless told otherwise.
-pub const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a packet is waited for after its `write(2)` has returned by default.
+pub const TIMEOUT: Duration = Duration::from_millis(20);
 
 /// Timed packets that a TCP flow can carry: their 16 bytes each must fit the window of 65,535 bytes that the
 /// reply opened, or conntrack calls them invalid (`tcp_in_window`, net/netfilter/nf_conntrack_proto_tcp.c).
@@ -39,19 +40,12 @@ pub const LONGEST_TCP_FLOW: u32 = 4_000;
 /// Bytes of payload per TCP data segment.
 const SEGMENT: u32 = 16;
 
-/// Why a series of probes had to stop. What happens to a single packet is a [`Fault`] instead.
+/// Why a series of probes had to stop. What happens to a single packet is a [`PacketFault`] instead.
 #[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
 pub enum ProbeError {
     /// A device refused a system call.
-    #[error("cannot {call} the {device} device: {why}; is it up, and is its TUN still there?")]
-    Device {
-        /// "ingress" or "egress".
-        device: &'static str,
-        /// What was tried.
-        call: &'static str,
-        /// What the kernel said; EIO from a TUN means that the device is down.
-        why: Errno,
-    },
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// All flows were used.
     #[error(
         "all {flows} flows of the sources are used up, and one that comes back is no new flow; flush conntrack and \
@@ -84,8 +78,8 @@ pub enum ProbeError {
 pub struct Probe {
     devices: Devices,
     sources: Sources,
-    frames: Frames,
-    patience: Duration,
+    templates: Templates,
+    timeout: Duration,
     tag: u64,
 }
 
@@ -106,12 +100,12 @@ impl Probe {
         };
         devices.ingress.unblock()?;
         devices.egress.unblock()?;
-        Ok(Probe { devices, sources, frames: Frames::new(), patience: PATIENCE, tag: 0 })
+        Ok(Probe { devices, sources, templates: Templates::new(), timeout: TIMEOUT, tag: 0 })
     }
 
     /// Sets how long a packet is waited for after its `write(2)` has returned, before it counts as lost.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
     /// The flows still to be used; see [`Sources::restart`].
@@ -166,7 +160,7 @@ impl Probe {
         into: &mut Times,
     ) -> Result<Summary, ProbeError> {
         check(targets, picks)?;
-        let tcp = picks.iter().any(|&pick| targets[pick as usize].protocol() == Protocol::Tcp);
+        let tcp = picks.iter().any(|&pick| targets[pick as usize].protocol() == ProbeProtocol::Tcp);
         if tcp && per_flow > LONGEST_TCP_FLOW {
             return Err(ProbeError::FlowTooLong { per_flow });
         }
@@ -193,10 +187,10 @@ impl Probe {
         let tag = self.next_tag();
         // The low half of the tag is the initial sequence number of TCP.
         let sequence = tag as u32;
-        let stamp = Stamp { from: client, to: target.address(), tag, sequence, acknowledgement: 0 };
+        let stamp = Stamp { from: client, to: target.address(), number: tag, sequence, acknowledgement: 0 };
         let packet = match target.protocol() {
-            Protocol::Udp => self.frames.udp.stamp(&stamp),
-            Protocol::Tcp => self.frames.syn.stamp(&stamp),
+            ProbeProtocol::Udp => self.templates.udp.stamp(&stamp),
+            ProbeProtocol::Tcp => self.templates.syn.stamp(&stamp),
         };
         let expected = Expected {
             protocol: target.protocol(),
@@ -208,7 +202,7 @@ impl Probe {
             any_source: target.any_source(),
             destinations: target.endpoints(),
         };
-        let arrival = self.devices.carry(Way::In, packet, &expected, client, self.patience, summary)?;
+        let arrival = self.devices.carry(Way::In, packet, &expected, client, self.timeout, summary)?;
         Ok(arrival.map(|Arrival { nanoseconds, destination, source }| Opened {
             nanoseconds,
             destination,
@@ -228,10 +222,11 @@ impl Probe {
     ) -> Result<Option<Flow>, ProbeError> {
         let tag = self.next_tag();
         let (sequence, acknowledgement) = (tag as u32, opened.sequence.wrapping_add(1));
-        let stamp = Stamp { from: opened.endpoint, to: opened.seen_as, tag, sequence, acknowledgement };
+        let stamp =
+            Stamp { from: opened.endpoint, to: opened.seen_as, number: tag, sequence, acknowledgement };
         let packet = match target.protocol() {
-            Protocol::Udp => self.frames.udp.stamp(&stamp),
-            Protocol::Tcp => self.frames.syn_ack.stamp(&stamp),
+            ProbeProtocol::Udp => self.templates.udp.stamp(&stamp),
+            ProbeProtocol::Tcp => self.templates.syn_ack.stamp(&stamp),
         };
         let expected = Expected {
             protocol: target.protocol(),
@@ -244,7 +239,7 @@ impl Probe {
             destinations: &[opened.client],
         };
         let reply =
-            self.devices.carry(Way::Out, packet, &expected, opened.endpoint, self.patience, summary)?;
+            self.devices.carry(Way::Out, packet, &expected, opened.endpoint, self.timeout, summary)?;
         Ok(reply.map(|_| Flow {
             protocol: target.protocol(),
             client: opened.client,
@@ -260,16 +255,16 @@ impl Probe {
     fn follow(&mut self, flow: &mut Flow, summary: &mut Summary) -> Result<Option<u64>, ProbeError> {
         let tag = self.next_tag();
         let Flow { protocol, client, to, sequence, acknowledgement, .. } = *flow;
-        let stamp = Stamp { from: client, to, tag, sequence, acknowledgement };
+        let stamp = Stamp { from: client, to, number: tag, sequence, acknowledgement };
         let packet = match protocol {
-            Protocol::Udp => self.frames.udp.stamp(&stamp),
-            Protocol::Tcp => self.frames.data.stamp(&stamp),
+            ProbeProtocol::Udp => self.templates.udp.stamp(&stamp),
+            ProbeProtocol::Tcp => self.templates.data.stamp(&stamp),
         };
         flow.sequence = sequence.wrapping_add(SEGMENT);
         let destinations = &[flow.endpoint];
         let (source, masquerade, any_source) = (flow.seen_as, None, false);
         let expected = Expected { protocol, tag, sequence, to, source, masquerade, any_source, destinations };
-        let arrival = self.devices.carry(Way::In, packet, &expected, client, self.patience, summary)?;
+        let arrival = self.devices.carry(Way::In, packet, &expected, client, self.timeout, summary)?;
         Ok(arrival.map(|arrival| arrival.nanoseconds))
     }
 
@@ -292,7 +287,7 @@ struct Opened {
 
 /// A flow after its reply.
 struct Flow {
-    protocol: Protocol,
+    protocol: ProbeProtocol,
     client: SocketAddrV4,
     seen_as: SocketAddrV4,
     to: SocketAddrV4,
@@ -302,20 +297,20 @@ struct Flow {
 }
 
 #[derive(Debug)]
-struct Frames {
-    udp: Frame,
-    syn: Frame,
-    syn_ack: Frame,
-    data: Frame,
+struct Templates {
+    udp: Template,
+    syn: Template,
+    syn_ack: Template,
+    data: Template,
 }
 
-impl Frames {
-    fn new() -> Frames {
-        Frames {
-            udp: Frame::new(Form::Udp),
-            syn: Frame::new(Form::Syn),
-            syn_ack: Frame::new(Form::SynAck),
-            data: Frame::new(Form::Data),
+impl Templates {
+    fn new() -> Templates {
+        Templates {
+            udp: Template::new(Form::Udp),
+            syn: Template::new(Form::Syn),
+            syn_ack: Template::new(Form::SynAck),
+            data: Template::new(Form::Data),
         }
     }
 }
@@ -329,9 +324,6 @@ fn check(targets: &[Target], picks: &[u32]) -> Result<(), ProbeError> {
 
 /// Room for a packet of an ordinary MTU; a longer one is cut, and is not ours.
 const BUFFER: usize = 2048;
-
-/// What an end of file is reported as. A TUN has none; a socket in its place has, when its peer has closed.
-pub(crate) const GONE: Errno = Errno::EPIPE;
 
 #[derive(Debug)]
 struct Devices {
@@ -362,7 +354,7 @@ impl Devices {
         packet: &[u8],
         expected: &Expected,
         client: SocketAddrV4,
-        patience: Duration,
+        timeout: Duration,
         summary: &mut Summary,
     ) -> Result<Option<Arrival>, ProbeError> {
         let (from, to) = match way {
@@ -377,7 +369,7 @@ impl Devices {
         summary.sent += 1;
         loop {
             match read(&to.fd, &mut self.buffer) {
-                Ok(0) => return Err(to.error("read", GONE)),
+                Ok(0) => return Err(to.error("read", GONE).into()),
                 Ok(length) => match expected.judge(&self.buffer[..length]) {
                     Verdict::Verified { destination, source } => {
                         summary.verified += 1;
@@ -393,15 +385,15 @@ impl Devices {
                 },
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
-                    let left = patience.saturating_sub(ended.elapsed());
+                    let left = timeout.saturating_sub(ended.elapsed());
                     if left.is_zero() {
                         let Expected { tag, to, .. } = *expected;
-                        summary.fault(Fault::Lost { tag, client, to, waited: patience });
+                        summary.fault(PacketFault::Lost { tag, client, to, waited: timeout });
                         return Ok(None);
                     }
                     to.wait(left)?;
                 }
-                Err(why) => return Err(to.error("read", why)),
+                Err(why) => return Err(to.error("read", why).into()),
             }
         }
     }
@@ -411,11 +403,11 @@ impl Devices {
         for device in [&self.ingress, &self.egress] {
             loop {
                 match read(&device.fd, &mut self.buffer) {
-                    Ok(0) => return Err(device.error("read", GONE)),
+                    Ok(0) => return Err(device.error("read", GONE).into()),
                     Ok(_) => summary.stray += 1,
                     Err(Errno::EINTR) => {}
                     Err(Errno::EAGAIN) => break,
-                    Err(why) => return Err(device.error("read", why)),
+                    Err(why) => return Err(device.error("read", why).into()),
                 }
             }
         }

@@ -1,10 +1,11 @@
-//! What a load is aimed at, which endpoints may answer, and which did.
+//! What a probe is aimed at, which endpoints may receive it, and which did. Loads have destinations of their own, see
+//! [`load::Destination`](crate::load::Destination): of both families, without a protocol, and of any number of endpoints.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// Transport protocol of a target.
+/// The transport protocols that a probe sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Protocol {
+pub enum ProbeProtocol {
     /// UDP, with a payload.
     Udp,
     /// TCP; a probe's first packet is a SYN.
@@ -32,7 +33,7 @@ pub enum TargetError {
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     address: SocketAddrV4,
-    protocol: Protocol,
+    protocol: ProbeProtocol,
     endpoints: &'a [SocketAddrV4],
     masquerade: Option<Ipv4Addr>,
     any_source: bool,
@@ -45,7 +46,7 @@ impl<'a> Target<'a> {
     /// [`TargetError`] unless `endpoints` is non-empty, sorted and free of duplicates.
     pub fn new(
         address: SocketAddrV4,
-        protocol: Protocol,
+        protocol: ProbeProtocol,
         endpoints: &'a [SocketAddrV4],
     ) -> Result<Target<'a>, TargetError> {
         if endpoints.is_empty() {
@@ -58,7 +59,7 @@ impl<'a> Target<'a> {
     }
 
     /// A control: what is sent to `address` must arrive there, untranslated.
-    pub fn untranslated(address: &'a SocketAddrV4, protocol: Protocol) -> Target<'a> {
+    pub fn untranslated(address: &'a SocketAddrV4, protocol: ProbeProtocol) -> Target<'a> {
         let endpoints = std::slice::from_ref(address);
         Target { address: *address, protocol, endpoints, masquerade: None, any_source: false }
     }
@@ -80,7 +81,7 @@ impl<'a> Target<'a> {
     }
 
     /// The transport protocol to send with.
-    pub fn protocol(&self) -> Protocol {
+    pub fn protocol(&self) -> ProbeProtocol {
         self.protocol
     }
 
@@ -147,7 +148,8 @@ pub(crate) mod tests {
     #[test]
     fn endpoints_must_be_sorted_distinct_and_there() {
         let address = at("10.96.0.1:80");
-        let new = |endpoints: &[SocketAddrV4]| Target::new(address, Protocol::Udp, endpoints).map(|_| ());
+        let new =
+            |endpoints: &[SocketAddrV4]| Target::new(address, ProbeProtocol::Udp, endpoints).map(|_| ());
         let [a, b] = [at("10.0.0.1:8080"), at("10.0.0.2:8080")];
         assert_eq!(new(&[]), Err(TargetError::NoEndpoint { address }));
         for bad in [[b, a], [a, a]] {
@@ -160,8 +162,8 @@ pub(crate) mod tests {
     fn shares_are_counted_per_target_and_endpoint() {
         let address = at("10.96.0.1:80");
         let endpoints = [at("10.0.0.1:8080"), at("10.0.0.2:8080")];
-        let service = Target::new(address, Protocol::Udp, &endpoints).unwrap();
-        let mut shares = Shares::new(&[service, Target::untranslated(&address, Protocol::Udp), service]);
+        let service = Target::new(address, ProbeProtocol::Udp, &endpoints).unwrap();
+        let mut shares = Shares::new(&[service, Target::untranslated(&address, ProbeProtocol::Udp), service]);
         for (target, endpoint) in [(0, 1), (1, 0), (2, 0), (2, 1), (2, 1)] {
             shares.count(target, endpoint);
         }

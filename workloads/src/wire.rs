@@ -1,227 +1,34 @@
-//! IPv4 and IPv6 packets of UDP, TCP and SCTP, and the ICMP errors about them: built, read and checked.
+//! The packets of this crate: IPv4 and IPv6 with UDP, TCP and SCTP, and the ICMP errors about them; built, read and checked.
 //!
-//! Pure, and for any packet that two ends of a Service flow may exchange, where [`packet`](crate::packet) has the few that
-//! are timed. Formats: RFC 791 (IPv4), RFC 8200 (IPv6), RFC 768 (UDP), RFC 9293 (TCP), RFC 9260 (SCTP), RFC 792 (ICMP),
-//! RFC 4443 (ICMPv6).
+//! Pure. Formats: RFC 791 (IPv4), RFC 8200 (IPv6), RFC 768 (UDP), RFC 9293 (TCP), RFC 9260 (SCTP), RFC 792 (ICMP),
+//! RFC 4443 (ICMPv6), RFC 1071 (checksum).
 //!
 //! Every first packet of a flow carries a number that no address translation changes, so that it is known again wherever
 //! it turns up, also inside an ICMP error: the payload in UDP, the sequence number in TCP, the initiate tag in SCTP.
+//!
+//! Two callers send the same few packets again and again: [`Template`] is a packet that is built once and then stamped, and
+//! [`parse_ipv4`] takes UDP and TCP over IPv4 only. Neither allocates.
 
-mod build;
+pub(crate) mod build;
+pub(crate) mod bytes;
+pub(crate) mod checksum;
 mod crc32c;
 mod error;
 mod icmp;
+pub(crate) mod ip;
+mod packet;
 mod parse;
-
-use std::fmt;
-use std::net::SocketAddr;
+mod protocol;
+mod template;
+pub(crate) mod transport;
 
 pub use self::build::MixedFamilies;
 pub use self::error::Malformed;
 pub use self::icmp::{IcmpError, Quoted, Reason};
-pub use self::parse::{Checksums, parse, parse_payload};
-pub use crate::packet::{ACK, FIN, PSH, RST, SYN};
-
-/// Transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// SCTP.
-    Sctp,
-}
-
-impl Protocol {
-    /// All of them.
-    pub const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
-
-    /// IANA's protocol number.
-    pub const fn number(self) -> u8 {
-        match self {
-            Protocol::Tcp => 6,
-            Protocol::Udp => 17,
-            Protocol::Sctp => 132,
-        }
-    }
-
-    /// The one with this number.
-    pub const fn of(number: u8) -> Option<Protocol> {
-        match number {
-            6 => Some(Protocol::Tcp),
-            17 => Some(Protocol::Udp),
-            132 => Some(Protocol::Sctp),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Protocol::Tcp => "TCP",
-            Protocol::Udp => "UDP",
-            Protocol::Sctp => "SCTP",
-        })
-    }
-}
-
-/// A packet of a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Packet {
-    /// Source address and port.
-    pub from: SocketAddr,
-    /// Destination address and port, of the same family.
-    pub to: SocketAddr,
-    /// What it carries.
-    pub segment: Segment,
-}
-
-/// What a packet carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Segment {
-    /// A datagram.
-    Udp {
-        /// The number in its payload; none: no payload, or somebody else's.
-        number: Option<u64>,
-    },
-    /// A segment without payload. With [`SYN`] it has the options of a Linux host.
-    Tcp {
-        /// [`SYN`], [`ACK`], [`RST`], [`FIN`], [`PSH`].
-        flags: u8,
-        /// Sequence number.
-        sequence: u32,
-        /// Acknowledgement number; it means something only with [`ACK`].
-        acknowledgement: u32,
-    },
-    /// A packet with one chunk; of several, the first.
-    Sctp {
-        /// Verification tag.
-        tag: u32,
-        /// Its first chunk.
-        chunk: Chunk,
-    },
-}
-
-impl Segment {
-    const fn number(&self) -> Option<u32> {
-        match *self {
-            Segment::Udp { number: Some(number) } => Some(number as u32),
-            Segment::Tcp { flags, sequence, .. } if flags & SYN != 0 => Some(sequence),
-            Segment::Sctp { chunk: Chunk::Init { initiate } | Chunk::InitAck { initiate }, .. } => {
-                Some(initiate)
-            }
-            _ => None,
-        }
-    }
-}
-
-/// A chunk of SCTP (RFC 9260, section 3.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Chunk {
-    /// INIT: asks for an association.
-    Init {
-        /// What answers must have as their verification tag; not 0.
-        initiate: u32,
-    },
-    /// INIT ACK: agrees. Built with a state cookie of four bytes.
-    InitAck {
-        /// What packets to its sender must have as their verification tag; not 0.
-        initiate: u32,
-    },
-    /// ABORT: refuses.
-    Abort,
-    /// Any other, by its type; built without content.
-    Other(u8),
-}
-
-impl Packet {
-    /// The first packet of a flow: a UDP datagram, a TCP SYN or an SCTP INIT.
-    ///
-    /// Number 0 is no initiate tag of SCTP: count from 1.
-    pub const fn first(protocol: Protocol, from: SocketAddr, to: SocketAddr, number: u32) -> Packet {
-        let segment = match protocol {
-            Protocol::Udp => Segment::Udp { number: Some(number as u64) },
-            Protocol::Tcp => Segment::Tcp { flags: SYN, sequence: number, acknowledgement: 0 },
-            Protocol::Sctp => Segment::Sctp { tag: 0, chunk: Chunk::Init { initiate: number } },
-        };
-        Packet { from, to, segment }
-    }
-
-    /// What the receiver of a first packet sends back: a UDP datagram, a TCP SYN-ACK or an SCTP INIT ACK with a number of
-    /// its own. None if this is no first packet.
-    pub const fn answer(&self, number: u32) -> Option<Packet> {
-        let segment = match self.segment {
-            Segment::Udp { .. } => Segment::Udp { number: Some(number as u64) },
-            Segment::Tcp { flags: SYN, sequence, .. } => {
-                let acknowledgement = sequence.wrapping_add(1);
-                Segment::Tcp { flags: SYN | ACK, sequence: number, acknowledgement }
-            }
-            Segment::Sctp { chunk: Chunk::Init { initiate }, .. } => {
-                Segment::Sctp { tag: initiate, chunk: Chunk::InitAck { initiate: number } }
-            }
-            _ => return None,
-        };
-        Some(Packet { from: self.to, to: self.from, segment })
-    }
-
-    /// The transport protocol.
-    pub const fn protocol(&self) -> Protocol {
-        match self.segment {
-            Segment::Udp { .. } => Protocol::Udp,
-            Segment::Tcp { .. } => Protocol::Tcp,
-            Segment::Sctp { .. } => Protocol::Sctp,
-        }
-    }
-
-    /// The number by which a first packet or an answer is known again; none for others.
-    pub const fn number(&self) -> Option<u32> {
-        self.segment.number()
-    }
-
-    /// The number of the first packet that this one refuses, if it does: a TCP RST or an SCTP ABORT.
-    pub const fn refuses(&self) -> Option<u32> {
-        match self.segment {
-            // A SYN takes up one number (RFC 9293, section 3.10.7.1).
-            Segment::Tcp { flags, acknowledgement, .. } if flags & RST != 0 && flags & ACK != 0 => {
-                Some(acknowledgement.wrapping_sub(1))
-            }
-            Segment::Sctp { tag, chunk: Chunk::Abort } => Some(tag),
-            _ => None,
-        }
-    }
-
-    /// The number of the first packet that this one answers, if it says so: a TCP SYN-ACK or an SCTP INIT ACK.
-    pub const fn answers(&self) -> Option<u32> {
-        match self.segment {
-            Segment::Tcp { flags, acknowledgement, .. } if flags == SYN | ACK => {
-                Some(acknowledgement.wrapping_sub(1))
-            }
-            Segment::Sctp { tag, chunk: Chunk::InitAck { .. } } => Some(tag),
-            _ => None,
-        }
-    }
-
-    /// Whether it opens a flow: a datagram, a SYN or an INIT.
-    pub const fn is_first(&self) -> bool {
-        matches!(
-            self.segment,
-            Segment::Udp { .. }
-                | Segment::Tcp { flags: SYN, .. }
-                | Segment::Sctp { chunk: Chunk::Init { .. }, .. }
-        )
-    }
-}
-
-/// What is read from a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Message {
-    /// A packet of a flow.
-    Packet(Packet),
-    /// An ICMP or ICMPv6 error about one.
-    Error(IcmpError),
-}
+pub use self::packet::{ACK, Chunk, FIN, PSH, Packet, RST, SYN, Segment};
+pub use self::parse::{Checksums, Ipv4Packet, Message, parse, parse_ipv4, parse_payload};
+pub use self::protocol::Protocol;
+pub use self::template::{Form, Stamp, Template};
 
 #[cfg(test)]
 mod tests;

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{read, write};
-use workloads::load::{self, Aim, Load, Pace, Server, Workload};
+use workloads::load::{self, Destination, Load, Pace, Server, Workload};
 use workloads::probe::Probe;
 use workloads::recorder::Times;
 use workloads::sources::Sources;
-use workloads::target::{Protocol, Shares, Target};
+use workloads::target::{ProbeProtocol, Shares, Target};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -73,7 +73,8 @@ fn a_probe_allocates_nothing() {
     let sources = Sources::new([10, 1, 0, 0].into(), 16, 1_024..=65_535, 1).unwrap();
     let mut probe = Probe::new(ingress, egress, sources).unwrap();
     let address = SocketAddrV4::new([10, 96, 0, 1].into(), 80);
-    let targets = [Protocol::Udp, Protocol::Tcp].map(|protocol| Target::untranslated(&address, protocol));
+    let targets =
+        [ProbeProtocol::Udp, ProbeProtocol::Tcp].map(|protocol| Target::untranslated(&address, protocol));
     let (mut times, mut shares) = (Times::new(), Shares::new(&targets));
     let picks: Vec<u32> = (0..200).map(|i| i % 2).collect();
     let allocated = allocations(|| {
@@ -93,14 +94,14 @@ fn neither_a_request_nor_its_answer_allocates() {
                 server.run().unwrap();
             })
         });
-        let aims: Arc<[Aim]> = Arc::new([Aim::new(address, [address])]);
+        let destinations: Arc<[Destination]> = Arc::new([Destination::new(address, [address])]);
         let run = |requests| {
             let load = Load {
                 pace: Pace::Closed { requests: Some(requests) },
                 // One interval: each has its distribution.
                 interval: Duration::from_secs(100),
                 request_bytes: (workload == Workload::TcpStream).then_some(200_000),
-                ..Load::new(workload, Arc::clone(&aims))
+                ..Load::new(workload, Arc::clone(&destinations))
             };
             allocations(|| {
                 let outcome = load::run(&load, 0, Instant::now(), &AtomicBool::new(false)).unwrap();

@@ -5,7 +5,7 @@
 //! use conformance::oracle::{Oracle, Outcome, Packet, Place};
 //! use services::service::{Protocol};
 //!
-//! let mut oracle = Oracle::build(&netns_setup::yard::Topology {
+//! let mut oracle = Oracle::build(&netns_setup::single_node::Topology {
 //!     label: "example".into(),
 //!     node: vec!["192.0.2.1".parse()?, "2001:db8::1".parse()?],
 //!     local_pods: vec!["10.244.0.0/24".parse()?, "fd00:244::/64".parse()?],
@@ -27,7 +27,7 @@
 //! # }
 //! ```
 //!
-//! Every packet is written into a TUN device of a [`Yard`], or sent by a real socket of the node, and looked for at all
+//! Every packet is written into a TUN device of a [`SingleNode`], or sent by a real socket of the node, and looked for at all
 //! devices and on the node. Nothing is decided by time: when the write into a device returns, the kernel has done all that it
 //! will do, errors included; what the node sends may take the way over its loopback, and then a marker shows that this has
 //! nothing left to deliver ([`Loopback`]). So "dropped" is an observation too. It holds as long as the kernel forwards in
@@ -42,7 +42,7 @@ mod outcome;
 
 use std::collections::VecDeque;
 
-use netns_setup::yard::{Topology, Yard};
+use netns_setup::single_node::{SingleNode, Topology};
 use netns_setup::{Loopback, Namespace, Tun};
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
@@ -65,7 +65,7 @@ const CLIENTS: usize = 64;
 
 /// A node, and eyes on all sides of it.
 pub struct Oracle {
-    yard: Yard,
+    single_node: SingleNode,
     capture: Capture,
     loopback: Loopback,
     flows: Flows,
@@ -81,20 +81,20 @@ impl Oracle {
     /// A node without rules.
     ///
     /// # Errors
-    /// If the addresses do not make a [`Yard`], or the kernel refuses.
+    /// If the addresses do not make a [`SingleNode`], or the kernel refuses.
     pub fn build(topology: &Topology) -> Result<Oracle, OracleError> {
-        let yard = Yard::build(topology)?;
+        let single_node = SingleNode::build(topology)?;
         let refused =
             |why: nix::Error| OracleError::Device { call: "listen", place: Place::Node, why: why.into() };
-        let (capture, loopback, flows) = yard.node.run(|| {
+        let (capture, loopback, flows) = single_node.node.run(|| {
             Ok::<_, OracleError>((Capture::open().map_err(refused)?, Loopback::open()?, Flows::of_kernel()?))
         })?;
-        Ok(Oracle { yard, capture, loopback, flows, number: 0, given: 0, clients: VecDeque::new() })
+        Ok(Oracle { single_node, capture, loopback, flows, number: 0, given: 0, clients: VecDeque::new() })
     }
 
     /// Where rules are put.
     pub fn node(&self) -> &Namespace {
-        &self.yard.node
+        &self.single_node.node
     }
 
     /// Sends a packet.
@@ -109,14 +109,14 @@ impl Oracle {
         let packet = self.with_port(packet)?;
         let number = self.next_number();
         let family = Family::of(packet.to.ip());
-        self.capture.hear(&self.yard, family)?;
-        let Some(device) = device(&self.yard, origin) else {
+        self.capture.hear(&self.single_node, family)?;
+        let Some(device) = device(&self.single_node, origin) else {
             return self.send_from_node(packet, number);
         };
         let first = wire::Packet::first(transport(packet.protocol), packet.from, packet.to, number);
         let sent = Sent { packet, origin, number: Number::Given(number) };
         write(device, origin, &first)?;
-        sent.judge(&self.capture.hear(&self.yard, family)?, &[])
+        sent.judge(&self.capture.hear(&self.single_node, family)?, &[])
     }
 
     /// Sends back what the receiver of a packet would answer, in the same flow: a datagram, a SYN-ACK or an INIT ACK, from
@@ -133,7 +133,7 @@ impl Oracle {
             Packet { protocol: delivered.sent.protocol, from: delivered.destination, to: delivered.source };
         let number = self.next_number();
         let (Some(device), Some(answer)) =
-            (device(&self.yard, delivered.at), delivered.received.answer(number))
+            (device(&self.single_node, delivered.at), delivered.received.answer(number))
         else {
             return Ok(answered_by_stack(delivered, packet));
         };
@@ -142,9 +142,9 @@ impl Oracle {
             _ => None,
         };
         let family = Family::of(packet.to.ip());
-        self.capture.hear(&self.yard, family)?;
+        self.capture.hear(&self.single_node, family)?;
         write(device, delivered.at, &answer)?;
-        let heard = self.capture.hear(&self.yard, family)?;
+        let heard = self.capture.hear(&self.single_node, family)?;
         let sent = Sent { packet, origin: delivered.at, number: Number::Given(number) };
         let outcome = sent.judge(&heard, &[])?;
         if let Some(client) = client
@@ -163,7 +163,7 @@ impl Oracle {
     /// If the kernel refuses.
     pub fn forget_flows(&mut self) -> Result<(), OracleError> {
         self.clients.clear();
-        self.flows.forget(&self.yard.node)?;
+        self.flows.forget(&self.single_node.node)?;
         self.given = 0;
         Ok(())
     }
@@ -173,17 +173,17 @@ impl Oracle {
         self.clients.retain(|(_, client)| !client.is_in_the_way_of(&packet));
         // Sockets repeat a SYN that is not answered.
         let stale: Vec<u32> = self.clients.iter().map(|(number, _)| *number).collect();
-        let Oracle { yard, capture, loopback, .. } = self;
+        let Oracle { single_node, capture, loopback, .. } = self;
         let family = Family::of(packet.to.ip());
-        let (client, outcome) = yard.node.run(|| {
+        let (client, outcome) = single_node.node.run(|| {
             let _pinned = Pinned::here().map_err(|why| OracleError::Socket { packet, call: "pin", why })?;
             let client = Client::send(packet, number)?;
             let sent = Sent { packet: client.packet, origin: Place::Node, number: client.number };
-            let mut heard = capture.hear(yard, family)?;
+            let mut heard = capture.hear(single_node, family)?;
             let mut outcome = sent.judge(&heard, &stale)?;
             if outcome.delivered().is_none_or(|delivered| delivered.at == Place::Node) {
                 loopback.settle()?;
-                heard.extend(capture.hear(yard, family)?);
+                heard.extend(capture.hear(single_node, family)?);
                 outcome = sent.judge(&heard, &stale)?;
             }
             if outcome.rejected().is_some() && !client.is_refused() {
@@ -228,11 +228,11 @@ impl Oracle {
 }
 
 /// None for the node itself.
-const fn device(yard: &Yard, place: Place) -> Option<&Tun> {
+const fn device(single_node: &SingleNode, place: Place) -> Option<&Tun> {
     match place {
-        Place::Outside => Some(&yard.outside),
-        Place::LocalPod => Some(&yard.local_pods),
-        Place::RemotePod => Some(&yard.remote_pods),
+        Place::Outside => Some(&single_node.outside),
+        Place::LocalPod => Some(&single_node.local_pods),
+        Place::RemotePod => Some(&single_node.remote_pods),
         Place::Node => None,
     }
 }

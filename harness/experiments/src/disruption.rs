@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use netns_setup::Egress;
 use workloads::clock::nanoseconds;
-use workloads::load::{self, Aim, Pace, Rhythm};
+use workloads::load::{self, Destination, Pace, Rhythm};
 
 pub use self::change::{Config, Happening};
 pub use self::felt::{Bin, Felt, Step, feel};
@@ -219,14 +219,14 @@ fn targets(
     changed: usize,
     protocol: Protocol,
     seed: u64,
-) -> anyhow::Result<(Vec<Aim>, Vec<u32>)> {
+) -> anyhow::Result<(Vec<Destination>, Vec<u32>)> {
     let first = world.aim(changed)?.for_load();
     let later = changes.iter().flat_map(|change| &change.added).copied();
-    let first = Aim::new(first.to(), first.endpoints().iter().copied().chain(later));
+    let first = Destination::new(first.to(), first.endpoints().iter().copied().chain(later));
     let others = world.aims_of(protocol)?;
     let to = first.to();
     let others = others.into_iter().filter(|aim| aim.to() != to);
-    let aims: Vec<Aim> = std::iter::once(first).chain(others).collect();
+    let aims: Vec<Destination> = std::iter::once(first).chain(others).collect();
     let count = aims.len().try_into().context("there is a target")?;
     let mut picks = load::Choice::Uniform.picks(count, PICKS, seed);
     picks.iter_mut().step_by(TO_CHANGED).for_each(|pick| *pick = 0);

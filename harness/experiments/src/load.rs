@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use netns_setup::{Egress, WorldError};
+use netns_setup::{Egress, SetupError};
 use nix::errno::Errno;
 use workloads::clock::pin_to_core;
-use workloads::load::{self, Aim, Load, Outcome, Served, Server, Stall, Stopper};
+use workloads::load::{self, Destination, Load, Outcome, Served, Server, Stall, Stopper};
 
 use lab::cores::Cores;
 use lab::stop::Stop;
@@ -100,7 +100,7 @@ impl Serving {
     }
 }
 
-fn is_absent(error: &WorldError) -> bool {
+fn is_absent(error: &SetupError) -> bool {
     error.raw_os_error() == Some(Errno::ENOENT as i32)
 }
 
@@ -131,7 +131,7 @@ impl Running {
     pub fn at(
         world: &World,
         order: &Order,
-        aims: Vec<Aim>,
+        aims: Vec<Destination>,
         cores: &Cores,
         stop: &Stop,
     ) -> anyhow::Result<Running> {

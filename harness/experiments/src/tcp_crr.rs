@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use netns_setup::Egress;
-use workloads::load::{self, Aim, Load, Outcome, Pace, Server, Workload};
+use workloads::load::{self, Destination, Load, Outcome, Pace, Server, Workload};
 
 pub use self::section::Section;
 use lab::cores::Cores;
@@ -47,7 +47,7 @@ pub fn measure(
     })?;
     let client = world.lab.client.thread("tcp_crr", move || -> anyhow::Result<Outcome> {
         workloads::clock::pin_to_core(measuring)?;
-        let aims: Vec<Aim> = aims.iter().map(lab::testbed::Aim::for_load).collect();
+        let aims: Vec<Destination> = aims.iter().map(lab::testbed::Aim::for_load).collect();
         let first = u32::from(addresses::CLIENTS.network()) + 16;
         let sources = (0..CLIENTS as u32).map(|index| IpAddr::from(Ipv4Addr::from(first + index)));
         let (warm_up, picks) = picks.split_at(WARM_UP);

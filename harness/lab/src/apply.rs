@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use netns_setup::Leash;
+use netns_setup::ProcessGroup;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
@@ -91,15 +91,15 @@ pub struct Finished {
 #[derive(Clone)]
 pub struct Runner {
     tools: Tools,
-    leash: Leash,
+    process_group: ProcessGroup,
     stop: Stop,
     draining: Draining,
 }
 
 impl Runner {
-    /// A runner whose programs die with the namespace of `leash`.
-    pub fn new(tools: Tools, leash: Leash, stop: Stop) -> Self {
-        Self { tools, leash, stop, draining: Draining::default() }
+    /// A runner whose programs die with the namespace of `process_group`.
+    pub fn new(tools: Tools, process_group: ProcessGroup, stop: Stop) -> Self {
+        Self { tools, process_group, stop, draining: Draining::default() }
     }
 
     /// The tools it uses.
@@ -252,7 +252,7 @@ impl Runner {
         let run = |source| ApplyError::Run { command: name.to_owned(), source };
         command.stderr(Stdio::piped());
         let begun = Instant::now();
-        let mut child = self.leash.hold(command).spawn().map_err(run)?;
+        let mut child = self.process_group.add(command).spawn().map_err(run)?;
         let pid = child.id();
         let mut peak = watched.then(|| Peak::of(pid));
         let outputs = self.wait_for(&mut child, begun, left, peak.as_mut());

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use netns_setup::{Topology, WorldError};
+use netns_setup::{SetupError, Topology};
 
 use dataplane::Node;
 use services::address_blocks::Ground;
@@ -43,7 +43,7 @@ pub enum NotInstalled {
     Full(#[from] Full),
     /// As the lab sees it.
     #[error(transparent)]
-    World(#[from] WorldError),
+    World(#[from] SetupError),
 }
 
 /// The lab that is built on these blocks.
@@ -78,7 +78,7 @@ impl Installed {
             return Err(NotInstalled::Nobody);
         }
         let place = Place::choose(&chosen)?;
-        topology(&place.ground, String::new()).validate().map_err(WorldError::from)?;
+        topology(&place.ground, String::new()).validate().map_err(SetupError::from)?;
         Ok(Self {
             set: Arc::new(chosen.set.clone()),
             place,

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use netns_setup::ipvs::{Ipvs, IpvsError, Key, Protocol, Request};
-use netns_setup::{Conntrack, Namespace, WorldError};
+use netns_setup::{Conntrack, Namespace, SetupError};
 use nix::errno::Errno;
 
 use dataplane::Mode;
@@ -30,7 +30,7 @@ const CONNECTIONS: &str = "/proc/thread-self/net/ip_vs_conn";
 pub enum FlowsError {
     /// The kernel refused.
     #[error(transparent)]
-    Kernel(#[from] WorldError),
+    Kernel(#[from] SetupError),
     /// IPVS refused.
     #[error(transparent)]
     Ipvs(#[from] Box<IpvsError>),
@@ -62,7 +62,7 @@ impl Flows {
     ///
     /// # Errors
     /// If the kernel has no nfnetlink, or for IPVS modes no IPVS.
-    pub fn open(mode: Mode) -> Result<Self, WorldError> {
+    pub fn open(mode: Mode) -> Result<Self, SetupError> {
         Ok(Self { conntrack: Conntrack::open()?, ipvs: mode.is_ipvs().then(Ipvs::open).transpose()? })
     }
 
@@ -70,7 +70,7 @@ impl Flows {
     ///
     /// # Errors
     /// If the kernel has no nfnetlink, or refuses.
-    pub fn of_kernel() -> Result<Self, WorldError> {
+    pub fn of_kernel() -> Result<Self, SetupError> {
         let ipvs = match Ipvs::open() {
             Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => None,
             opened => Some(opened?),

@@ -56,8 +56,8 @@ pub struct Aim {
 
 impl Aim {
     /// For load against real sockets.
-    pub fn for_load(&self) -> workloads::load::Aim {
-        workloads::load::Aim::new(self.entry.into(), self.answers.iter().map(|&answer| answer.into()))
+    pub fn for_load(&self) -> workloads::load::Destination {
+        workloads::load::Destination::new(self.entry.into(), self.answers.iter().map(|&answer| answer.into()))
     }
 
     /// For the packet probe.
@@ -66,8 +66,8 @@ impl Aim {
     /// If nobody may answer.
     pub fn target(&self) -> anyhow::Result<Target<'_>> {
         let protocol = match self.protocol {
-            Protocol::Tcp => workloads::target::Protocol::Tcp,
-            Protocol::Udp => workloads::target::Protocol::Udp,
+            Protocol::Tcp => workloads::target::ProbeProtocol::Tcp,
+            Protocol::Udp => workloads::target::ProbeProtocol::Udp,
             Protocol::Sctp => anyhow::bail!("the packet probe sends no SCTP, which {} asks for", self.entry),
         };
         let target = Target::new(self.entry, protocol, &self.answers)?;
@@ -167,7 +167,7 @@ impl World {
         let fd = |tun: &netns_setup::Tun| tun.as_fd().try_clone_to_owned();
         let probe = Probe::new(fd(lab.ingress())?, fd(lab.egress())?, sources)?;
         let flows = lab.node.run(|| Flows::open(mode))?;
-        let runner = Runner::new(tools, lab.node.leash(), stop.clone());
+        let runner = Runner::new(tools, lab.node.process_group(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
         let (set, neighbours, replay) = (ServiceSet::default(), Neighbours::default(), None);
         Ok(Self {
@@ -387,9 +387,9 @@ impl World {
     /// # Errors
     /// If one arrived.
     pub fn verify_gone(&mut self, aim: &Aim) -> anyhow::Result<()> {
-        self.probe.set_patience(Duration::from_millis(2));
+        self.probe.set_timeout(Duration::from_millis(2));
         let summary = self.probe.first_packets(&[aim.target()?], &[0; 3], &mut Times::new(), None);
-        self.probe.set_patience(workloads::probe::PATIENCE);
+        self.probe.set_timeout(workloads::probe::TIMEOUT);
         let summary = summary?;
         anyhow::ensure!(summary.lost == summary.sent, "a removed Service still answers at {}", aim.entry);
         Ok(())
@@ -458,7 +458,7 @@ impl World {
     ///
     /// # Errors
     /// As [`World::aim`].
-    pub fn aims_of(&self, protocol: Protocol) -> anyhow::Result<Vec<workloads::load::Aim>> {
+    pub fn aims_of(&self, protocol: Protocol) -> anyhow::Result<Vec<workloads::load::Destination>> {
         let services = self.set.services();
         let of_protocol = |&index: &usize| services[index].protocol == protocol && self.set.answers(index);
         let aims = (0..services.len()).filter(of_protocol).map(|index| Ok(self.aim(index)?.for_load()));

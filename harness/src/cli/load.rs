@@ -21,7 +21,7 @@ use services::service::Protocol;
 use services::service_set::{Scale, ServiceSet};
 use services::shape::{Shape, Share};
 use workloads::load::{
-    Aim, Bound, Choice, Load, Outcome, Pace, Rhythm, Server, Stall, Trial, Workload, highest_rate,
+    Bound, Choice, Destination, Load, Outcome, Pace, Rhythm, Server, Stall, Trial, Workload, highest_rate,
 };
 
 use workloads::recorder::Times;
@@ -278,7 +278,7 @@ fn at_target(
         })?
         .next()
         .with_context(|| format!("--target {target} has no address"))?;
-    let load = order.against(vec![Aim::new(address, [])], Vec::new())?;
+    let load = order.against(vec![Destination::new(address, [])], Vec::new())?;
     let outcome = Running::here(load.clone(), cores, stop)?.finish()?;
     Ok((load, outcome))
 }

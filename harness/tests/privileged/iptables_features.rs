@@ -34,7 +34,7 @@ struct Plain {
 impl Plain {
     fn empty(mode: Mode, node: Node) -> Self {
         let namespace = Namespace::create("features").unwrap();
-        let runner = Runner::new(Tools::of(mode), namespace.leash(), Stop::new());
+        let runner = Runner::new(Tools::of(mode), namespace.process_group(), Stop::new());
         Self { namespace, runner, dataplane: planner(mode, node), mode, node, set: ServiceSet::default() }
     }
 

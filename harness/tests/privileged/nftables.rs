@@ -52,7 +52,7 @@ struct Kernel {
 impl Kernel {
     fn new(family: Family) -> Self {
         let namespace = Namespace::create("nftables").unwrap();
-        let runner = Runner::new(Tools::of(Mode::Nftables), namespace.leash(), Stop::new());
+        let runner = Runner::new(Tools::of(Mode::Nftables), namespace.process_group(), Stop::new());
         Self { namespace, runner, family }
     }
 

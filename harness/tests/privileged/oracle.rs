@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use conformance::oracle::{Delivered, Oracle, OracleError, Outcome, Packet, Place, Refusal};
-use netns_setup::yard::Topology;
+use netns_setup::single_node::Topology;
 use netns_setup::{Conntrack, Need};
 use services::service::{Family, Protocol};
 use trials::Test;
@@ -69,7 +69,7 @@ impl Drop for Case {
     }
 }
 
-/// For every family, protocol and tool, in one yard.
+/// For every family, protocol and tool, in one single_node.
 fn everywhere(mut test: impl FnMut(&mut Oracle, &Cast, Protocol, &dyn Fn(&Oracle, &[Rule]))) {
     let mut oracle = Oracle::build(&topology()).unwrap();
     for tool in Tool::ALL {

@@ -5,7 +5,7 @@ use dataplane::{Dataplane, Mode, Node, Plan, Sync, planner};
 use lab::apply::Runner;
 use lab::stop::Stop;
 use lab::tools::Tools;
-use netns_setup::yard::Topology;
+use netns_setup::single_node::Topology;
 use services::service_set::ServiceSet;
 
 use crate::worlds::wait_until;
@@ -35,7 +35,7 @@ pub struct Proxied {
 impl Proxied {
     pub fn new(mode: Mode, node: Node) -> Self {
         let oracle = Oracle::build(&topology(format!("test/{mode}"))).unwrap();
-        let runner = Runner::new(Tools::of(mode), oracle.node().leash(), Stop::new());
+        let runner = Runner::new(Tools::of(mode), oracle.node().process_group(), Stop::new());
         Self {
             mode,
             node,

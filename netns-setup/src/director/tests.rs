@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::topology::MOST_SERVERS;
 use super::*;
 
 fn topology(method: Method) -> Topology {

@@ -4,18 +4,18 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{Method, Topology};
+use super::topology::{Method, Topology};
 use crate::lab::{CLIENT as MANY_PORTS, ROUTER as FORWARDS, mac};
-use crate::{Mac, Route};
+use crate::link::{Mac, Route};
 
 /// Machines come in this order: client, director, real servers, and what is between.
-pub const CLIENT: usize = 0;
-pub const DIRECTOR: usize = 1;
-pub const FIRST_SERVER: usize = 2;
+pub(super) const CLIENT: usize = 0;
+pub(super) const DIRECTOR: usize = 1;
+pub(super) const FIRST_SERVER: usize = 2;
 
 const ETHERNET_MTU: u32 = 1500;
 /// Room for an outer header (RFC 2003) around a packet of the client's that fills its link.
-pub const TUNNELLED_MTU: u32 = ETHERNET_MTU + 20;
+pub(super) const TUNNELLED_MTU: u32 = ETHERNET_MTU + 20;
 
 /// The only link of a machine.
 const LINK: &str = "eth0";
@@ -29,7 +29,7 @@ const TUNNEL: &str = "tunnel";
 const ARP_QUIET: [(&str, &str); 2] =
     [("net.ipv4.conf.all.arp_ignore", "1"), ("net.ipv4.conf.all.arp_announce", "2")];
 
-pub struct Machine {
+pub(super) struct Machine {
     pub name: String,
     pub settings: &'static [(&'static str, &'static str)],
     pub bridge: Option<&'static str>,
@@ -40,7 +40,7 @@ pub struct Machine {
 }
 
 /// One end of a cable.
-pub struct End {
+pub(super) struct End {
     pub machine: usize,
     pub link: String,
     pub mac: Mac,
@@ -48,12 +48,12 @@ pub struct End {
     pub address: Option<Ipv4Addr>,
 }
 
-pub struct Cable {
+pub(super) struct Cable {
     pub ends: [End; 2],
     pub mtu: u32,
 }
 
-pub struct Wiring {
+pub(super) struct Wiring {
     pub machines: Vec<Machine>,
     pub cables: Vec<Cable>,
     /// The director's routes to the real servers, one for each.
@@ -62,7 +62,7 @@ pub struct Wiring {
 
 impl Wiring {
     /// `topology` is valid.
-    pub fn of(topology: &Topology) -> Wiring {
+    pub(super) fn of(topology: &Topology) -> Wiring {
         let mut wiring = Wiring { machines: Vec::new(), cables: Vec::new(), to_servers: Vec::new() };
         wiring.add("client", &MANY_PORTS);
         wiring.add("director", if topology.method == Method::Masquerade { &FORWARDS } else { &[] });
@@ -187,7 +187,7 @@ impl Wiring {
     }
 
     /// A machine's ends with their far ends and MTUs.
-    pub fn ends_of(&self, machine: usize) -> impl Iterator<Item = (&End, &End, u32)> {
+    pub(super) fn ends_of(&self, machine: usize) -> impl Iterator<Item = (&End, &End, u32)> {
         self.cables.iter().flat_map(move |Cable { ends: [one, other], mtu }| {
             let both = [(one, other, *mtu), (other, one, *mtu)];
             both.into_iter().filter(move |(end, ..)| end.machine == machine)
@@ -195,7 +195,7 @@ impl Wiring {
     }
 
     /// The director's links, the one towards clients first.
-    pub fn links_of_director(&self) -> Vec<String> {
+    pub(super) fn links_of_director(&self) -> Vec<String> {
         self.ends_of(DIRECTOR).map(|(end, ..)| end.link.clone()).collect()
     }
 }

@@ -15,9 +15,9 @@ use super::spec::{Accelerator, Clock, Facts, Spec};
 use crate::error::answer;
 
 /// A guest under KVM is up in a second or two. One that KVM cannot run may sit in its firmware for ever.
-const KVM_PATIENCE: Duration = Duration::from_secs(8);
+const KVM_BOOT_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often a stop request is looked for.
-pub(crate) const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long QEMU may take to end once its guest has.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
@@ -115,10 +115,10 @@ fn wait_for_start(
             return Err(GuestError::Stopped);
         }
         let limit = match processor {
-            Processor::Kvm if hello.is_none() => KVM_PATIENCE.min(spec.boot_timeout),
+            Processor::Kvm if hello.is_none() => KVM_BOOT_TIMEOUT.min(spec.boot_timeout),
             _ => spec.boot_timeout,
         };
-        match process.next(LOOK) {
+        match process.next(POLL_INTERVAL) {
             Next::Line(line) => match Control::decode(&line) {
                 Some(Control::Hello { release }) => hello = Some((release, start.elapsed())),
                 Some(Control::Failed { why }) => {

@@ -3,7 +3,7 @@
 use super::error::GuestError;
 use super::host::{EMULATOR, available_mib, emulator, version};
 use super::kernel::Kernel;
-use crate::{Found, Missing, find_program};
+use crate::needs::{Found, Missing, find_program};
 
 /// Memory that a small guest and its emulator take.
 const LEAST_MIB: u64 = 1024;

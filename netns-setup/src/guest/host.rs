@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::error::GuestError;
-use crate::find_program;
+use crate::needs::find_program;
 
 /// The emulator, and the Debian package that has it.
 pub(crate) const EMULATOR: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");

@@ -167,7 +167,7 @@ impl Image {
             return Err(GuestError::NoModules { release, needed });
         };
         let mut order = String::new();
-        for module in Modules::open(folder)?.in_order(kernel, required, optional)? {
+        for module in Modules::open(folder)?.in_order(&kernel.image, &kernel.release, required, optional)? {
             let path = format!("{}/{}.ko", inside::MODULES, module.name);
             self.bytes(&path, module.contents, 0o644)?;
             let mark = if module.required { "" } else { inside::OPTIONAL };

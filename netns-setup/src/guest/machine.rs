@@ -3,7 +3,7 @@
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use super::boot::{self, GRACE, LOOK, diagnosis};
+use super::boot::{self, GRACE, POLL_INTERVAL, diagnosis};
 use super::console::Console;
 use super::error::GuestError;
 use super::process::{Next, Process};
@@ -48,7 +48,7 @@ impl Guest {
                 self.end(Duration::ZERO);
                 return Err(GuestError::Stopped);
             }
-            match self.process.next(LOOK) {
+            match self.process.next(POLL_INTERVAL) {
                 Next::Line(line) => match Control::decode(&line) {
                     None => return Ok(Some(line)),
                     Some(Control::End { code, status }) => {

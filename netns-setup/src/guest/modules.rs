@@ -4,19 +4,15 @@
 //! without `modules.dep` do: a package that was only unpacked has none.
 
 mod aliases;
+mod file;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use super::elf::Elf;
+use self::file::{info, module_name, normal, read};
 use super::error::GuestError;
-use super::kernel::Kernel;
-use crate::error::answer;
 
 /// A folder of modules, `lib/modules/RELEASE`.
 #[derive(Debug)]
@@ -37,18 +33,6 @@ pub(crate) struct Module {
     /// The contents of its `.ko`.
     pub(crate) contents: Vec<u8>,
 }
-
-/// What a module says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Info {
-    depends: Vec<String>,
-    soft: Vec<String>,
-    release: Option<String>,
-}
-
-/// Compressed forms, with the program that unpacks them to its output and its Debian package.
-const PACKED: [(&str, &str, &str); 3] =
-    [("xz", "xz", "xz-utils"), ("zst", "zstd", "zstd"), ("gz", "gzip", "gzip")];
 
 impl Modules {
     pub(crate) fn open(folder: &Path) -> Result<Modules, GuestError> {
@@ -90,19 +74,20 @@ impl Modules {
         }
     }
 
-    /// The modules, each after those it depends on. Built-in ones are left out, and so are optional ones that are not
-    /// there or whose dependencies are not.
+    /// The modules for the kernel `image` of `release`, each after those it depends on. Built-in ones are left out, and so
+    /// are optional ones that are not there or whose dependencies are not.
     ///
     /// # Errors
     /// A required module, or one that it depends on, is missing, unreadable, or for another kernel.
     pub(crate) fn in_order(
         &self,
-        kernel: &Kernel,
+        image: &Path,
+        release: &str,
         required: &[&str],
         optional: &[&str],
     ) -> Result<Vec<Module>, GuestError> {
-        let mut walk =
-            Walk { modules: self, kernel, required: true, seen: BTreeSet::new(), order: Vec::new() };
+        let (seen, order) = (BTreeSet::new(), Vec::new());
+        let mut walk = Walk { modules: self, image, release, required: true, seen, order };
         for name in required {
             walk.add(&normal(name), None)?;
         }
@@ -116,7 +101,8 @@ impl Modules {
 
 struct Walk<'m> {
     modules: &'m Modules,
-    kernel: &'m Kernel,
+    image: &'m Path,
+    release: &'m str,
     required: bool,
     seen: BTreeSet<String>,
     order: Vec<Module>,
@@ -132,16 +118,16 @@ impl Walk<'_> {
             return Err(GuestError::ModuleMissing {
                 name: name.to_owned(),
                 needed_by: needed_by.map(str::to_owned),
-                release: self.kernel.release.clone(),
+                release: self.release.to_owned(),
                 folder: self.modules.folder.clone(),
             });
         };
         let contents = read(path)?;
         let info = info(path, &contents)?;
-        if let Some(found) = info.release.filter(|found| *found != self.kernel.release) {
+        if let Some(found) = info.release.filter(|found| found != self.release) {
             return Err(GuestError::ModulesVersion {
-                image: self.kernel.image.clone(),
-                release: self.kernel.release.clone(),
+                image: self.image.to_owned(),
+                release: self.release.to_owned(),
                 modules: path.clone(),
                 found,
             });
@@ -193,97 +179,6 @@ fn collect(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<(), G
         }
     }
     Ok(())
-}
-
-/// `kernel/net/netfilter/ipvs/ip_vs.ko.xz` is `ip_vs`.
-fn module_name(path: &Path) -> Option<String> {
-    let file = path.file_name()?.to_str()?;
-    let stem = PACKED.iter().find_map(|(ending, ..)| file.strip_suffix(&format!(".ko.{ending}")));
-    stem.or_else(|| file.strip_suffix(".ko")).map(normal)
-}
-
-/// The kernel does not tell `-` from `_` in module names, and uses `_` (modprobe(8)).
-fn normal(name: &str) -> String {
-    name.replace('-', "_")
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, GuestError> {
-    let contents = fs::read(path).map_err(|cause| GuestError::file(path, cause))?;
-    let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-    match PACKED.iter().find(|(packed, ..)| *packed == ending) {
-        None => Ok(contents),
-        Some((_, program, package)) => unpack(program, &contents).map_err(|why| GuestError::Unpack {
-            path: path.to_owned(),
-            program,
-            package,
-            why,
-        }),
-    }
-}
-
-/// Unpacked on the host: the guest's processor is the slower one.
-fn unpack(program: &str, contents: &[u8]) -> Result<Vec<u8>, String> {
-    let mut child = Command::new(program)
-        .args(["-d", "-c"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| answer(&error))?;
-    let input = child.stdin.take();
-    let output = std::thread::scope(|scope| {
-        // Its answer, or its complaint, says more than a broken pipe.
-        scope.spawn(move || input.map(|mut pipe| pipe.write_all(contents)));
-        child.wait_with_output()
-    });
-    let output = output.map_err(|error| answer(&error))?;
-    if output.status.success() {
-        return Ok(output.stdout);
-    }
-    Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
-}
-
-fn info(path: &Path, module: &[u8]) -> Result<Info, GuestError> {
-    modinfo_section(path, module).map(modinfo)
-}
-
-fn modinfo_section<'m>(path: &Path, module: &'m [u8]) -> Result<&'m [u8], GuestError> {
-    let bad = |why| GuestError::Elf { path: path.to_owned(), why };
-    let section = Elf::parse(module).and_then(|elf| elf.section(".modinfo")).map_err(bad)?;
-    section.ok_or_else(|| bad("it is no kernel module (no .modinfo)"))
-}
-
-/// `.modinfo` is a row of `key=value`, each ended by one NUL or more.
-fn fields(section: &[u8]) -> impl Iterator<Item = (&str, &str)> {
-    section.split(|&byte| byte == 0).filter_map(|entry| std::str::from_utf8(entry).ok()?.split_once('='))
-}
-
-fn modinfo(section: &[u8]) -> Info {
-    let mut info = Info::default();
-    for (key, value) in fields(section) {
-        match key {
-            "depends" => info.depends.extend(value.split(',').filter(|name| !name.is_empty()).map(normal)),
-            "softdep" => info.soft.extend(soft_before(value)),
-            "vermagic" => info.release = value.split(' ').next().map(str::to_owned),
-            _ => {}
-        }
-    }
-    info
-}
-
-/// `pre: a b post: c` wants a and b first (modprobe.d(5)).
-fn soft_before(value: &str) -> Vec<String> {
-    let mut before = false;
-    let mut names = Vec::new();
-    for word in value.split_whitespace() {
-        match word {
-            "pre:" => before = true,
-            "post:" => before = false,
-            name if before => names.push(normal(name)),
-            _ => {}
-        }
-    }
-    names
 }
 
 #[cfg(test)]

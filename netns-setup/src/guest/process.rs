@@ -15,14 +15,14 @@ use nix::unistd::pipe2;
 
 use super::console::Console;
 use super::error::GuestError;
-use crate::leash::Keeper;
+use crate::process_group::Leader;
 
 /// Bytes that a pipe holds before its writer waits. The readers are quick; this is for a host that is not.
 const PIPE: i32 = 1 << 20;
 /// Bytes of QEMU's own complaints that are kept.
 const SAID: usize = 4096;
 
-/// A running QEMU. It dies with this value, and with this process however that ends: see [`Keeper`].
+/// A running QEMU. It dies with this value, and with this process however that ends: see [`Leader`].
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -30,7 +30,7 @@ pub(crate) struct Process {
     console: Arc<Mutex<Console>>,
     said: Arc<Mutex<Vec<u8>>>,
     readers: Vec<JoinHandle<()>>,
-    _keeper: Keeper,
+    _keeper: Leader,
 }
 
 /// What the data port brought.
@@ -48,13 +48,13 @@ impl Process {
     /// Starts QEMU with its data port on descriptor 0, the console on 1 and its complaints on 2.
     pub(crate) fn start(program: &Path, arguments: &[String]) -> Result<Process, GuestError> {
         let problem = |cause: io::Error| GuestError::host(format!("start {}", program.display()), cause);
-        let keeper = Keeper::start().map_err(problem)?;
+        let leader = Leader::start().map_err(problem)?;
         let (data, data_end) = pipe()?;
         let (console, console_end) = pipe()?;
         let (complaints, complaints_end) = pipe()?;
         let mut command = Command::new(program);
         command.args(arguments).current_dir("/").stdin(data_end).stdout(console_end).stderr(complaints_end);
-        let child = keeper.leash().hold(&mut command).spawn().map_err(problem)?;
+        let child = leader.process_group().add(&mut command).spawn().map_err(problem)?;
         // Its ends of the pipes, or they would never close.
         drop(command);
 
@@ -62,7 +62,7 @@ impl Process {
         let kept = Arc::new(Mutex::new(Console::default()));
         let said = Arc::new(Mutex::new(Vec::new()));
         let (into_console, into_said) = (Arc::clone(&kept), Arc::clone(&said));
-        let mut process = Process { child, lines, console: kept, said, readers: Vec::new(), _keeper: keeper };
+        let mut process = Process { child, lines, console: kept, said, readers: Vec::new(), _keeper: leader };
         process.read("guest-data", move || read_lines(data.into(), |line| sender.send(line).is_ok()))?;
         process.read("guest-console", move || {
             read_all(console.into(), |bytes| locked(&into_console).take(bytes))

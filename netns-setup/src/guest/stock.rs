@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use super::error::GuestError;
 use super::kernel::Kernel;
 use crate::error::answer;
-use crate::find_program;
+use crate::needs::find_program;
 
 /// Packages that depend on the current kernel for virtual machines: Debian's, then Ubuntu's.
 const META: [&str; 2] = ["linux-image-cloud-amd64", "linux-image-virtual"];

@@ -5,21 +5,21 @@ use std::net::{IpAddr, SocketAddr};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{
+use super::types::{
     Forwarding, Key, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, Scheduler,
     VirtualServer,
 };
 
-pub fn address() -> impl Strategy<Value = SocketAddr> {
+pub(super) fn address() -> impl Strategy<Value = SocketAddr> {
     let ip = prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)];
     (ip, any::<u16>()).prop_map(SocketAddr::from)
 }
 
-pub fn key() -> impl Strategy<Value = Key> {
+pub(super) fn key() -> impl Strategy<Value = Key> {
     (address(), select(&Protocol::ALL)).prop_map(|(address, protocol)| Key { address, protocol })
 }
 
-pub fn virtual_server() -> impl Strategy<Value = VirtualServer> {
+pub(super) fn virtual_server() -> impl Strategy<Value = VirtualServer> {
     let persistence = proptest::option::of(1..=2_678_400u32);
     let flags = (0..16u32).prop_map(|bits| {
         let pick = |bit: u32, flag: u32| if bits >> bit & 1 == 1 { flag } else { 0 };
@@ -30,13 +30,13 @@ pub fn virtual_server() -> impl Strategy<Value = VirtualServer> {
 }
 
 /// With a forwarding method that `ipvsadm` can ask for.
-pub fn real_server() -> impl Strategy<Value = RealServer> {
+pub(super) fn real_server() -> impl Strategy<Value = RealServer> {
     let forwarding = select(&[Forwarding::Masquerade, Forwarding::Tunnel, Forwarding::DirectRouting]);
     let server = (address(), 0..=i32::MAX.cast_unsigned(), forwarding);
     server.prop_map(|(address, weight, forwarding)| RealServer { address, weight, forwarding })
 }
 
-pub fn request() -> impl Strategy<Value = Request> {
+pub(super) fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         virtual_server().prop_map(Request::NewService),
         virtual_server().prop_map(Request::SetService),

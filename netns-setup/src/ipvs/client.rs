@@ -8,9 +8,12 @@ use nix::errno::Errno;
 
 use super::decode::{Description, decode};
 use super::encode::encode;
+use super::error::{Cause, IpvsError};
+use super::protocol;
+use super::state::{Dest, Service, State};
+use super::types::{Key, Request};
 use super::window::{Limits, Tally};
-use super::{Cause, Dest, IpvsError, Key, Request, Service, State, protocol};
-use crate::WorldError;
+use crate::error::SetupError;
 use crate::netlink::message::{Content, Malformed, messages};
 use crate::netlink::{Requester, generic};
 
@@ -49,10 +52,10 @@ impl Ipvs {
     ///
     /// # Errors
     /// If the kernel has no generic netlink family `IPVS`: the module ip_vs is missing or not loaded.
-    pub fn open() -> Result<Self, WorldError> {
+    pub fn open() -> Result<Self, SetupError> {
         let failed = |cause| {
             let name = protocol::FAMILY;
-            WorldError::kernel(format!("find generic netlink family {name} (modprobe ip_vs)"), cause)
+            SetupError::kernel(format!("find generic netlink family {name} (modprobe ip_vs)"), cause)
         };
         Self::connect().map_err(failed)
     }

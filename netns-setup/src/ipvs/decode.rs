@@ -6,23 +6,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use nix::libc;
 
 use super::encode::{FLAGS, forwarding};
+use super::error::Cause;
 use super::protocol::{self, command, dest, service, stats};
-use super::{
-    Cause, Dest, Forwarding, Key, Protocol, RealServer, Scheduler, Service, Statistics, VirtualServer,
-};
+use super::state::{Dest, Service, Statistics};
+use super::types::{Forwarding, Key, Protocol, RealServer, Scheduler, VirtualServer};
 use crate::netlink::generic::GENERIC_HEADER;
 use crate::netlink::message::{Malformed, attributes, text};
 
 /// What a message describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Description {
+pub(super) enum Description {
     Service(Service),
     Dest(Dest),
 }
 
 /// Reads the body of a message of the family; `ipv6` is the IP version of a real server whose description does not say
 /// (kernels before 3.18: that of its virtual server).
-pub fn decode(body: &[u8], ipv6: bool) -> Result<Description, Cause> {
+pub(super) fn decode(body: &[u8], ipv6: bool) -> Result<Description, Cause> {
     let command = *body.first().ok_or_else(|| Malformed("a message without a command".into()))?;
     let attributes = body.get(GENERIC_HEADER..).unwrap_or_default();
     match command {

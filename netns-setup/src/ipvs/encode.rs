@@ -11,17 +11,17 @@ use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use nix::libc;
 
 use super::protocol::{self, command, dest, service};
-use super::{
+use super::types::{
     Forwarding, Key, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, VirtualServer,
 };
 use crate::netlink::message::Writer;
 
 /// Flags that the caller may set.
-pub const FLAGS: u32 = ONE_PACKET | SCHED_1 | SCHED_2 | SCHED_3;
+pub(super) const FLAGS: u32 = ONE_PACKET | SCHED_1 | SCHED_2 | SCHED_3;
 
 /// Appends the message for `request`: to family number `family`, with `flags` besides `NLM_F_REQUEST` and, for lists,
 /// `NLM_F_DUMP`.
-pub fn encode(buffer: &mut Vec<u8>, family: u16, sequence: u32, flags: u16, request: &Request) {
+pub(super) fn encode(buffer: &mut Vec<u8>, family: u16, sequence: u32, flags: u16, request: &Request) {
     let (command, dump) = match request {
         Request::NewService(_) => (command::NEW_SERVICE, 0),
         Request::SetService(_) => (command::SET_SERVICE, 0),
@@ -95,7 +95,7 @@ fn real_server(writer: &mut Writer<'_>, server: &RealServer) {
 }
 
 /// `IP_VS_CONN_F_FWD_MASK`.
-pub fn forwarding(method: Forwarding) -> u32 {
+pub(super) fn forwarding(method: Forwarding) -> u32 {
     match method {
         Forwarding::Masquerade => 0,
         Forwarding::Local => 1,
@@ -105,13 +105,13 @@ pub fn forwarding(method: Forwarding) -> u32 {
 }
 
 /// `AF_INET` or `AF_INET6`.
-pub fn family(address: SocketAddr) -> u16 {
+pub(super) fn family(address: SocketAddr) -> u16 {
     let family = if address.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
     family as u16
 }
 
 /// `union nf_inet_addr`.
-pub fn union(address: SocketAddr) -> [u8; protocol::ADDRESS] {
+pub(super) fn union(address: SocketAddr) -> [u8; protocol::ADDRESS] {
     match address.ip() {
         IpAddr::V6(address) => address.octets(),
         IpAddr::V4(address) => {

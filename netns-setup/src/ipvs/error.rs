@@ -4,7 +4,7 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::Scheduler;
+use super::types::Scheduler;
 
 /// A request that failed, alone or in a batch.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
-use super::{Key, RealServer, Request, VirtualServer};
+use super::types::{Key, RealServer, Request, VirtualServer};
 
 /// Counters since an object was made: `IPVS_STATS_ATTR_*`. Connections are counted when they are scheduled, bytes with
 /// the IP header.

@@ -9,7 +9,7 @@ use std::str::{FromStr, SplitAsciiWhitespace};
 
 use super::types::{
     Forwarding, Key, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, Scheduler,
-    VirtualServer,
+    SyntaxError, VirtualServer,
 };
 
 /// The longest persistence that `ipvsadm` takes, in seconds: 31 days.
@@ -17,11 +17,6 @@ const LONGEST_PERSISTENCE: u32 = 31 * 24 * 60 * 60;
 
 const TUNNEL_TYPE: &str = "--tun-type";
 const IPIP: &str = "ipip";
-
-/// A line that is not one of a request, with what was expected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SyntaxError(pub(super) String);
 
 impl fmt::Display for Key {
     /// `-t 10.96.0.10:80`

@@ -6,8 +6,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::text::SyntaxError;
-
 /// The transport protocol of a virtual server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
@@ -117,6 +115,11 @@ impl FromStr for Scheduler {
         })
     }
 }
+
+/// A line that is not one of a request, with what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SyntaxError(pub(super) String);
 
 /// How packets get to a real server: `IP_VS_CONN_F_FWD_MASK`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

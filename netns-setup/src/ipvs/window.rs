@@ -7,12 +7,13 @@
 use netlink_packet_core::NLM_F_ACK;
 
 use super::encode::encode;
-use super::{Cause, Request};
+use super::error::Cause;
+use super::types::Request;
 use crate::netlink::message::{Content, Malformed, add_flags, messages};
 
 /// How much goes into one send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(super) struct Limits {
     /// Bytes: a longer send is refused.
     pub bytes: usize,
     /// Messages: every one may be refused, and the refusals must fit the receive buffer.
@@ -24,12 +25,18 @@ pub struct Limits {
 const REFUSAL: usize = 2048;
 
 impl Limits {
-    pub fn new(largest_send: usize, receive_buffer: usize) -> Self {
+    pub(super) fn new(largest_send: usize, receive_buffer: usize) -> Self {
         Limits { bytes: largest_send, messages: (receive_buffer / REFUSAL).max(1) }
     }
 
     /// Writes as many messages as fit, at least one, and says how many. They are numbered from `sequence` on.
-    pub fn fill(self, buffer: &mut Vec<u8>, family: u16, sequence: u32, requests: &[Request]) -> usize {
+    pub(super) fn fill(
+        self,
+        buffer: &mut Vec<u8>,
+        family: u16,
+        sequence: u32,
+        requests: &[Request],
+    ) -> usize {
         buffer.clear();
         let (mut count, mut last) = (0, 0);
         for request in requests.iter().take(self.messages) {
@@ -50,7 +57,7 @@ impl Limits {
 
 /// The answers to one send.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Tally {
+pub(super) struct Tally {
     sequence: u32,
     count: usize,
     /// Requests refused.
@@ -61,12 +68,12 @@ pub struct Tally {
 
 impl Tally {
     /// For `count` messages numbered from `sequence` on.
-    pub fn new(sequence: u32, count: usize) -> Self {
+    pub(super) fn new(sequence: u32, count: usize) -> Self {
         Tally { sequence, count, refused: 0, first: None }
     }
 
     /// Reads a datagram; true if it held the answer to the last message.
-    pub fn read(&mut self, datagram: &[u8]) -> Result<bool, Cause> {
+    pub(super) fn read(&mut self, datagram: &[u8]) -> Result<bool, Cause> {
         for message in messages(datagram) {
             let message = message?;
             let place = message.sequence.wrapping_sub(self.sequence) as usize;

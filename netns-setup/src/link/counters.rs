@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 
 use super::Links;
-use crate::WorldError;
+use crate::error::SetupError;
 
 /// Packets and their bytes. On Ethernet the bytes include its header of 14, and no preamble, checksum or gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,7 +63,7 @@ impl Links {
     ///
     /// # Errors
     /// If the kernel refuses the dump.
-    pub fn counters(&self) -> Result<Vec<(String, Counters)>, WorldError> {
+    pub fn counters(&self) -> Result<Vec<(String, Counters)>, SetupError> {
         let counters = self.handle.link().get().execute().map_ok(counters).try_collect();
         self.carry_out(|| "read the counters of links".into(), counters)
     }

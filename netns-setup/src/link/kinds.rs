@@ -6,7 +6,7 @@ use rtnetlink::packet_route::link::{InfoBridge, InfoData, InfoKind, LinkAttribut
 use rtnetlink::{LinkBridge, LinkIpIp, LinkMessageBuilder};
 
 use super::Links;
-use crate::WorldError;
+use crate::error::SetupError;
 
 impl Links {
     /// Creates a bridge, down. It learns addresses, does not speak the spanning tree protocol, and does not snoop on
@@ -14,7 +14,7 @@ impl Links {
     ///
     /// # Errors
     /// `EEXIST` if the name is taken, `EOPNOTSUPP` without `CONFIG_BRIDGE`.
-    pub fn add_bridge(&self, name: &str) -> Result<(), WorldError> {
+    pub fn add_bridge(&self, name: &str) -> Result<(), SetupError> {
         self.check_name(name)?;
         let bridge = LinkMessageBuilder::<LinkBridge>::new_with_info_kind(InfoKind::Bridge)
             .name(name)
@@ -27,7 +27,7 @@ impl Links {
     ///
     /// # Errors
     /// `ENODEV` if there is no such link or bridge, `EBUSY` if it is a port of another.
-    pub fn set_bridge(&self, name: &str, bridge: &str) -> Result<(), WorldError> {
+    pub fn set_bridge(&self, name: &str, bridge: &str) -> Result<(), SetupError> {
         let index = self.link(bridge)?.index;
         self.set(name, &format!("master {bridge}"), |link| link.controller(index))
     }
@@ -37,7 +37,7 @@ impl Links {
     ///
     /// # Errors
     /// `EEXIST` if the name is taken or there is a tunnel with these ends, `EOPNOTSUPP` without `CONFIG_NET_IPIP`.
-    pub fn add_ipip(&self, name: &str, local: Ipv4Addr) -> Result<(), WorldError> {
+    pub fn add_ipip(&self, name: &str, local: Ipv4Addr) -> Result<(), SetupError> {
         self.check_name(name)?;
         let tunnel = LinkIpIp::new(name).local(local).build();
         self.carry_out(|| format!("add ipip {name} local {local}"), self.handle.link().add(tunnel).execute())
@@ -47,7 +47,7 @@ impl Links {
     ///
     /// # Errors
     /// `ENODEV` if there is no such link.
-    pub fn set_multicast(&self, name: &str, on: bool) -> Result<(), WorldError> {
+    pub fn set_multicast(&self, name: &str, on: bool) -> Result<(), SetupError> {
         self.set(name, if on { "multicast on" } else { "multicast off" }, |link| link.multicast(on))
     }
 
@@ -56,7 +56,7 @@ impl Links {
     ///
     /// # Errors
     /// `ENODEV` if there is no such link, `EINVAL` beyond what it can do.
-    pub fn set_gso_segments(&self, name: &str, segments: u32) -> Result<(), WorldError> {
+    pub fn set_gso_segments(&self, name: &str, segments: u32) -> Result<(), SetupError> {
         self.set(name, &format!("gso_max_segs {segments}"), |link| {
             link.append_extra_attribute(LinkAttribute::GsoMaxSegs(segments))
         })

@@ -9,7 +9,7 @@ use netns_setup::guest::{Guest, GuestError, Image, Kernel, Port, Spec};
 use crate::{kernel, lines, spec};
 
 /// In the guest: comes to the end that the job names.
-pub fn act(job: &[u8], port: &mut Port) -> u8 {
+pub(crate) fn act(job: &[u8], port: &mut Port) -> u8 {
     port.line(b"so far so good").unwrap();
     match job {
         b"fail" => {
@@ -45,7 +45,7 @@ fn end(job: &str, change: impl FnOnce(&mut Spec)) -> GuestError {
     error
 }
 
-pub fn failing_work() {
+pub(crate) fn failing_work() {
     let error = end("fail", |_| ());
     assert!(matches!(error, GuestError::Work { .. }), "{error}");
     let text = error.to_string();
@@ -55,7 +55,7 @@ pub fn failing_work() {
     );
 }
 
-pub fn panic() {
+pub(crate) fn panic() {
     let error = end("panic", |_| ());
     assert!(matches!(error, GuestError::Panic { .. }), "{error}");
     let text = error.to_string();
@@ -66,7 +66,7 @@ pub fn panic() {
     assert!(text.contains("sysrq_handle_crash"), "who called: {text}");
 }
 
-pub fn hang() {
+pub(crate) fn hang() {
     let start = Instant::now();
     let error = end("hang", |spec| spec.silence_timeout = Duration::from_secs(2));
     assert!(matches!(error, GuestError::Silence { .. }), "{error}");
@@ -74,7 +74,7 @@ pub fn hang() {
     assert!(start.elapsed() < Duration::from_secs(30));
 }
 
-pub fn out_of_memory() {
+pub(crate) fn out_of_memory() {
     let error = end("hog", |spec| spec.memory_mib = 160);
     assert!(matches!(error, GuestError::OutOfMemory { memory_mib: 160, .. }), "{error}");
     assert!(
@@ -83,7 +83,7 @@ pub fn out_of_memory() {
     );
 }
 
-pub fn no_boot() {
+pub(crate) fn no_boot() {
     let image = Image::of_this_program("fail").unwrap();
     let start = |change: &dyn Fn(&mut Spec)| {
         let mut spec = spec(&image);
@@ -99,7 +99,7 @@ pub fn no_boot() {
     assert!(none.to_string().contains("Unable to mount root fs"), "{none}");
 }
 
-pub fn no_start() {
+pub(crate) fn no_start() {
     let image = Image::of_this_program("fail").unwrap();
     let gone = Kernel { image: PathBuf::from("/no/such/vmlinuz"), modules: None, release: "6.1".into() };
     let error = Guest::start(&Spec { kernel: &gone, ..spec(&image) }, &|| false).unwrap_err();

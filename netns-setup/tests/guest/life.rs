@@ -1,18 +1,15 @@
 //! No emulator outlives its guest.
 
 use std::cell::Cell;
-use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use netns_setup::guest::{Guest, GuestError, Image, Spec};
 
 use crate::spec;
-
-const ROLE: &str = "SVCBENCH_TEST_ROLE";
+use crate::support::{in_role, role, wait_until};
 
 /// Emulators of the process `owner` with so much memory: tests run side by side, and each here has a size of its own.
 fn emulators(owner: u32, memory_mib: u32) -> Vec<u32> {
@@ -34,7 +31,7 @@ fn hanging() -> Image {
     Image::of_this_program("hang").unwrap()
 }
 
-pub fn dropped() {
+pub(crate) fn dropped() {
     const SIZE: u32 = 301;
     let image = hanging();
     let guest = Guest::start(&Spec { memory_mib: SIZE, ..spec(&image) }, &|| false).unwrap();
@@ -44,7 +41,7 @@ pub fn dropped() {
 }
 
 /// Asked while the guest boots, and while it runs.
-pub fn stopped() {
+pub(crate) fn stopped() {
     const SIZE: u32 = 302;
     let image = hanging();
     let spec = Spec { memory_mib: SIZE, ..spec(&image) };
@@ -69,8 +66,8 @@ pub fn stopped() {
 const OWNERS_SIZE: u32 = 303;
 
 /// This binary started again by [`killed`]. Returns whether it was.
-pub fn play_role() -> bool {
-    if env::var(ROLE).as_deref() != Ok("owner") {
+pub(crate) fn play_role() -> bool {
+    if role().as_deref() != Some("owner") {
         return false;
     }
     let image = hanging();
@@ -81,10 +78,8 @@ pub fn play_role() -> bool {
     true
 }
 
-pub fn killed() {
-    let mut command = Command::new("/proc/self/exe");
-    command.env(ROLE, "owner").stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut owner = command.spawn().unwrap();
+pub(crate) fn killed() {
+    let mut owner = in_role("owner").spawn().unwrap();
     let mut line = String::new();
     BufReader::new(owner.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "running\n");
@@ -92,9 +87,5 @@ pub fn killed() {
     // SIGKILL.
     owner.kill().unwrap();
     owner.wait().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !emulators(owner.id(), OWNERS_SIZE).is_empty() {
-        assert!(Instant::now() < deadline, "the emulator still runs");
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the emulator has ended", || emulators(owner.id(), OWNERS_SIZE).is_empty());
 }

@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod ends;
+mod inside;
 mod life;
-mod worlds;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::env;
 use std::process::ExitCode;
@@ -18,15 +20,15 @@ use netns_setup::guest::{self, Accelerator, Clock, Guest, GuestError, Image, Ker
 type Test = (&'static str, fn());
 
 const TESTS: &[Test] = &[
-    ("two_boots_on_the_instruction_clock_are_the_same_to_the_nanosecond", worlds::same_twice),
-    ("a_guest_on_the_wall_clock_says_how_it_is_executed", worlds::wall_clock),
-    ("a_module_that_the_kernel_refuses_is_named", worlds::refused_module),
-    ("work_that_fails_is_told_with_its_last_words", ends::failing_work),
+    ("two_boots_on_the_instruction_clock_are_the_same_to_the_nanosecond", inside::same_twice),
+    ("a_guest_on_the_wall_clock_says_how_it_is_executed", inside::wall_clock),
+    ("a_module_that_the_kernel_refuses_is_named", inside::refused_module),
+    ("work_that_fails_is_reported_with_its_last_words", ends::failing_work),
     ("a_kernel_panic_reaches_the_error", ends::panic),
     ("a_guest_that_hangs_is_ended_after_the_silence_timeout", ends::hang),
-    ("want_of_memory_in_the_guest_is_told", ends::out_of_memory),
-    ("a_guest_that_does_not_boot_is_told", ends::no_boot),
-    ("what_cannot_be_started_is_told", ends::no_start),
+    ("want_of_memory_in_the_guest_is_reported", ends::out_of_memory),
+    ("a_guest_that_does_not_boot_is_reported", ends::no_boot),
+    ("what_cannot_be_started_is_reported", ends::no_start),
     ("a_stop_request_ends_the_guest", life::stopped),
     ("dropping_a_guest_leaves_no_emulator", life::dropped),
     ("a_killed_owner_leaves_no_emulator", life::killed),
@@ -37,7 +39,7 @@ const AT_ONCE: usize = 2;
 
 fn main() -> ExitCode {
     guest::inside(|job, port| match job {
-        b"world" => worlds::tell(port),
+        b"facts" => inside::report(port),
         other => ends::act(other, port),
     });
     if life::play_role() {

@@ -28,7 +28,7 @@ fn listed(addresses: &mut Addresses, link: u32) -> BTreeSet<IpAddr> {
     found
 }
 
-pub fn come_and_go() {
+pub(crate) fn come_and_go() {
     let namespace = namespace();
     namespace.run(|| {
         let mut addresses = Addresses::open().unwrap();
@@ -50,7 +50,7 @@ pub fn come_and_go() {
     });
 }
 
-pub fn at_once() {
+pub(crate) fn at_once() {
     let namespace = namespace();
     namespace
         .links(|links| {
@@ -63,7 +63,7 @@ pub fn at_once() {
     namespace.run(|| std::net::UdpSocket::bind("[fd00::1]:0")).unwrap();
 }
 
-pub fn refusals() {
+pub(crate) fn refusals() {
     let namespace = namespace();
     namespace.run(|| {
         let mut addresses = Addresses::open().unwrap();
@@ -85,7 +85,7 @@ pub fn refusals() {
     });
 }
 
-pub fn dummy() {
+pub(crate) fn dummy() {
     let namespace = Namespace::create("test/addresses").unwrap();
     namespace.run(|| {
         let mut addresses = Addresses::open().unwrap();

@@ -11,7 +11,8 @@ use netns_setup::director::{Director, Method, Topology};
 use netns_setup::ipvs::{Ipvs, Key, Protocol, RealServer, Request, Scheduler, VirtualServer};
 use netns_setup::{Counters, Egress, Namespace, Volume};
 
-use crate::helpers::{PATIENCE, PROBE, next_packet, parse, udp, wait_until};
+use crate::helpers::{PROBE, next_packet, parse, udp};
+use crate::support::{TIMEOUT, wait_until};
 
 const SERVERS: u8 = 3;
 const PORT: u16 = 80;
@@ -56,9 +57,9 @@ fn answer(mut stream: TcpStream, name: u8) {
 
 /// Sends and gets back `bytes`; who answered.
 fn ask(client: &Namespace, to: SocketAddrV4, bytes: u32) -> u8 {
-    let mut stream = client.run(|| TcpStream::connect_timeout(&to.into(), PATIENCE)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = client.run(|| TcpStream::connect_timeout(&to.into(), TIMEOUT)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     let mut request = bytes.to_be_bytes().to_vec();
     request.extend((0..bytes).map(|byte| byte as u8));
     stream.write_all(&request).unwrap();
@@ -144,38 +145,38 @@ fn tcp_works(method: Method) -> (Director, Topology) {
     (director, topology)
 }
 
-pub fn nat() {
+pub(crate) fn nat() {
     tcp_works(Method::Masquerade);
 }
 
-pub fn tunnel() {
+pub(crate) fn tunnel() {
     tcp_works(Method::Tunnel);
 }
 
-pub fn direct_routing() {
+pub(crate) fn direct_routing() {
     let (director, topology) = tcp_works(Method::DirectRouting);
     assert_eq!(neighbour(&director.client, topology.virtual_address), Some(mac_of(&director.director)));
 }
 
-fn neighbour(world: &Namespace, address: Ipv4Addr) -> Option<String> {
-    let table = world.run(|| fs::read_to_string("/proc/thread-self/net/arp")).unwrap();
+fn neighbour(namespace: &Namespace, address: Ipv4Addr) -> Option<String> {
+    let table = namespace.run(|| fs::read_to_string("/proc/thread-self/net/arp")).unwrap();
     let line =
         table.lines().find(|line| line.split_whitespace().next() == Some(&address.to_string()))?.to_owned();
     let complete = line.split_whitespace().nth(2) == Some("0x2");
     complete.then(|| line.split_whitespace().nth(3).unwrap().to_owned())
 }
 
-fn mac_of(world: &Namespace) -> String {
-    let mac = world.links(|links| links.link("eth0")).unwrap().mac.unwrap();
+fn mac_of(namespace: &Namespace) -> String {
+    let mac = namespace.links(|links| links.link("eth0")).unwrap().mac.unwrap();
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-pub fn arp() {
+pub(crate) fn arp() {
     // Without IPVS: the director refuses the connection, which takes an answer to ARP.
     let topology = topology(Method::DirectRouting);
     let virtual_server = SocketAddrV4::new(topology.virtual_address, PORT);
     let connect = |director: &Director| {
-        director.client.run(|| TcpStream::connect_timeout(&virtual_server.into(), PATIENCE))
+        director.client.run(|| TcpStream::connect_timeout(&virtual_server.into(), TIMEOUT))
     };
     let director = Director::build(&topology).unwrap();
     serve(&director, |_| topology.virtual_address);
@@ -200,7 +201,7 @@ pub fn arp() {
     assert_eq!(neighbour(&loud.client, topology.virtual_address), Some(mac_of(&loud.servers[1])));
 }
 
-pub fn counted() {
+pub(crate) fn counted() {
     // As a mere router: the client addresses a real server itself.
     let topology = topology(Method::Masquerade);
     let director = Director::build(&topology).unwrap();
@@ -219,7 +220,7 @@ pub fn counted() {
     assert_eq!(sent.bytes, sent.packets * header + 8 + 2, "{sent:?}");
 }
 
-pub fn steered() {
+pub(crate) fn steered() {
     for method in [Method::Masquerade, Method::Tunnel] {
         if method == Method::Tunnel && netns_setup::check(netns_setup::Need::Ipip).is_err() {
             continue;
@@ -234,10 +235,10 @@ pub fn steered() {
             director.steer(Egress::Tun).unwrap();
             for (server, exit) in real.iter().zip(director.exits()) {
                 director.ingress().send(&udp((PROBE, 1000), (*server, 53), b"question")).unwrap();
-                let packet = parse(&next_packet(exit, PATIENCE).unwrap());
+                let packet = parse(&next_packet(exit, TIMEOUT).unwrap());
                 assert_eq!((packet.source, packet.target), ((PROBE, 1000), (*server, 53)));
                 exit.send(&udp((*server, 53), (PROBE, 1000), b"answer")).unwrap();
-                assert_eq!(parse(&next_packet(director.ingress(), PATIENCE).unwrap()).payload, b"answer");
+                assert_eq!(parse(&next_packet(director.ingress(), TIMEOUT).unwrap()).payload, b"answer");
             }
             assert!(socket.recv(&mut [0; 64]).is_err());
             director.steer(Egress::Server).unwrap();

@@ -1,4 +1,4 @@
-//! Packets, waits, and looking for what is left of a namespace.
+//! Packets, and looking for what is left of a namespace.
 
 use std::fs;
 use std::io::Write;
@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 use netns_setup::{Lab, Topology, Tun};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Far longer than anything waited for should take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+use crate::support::TIMEOUT;
 
-pub fn topology() -> Topology {
+pub(crate) fn topology() -> Topology {
     Topology {
         label: "test".into(),
         probe_prefix: "100.64.0.0/12".parse().unwrap(),
@@ -27,25 +26,17 @@ pub fn topology() -> Topology {
     }
 }
 
-pub fn lab() -> Lab {
+pub(crate) fn lab() -> Lab {
     Lab::build(&topology()).unwrap()
 }
 
-pub const PROBE: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 2);
-pub const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 200, 3, 4);
-
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
+pub(crate) const PROBE: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 2);
+pub(crate) const ENDPOINT: Ipv4Addr = Ipv4Addr::new(10, 200, 3, 4);
 
 /// The next packet on the TUN, if one comes in time.
-pub fn next_packet(tun: &Tun, patience: Duration) -> Option<Vec<u8>> {
+pub(crate) fn next_packet(tun: &Tun, timeout: Duration) -> Option<Vec<u8>> {
     let mut ready = [PollFd::new(tun.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(patience).unwrap();
+    let timeout = PollTimeout::try_from(timeout).unwrap();
     if poll(&mut ready, timeout).unwrap() == 0 {
         return None;
     }
@@ -80,7 +71,7 @@ fn ip(source: Ipv4Addr, target: Ipv4Addr, protocol: u8, body: &[u8]) -> Vec<u8> 
 }
 
 /// An IPv4 UDP packet with both checksums.
-pub fn udp(source: (Ipv4Addr, u16), target: (Ipv4Addr, u16), payload: &[u8]) -> Vec<u8> {
+pub(crate) fn udp(source: (Ipv4Addr, u16), target: (Ipv4Addr, u16), payload: &[u8]) -> Vec<u8> {
     let length = 8 + payload.len() as u16;
     let mut datagram =
         [&source.1.to_be_bytes()[..], &target.1.to_be_bytes(), &length.to_be_bytes(), &[0, 0], payload]
@@ -91,7 +82,7 @@ pub fn udp(source: (Ipv4Addr, u16), target: (Ipv4Addr, u16), payload: &[u8]) -> 
 }
 
 /// An IPv4 TCP segment without options and payload.
-pub fn tcp(source: (Ipv4Addr, u16), target: (Ipv4Addr, u16), flags: u8) -> Vec<u8> {
+pub(crate) fn tcp(source: (Ipv4Addr, u16), target: (Ipv4Addr, u16), flags: u8) -> Vec<u8> {
     let mut segment = [&source.1.to_be_bytes()[..], &target.1.to_be_bytes()].concat();
     segment.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     let sum = checksum(&[pseudo_header(source.0, target.0, 6, 20), segment.clone()].concat());
@@ -100,7 +91,7 @@ pub fn tcp(source: (Ipv4Addr, u16), target: (Ipv4Addr, u16), flags: u8) -> Vec<u
 }
 
 /// Carries out commands of nftables in the node.
-pub fn nft(lab: &Lab, commands: &str) {
+pub(crate) fn nft(lab: &Lab, commands: &str) {
     let mut command = Command::new(netns_setup::find_program("nft").unwrap());
     let mut child = lab.node.spawn(command.args(["-f", "-"]).stdin(Stdio::piped())).unwrap();
     child.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
@@ -108,7 +99,7 @@ pub fn nft(lab: &Lab, commands: &str) {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Udp {
+pub(crate) struct Udp {
     pub ttl: u8,
     pub source: (Ipv4Addr, u16),
     pub target: (Ipv4Addr, u16),
@@ -116,7 +107,7 @@ pub struct Udp {
 }
 
 /// Panics if a checksum is wrong or it is no UDP packet without IP options.
-pub fn parse(packet: &[u8]) -> Udp {
+pub(crate) fn parse(packet: &[u8]) -> Udp {
     assert_eq!(packet[0], 0x45, "IPv4 without options: {packet:?}");
     assert_eq!(packet[9], 17, "UDP: {packet:?}");
     let address = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).unwrap());
@@ -134,7 +125,7 @@ pub fn parse(packet: &[u8]) -> Udp {
 }
 
 /// Threads of any process that are in the network or mount namespace with this inode.
-pub fn holders(inode: u64) -> usize {
+pub(crate) fn holders(inode: u64) -> usize {
     let directories = |path: &Path| {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).collect::<Vec<_>>()
@@ -151,8 +142,8 @@ pub fn holders(inode: u64) -> usize {
 }
 
 /// How the child ended; if it does not end by itself in time, it is killed and the test fails.
-pub fn ended(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn ended(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match child.try_wait().unwrap() {
             Some(status) => return status,
@@ -167,7 +158,7 @@ pub fn ended(child: &mut Child) -> ExitStatus {
 }
 
 /// Whether the process runs: neither gone nor waiting to be reaped.
-pub fn alive(pid: u32) -> bool {
+pub(crate) fn alive(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status.lines().any(|line| line.starts_with("State:") && !line.contains("Z (") && !line.contains("X ("))
 }

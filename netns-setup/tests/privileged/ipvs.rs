@@ -11,10 +11,10 @@ use netns_setup::ipvs::{
     SH_PORT, Scheduler, State, VirtualServer,
 };
 
-pub use ipvsadm::{as_ipvsadm, foreign};
-pub use model::model;
+pub(crate) use ipvsadm::{as_ipvsadm, foreign};
+pub(crate) use model::model;
 
-use crate::helpers::wait_until;
+use crate::support::wait_until;
 
 const ESRCH: i32 = 3;
 const EEXIST: i32 = 17;
@@ -77,7 +77,7 @@ fn varied(ipvs: &mut Ipvs) -> Vec<Request> {
     requests
 }
 
-pub fn read_back() {
+pub(crate) fn read_back() {
     let world = Namespace::create("ipvs").unwrap();
     let mut ipvs = open(&world);
     let requests = varied(&mut ipvs);
@@ -111,7 +111,7 @@ pub fn read_back() {
     assert_eq!(ipvs.state().unwrap(), expected, "batched");
 }
 
-pub fn changes() {
+pub(crate) fn changes() {
     let world = Namespace::create("ipvs").unwrap();
     let mut ipvs = open(&world);
     let plain = server(key("10.96.0.10:80"));
@@ -156,7 +156,7 @@ fn pool(services: u32, dests: u32) -> Vec<Request> {
 }
 
 /// One duplicate among 3,000: it is named, the rest of its window is carried out, and nothing after.
-pub fn duplicate_in_a_batch() {
+pub(crate) fn duplicate_in_a_batch() {
     const PLACE: usize = 1500;
     let world = Namespace::create("ipvs").unwrap();
     let mut ipvs = open(&world);
@@ -190,7 +190,7 @@ pub fn duplicate_in_a_batch() {
     assert_eq!(ipvs.state().unwrap(), state_of(&requests));
 }
 
-pub fn reads_in_a_batch() {
+pub(crate) fn reads_in_a_batch() {
     let world = Namespace::create("ipvs").unwrap();
     let mut ipvs = open(&world);
     let plain = server(key("10.96.0.10:80"));
@@ -202,7 +202,7 @@ pub fn reads_in_a_batch() {
 }
 
 /// Each scheduler works, or is missing and named. Where all are there, unload one to see the other half.
-pub fn schedulers() {
+pub(crate) fn schedulers() {
     let world = Namespace::create("ipvs").unwrap();
     let mut ipvs = open(&world);
     for scheduler in Scheduler::ALL {
@@ -238,7 +238,7 @@ pub fn schedulers() {
 }
 
 /// More than fits one datagram, in both kinds of list.
-pub fn long_lists() {
+pub(crate) fn long_lists() {
     let world = Namespace::create("ipvs").unwrap();
     let mut ipvs = open(&world);
     let many = pool(1000, 0);
@@ -251,7 +251,7 @@ pub fn long_lists() {
 }
 
 /// One datagram to the virtual server, one back.
-pub fn counters() {
+pub(crate) fn counters() {
     const PAYLOAD: usize = 100;
     const DATAGRAM: u64 = 20 + 8 + PAYLOAD as u64;
     let world = Namespace::create("ipvs").unwrap();

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use netns_setup::{Conntrack, Egress, Lab, Tun, TunOptions};
 
-use crate::helpers::{ENDPOINT, PATIENCE, PROBE, Udp, lab, next_packet, nft, parse, topology, udp};
+use crate::helpers::{ENDPOINT, PROBE, Udp, lab, next_packet, nft, parse, topology, udp};
+use crate::support::TIMEOUT;
 
 /// Long enough for a packet on its way to arrive: here that takes microseconds.
 const QUIET: Duration = Duration::from_millis(50);
@@ -16,7 +17,7 @@ fn probe(port: u16) -> Vec<u8> {
     udp((PROBE, port), (ENDPOINT, 53), b"question")
 }
 
-pub fn sockets() {
+pub(crate) fn sockets() {
     let lab = lab();
     lab.steer(Egress::Server).unwrap();
     let first = topology().endpoint_prefix.hosts().next().unwrap();
@@ -27,8 +28,8 @@ pub fn sockets() {
     ] {
         let server = lab.server.run(|| UdpSocket::bind((endpoint, 53))).unwrap();
         let asker = lab.client.run(|| UdpSocket::bind((client, 0))).unwrap();
-        server.set_read_timeout(Some(PATIENCE)).unwrap();
-        asker.set_read_timeout(Some(PATIENCE)).unwrap();
+        server.set_read_timeout(Some(TIMEOUT)).unwrap();
+        asker.set_read_timeout(Some(TIMEOUT)).unwrap();
         asker.send_to(b"question", (endpoint, 53)).unwrap();
         let mut buffer = [0; 64];
         let (length, from) = server.recv_from(&mut buffer).unwrap();
@@ -38,15 +39,15 @@ pub fn sockets() {
         assert_eq!((&buffer[..length], from.ip()), (&b"answer"[..], endpoint.into()));
     }
     // Everyone's neighbours were written down beforehand (ATF_COM | ATF_PERM in if_arp.h): no ARP in measurements.
-    for world in [&lab.client, &lab.node, &lab.server] {
-        let table = world.run(|| fs::read_to_string("/proc/thread-self/net/arp")).unwrap();
+    for namespace in [&lab.client, &lab.node, &lab.server] {
+        let table = namespace.run(|| fs::read_to_string("/proc/thread-self/net/arp")).unwrap();
         let flags: Vec<_> = table.lines().skip(1).map(|line| line.split_whitespace().nth(2)).collect();
         assert!(!flags.is_empty() && flags.iter().all(|&flags| flags == Some("0x6")), "{table}");
     }
     // One listener answers for the whole prefix; an unbound client gets an address of its prefix.
     let listener = lab.server.run(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80))).unwrap();
     let address = SocketAddrV4::new(ENDPOINT, 80);
-    let mut stream = lab.client.run(|| TcpStream::connect_timeout(&address.into(), PATIENCE)).unwrap();
+    let mut stream = lab.client.run(|| TcpStream::connect_timeout(&address.into(), TIMEOUT)).unwrap();
     let (mut accepted, peer) = listener.accept().unwrap();
     assert_eq!(accepted.local_addr().unwrap(), address.into());
     let std::net::IpAddr::V4(source) = peer.ip() else { panic!("{peer}") };
@@ -55,35 +56,35 @@ pub fn sockets() {
     accepted.read_exact(&mut [0]).unwrap();
 }
 
-pub fn tun_to_tun() {
+pub(crate) fn tun_to_tun() {
     let lab = lab();
     lab.ingress().send(&probe(1000)).unwrap();
-    let there = next_packet(lab.egress(), PATIENCE).expect("forwarded to the egress TUN");
+    let there = next_packet(lab.egress(), TIMEOUT).expect("forwarded to the egress TUN");
     assert_eq!(
         parse(&there),
         Udp { ttl: 63, source: (PROBE, 1000), target: (ENDPOINT, 53), payload: b"question".to_vec() }
     );
     lab.egress().send(&udp((ENDPOINT, 53), (PROBE, 1000), b"answer")).unwrap();
-    let back = next_packet(lab.ingress(), PATIENCE).expect("routed back to the ingress TUN");
+    let back = next_packet(lab.ingress(), TIMEOUT).expect("routed back to the ingress TUN");
     assert_eq!(parse(&back).payload, b"answer");
     assert_eq!(lab.egress().receive(&mut [0; 64]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
-pub fn silence() {
+pub(crate) fn silence() {
     let lab = lab();
-    for world in [&lab.client, &lab.node, &lab.server] {
-        let addresses = world.run(|| fs::read_to_string("/proc/thread-self/net/if_inet6"));
-        assert_eq!(addresses.unwrap_or_default(), "", "{}", world.label());
+    for namespace in [&lab.client, &lab.node, &lab.server] {
+        let addresses = namespace.run(|| fs::read_to_string("/proc/thread-self/net/if_inet6"));
+        assert_eq!(addresses.unwrap_or_default(), "", "{}", namespace.label());
     }
     // Time enough for the first router solicitation, which IPv6 sends within a second of a link coming up.
     assert_eq!(next_packet(lab.egress(), Duration::from_millis(1500)), None);
     assert_eq!(next_packet(lab.ingress(), Duration::ZERO), None);
 }
 
-pub fn steering() {
+pub(crate) fn steering() {
     let lab = lab();
     let server = lab.server.run(|| UdpSocket::bind((ENDPOINT, 53))).unwrap();
-    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    server.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut buffer = [0; 64];
     for round in 0..3 {
         lab.steer(Egress::Server).unwrap();
@@ -93,42 +94,42 @@ pub fn steering() {
         assert_eq!(next_packet(lab.egress(), QUIET), None, "round {round}");
         // The server knows the way back to the probe.
         server.send_to(b"answer", (PROBE, 2000)).unwrap();
-        let answer = next_packet(lab.ingress(), PATIENCE).expect("an answer from the server");
+        let answer = next_packet(lab.ingress(), TIMEOUT).expect("an answer from the server");
         assert_eq!(parse(&answer).payload, b"answer");
 
         lab.steer(Egress::Tun).unwrap();
         lab.ingress().send(&probe(2000)).unwrap();
-        assert!(next_packet(lab.egress(), PATIENCE).is_some(), "round {round}");
+        assert!(next_packet(lab.egress(), TIMEOUT).is_some(), "round {round}");
         server.set_nonblocking(true).unwrap();
         assert!(server.recv_from(&mut buffer).is_err(), "round {round}");
         server.set_nonblocking(false).unwrap();
     }
 }
 
-pub fn two_labs() {
+pub(crate) fn two_labs() {
     let (one, two) = (lab(), lab());
     for (a, b) in [(&one, &two), (&two, &one)] {
         a.ingress().send(&probe(3000)).unwrap();
-        assert!(next_packet(a.egress(), PATIENCE).is_some());
+        assert!(next_packet(a.egress(), TIMEOUT).is_some());
         assert_eq!(next_packet(b.egress(), QUIET), None);
     }
     drop(one);
     two.ingress().send(&probe(3001)).unwrap();
-    assert!(next_packet(two.egress(), PATIENCE).is_some(), "the other lab lives on");
+    assert!(next_packet(two.egress(), TIMEOUT).is_some(), "the other lab lives on");
 }
 
 fn one_rule(base: &str, rule: &str) -> String {
     format!("add table ip t\nadd chain ip t c {{ type {base}; }}\nadd rule ip t c {rule}\n")
 }
 
-pub fn masquerade() {
+pub(crate) fn masquerade() {
     let lab = lab();
     nft(&lab, &one_rule("nat hook postrouting priority 100", "masquerade"));
     lab.ingress().send(&probe(4000)).unwrap();
-    let there = parse(&next_packet(lab.egress(), PATIENCE).expect("not dropped for want of an address"));
+    let there = parse(&next_packet(lab.egress(), TIMEOUT).expect("not dropped for want of an address"));
     assert_eq!(there.source.0, topology().node_address);
     lab.egress().send(&udp(there.target, there.source, b"answer")).unwrap();
-    let back = parse(&next_packet(lab.ingress(), PATIENCE).expect("translated back"));
+    let back = parse(&next_packet(lab.ingress(), TIMEOUT).expect("translated back"));
     assert_eq!(back.target, (PROBE, 4000));
 }
 
@@ -136,7 +137,7 @@ fn entries(lab: &Lab) -> u64 {
     lab.node.run(Conntrack::count).unwrap()
 }
 
-pub fn flush() {
+pub(crate) fn flush() {
     let (lab, other) = (crate::helpers::lab(), crate::helpers::lab());
     for lab in [&lab, &other] {
         nft(lab, &one_rule("filter hook forward priority 0", "ct state new accept"));
@@ -153,7 +154,7 @@ pub fn flush() {
     assert_eq!(entries(&other), 0);
 }
 
-pub fn taken() {
+pub(crate) fn taken() {
     let lab = lab();
     let error = Tun::open(&lab.node, "probe-in", TunOptions::default()).unwrap_err();
     assert_eq!(

@@ -1,6 +1,5 @@
 //! What is left when labs, namespaces and processes end: nothing.
 
-use std::env;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -9,36 +8,29 @@ use std::time::Duration;
 
 use netns_setup::{Fingerprint, Lab, Namespace, Need, check};
 
-use crate::helpers::{alive, ended, holders, lab, wait_until};
-
-const ROLE: &str = "SVCBENCH_TEST_ROLE";
+use crate::helpers::{alive, ended, holders, lab};
+use crate::support::{in_role, role, wait_until};
 
 /// This binary started again by one of the tests below. Returns whether it was.
-pub fn play_role() -> bool {
-    match env::var(ROLE).as_deref() {
-        Ok("owner") => owner(),
-        Ok("needs") => needs(),
+pub(crate) fn play_role() -> bool {
+    match role().as_deref() {
+        Some("owner") => owner(),
+        Some("needs") => needs(),
         _ => return false,
     }
     true
 }
 
-fn again(role: &str) -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.env(ROLE, role).stdin(Stdio::null()).stdout(Stdio::piped());
-    command
-}
-
 fn inodes(lab: &Lab) -> Vec<u64> {
-    let worlds = [&lab.client, &lab.node, &lab.server];
-    worlds.iter().flat_map(|world| [world.identity().net, world.identity().mnt]).collect()
+    let namespaces = [&lab.client, &lab.node, &lab.server];
+    namespaces.iter().flat_map(|namespace| [namespace.identity().net, namespace.identity().mnt]).collect()
 }
 
 fn assert_unchanged(before: &Fingerprint) {
     assert_eq!(before.changes(&Fingerprint::take()), Vec::<String>::new());
 }
 
-pub fn drop_leaves_nothing() {
+pub(crate) fn drop_leaves_nothing() {
     let before = Fingerprint::take();
     let lab = lab();
     let inodes = inodes(&lab);
@@ -53,7 +45,7 @@ pub fn drop_leaves_nothing() {
 }
 
 /// A veth goes when its peer's namespace goes, so the client sees whether the node's is really gone.
-pub fn drop_destroys_links() {
+pub(crate) fn drop_destroys_links() {
     fn only_client(lab: Lab) -> Namespace {
         lab.client
     }
@@ -64,7 +56,7 @@ pub fn drop_destroys_links() {
     wait_until("the kernel has removed the node's links", || !has_link(&client));
 }
 
-/// Builds a lab, starts a program with a child of its own, tells their ids and inodes, and waits.
+/// Builds a lab, starts a program with a child of its own, prints their ids and inodes, and waits.
 #[expect(clippy::zombie_processes, reason = "this process is killed; that its child dies is the test")]
 fn owner() {
     let lab = lab();
@@ -79,12 +71,12 @@ fn owner() {
     thread::sleep(Duration::from_secs(100));
 }
 
-pub fn killed() {
+pub(crate) fn killed() {
     let before = Fingerprint::take();
-    let mut owner = again("owner").spawn().unwrap();
+    let mut owner = in_role("owner").spawn().unwrap();
     let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
     let mut numbers = || -> Vec<u64> {
-        let line = lines.next().expect("the owner tells").unwrap();
+        let line = lines.next().expect("a line of the owner").unwrap();
         line.split(' ').map(|word| word.parse().unwrap()).collect()
     };
     let (programs, inodes) = (numbers(), numbers());
@@ -100,7 +92,7 @@ pub fn killed() {
     assert_unchanged(&before);
 }
 
-pub fn needs_leave_nothing() {
+pub(crate) fn needs_leave_nothing() {
     let before = Fingerprint::take();
     for &need in Need::ALL {
         match check(need) {
@@ -127,8 +119,8 @@ fn needs() {
     }
 }
 
-pub fn ordinary_user() {
-    let output = match again("needs").uid(65534).gid(65534).env_remove("PATH").output() {
+pub(crate) fn ordinary_user() {
+    let output = match in_role("needs").uid(65534).gid(65534).env_remove("PATH").output() {
         // As in `unshare --map-root-user`, where nobody else exists.
         Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => {
             return eprintln!("this user namespace has no uid 65534: not tried");

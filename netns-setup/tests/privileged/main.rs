@@ -8,9 +8,11 @@ mod helpers;
 mod ipvs;
 mod lab;
 mod life;
+mod namespace;
 mod schedulers;
-mod world;
-mod yard;
+mod single_node;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::process::ExitCode;
 
@@ -22,7 +24,7 @@ use schedulers::{hashed, least, local};
 type Named = (&'static str, &'static [Need], fn());
 
 const LAB: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth];
-const YARD: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun];
+const SINGLE_NODE: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun];
 const TRACKED: &[Need] =
     &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::Conntrack, Need::Nft];
 const IPVS: &[Need] = &[Need::Root, Need::MountNamespace, Need::IpVs];
@@ -36,17 +38,17 @@ const MARKED: &[Need] =
     &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs, Need::Ipvsadm, Need::Nft];
 const LINKS: &[Need] = &[Need::Root, Need::MountNamespace, Need::Veth];
 const DUMMY: &[Need] = &[Need::Root, Need::MountNamespace, Need::Dummy];
-const WORLD: &[Need] = &[Need::Root, Need::MountNamespace];
+const NAMESPACE: &[Need] = &[Need::Root, Need::MountNamespace];
 
 const TESTS: &[Named] = &[
-    ("a_namespace_shares_nothing_with_the_host", WORLD, world::shares_nothing),
-    ("the_xtables_lock_is_private", WORLD, world::lock_is_private),
-    ("only_lo_exists_and_is_up", WORLD, world::only_lo),
-    ("sysctls_are_the_namespaces_own", WORLD, world::sysctls),
-    ("threads_and_programs_are_inside", WORLD, world::threads_and_programs),
-    ("programs_start_side_by_side", WORLD, world::side_by_side),
-    ("a_refusal_names_the_object", WORLD, world::refusals),
-    ("routes_come_and_go", WORLD, world::routes),
+    ("a_namespace_shares_nothing_with_the_host", NAMESPACE, namespace::shares_nothing),
+    ("the_xtables_lock_is_private", NAMESPACE, namespace::lock_is_private),
+    ("only_lo_exists_and_is_up", NAMESPACE, namespace::only_lo),
+    ("sysctls_are_the_namespaces_own", NAMESPACE, namespace::sysctls),
+    ("threads_and_programs_are_inside", NAMESPACE, namespace::threads_and_programs),
+    ("programs_start_side_by_side", NAMESPACE, namespace::side_by_side),
+    ("a_refusal_names_the_object", NAMESPACE, namespace::refusals),
+    ("routes_come_and_go", NAMESPACE, namespace::routes),
     ("addresses_come_and_go_in_batches", LINKS, addresses::come_and_go),
     ("an_address_of_ipv6_is_of_use_at_once", LINKS, addresses::at_once),
     ("an_address_that_is_refused_is_named", LINKS, addresses::refusals),
@@ -59,11 +61,11 @@ const TESTS: &[Named] = &[
     ("masquerading_carries_the_node_address", TRACKED, lab::masquerade),
     ("flushing_empties_this_conntrack_table_only", TRACKED, lab::flush),
     ("a_link_whose_name_is_taken_is_refused", LAB, lab::taken),
-    ("a_yard_is_silent", YARD, yard::silence),
-    ("the_addresses_of_a_yards_node_are_of_use_at_once", YARD, yard::addresses),
-    ("a_packet_passes_a_yards_node_while_it_is_written", YARD, yard::between_all),
-    ("a_marker_follows_what_was_sent_over_the_loopback", WORLD, yard::settled),
-    ("markers_follow_what_comes_of_what_was_sent", WORLD, yard::settled_in_turn),
+    ("a_single_node_is_silent", SINGLE_NODE, single_node::silence),
+    ("the_addresses_of_a_single_node_are_of_use_at_once", SINGLE_NODE, single_node::addresses),
+    ("a_packet_passes_a_single_node_while_it_is_written", SINGLE_NODE, single_node::between_all),
+    ("a_marker_follows_what_was_sent_over_the_loopback", NAMESPACE, single_node::settled),
+    ("markers_follow_what_comes_of_what_was_sent", NAMESPACE, single_node::settled_in_turn),
     ("ipvs_objects_are_read_back_as_made", IPVS, ipvs::read_back),
     ("ipvs_objects_change_and_go", IPVS, ipvs::changes),
     ("a_duplicate_in_an_ipvs_batch_is_named", IPVS, ipvs::duplicate_in_a_batch),
@@ -102,8 +104,8 @@ const TESTS: &[Named] = &[
     ("dropping_a_lab_leaves_nothing", LAB, life::drop_leaves_nothing),
     ("dropping_a_namespace_destroys_its_links", LAB, life::drop_destroys_links),
     ("a_lab_of_a_killed_process_leaves_nothing", LAB, life::killed),
-    ("every_need_is_answered_and_leaves_nothing", WORLD, life::needs_leave_nothing),
-    ("an_ordinary_user_is_told_what_is_missing", WORLD, life::ordinary_user),
+    ("every_need_is_answered_and_leaves_nothing", NAMESPACE, life::needs_leave_nothing),
+    ("an_ordinary_user_is_told_what_is_missing", NAMESPACE, life::ordinary_user),
 ];
 
 fn main() -> ExitCode {

@@ -4,9 +4,9 @@
 //! other schedulers would not meet.
 
 mod bench;
-pub mod hashed;
-pub mod least;
-pub mod local;
+pub(crate) mod hashed;
+pub(crate) mod least;
+pub(crate) mod local;
 
 use netns_setup::ipvs::Scheduler;
 
@@ -22,7 +22,7 @@ fn shares(chosen: &[usize], servers: usize) -> Vec<usize> {
     (0..servers).map(|server| chosen.iter().filter(|&&other| other == server).count()).collect()
 }
 
-pub fn rr() {
+pub(crate) fn rr() {
     // In the order of the list, whatever the weights and the connections; only weight 0 is passed over.
     let mut bench = Bench::new(Scheduler::Rr, &[1, 9, 3, 0, 5]);
     let chosen = opened(&mut bench, 40);
@@ -36,7 +36,7 @@ pub fn rr() {
     assert_eq!(opened(&mut bench, 8), [turn, turn].concat(), "an idle server has no precedence");
 }
 
-pub fn wrr() {
+pub(crate) fn wrr() {
     // Exact shares in each round, and a round is as short as it can be: the weights over their greatest common divisor.
     for (weights, round) in
         [([1, 2, 3, 0], [1, 2, 3, 0]), ([10, 20, 30, 0], [1, 2, 3, 0]), ([5, 5, 5, 5], [1; 4])]
@@ -57,7 +57,7 @@ pub fn wrr() {
     assert_eq!(shares(&opened(&mut bench, 80), 3), [10, 70, 0]);
 }
 
-pub fn persistence() {
+pub(crate) fn persistence() {
     let mut bench = Bench::with(Scheduler::Rr, 0, Some(300), &[1; 3]);
     let mut first = Vec::new();
     for host in 1..=3 {

@@ -2,12 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::Treatment;
 use super::script::Side;
-use crate::packet::{self, IP_HEADER, Malformed, checksum};
+use super::treatment::Treatment;
+use crate::wire::checksum::checksum;
+use crate::wire::ip::IPV4_HEADER;
+use crate::wire::{self, Malformed};
 
 /// The number of IP in IP (RFC 2003).
-const IP_IN_IP: u8 = 4;
+pub(super) const IP_IN_IP: u8 = 4;
 
 /// What is wrong with a packet that came out.
 #[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
@@ -44,25 +46,25 @@ pub enum Flaw {
 
 /// What a packet must have become.
 #[derive(Debug, Clone, Copy)]
-pub struct Expected<'a> {
+pub(super) struct Expected<'a> {
     /// As it was written.
-    pub sent: &'a [u8],
-    pub side: Side,
-    pub treatment: Treatment,
-    pub client: SocketAddrV4,
+    pub(super) sent: &'a [u8],
+    pub(super) side: Side,
+    pub(super) treatment: Treatment,
+    pub(super) client: SocketAddrV4,
     /// Where the client connects to.
-    pub to: SocketAddrV4,
+    pub(super) to: SocketAddrV4,
     /// The real server by whose exit it came, or into whose exit it was written.
-    pub server: SocketAddrV4,
+    pub(super) server: SocketAddrV4,
 }
 
 impl Expected<'_> {
-    pub fn judge(&self, got: &[u8]) -> Result<(), Flaw> {
+    pub(super) fn judge(&self, got: &[u8]) -> Result<(), Flaw> {
         let got = match (self.side, self.treatment) {
             (Side::Client, Treatment::Encapsulated { from }) => inner(got, from, *self.server.ip())?,
             _ => got,
         };
-        let packet = packet::parse(got)?;
+        let packet = wire::parse_ipv4(got)?;
         let (from, to) = match (self.side, self.treatment) {
             (Side::Client, Treatment::Rewritten) => (self.client, self.server),
             (Side::Client, _) => (self.client, self.to),
@@ -86,7 +88,7 @@ impl Expected<'_> {
 
 /// What an IPIP packet holds.
 fn inner(outer: &[u8], from: Ipv4Addr, to: Ipv4Addr) -> Result<&[u8], Flaw> {
-    let header: &[u8; IP_HEADER] = outer.first_chunk().ok_or(Flaw::NoTunnel)?;
+    let header: &[u8; IPV4_HEADER] = outer.first_chunk().ok_or(Flaw::NoTunnel)?;
     let whole = usize::from(u16::from_be_bytes([header[2], header[3]])) == outer.len();
     if header[0] != 0x45 || header[9] != IP_IN_IP || header[8] == 0 || !whole || checksum(header, 0) != 0 {
         return Err(Flaw::NoTunnel);
@@ -95,5 +97,5 @@ fn inner(outer: &[u8], from: Ipv4Addr, to: Ipv4Addr) -> Result<&[u8], Flaw> {
     if (address(12), address(16)) != (from, to) {
         return Err(Flaw::Tunnel { from: address(12), to: address(16) });
     }
-    Ok(&outer[IP_HEADER..])
+    Ok(&outer[IPV4_HEADER..])
 }

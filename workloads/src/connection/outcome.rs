@@ -10,7 +10,7 @@ use crate::recorder::Times;
 
 /// What went wrong with a connection.
 #[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
+pub struct ConnectionFault {
     /// Number of the packet in the script, from 0.
     pub packet: usize,
     /// Who sent it.
@@ -40,9 +40,9 @@ pub enum Mishap {
     Flawed(Flaw),
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConnectionFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fault { packet, client, to, .. } = self;
+        let ConnectionFault { packet, client, to, .. } = self;
         let side = if self.side == Side::Client { "client" } else { "server" };
         write!(f, "packet {packet} of the connection from {client} to {to}, sent by the {side}: ")?;
         match self.what {
@@ -78,7 +78,7 @@ pub struct Tally {
     /// How many sound connections each real server got, in the order of the exits.
     pub shares: Vec<u64>,
     /// The first fault, as an example.
-    pub first_fault: Option<Fault>,
+    pub first_fault: Option<ConnectionFault>,
 }
 
 impl Tally {
@@ -86,7 +86,7 @@ impl Tally {
     ///
     /// # Errors
     /// The first fault, if there is any.
-    pub fn all_sound(&self) -> Result<(), Fault> {
+    pub fn all_sound(&self) -> Result<(), ConnectionFault> {
         self.first_fault.map_or(Ok(()), Err)
     }
 }

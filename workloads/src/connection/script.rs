@@ -1,6 +1,6 @@
 //! The packets of a TCP connection as `tcp_crr` makes it, in their order.
 
-use crate::packet::{ACK, FIN, PSH, SYN};
+use crate::wire::{ACK, FIN, PSH, SYN};
 
 /// The most payload in a segment: an MTU of 1,500 less the headers of IPv4 and TCP with timestamps (RFC 7323).
 pub const SEGMENT: u32 = 1_448;

@@ -1,14 +1,18 @@
 //! A machine that forwards as it should, and machines that do not.
 
+use std::net::Ipv4Addr;
 use std::thread;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use proptest::prelude::*;
 
 use super::*;
-use crate::packet::{IP_HEADER, checksum, put, transport_checksum};
 use crate::recorder::Times;
 use crate::target::tests::at;
+use crate::wire::bytes::put;
+use crate::wire::checksum::{checksum, write_checksum};
+use crate::wire::ip::IPV4_HEADER;
+use crate::wire::{ACK, Protocol, SYN, Segment as Carried};
 
 const VIRTUAL: &str = "203.0.113.80:80";
 const DIRECTOR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -36,11 +40,11 @@ fn address(packet: &mut [u8], (ip, port): (usize, usize), to: SocketAddrV4) {
 /// Both checksums anew.
 fn sealed(mut packet: Vec<u8>) -> Vec<u8> {
     put(&mut packet, 10, 0);
-    let sum = checksum(&packet[..IP_HEADER], 0);
+    let sum = checksum(&packet[..IPV4_HEADER], 0);
     put(&mut packet, 10, sum);
-    put(&mut packet, IP_HEADER + 16, 0);
-    let sum = transport_checksum(&packet, IP_HEADER);
-    put(&mut packet, IP_HEADER + 16, sum);
+    put(&mut packet, IPV4_HEADER + 16, 0);
+    let [from, to] = [12, 16].map(|at| Ipv4Addr::from([0, 1, 2, 3].map(|i| packet[at + i])).into());
+    write_checksum(Protocol::Tcp, from, to, &mut packet[IPV4_HEADER..]);
     packet
 }
 
@@ -49,15 +53,15 @@ fn treated(treatment: Treatment, side: Side, server: SocketAddrV4, sent: &[u8]) 
     let mut packet = sent.to_vec();
     packet[8] -= 1;
     match (treatment, side) {
-        (Treatment::Rewritten, Side::Client) => address(&mut packet, (16, IP_HEADER + 2), server),
-        (Treatment::Rewritten, Side::Server) => address(&mut packet, (12, IP_HEADER), at(VIRTUAL)),
+        (Treatment::Rewritten, Side::Client) => address(&mut packet, (16, IPV4_HEADER + 2), server),
+        (Treatment::Rewritten, Side::Server) => address(&mut packet, (12, IPV4_HEADER), at(VIRTUAL)),
         _ => {}
     }
     let packet = sealed(packet);
     match (treatment, side) {
         (Treatment::Encapsulated { from }, Side::Client) => {
             let mut outer = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 63, 4, 0, 0];
-            put(&mut outer, 2, (packet.len() + IP_HEADER) as u16);
+            put(&mut outer, 2, (packet.len() + IPV4_HEADER) as u16);
             outer.extend(from.octets());
             outer.extend(server.ip().octets());
             let sum = checksum(&outer, 0);
@@ -95,7 +99,7 @@ fn probe(
         for number in 0.. {
             let Ok(length @ 1..) = read(&near, &mut buffer) else { return };
             let sent = &buffer[..length];
-            let packet = packet::parse(sent).unwrap();
+            let packet = wire::parse_ipv4(sent).unwrap();
             let place = known.iter().position(|client| *client == packet.from).unwrap_or_else(|| {
                 known.push(packet.from);
                 known.len() - 1
@@ -109,7 +113,7 @@ fn probe(
     });
     let exits = exit.into_iter().zip(servers()).map(|(device, server)| Exit { device, server }).collect();
     let mut probe = ConnectionProbe::new(ingress, exits, sources(), treatment).unwrap();
-    probe.set_patience(Duration::from_secs(5));
+    probe.set_timeout(Duration::from_secs(5));
     probe
 }
 
@@ -143,7 +147,7 @@ fn sound_connections_are_timed_packet_by_packet() {
 fn what_is_lost_strays_or_is_flawed_is_a_fault_and_is_not_timed() {
     let outcome = |treatment, also: fn(usize, usize, Vec<u8>) -> Output| {
         let mut probe = probe(treatment, also);
-        probe.set_patience(Duration::from_millis(300));
+        probe.set_timeout(Duration::from_millis(300));
         let mut costs = Costs::default();
         let tally = probe.run(at(VIRTUAL), &script(), 2, &mut costs).unwrap();
         assert_eq!((tally.begun, tally.sound, costs.connection.count(), costs.later.count()), (2, 1, 1, 5));
@@ -162,7 +166,7 @@ fn what_is_lost_strays_or_is_flawed_is_a_fault_and_is_not_timed() {
         }
         Some((exit, packet))
     });
-    assert_eq!(flawed.what, Mishap::Flawed(Flaw::Damaged(packet::Malformed::TransportChecksum)));
+    assert_eq!(flawed.what, Mishap::Flawed(Flaw::Damaged(Malformed::TransportChecksum)));
     assert_eq!(
         flawed.to_string(),
         format!(
@@ -174,7 +178,7 @@ fn what_is_lost_strays_or_is_flawed_is_a_fault_and_is_not_timed() {
 }
 
 #[test]
-fn a_fault_does_not_spoil_the_next_connection() {
+fn a_fault_does_not_affect_the_next_connection() {
     // Twice in a row: the second packet would be taken for the next one's.
     let mut probe = probe(Treatment::Redirected, |number, exit, mut packet| {
         if number == 0 {
@@ -195,7 +199,7 @@ fn packet_of(treatment: Treatment, side: Side, payload: u16) -> Vec<u8> {
     let Expected { client, to, server, .. } = expected(treatment, side, &[]);
     let ends = if side == Side::Client { (client, to) } else { (server, client) };
     let mut packet = Vec::new();
-    build::build(&mut packet, &Segment { side, flags: packet::ACK, payload }, ends, (1, 2), 77);
+    build::build(&mut packet, &Segment { side, flags: ACK, payload }, ends, (1, 2), 77);
     packet
 }
 
@@ -209,7 +213,7 @@ fn each_flaw_has_its_name() {
     };
     let other = at("198.19.0.2:8080");
     let changed = |out: &mut Vec<u8>| {
-        address(out, (16, IP_HEADER + 2), at("198.19.0.2:8080"));
+        address(out, (16, IPV4_HEADER + 2), at("198.19.0.2:8080"));
         *out = sealed(std::mem::take(out));
     };
     for treatment in &TREATMENTS[..3] {
@@ -217,13 +221,13 @@ fn each_flaw_has_its_name() {
         assert_eq!(judged(*treatment, changed), Flaw::Addresses { from, to: other });
     }
     let tunnel = TREATMENTS[3];
-    assert_eq!(judged(tunnel, |out| *out = out.split_off(IP_HEADER)), Flaw::NoTunnel);
+    assert_eq!(judged(tunnel, |out| *out = out.split_off(IPV4_HEADER)), Flaw::NoTunnel);
     assert_eq!(judged(tunnel, |out| out[11] ^= 1), Flaw::NoTunnel);
     assert_eq!(judged(tunnel, |out| out.truncate(15)), Flaw::NoTunnel);
     let elsewhere = judged(tunnel, |out| {
         out[19] = 9;
         put(out, 10, 0);
-        let sum = checksum(&out[..IP_HEADER], 0);
+        let sum = checksum(&out[..IPV4_HEADER], 0);
         put(out, 10, sum);
     });
     assert_eq!(elsewhere, Flaw::Tunnel { from: DIRECTOR, to: [198, 19, 0, 9].into() });
@@ -268,12 +272,14 @@ proptest! {
 
     #[test]
     fn what_is_built_is_a_sound_packet(payload in 0_u16..=1_448, syn: bool, numbers: (u32, u32)) {
-        let flags = if syn { packet::SYN } else { packet::ACK };
+        let flags = if syn { SYN } else { ACK };
         let segment = Segment { side: Side::Client, flags, payload: if syn { 0 } else { payload } };
         let mut bytes = vec![9; 5];
         build::build(&mut bytes, &segment, (at("10.0.0.1:1"), at("10.0.0.2:2")), numbers, 3);
-        let packet = packet::parse(&bytes).unwrap();
-        prop_assert_eq!((packet.flags, packet.sequence), (flags, numbers.0));
+        let packet = wire::parse_ipv4(&bytes).unwrap();
+        let acknowledgement = if syn { 0 } else { numbers.1 };
+        let carried = Carried::Tcp { flags, sequence: numbers.0, acknowledgement, number: None };
+        prop_assert_eq!(packet.segment, carried);
         prop_assert_eq!(bytes.len(), 52 + usize::from(segment.payload) + if syn { 8 } else { 0 });
     }
 }

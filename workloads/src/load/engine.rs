@@ -7,14 +7,18 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::counts::{Counts, Fate, RequestFault};
+use super::dns;
+use super::error::LoadError;
 use super::flow::{Flow, Pending};
+use super::intervals::IntervalRecorder;
+use super::outcome::{Outcome, Traced};
 use super::request::Requests;
 use super::seen::Seen;
-use super::series::Recording;
+use super::settings::{LATE, Load, Pace};
 use super::socket::{self, Failure};
 use super::waits::Waits;
-use super::workload::Protocol;
-use super::{Counts, Fate, Fault, LATE, Load, LoadError, Outcome, Pace, Traced, dns};
+use super::workload::MessageFormat;
 use crate::clock::nanoseconds;
 use crate::recorder::Recorder;
 use crate::schedule::Arrivals;
@@ -35,7 +39,7 @@ struct Deadline {
 /// One thread's share of a load.
 pub(super) struct Engine<'a> {
     load: &'a Load,
-    protocol: Protocol,
+    format: MessageFormat,
     requests: Requests,
     arrivals: Option<Arrivals>,
     began: Instant,
@@ -51,7 +55,7 @@ pub(super) struct Engine<'a> {
     opened: usize,
     scratch: Box<[u8; SCRATCH]>,
     times: Recorder,
-    recording: Recording,
+    recording: IntervalRecorder,
     outcome: Totals,
     /// Until when requests begin.
     ends_ns: u64,
@@ -60,7 +64,7 @@ pub(super) struct Engine<'a> {
 /// The rest of an [`Outcome`].
 struct Totals {
     seen: Seen,
-    first_fault: Option<Fault>,
+    first_fault: Option<RequestFault>,
     trace: Vec<Traced>,
     bytes: u64,
     latest_ns: u64,
@@ -79,7 +83,7 @@ impl<'a> Engine<'a> {
         };
         let mut engine = Engine {
             load,
-            protocol: load.workload.protocol(),
+            format: load.workload.format(),
             requests: Requests::new(load),
             arrivals,
             began,
@@ -92,9 +96,9 @@ impl<'a> Engine<'a> {
             opened: thread as usize,
             scratch: Box::new([0; SCRATCH]),
             times: Recorder::new(),
-            recording: Recording::new(load.interval, load.duration + load.timeout),
+            recording: IntervalRecorder::new(load.interval, load.duration + load.timeout),
             outcome: Totals {
-                seen: Seen::new(&load.aims),
+                seen: Seen::new(&load.destinations),
                 first_fault: None,
                 trace: Vec::with_capacity(load.trace),
                 bytes: 0,
@@ -214,7 +218,7 @@ impl<'a> Engine<'a> {
         flow.begun += 1;
         flow.closing = self.load.requests_per_flow.is_some_and(|most| flow.begun >= most.get());
         flow.sent = 0;
-        flow.length = self.requests.length(flow.aim, flow.closing);
+        flow.length = self.requests.length(flow.destination, flow.closing);
         self.advance(index)
     }
 
@@ -222,8 +226,8 @@ impl<'a> Engine<'a> {
         let flow = &mut self.flows[index];
         let opened = self.opened;
         self.opened += self.load.threads.get() as usize;
-        flow.aim = self.load.picks[opened % self.load.picks.len()] as usize;
-        let to = self.load.aims[flow.aim].to();
+        flow.destination = self.load.picks[opened % self.load.picks.len()] as usize;
+        let to = self.load.destinations[flow.destination].to();
         let source = source(&self.load.sources, opened, to);
         socket::open(to, source, self.load.workload.is_udp(), &mut flow.socket)
     }
@@ -231,7 +235,7 @@ impl<'a> Engine<'a> {
     /// Sends what can be sent, and watches the socket from then on.
     fn advance(&mut self, index: usize) -> Result<(), LoadError> {
         if let Err(why) = self.send(index) {
-            let to = self.load.aims[self.flows[index].aim].to();
+            let to = self.load.destinations[self.flows[index].destination].to();
             return self.fail(index, Failure::of("send", to, why));
         }
         let flow = &mut self.flows[index];
@@ -248,11 +252,11 @@ impl<'a> Engine<'a> {
         let flow = &mut self.flows[index];
         let Some(socket) = &flow.socket else { return Ok(()) };
         while flow.sent < flow.length {
-            let sent = if self.protocol == Protocol::Dns {
+            let sent = if self.format == MessageFormat::Dns {
                 let serial = flow.oldest().map_or(0, |pending| pending.serial);
                 socket::send(socket, &dns::question(serial as u16))?
             } else {
-                socket::send(socket, self.requests.rest(flow.aim, flow.closing, flow.sent))?
+                socket::send(socket, self.requests.rest(flow.destination, flow.closing, flow.sent))?
             };
             if sent == 0 {
                 break;
@@ -272,7 +276,7 @@ impl<'a> Engine<'a> {
         flow.ended |= ended;
         if !flow.is_sent() {
             if let Err(why) = self.send(index) {
-                let to = self.load.aims[self.flows[index].aim].to();
+                let to = self.load.destinations[self.flows[index].destination].to();
                 return self.fail(index, Failure::of("send", to, why));
             }
             self.list(index);
@@ -291,7 +295,7 @@ impl<'a> Engine<'a> {
                 Ok(None) => return Ok(()),
                 Ok(Some(read)) => read,
                 Err(why) => {
-                    let to = self.load.aims[flow.aim].to();
+                    let to = self.load.destinations[flow.destination].to();
                     return self.fail(index, Failure::of("receive", to, why));
                 }
             };
@@ -318,7 +322,7 @@ impl<'a> Engine<'a> {
                 self.garbled(index)?;
                 return Ok(false);
             }
-            let Ok(taken) = flow.reply.take(self.protocol, &self.scratch[at..read]) else {
+            let Ok(taken) = flow.reply.take(self.format, &self.scratch[at..read]) else {
                 self.garbled(index)?;
                 return Ok(false);
             };
@@ -344,7 +348,7 @@ impl<'a> Engine<'a> {
             flow.close();
             return Ok(());
         }
-        if flow.reply.end(self.protocol) {
+        if flow.reply.end(self.format) {
             flow.closing = true;
             self.complete(index);
             // Others on this connection have lost it.
@@ -352,8 +356,8 @@ impl<'a> Engine<'a> {
                 return Ok(());
             }
         }
-        let to = self.load.aims[self.flows[index].aim].to();
-        self.fail(index, Failure::Fault(Fault::Reset { to }))
+        let to = self.load.destinations[self.flows[index].destination].to();
+        self.fail(index, Failure::Fault(RequestFault::Reset { to }))
     }
 
     /// Takes a UDP message: that which is waited for, or one that came too late and is passed over.
@@ -382,20 +386,20 @@ impl<'a> Engine<'a> {
         self.under_way -= 1;
         self.record(now, &pending);
         let flow = &self.flows[index];
-        let aim = &self.load.aims[flow.aim];
-        let known = endpoint.and_then(|endpoint| aim.endpoints().binary_search(&endpoint).ok());
-        let aim_index = flow.aim;
+        let destination = &self.load.destinations[flow.destination];
+        let known = endpoint.and_then(|endpoint| destination.endpoints().binary_search(&endpoint).ok());
+        let destination_index = flow.destination;
         match known {
             Some(known) => {
                 self.recording.counts.answered += 1;
-                self.outcome.seen.count(flow.aim, known, pending.started_ns, pending.is_new);
+                self.outcome.seen.count(flow.destination, known, pending.started_ns, pending.is_new);
             }
-            None if aim.endpoints().is_empty() => self.recording.counts.answered += 1,
+            None if destination.endpoints().is_empty() => self.recording.counts.answered += 1,
             None => {
-                self.count(Fault::WrongEndpoint { to: aim.to(), got: endpoint });
+                self.count(RequestFault::WrongEndpoint { to: destination.to(), got: endpoint });
             }
         }
-        self.trace(aim_index, &pending, now, Fate::Answered(known.map(|known| known as u32)));
+        self.trace(destination_index, &pending, now, Fate::Answered(known.map(|known| known as u32)));
         let flow = &mut self.flows[index];
         if flow.closing && flow.oldest().is_none() {
             flow.close();
@@ -410,19 +414,19 @@ impl<'a> Engine<'a> {
         self.outcome.elapsed_ns = self.outcome.elapsed_ns.max(ended_ns);
     }
 
-    fn count(&mut self, fault: Fault) -> Fate {
+    fn count(&mut self, fault: RequestFault) -> Fate {
         self.outcome.first_fault.get_or_insert(fault);
         self.recording.counts.fault(&fault)
     }
 
-    fn trace(&mut self, aim: usize, pending: &Pending, ended_ns: u64, fate: Fate) {
+    fn trace(&mut self, destination: usize, pending: &Pending, ended_ns: u64, fate: Fate) {
         let Pending { intended_ns, started_ns, is_new, .. } = *pending;
         if self.outcome.trace.len() < self.load.trace {
             self.outcome.trace.push(Traced {
                 intended_ns,
                 started_ns,
                 ended_ns,
-                aim: aim as u32,
+                destination: destination as u32,
                 is_new,
                 fate,
             });
@@ -430,8 +434,8 @@ impl<'a> Engine<'a> {
     }
 
     fn garbled(&mut self, index: usize) -> Result<(), LoadError> {
-        let to = self.load.aims[self.flows[index].aim].to();
-        self.fail(index, Failure::Fault(Fault::Garbled { to }))
+        let to = self.load.destinations[self.flows[index].destination].to();
+        self.fail(index, Failure::Fault(RequestFault::Garbled { to }))
     }
 
     /// A flow has failed, and all its requests with it.
@@ -449,12 +453,12 @@ impl<'a> Engine<'a> {
         let now = self.now();
         while let Some(pending) = self.flows[index].pop() {
             self.under_way -= 1;
-            if matches!(fault, Fault::TimedOut { .. }) {
+            if matches!(fault, RequestFault::TimedOut { .. }) {
                 self.record(now, &pending);
             }
             self.outcome.elapsed_ns = self.outcome.elapsed_ns.max(now);
             let fate = self.count(fault);
-            self.trace(self.flows[index].aim, &pending, now, fate);
+            self.trace(self.flows[index].destination, &pending, now, fate);
         }
         self.flows[index].close();
         self.list(index);
@@ -468,8 +472,8 @@ impl<'a> Engine<'a> {
             self.deadlines.pop_front();
             let flow = &self.flows[deadline.flow];
             if flow.holds(deadline.serial) {
-                let to = self.load.aims[flow.aim].to();
-                self.fail(deadline.flow, Failure::Fault(Fault::TimedOut { to }))?;
+                let to = self.load.destinations[flow.destination].to();
+                self.fail(deadline.flow, Failure::Fault(RequestFault::TimedOut { to }))?;
             }
         }
         Ok(())
@@ -516,14 +520,14 @@ impl<'a> Engine<'a> {
     }
 
     fn finish(self) -> Outcome {
-        let series = self.recording.finish();
+        let intervals = self.recording.finish();
         let mut counts = Counts::default();
-        series.intervals.iter().for_each(|interval| counts.add(&interval.counts));
+        intervals.list.iter().for_each(|interval| counts.add(&interval.counts));
         let Totals { seen, first_fault, trace, bytes, latest_ns, elapsed_ns, .. } = self.outcome;
         Outcome {
             counts,
             times: self.times,
-            series,
+            intervals,
             seen,
             elapsed: Duration::from_nanos(elapsed_ns),
             first_fault,

@@ -23,7 +23,7 @@ pub(super) struct Pending {
 pub(super) struct Flow {
     pub(super) socket: Option<OwnedFd>,
     /// Index of the target.
-    pub(super) aim: usize,
+    pub(super) destination: usize,
     /// Requests begun on this socket.
     pub(super) begun: u32,
     /// No other request follows on this socket.

@@ -11,11 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// How every frame begins.
 pub(super) const MAGIC: &[u8; 4] = b"svb1";
 /// The shortest request, bytes.
-pub const SHORTEST_REQUEST: u32 = 16;
+pub(super) const SHORTEST_REQUEST: u32 = 16;
 /// The shortest response, bytes.
-pub const SHORTEST_RESPONSE: u32 = 32;
+pub(super) const SHORTEST_RESPONSE: u32 = 32;
 /// The longest frame, bytes: 64 MiB.
-pub const LONGEST: u32 = 1 << 26;
+pub(super) const LONGEST: u32 = 1 << 26;
 
 /// The head of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

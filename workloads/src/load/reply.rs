@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::frame::{self, SHORTEST_RESPONSE};
 use super::http::{self, Body, Chunks, Head};
-use super::workload::Protocol;
+use super::workload::MessageFormat;
 
 /// What of a body is kept, for the name of who answered; an address has at most 58 bytes.
 const NAME: usize = 64;
@@ -29,7 +29,7 @@ enum State {
     Whole,
 }
 
-/// It is no response of the protocol.
+/// It is no response of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Garbled;
 
@@ -58,12 +58,12 @@ impl Reply {
     }
 
     /// Takes bytes of it: how many. Those left belong to the next one.
-    pub(super) fn take(&mut self, protocol: Protocol, bytes: &[u8]) -> Result<usize, Garbled> {
+    pub(super) fn take(&mut self, format: MessageFormat, bytes: &[u8]) -> Result<usize, Garbled> {
         let mut taken = 0;
         if self.state == State::Head {
-            taken = match protocol {
-                Protocol::Frame => self.frame_head(bytes)?,
-                Protocol::Http | Protocol::Dns => self.http_head(bytes)?,
+            taken = match format {
+                MessageFormat::Frame => self.frame_head(bytes)?,
+                MessageFormat::Http | MessageFormat::Dns => self.http_head(bytes)?,
             };
         }
         let body = &bytes[taken..];
@@ -85,26 +85,26 @@ impl Reply {
             }
             State::ToEnd => body.len(),
         };
-        if protocol == Protocol::Http {
+        if format == MessageFormat::Http {
             self.keep(&body[..more]);
         }
         if self.state == State::Left(0) {
-            self.finish(protocol);
+            self.finish(format);
         }
         Ok(taken + more)
     }
 
     /// The connection has ended: whether that makes it whole.
-    pub(super) fn end(&mut self, protocol: Protocol) -> bool {
+    pub(super) fn end(&mut self, format: MessageFormat) -> bool {
         if self.state == State::ToEnd {
-            self.finish(protocol);
+            self.finish(format);
         }
         self.is_whole()
     }
 
-    fn finish(&mut self, protocol: Protocol) {
+    fn finish(&mut self, format: MessageFormat) {
         self.state = State::Whole;
-        if protocol == Protocol::Http {
+        if format == MessageFormat::Http {
             self.endpoint = http::endpoint(&self.held);
         }
     }
@@ -181,17 +181,17 @@ mod tests {
     }
 
     /// Feeds `bytes` in parts: how many were taken until it was whole.
-    fn feed(reply: &mut Reply, protocol: Protocol, bytes: &[u8], part: usize) -> Result<usize, Garbled> {
+    fn feed(reply: &mut Reply, format: MessageFormat, bytes: &[u8], part: usize) -> Result<usize, Garbled> {
         let mut all = 0;
         for part in bytes.chunks(part) {
-            let taken = reply.take(protocol, part)?;
+            let taken = reply.take(format, part)?;
             all += taken;
             if reply.is_whole() {
                 break;
             }
             // A head of an interim response may end within what was given.
             if taken < part.len() {
-                all += reply.take(protocol, &part[taken..])?;
+                all += reply.take(format, &part[taken..])?;
             }
         }
         Ok(all)
@@ -203,7 +203,7 @@ mod tests {
             let (mut bytes, endpoint) = frame(length, last);
             bytes.extend(b"next");
             let mut reply = Reply::default();
-            prop_assert_eq!(feed(&mut reply, Protocol::Frame, &bytes, part), Ok(length as usize));
+            prop_assert_eq!(feed(&mut reply, MessageFormat::Frame, &bytes, part), Ok(length as usize));
             prop_assert_eq!((reply.endpoint(), reply.is_last()), (Some(endpoint), last));
             let body = format!("10.0.0.1:80{}", " ".repeat(length as usize));
             for head in [
@@ -212,16 +212,16 @@ mod tests {
             ] {
                 let mut reply = Reply::default();
                 let text = format!("{head}{body}");
-                prop_assert_eq!(feed(&mut reply, Protocol::Http, text.as_bytes(), part), Ok(text.len()));
-                prop_assert!(reply.end(Protocol::Http));
+                prop_assert_eq!(feed(&mut reply, MessageFormat::Http, text.as_bytes(), part), Ok(text.len()));
+                prop_assert!(reply.end(MessageFormat::Http));
                 prop_assert_eq!(reply.endpoint(), Some("10.0.0.1:80".parse().unwrap()));
             }
         }
 
         #[test]
         fn anything_may_come(bytes: Vec<u8>, part in 1_usize..9) {
-            for protocol in [Protocol::Frame, Protocol::Http] {
-                let _ = feed(&mut Reply::default(), protocol, &bytes, part);
+            for format in [MessageFormat::Frame, MessageFormat::Http] {
+                let _ = feed(&mut Reply::default(), format, &bytes, part);
             }
         }
     }
@@ -230,11 +230,11 @@ mod tests {
     fn a_cut_response_is_not_whole() {
         let (bytes, _) = frame(100, true);
         let mut reply = Reply::default();
-        reply.take(Protocol::Frame, &bytes[..99]).unwrap();
-        assert!(!reply.is_whole() && !reply.end(Protocol::Frame));
+        reply.take(MessageFormat::Frame, &bytes[..99]).unwrap();
+        assert!(!reply.is_whole() && !reply.end(MessageFormat::Frame));
         reply.clear();
         assert_eq!(
-            reply.take(Protocol::Frame, b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"),
+            reply.take(MessageFormat::Frame, b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"),
             Err(Garbled)
         );
     }

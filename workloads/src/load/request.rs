@@ -1,9 +1,9 @@
 //! The bytes of requests, made before the load begins.
 
-use super::aim::Aim;
-use super::frame;
-use super::workload::{Protocol, Workload};
-use super::{Load, dns, http};
+use super::destination::Destination;
+use super::settings::Load;
+use super::workload::MessageFormat;
+use super::{dns, frame, http};
 
 /// A request's first bytes; frames go on with zeros.
 const CHUNK: usize = 128 * 1024;
@@ -11,8 +11,8 @@ const CHUNK: usize = 128 * 1024;
 /// All requests of a load.
 #[derive(Debug)]
 pub(super) struct Requests {
-    protocol: Protocol,
-    /// Those of frames, or of HTTP aim by aim: one that another follows, and one that is the last of its connection.
+    format: MessageFormat,
+    /// Those of frames, or of HTTP destination by destination: one that another follows, and one that is the last of its connection.
     texts: Vec<[Box<[u8]>; 2]>,
     zeros: Box<[u8]>,
     length: usize,
@@ -20,9 +20,9 @@ pub(super) struct Requests {
 
 impl Requests {
     pub(super) fn new(load: &Load) -> Requests {
-        let protocol = load.workload.protocol();
-        let (texts, length) = match protocol {
-            Protocol::Frame => {
+        let format = load.workload.format();
+        let (texts, length) = match format {
+            MessageFormat::Frame => {
                 let text = |last| {
                     let frame = frame::Request {
                         length: load.request_bytes(),
@@ -35,41 +35,41 @@ impl Requests {
                 };
                 (vec![[text(false), text(true)]], load.request_bytes() as usize)
             }
-            Protocol::Http => {
-                let text = |aim: &Aim, keep_alive| http::request(aim.to(), keep_alive).into_boxed_slice();
-                (load.aims.iter().map(|aim| [text(aim, true), text(aim, false)]).collect(), 0)
+            MessageFormat::Http => {
+                let text = |destination: &Destination, keep_alive| {
+                    http::request(destination.to(), keep_alive).into_boxed_slice()
+                };
+                (
+                    load.destinations
+                        .iter()
+                        .map(|destination| [text(destination, true), text(destination, false)])
+                        .collect(),
+                    0,
+                )
             }
-            Protocol::Dns => (Vec::new(), dns::REQUEST_LENGTH),
+            MessageFormat::Dns => (Vec::new(), dns::REQUEST_LENGTH),
         };
         let zeros = if length > CHUNK { vec![0; CHUNK] } else { Vec::new() };
-        Requests { protocol, texts, zeros: zeros.into(), length }
+        Requests { format, texts, zeros: zeros.into(), length }
     }
 
     /// How long a request to a target is, bytes.
-    pub(super) fn length(&self, aim: usize, last: bool) -> usize {
-        match self.protocol {
-            Protocol::Http => self.texts[aim][usize::from(last)].len(),
-            Protocol::Frame | Protocol::Dns => self.length,
+    pub(super) fn length(&self, destination: usize, last: bool) -> usize {
+        match self.format {
+            MessageFormat::Http => self.texts[destination][usize::from(last)].len(),
+            MessageFormat::Frame | MessageFormat::Dns => self.length,
         }
     }
 
     /// The bytes of a request behind the first `sent`, or some of them; not those of DNS, which have a number.
-    pub(super) fn rest(&self, aim: usize, last: bool, sent: usize) -> &[u8] {
-        let text = match self.protocol {
-            Protocol::Http => &self.texts[aim][usize::from(last)],
-            Protocol::Frame | Protocol::Dns => &self.texts[0][usize::from(last)],
+    pub(super) fn rest(&self, destination: usize, last: bool, sent: usize) -> &[u8] {
+        let text = match self.format {
+            MessageFormat::Http => &self.texts[destination][usize::from(last)],
+            MessageFormat::Frame | MessageFormat::Dns => &self.texts[0][usize::from(last)],
         };
         match text.get(sent..) {
             Some(rest) if !rest.is_empty() => rest,
             _ => &self.zeros[..self.zeros.len().min(self.length.saturating_sub(sent))],
         }
-    }
-}
-
-/// The default length of a request in bytes.
-pub(super) const fn default_request(workload: Workload) -> u32 {
-    match workload {
-        Workload::TcpStream => 1 << 20,
-        _ => 64,
     }
 }

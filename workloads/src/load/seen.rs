@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::aim::Aim;
+use super::destination::Destination;
 
 /// One endpoint of one target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,33 +27,38 @@ pub struct Seen {
 
 impl Seen {
     /// None seen yet. Allocates everything that counting needs.
-    pub(super) fn new(aims: &[Aim]) -> Seen {
+    pub(super) fn new(destinations: &[Destination]) -> Seen {
         let mut starts = vec![0];
-        starts.extend(aims.iter().scan(0, |end, aim| {
-            *end += aim.endpoints().len();
+        starts.extend(destinations.iter().scan(0, |end, destination| {
+            *end += destination.endpoints().len();
             Some(*end)
         }));
         Seen { answers: vec![NONE; starts.last().copied().unwrap_or(0)].into(), starts: starts.into() }
     }
 
     /// Those of one target, in the order of its endpoints.
-    pub fn of(&self, aim: usize) -> &[Answers] {
-        let Some(&[start, end]) = self.starts.get(aim..).and_then(|rest| rest.first_chunk()) else {
+    pub fn of(&self, destination: usize) -> &[Answers] {
+        let Some(&[start, end]) = self.starts.get(destination..).and_then(|rest| rest.first_chunk()) else {
             return &[];
         };
         &self.answers[start..end]
     }
 
     /// One endpoint of one target, if it has answered.
-    pub fn endpoint(&self, aims: &[Aim], aim: usize, endpoint: SocketAddr) -> Option<Answers> {
-        let at = aims.get(aim)?.endpoints().binary_search(&endpoint).ok()?;
-        self.of(aim).get(at).copied().filter(|answers| answers.count > 0)
+    pub fn endpoint(
+        &self,
+        destinations: &[Destination],
+        destination: usize,
+        endpoint: SocketAddr,
+    ) -> Option<Answers> {
+        let at = destinations.get(destination)?.endpoints().binary_search(&endpoint).ok()?;
+        self.of(destination).get(at).copied().filter(|answers| answers.count > 0)
     }
 
     /// Counts an answer to a request that began at `began_ns`; `new`: with a flow of its own, so that rules have chosen the
     /// endpoint then, and not before.
-    pub(super) fn count(&mut self, aim: usize, endpoint: usize, began_ns: u64, new: bool) {
-        let start = self.starts.get(aim).copied();
+    pub(super) fn count(&mut self, destination: usize, endpoint: usize, began_ns: u64, new: bool) {
+        let start = self.starts.get(destination).copied();
         if let Some(answers) = start.and_then(|start| self.answers.get_mut(start + endpoint)) {
             answers.count += 1;
             if new {
@@ -80,18 +85,22 @@ mod tests {
     #[test]
     fn endpoints_are_seen_per_target() {
         let at = |last: u8| SocketAddr::from(([10, 0, 0, last], 80));
-        let aims = [Aim::new(at(1), [at(11), at(12)]), Aim::new(at(2), []), Aim::new(at(3), [at(11)])];
-        let mut seen = Seen::new(&aims);
+        let destinations = [
+            Destination::new(at(1), [at(11), at(12)]),
+            Destination::new(at(2), []),
+            Destination::new(at(3), [at(11)]),
+        ];
+        let mut seen = Seen::new(&destinations);
         seen.count(0, 1, 50, true);
         seen.count(0, 1, 20, true);
         seen.count(0, 1, 70, false);
         seen.count(2, 0, 5, false);
-        let mut other = Seen::new(&aims);
+        let mut other = Seen::new(&destinations);
         other.count(0, 1, 10, true);
         seen.merge(&other);
         let twelve = Answers { count: 4, first_ns: 10, last_ns: 50 };
-        assert_eq!(seen.endpoint(&aims, 0, at(12)), Some(twelve));
-        assert_eq!(seen.endpoint(&aims, 0, at(11)), None);
+        assert_eq!(seen.endpoint(&destinations, 0, at(12)), Some(twelve));
+        assert_eq!(seen.endpoint(&destinations, 0, at(11)), None);
         assert_eq!((seen.of(1), seen.of(9)), (&[][..], &[][..]));
         assert_eq!(seen.of(2)[0].count, 1);
     }

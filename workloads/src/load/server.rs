@@ -4,6 +4,7 @@
 //! frames or HTTP, whichever they begin with, and DNS questions over UDP, all on one port. One thread, one epoll set, and
 //! in the steady state no allocation per request.
 
+mod content;
 mod stream;
 mod udp;
 
@@ -20,9 +21,10 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
 };
 
+use self::content::Content;
 use self::stream::{Connection, State};
 use self::udp::{Datagrams, Room};
-use super::LoadError;
+use super::error::LoadError;
 
 /// Connections that memory is set aside for; more make it grow.
 const CONNECTIONS: usize = 1024;
@@ -65,15 +67,6 @@ pub struct Stall {
     pub every: Duration,
     /// How long each is.
     pub length: Duration,
-}
-
-/// What the answers hold.
-#[derive(Debug, Default)]
-struct Content {
-    /// In place of the address that accepted the connection.
-    name: Option<SocketAddr>,
-    /// Spaces behind it, in HTTP.
-    padding: usize,
 }
 
 /// One thread's server; see the module.

@@ -8,12 +8,13 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 
-use super::{Fault, LoadError};
+use super::counts::RequestFault;
+use super::error::LoadError;
 
 /// Why a request ended early.
 pub(super) enum Failure {
     /// An outcome to be counted.
-    Fault(Fault),
+    Fault(RequestFault),
     /// A failure on this side, which ends the load.
     Fatal(LoadError),
 }
@@ -21,10 +22,10 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn of(call: &'static str, to: SocketAddr, why: Errno) -> Failure {
         Failure::Fault(match why {
-            Errno::ECONNREFUSED => Fault::Refused { to },
-            Errno::ECONNRESET | Errno::EPIPE | Errno::ECONNABORTED => Fault::Reset { to },
-            Errno::ETIMEDOUT => Fault::TimedOut { to },
-            Errno::EHOSTUNREACH | Errno::ENETUNREACH => Fault::Unreachable { to },
+            Errno::ECONNREFUSED => RequestFault::Refused { to },
+            Errno::ECONNRESET | Errno::EPIPE | Errno::ECONNABORTED => RequestFault::Reset { to },
+            Errno::ETIMEDOUT => RequestFault::TimedOut { to },
+            Errno::EHOSTUNREACH | Errno::ENETUNREACH => RequestFault::Unreachable { to },
             _ => return Failure::Fatal(LoadError::Client { call, to, why }),
         })
     }

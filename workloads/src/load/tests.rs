@@ -1,8 +1,11 @@
 //! Loads and servers on loopback, and servers that misbehave.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -43,7 +46,7 @@ fn closed(workload: Workload, to: SocketAddr, requests: u64) -> Load {
         pace: Pace::Closed { requests: Some(requests) },
         timeout: Duration::from_millis(200),
         trace: 2_000,
-        ..Load::new(workload, [Aim::new(to, [to])])
+        ..Load::new(workload, [Destination::new(to, [to])])
     }
 }
 
@@ -83,8 +86,8 @@ fn ran(load: &Load) -> Outcome {
     );
     let lost = outcome.trace.iter().filter(|one| one.fate.is_lost()).count() as u64;
     assert!(lost <= counts.lost() && (load.trace == 0 || lost == counts.lost()), "{lost} in {counts:?}");
-    let in_series = outcome.series.intervals.iter().map(|interval| interval.response.count()).sum::<u64>();
-    assert_eq!(in_series, outcome.times.response.count());
+    let in_intervals = outcome.intervals.list.iter().map(|interval| interval.response.count()).sum::<u64>();
+    assert_eq!(in_intervals, outcome.times.response.count());
     outcome
 }
 
@@ -105,15 +108,17 @@ fn every_workload_is_answered_by_its_endpoint() {
     for workload in Workload::ALL {
         for (flows, threads, busy_poll) in [(1, 1, false), (1, 1, true), (7, 1, false), (8, 2, false)] {
             let server = serve(|server| server);
-            let aims: Vec<Aim> =
-                (1..=3).map(|last| loopback(last, server.port)).map(|to| Aim::new(to, [to])).collect();
+            let destinations: Vec<Destination> = (1..=3)
+                .map(|last| loopback(last, server.port))
+                .map(|to| Destination::new(to, [to]))
+                .collect();
             let load = Load {
                 flows: flows.try_into().unwrap(),
                 threads: threads.try_into().unwrap(),
                 busy_poll,
                 request_bytes: (workload == Workload::TcpStream).then_some(300_000),
                 ..Load {
-                    aims: aims.into(),
+                    destinations: destinations.into(),
                     picks: Arc::new([0, 1, 2]),
                     ..closed(workload, loopback(1, 1), 60)
                 }
@@ -125,7 +130,7 @@ fn every_workload_is_answered_by_its_endpoint() {
                 "{workload}: {outcome:?}"
             );
             outcome.all_answered().unwrap();
-            let seen: Vec<u64> = (0..3).map(|aim| outcome.seen.of(aim)[0].count).collect();
+            let seen: Vec<u64> = (0..3).map(|destination| outcome.seen.of(destination)[0].count).collect();
             assert_eq!(seen.iter().sum::<u64>(), 60);
             if load.requests_per_flow.is_some() {
                 assert_eq!(seen, [20, 20, 20], "{workload}");
@@ -183,11 +188,12 @@ fn an_answer_from_another_endpoint_is_counted_and_told() {
     let server = serve(|server| server);
     let (to, other) = (loopback(1, server.port), loopback(9, server.port));
     for workload in Workload::ALL {
-        let load = Load { aims: Arc::new([Aim::new(to, [other])]), ..closed(workload, to, 2) };
+        let load =
+            Load { destinations: Arc::new([Destination::new(to, [other])]), ..closed(workload, to, 2) };
         let outcome = ran(&load);
         assert_eq!((outcome.counts.answered, outcome.counts.wrong_endpoint), (2, 2), "{workload}");
-        assert_eq!(outcome.first_fault, Some(Fault::WrongEndpoint { to, got: Some(to) }));
-        let anyone = Load { aims: Arc::new([Aim::new(to, [])]), ..load };
+        assert_eq!(outcome.first_fault, Some(RequestFault::WrongEndpoint { to, got: Some(to) }));
+        let anyone = Load { destinations: Arc::new([Destination::new(to, [])]), ..load };
         ran(&anyone).all_answered().unwrap();
     }
 }
@@ -198,7 +204,7 @@ fn refused_requests_are_counted_and_not_timed() {
     for workload in Workload::ALL {
         let outcome = ran(&closed(workload, free, 3));
         assert_eq!((outcome.counts.refused, outcome.times.response.count()), (3, 0), "{workload}");
-        assert_eq!(outcome.first_fault, Some(Fault::Refused { to: free }));
+        assert_eq!(outcome.first_fault, Some(RequestFault::Refused { to: free }));
     }
     // tcp_v4_connect, net/ipv4/tcp_ipv4.c, refuses it whatever the routes are.
     let to = SocketAddr::from((Ipv4Addr::BROADCAST, 80));
@@ -214,7 +220,11 @@ fn a_reset_connection_is_counted_and_not_timed() {
     });
     for workload in [Workload::TcpCrr, Workload::HttpKeepAlive] {
         let outcome = ran(&closed(workload, to, 2));
-        assert_eq!((outcome.counts.reset, outcome.first_fault), (2, Some(Fault::Reset { to })), "{workload}");
+        assert_eq!(
+            (outcome.counts.reset, outcome.first_fault),
+            (2, Some(RequestFault::Reset { to })),
+            "{workload}"
+        );
     }
 }
 
@@ -229,7 +239,7 @@ fn a_request_without_answer_is_recorded_with_the_time_it_was_given() {
         let outcome = ran(&closed(workload, to, 2));
         assert_eq!(
             (outcome.counts.timed_out, outcome.first_fault),
-            (2, Some(Fault::TimedOut { to })),
+            (2, Some(RequestFault::TimedOut { to })),
             "{workload}"
         );
         let shortest = outcome.times.response.histogram().min();
@@ -253,9 +263,12 @@ fn only_a_response_of_the_protocol_is_an_answer() {
             let _ = stream.read(&mut [0; 256]);
             stream.write_all(sent.as_bytes()).unwrap();
         });
-        let load = Load { aims: Arc::new([Aim::new(to, [])]), ..closed(Workload::HttpKeepAlive, to, 1) };
+        let load = Load {
+            destinations: Arc::new([Destination::new(to, [])]),
+            ..closed(Workload::HttpKeepAlive, to, 1)
+        };
         let outcome = ran(&load);
-        let expected = if cut { Fault::Reset { to } } else { Fault::Garbled { to } };
+        let expected = if cut { RequestFault::Reset { to } } else { RequestFault::Garbled { to } };
         if outcome.counts.answered == 0 {
             assert_eq!(outcome.first_fault, Some(expected), "{response:?}");
         } else {
@@ -287,7 +300,7 @@ fn other_http_servers_can_be_loaded() {
             }
         });
         for workload in [Workload::Http, Workload::HttpKeepAlive] {
-            let load = Load { aims: Arc::new([Aim::new(to, [])]), ..closed(workload, to, 3) };
+            let load = Load { destinations: Arc::new([Destination::new(to, [])]), ..closed(workload, to, 3) };
             let outcome = ran(&load);
             assert_eq!(outcome.counts.answered, 3, "{body:?} {workload}: {outcome:?}");
         }
@@ -390,7 +403,7 @@ fn bad_input_is_refused_with_the_reason() {
     let halt = AtomicBool::new(false);
     let refused = |load: &Load| run(load, 0, Instant::now(), &halt).unwrap_err().to_string();
     let load = closed(Workload::TcpCrr, loopback(1, 9), 1);
-    assert!(refused(&Load { aims: Arc::new([]), ..load.clone() }).contains("nothing to send to"));
+    assert!(refused(&Load { destinations: Arc::new([]), ..load.clone() }).contains("nothing to send to"));
     assert!(refused(&Load { picks: Arc::new([0, 3]), ..load.clone() }).contains("pick 3 of 1 targets"));
     // TEST-NET-2 (RFC 5737) is no address of any machine.
     let sources: [IpAddr; 1] = [[198, 51, 100, 1].into()];
@@ -467,7 +480,7 @@ fn a_named_server_answers_with_its_name() {
     let server = serve(|server| server.named(name));
     for workload in Workload::ALL {
         let to = loopback(1, server.port);
-        let load = Load { aims: Arc::new([Aim::new(to, [name])]), ..closed(workload, to, 3) };
+        let load = Load { destinations: Arc::new([Destination::new(to, [name])]), ..closed(workload, to, 3) };
         ran(&load).all_answered().unwrap();
     }
 }

@@ -27,7 +27,7 @@ pub enum Workload {
 
 /// How bytes are to be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(super) enum MessageFormat {
     Frame,
     Dns,
     Http,
@@ -83,11 +83,19 @@ impl Workload {
         }
     }
 
-    pub(super) const fn protocol(self) -> Protocol {
+    /// The default length of a request in bytes.
+    pub(super) const fn default_request_bytes(self) -> u32 {
         match self {
-            Workload::TcpCrr | Workload::TcpRr | Workload::TcpStream => Protocol::Frame,
-            Workload::UdpRr => Protocol::Dns,
-            Workload::Http | Workload::HttpKeepAlive => Protocol::Http,
+            Workload::TcpStream => 1 << 20,
+            _ => 64,
+        }
+    }
+
+    pub(super) const fn format(self) -> MessageFormat {
+        match self {
+            Workload::TcpCrr | Workload::TcpRr | Workload::TcpStream => MessageFormat::Frame,
+            Workload::UdpRr => MessageFormat::Dns,
+            Workload::Http | Workload::HttpKeepAlive => MessageFormat::Http,
         }
     }
 }

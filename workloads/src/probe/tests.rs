@@ -8,8 +8,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use proptest::prelude::*;
 
 use super::*;
-use crate::packet::Malformed;
 use crate::target::tests::at;
+use crate::wire::{self, ACK, Ipv4Packet, Malformed, PSH, SYN, Segment};
 
 const SERVICE: &str = "10.96.0.1:80";
 const ENDPOINTS: [&str; 3] = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"];
@@ -18,7 +18,7 @@ fn endpoints() -> [SocketAddrV4; 3] {
     ENDPOINTS.map(at)
 }
 
-fn service(endpoints: &[SocketAddrV4], protocol: Protocol) -> Target<'_> {
+fn service(endpoints: &[SocketAddrV4], protocol: ProbeProtocol) -> Target<'_> {
     Target::new(at(SERVICE), protocol, endpoints).unwrap()
 }
 
@@ -90,11 +90,11 @@ fn to_endpoint(number: usize, packet: Vec<u8>) -> Vec<u8> {
 }
 
 /// Sends `count` first packets to one Service and returns what came of them.
-fn first(probe: &mut Probe, protocol: Protocol, count: usize) -> (Summary, Times, Shares) {
+fn first(probe: &mut Probe, protocol: ProbeProtocol, count: usize) -> (Summary, Times, Shares) {
     let endpoints = endpoints();
     let targets = [service(&endpoints, protocol)];
     let (mut times, mut shares) = (Times::new(), Shares::new(&targets));
-    probe.set_patience(Duration::from_millis(100));
+    probe.set_timeout(Duration::from_millis(100));
     let summary = probe.first_packets(&targets, &vec![0; count], &mut times, Some(&mut shares)).unwrap();
     assert_eq!(summary.sent, count as u64);
     adds_up(&summary, &times);
@@ -110,7 +110,7 @@ fn adds_up(summary: &Summary, times: &Times) {
 
 #[test]
 fn sound_packets_are_timed_and_their_endpoints_counted() {
-    for protocol in [Protocol::Udp, Protocol::Tcp] {
+    for protocol in [ProbeProtocol::Udp, ProbeProtocol::Tcp] {
         let mut probe = probe_into(|number, packet| vec![to_endpoint(number, packet)]);
         let (summary, times, shares) = first(&mut probe, protocol, 100);
         assert_eq!((summary.verified, summary.timed, summary.stray, summary.late), (100, 100, 0, 0));
@@ -123,16 +123,16 @@ fn sound_packets_are_timed_and_their_endpoints_counted() {
 
 #[test]
 fn every_packet_is_a_new_flow_with_the_next_number() {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (see, seen) = std::sync::mpsc::channel();
     let mut probe = probe_into(move |number, packet| {
-        tell.send(crate::packet::parse(&packet).unwrap()).unwrap();
+        see.send(wire::parse_ipv4(&packet).unwrap()).unwrap();
         vec![to_endpoint(number, packet)]
     });
-    first(&mut probe, Protocol::Udp, 50);
-    let seen: Vec<_> = told.try_iter().collect();
+    first(&mut probe, ProbeProtocol::Udp, 50);
+    let seen: Vec<_> = seen.try_iter().collect();
     assert_eq!(
-        seen.iter().map(|packet| packet.tag.unwrap()).collect::<Vec<_>>(),
-        (1..=50).collect::<Vec<_>>()
+        seen.iter().map(|packet| packet.segment).collect::<Vec<_>>(),
+        (1..=50).map(|number| Segment::Udp { number: Some(number) }).collect::<Vec<_>>()
     );
     assert_eq!(
         seen.iter().map(|packet| packet.from).collect::<Vec<_>>(),
@@ -146,16 +146,16 @@ fn drops_are_counted_and_not_timed() {
         0 => vec![],
         _ => vec![to_endpoint(number, packet)],
     });
-    let (summary, ..) = first(&mut probe, Protocol::Udp, 9);
+    let (summary, ..) = first(&mut probe, ProbeProtocol::Udp, 9);
     assert_eq!((summary.lost, summary.verified, summary.timed), (3, 6, 6));
     let fault = summary.all_verified().unwrap_err();
-    assert!(matches!(fault, Fault::Lost { tag: 1, .. }), "{fault:?}");
+    assert!(matches!(fault, PacketFault::Lost { tag: 1, .. }), "{fault:?}");
     assert!(fault.to_string().contains("10.96.0.1:80: nothing came out within 100ms"), "{fault}");
 }
 
 #[test]
 fn a_packet_that_comes_too_late_is_not_taken_for_the_next() {
-    for protocol in [Protocol::Udp, Protocol::Tcp] {
+    for protocol in [ProbeProtocol::Udp, ProbeProtocol::Tcp] {
         let mut held = None;
         let mut probe = probe_into(move |number, packet| {
             let packet = to_endpoint(number, packet);
@@ -178,20 +178,21 @@ fn a_packet_that_comes_twice_counts_once() {
         let packet = to_endpoint(number, packet);
         vec![packet.clone(), packet]
     });
-    let (summary, ..) = first(&mut probe, Protocol::Udp, 5);
+    let (summary, ..) = first(&mut probe, ProbeProtocol::Udp, 5);
     assert_eq!((summary.verified, summary.late), (5, 4));
 }
 
 #[test]
 fn an_unknown_endpoint_is_a_fault() {
-    for (protocol, stranger) in [(Protocol::Udp, "10.0.0.4:8080"), (Protocol::Tcp, "10.0.0.1:8081")] {
+    for (protocol, stranger) in [(ProbeProtocol::Udp, "10.0.0.4:8080"), (ProbeProtocol::Tcp, "10.0.0.1:8081")]
+    {
         let mut probe = probe_into(move |number, packet| {
             let destination = if number == 2 { at(stranger) } else { endpoints()[0] };
             vec![translated(packet, DESTINATION, destination)]
         });
         let (summary, _, shares) = first(&mut probe, protocol, 4);
         assert_eq!((summary.wrong_destination, summary.timed), (1, 3));
-        let fault = Fault::WrongDestination { tag: 3, to: at(SERVICE), got: at(stranger) };
+        let fault = PacketFault::WrongDestination { tag: 3, to: at(SERVICE), got: at(stranger) };
         assert_eq!(summary.first_fault, Some(fault));
         assert_eq!(shares.of(0), [3, 0, 0], "{fault}");
     }
@@ -200,10 +201,10 @@ fn an_unknown_endpoint_is_a_fault() {
 #[test]
 fn an_untranslated_packet_is_a_fault_unless_it_is_the_control() {
     let mut probe = probe_into(|_, packet| vec![packet]);
-    let (summary, ..) = first(&mut probe, Protocol::Udp, 3);
+    let (summary, ..) = first(&mut probe, ProbeProtocol::Udp, 3);
     assert_eq!((summary.wrong_destination, summary.timed), (3, 0));
     let control = at(SERVICE);
-    let targets = [Target::untranslated(&control, Protocol::Udp)];
+    let targets = [Target::untranslated(&control, ProbeProtocol::Udp)];
     let summary = probe.first_packets(&targets, &[0; 3], &mut Times::new(), None).unwrap();
     assert_eq!((summary.verified, summary.all_verified()), (3, Ok(())));
 }
@@ -217,7 +218,7 @@ fn a_source_must_be_masqueraded_exactly_when_expected() {
             vec![if does { translated(packet, SOURCE, SocketAddrV4::new(NODE, 7)) } else { packet }]
         });
         let endpoints = endpoints();
-        let target = service(&endpoints, Protocol::Udp);
+        let target = service(&endpoints, ProbeProtocol::Udp);
         let targets = [if expects { target.masqueraded_as(NODE) } else { target }];
         let mut times = Times::new();
         let summary = probe.first_packets(&targets, &[0; 4], &mut times, None).unwrap();
@@ -239,9 +240,9 @@ fn damage_is_found_wherever_it_is() {
             packet[place] ^= 0x10;
             vec![packet]
         });
-        let (summary, ..) = first(&mut probe, Protocol::Udp, 2);
+        let (summary, ..) = first(&mut probe, ProbeProtocol::Udp, 2);
         assert_eq!((summary.damaged, summary.timed), (2, 0));
-        assert_eq!(summary.first_fault, Some(Fault::Damaged { tag: 1, to: at(SERVICE), defect }));
+        assert_eq!(summary.first_fault, Some(PacketFault::Damaged { tag: 1, to: at(SERVICE), defect }));
     }
 }
 
@@ -252,14 +253,14 @@ fn strays_are_skipped_and_counted() {
         let stranger = Stamp {
             from: at("10.9.9.9:9"),
             to: endpoints()[0],
-            tag: 1 << 60,
+            number: 1 << 60,
             sequence: 0,
             acknowledgement: 0,
         };
-        let stranger = Frame::new(Form::Udp).stamp(&stranger).to_vec();
+        let stranger = Template::new(Form::Udp).stamp(&stranger).to_vec();
         vec![router_solicitation, stranger, to_endpoint(number, packet)]
     });
-    let (summary, ..) = first(&mut probe, Protocol::Udp, 10);
+    let (summary, ..) = first(&mut probe, ProbeProtocol::Udp, 10);
     assert_eq!((summary.verified, summary.stray, summary.late), (10, 20, 0));
 }
 
@@ -279,10 +280,10 @@ fn reversed(packet: Vec<u8>) -> Vec<u8> {
     translated(packet, SOURCE, at(SERVICE))
 }
 
-fn established(probe: &mut Probe, protocol: Protocol, flows: usize, per_flow: u32) -> Summary {
+fn established(probe: &mut Probe, protocol: ProbeProtocol, flows: usize, per_flow: u32) -> Summary {
     let endpoints = endpoints();
     let mut times = Times::new();
-    probe.set_patience(Duration::from_millis(100));
+    probe.set_timeout(Duration::from_millis(100));
     let targets = [service(&endpoints, protocol)];
     let summary = probe.established_packets(&targets, &vec![0; flows], per_flow, &mut times).unwrap();
     adds_up(&summary, &times);
@@ -291,7 +292,7 @@ fn established(probe: &mut Probe, protocol: Protocol, flows: usize, per_flow: u3
 
 #[test]
 fn established_flows_are_opened_answered_and_followed() {
-    for protocol in [Protocol::Udp, Protocol::Tcp] {
+    for protocol in [ProbeProtocol::Udp, ProbeProtocol::Tcp] {
         // Six packets per flow go in: stay with an endpoint per flow.
         let mut probe = probe_through(
             |number, packet| vec![to_endpoint(number / 6, packet)],
@@ -304,21 +305,24 @@ fn established_flows_are_opened_answered_and_followed() {
 
 #[test]
 fn tcp_flows_obey_the_numbers_that_conntrack_checks() {
-    let (tell, told) = std::sync::mpsc::channel();
-    let tell_reply = tell.clone();
+    let (see, seen) = std::sync::mpsc::channel();
+    let see_reply = see.clone();
     let mut probe = probe_through(
         move |_, packet| {
-            tell.send(crate::packet::parse(&packet).unwrap()).unwrap();
+            see.send(wire::parse_ipv4(&packet).unwrap()).unwrap();
             vec![to_endpoint(0, packet)]
         },
         move |_, packet| {
-            tell_reply.send(crate::packet::parse(&packet).unwrap()).unwrap();
+            see_reply.send(wire::parse_ipv4(&packet).unwrap()).unwrap();
             vec![reversed(packet)]
         },
     );
-    established(&mut probe, Protocol::Tcp, 1, 2);
-    let numbers: Vec<_> = told.try_iter().map(|p| (p.flags, p.sequence, p.acknowledgement)).collect();
-    use crate::packet::{ACK, PSH, SYN};
+    established(&mut probe, ProbeProtocol::Tcp, 1, 2);
+    let numbers = |packet: Ipv4Packet| match packet.segment {
+        Segment::Tcp { flags, sequence, acknowledgement, .. } => (flags, sequence, acknowledgement),
+        other => panic!("no TCP: {other:?}"),
+    };
+    let numbers: Vec<_> = seen.try_iter().map(numbers).collect();
     let expected = [(SYN, 1, 0), (SYN | ACK, 2, 2), (PSH | ACK, 2, 3), (PSH | ACK, 18, 3)];
     assert_eq!(numbers, expected);
 }
@@ -326,14 +330,14 @@ fn tcp_flows_obey_the_numbers_that_conntrack_checks() {
 #[test]
 fn a_reply_without_reverse_translation_is_a_fault_and_ends_the_flow() {
     let mut probe = probe_through(|_, packet| vec![to_endpoint(0, packet)], |_, packet| vec![packet]);
-    let summary = established(&mut probe, Protocol::Udp, 2, 5);
+    let summary = established(&mut probe, ProbeProtocol::Udp, 2, 5);
     assert_eq!((summary.sent, summary.wrong_source, summary.timed), (4, 2, 0));
 }
 
 #[test]
 fn a_lost_reply_is_a_fault_and_ends_the_flow() {
     let mut probe = probe_into(|_, packet| vec![to_endpoint(0, packet)]);
-    let summary = established(&mut probe, Protocol::Tcp, 2, 5);
+    let summary = established(&mut probe, ProbeProtocol::Tcp, 2, 5);
     assert_eq!((summary.sent, summary.lost, summary.timed), (4, 2, 0));
 }
 
@@ -341,7 +345,7 @@ fn a_lost_reply_is_a_fault_and_ends_the_flow() {
 fn a_flow_that_changes_its_endpoint_is_a_fault() {
     let mut probe =
         probe_through(|number, packet| vec![to_endpoint(number, packet)], |_, packet| vec![reversed(packet)]);
-    let summary = established(&mut probe, Protocol::Udp, 1, 6);
+    let summary = established(&mut probe, ProbeProtocol::Udp, 1, 6);
     // Packets 0 to 6 go to endpoints 0 1 2 0 1 2 0; only 0 is right.
     assert_eq!((summary.wrong_destination, summary.timed), (4, 2));
 }
@@ -353,12 +357,12 @@ fn a_masqueraded_flow_is_answered_at_its_new_address() {
     let mut probe = probe_through(
         |_, packet| vec![translated(to_endpoint(0, packet), SOURCE, SocketAddrV4::new(NODE, 7))],
         move |_, packet| {
-            assert_eq!(crate::packet::parse(&packet).unwrap().to, SocketAddrV4::new(NODE, 7));
+            assert_eq!(wire::parse_ipv4(&packet).unwrap().to, SocketAddrV4::new(NODE, 7));
             vec![translated(reversed(packet), DESTINATION, client)]
         },
     );
     let endpoints = endpoints();
-    let targets = [service(&endpoints, Protocol::Udp).masqueraded_as(NODE)];
+    let targets = [service(&endpoints, ProbeProtocol::Udp).masqueraded_as(NODE)];
     let summary = probe.established_packets(&targets, &[0], 3, &mut Times::new()).unwrap();
     assert_eq!((summary.verified, summary.timed, summary.all_verified()), (5, 3, Ok(())));
 }
@@ -366,7 +370,7 @@ fn a_masqueraded_flow_is_answered_at_its_new_address() {
 #[test]
 fn what_cannot_be_probed_is_refused_with_the_reason() {
     let address = at(SERVICE);
-    let targets = [Target::untranslated(&address, Protocol::Tcp)];
+    let targets = [Target::untranslated(&address, ProbeProtocol::Tcp)];
     let times = &mut Times::new();
 
     let mut probe = probe_into(|_, packet| vec![packet]);
@@ -384,20 +388,20 @@ fn what_cannot_be_probed_is_refused_with_the_reason() {
 
     let ((ingress, _), (egress, _)) = (device(), device());
     let refused = Probe::new(ingress, egress, sources()).unwrap().first_packets(&targets, &[0], times, None);
-    assert!(matches!(refused, Err(ProbeError::Device { device: "ingress", .. })), "{refused:?}");
+    assert!(matches!(refused, Err(ProbeError::Device(DeviceError { device: "ingress", .. }))), "{refused:?}");
 }
 
 proptest! {
     #[test]
     fn the_fake_translates_checksums_rightly(from: (u32, u16), to: (u32, u16), tag: u64) {
         let [from, to] = [from, to].map(|(ip, port)| SocketAddrV4::new(ip.into(), port));
-        let stamp = Stamp { from: at("10.1.0.1:1"), to: at(SERVICE), tag, sequence: tag as u32, acknowledgement: 0 };
+        let stamp = Stamp { from: at("10.1.0.1:1"), to: at(SERVICE), number: tag, sequence: tag as u32, acknowledgement: 0 };
         for form in [Form::Udp, Form::Syn] {
-            let packet = Frame::new(form).stamp(&stamp).to_vec();
+            let packet = Template::new(form).stamp(&stamp).to_vec();
             let packet = translated(translated(packet, SOURCE, from), DESTINATION, to);
             // A UDP checksum that comes to 0 is the one case that RFC 1624 alone does not cover.
             prop_assume!(form != Form::Udp || packet[26..28] != [0, 0]);
-            let packet = crate::packet::parse(&packet).unwrap();
+            let packet = wire::parse_ipv4(&packet).unwrap();
             prop_assert_eq!((packet.from, packet.to), (from, to));
         }
     }

@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use crate::packet::{self, ACK, Malformed, Packet, SYN};
-use crate::target::Protocol;
+use crate::target::ProbeProtocol;
+use crate::wire::{self, ACK, Malformed, SYN, Segment};
 
 /// What one probe packet suffered. Each is counted in [`Summary`], which also keeps the first.
 #[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum PacketFault {
     /// Nothing came out in time.
     #[error(
         "probe {tag}, {client} to {to}: nothing came out within {waited:?}; look at ip_forward, rp_filter, the \
@@ -73,11 +73,11 @@ pub struct Summary {
     pub verified: u64,
     /// Packets that did not come out in time.
     pub lost: u64,
-    /// See [`Fault::WrongDestination`].
+    /// See [`PacketFault::WrongDestination`].
     pub wrong_destination: u64,
-    /// See [`Fault::WrongSource`].
+    /// See [`PacketFault::WrongSource`].
     pub wrong_source: u64,
-    /// See [`Fault::Damaged`].
+    /// See [`PacketFault::Damaged`].
     pub damaged: u64,
     /// Packets skipped because they belong to an earlier probe: given up, or seen before.
     pub late: u64,
@@ -88,7 +88,7 @@ pub struct Summary {
     /// Sum of the recorded times.
     pub busy: Duration,
     /// The first fault, as an example.
-    pub first_fault: Option<Fault>,
+    pub first_fault: Option<PacketFault>,
 }
 
 impl Summary {
@@ -96,16 +96,16 @@ impl Summary {
     ///
     /// # Errors
     /// The first fault, if there is any.
-    pub fn all_verified(&self) -> Result<(), Fault> {
+    pub fn all_verified(&self) -> Result<(), PacketFault> {
         self.first_fault.map_or(Ok(()), Err)
     }
 
-    pub(super) fn fault(&mut self, fault: Fault) {
+    pub(super) fn fault(&mut self, fault: PacketFault) {
         *match fault {
-            Fault::Lost { .. } => &mut self.lost,
-            Fault::WrongDestination { .. } => &mut self.wrong_destination,
-            Fault::WrongSource { .. } => &mut self.wrong_source,
-            Fault::Damaged { .. } => &mut self.damaged,
+            PacketFault::Lost { .. } => &mut self.lost,
+            PacketFault::WrongDestination { .. } => &mut self.wrong_destination,
+            PacketFault::WrongSource { .. } => &mut self.wrong_source,
+            PacketFault::Damaged { .. } => &mut self.damaged,
         } += 1;
         self.first_fault.get_or_insert(fault);
     }
@@ -130,19 +130,19 @@ impl AddAssign for Summary {
 /// What must come out for one packet that went in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected<'a> {
-    pub protocol: Protocol,
-    pub tag: u64,
+    pub(super) protocol: ProbeProtocol,
+    pub(super) tag: u64,
     /// TCP sequence number.
-    pub sequence: u32,
+    pub(super) sequence: u32,
     /// Where the packet was sent to, before translation.
-    pub to: SocketAddrV4,
-    pub source: SocketAddrV4,
+    pub(super) to: SocketAddrV4,
+    pub(super) source: SocketAddrV4,
     /// If there, this address at any port is expected in place of `source`.
-    pub masquerade: Option<Ipv4Addr>,
+    pub(super) masquerade: Option<Ipv4Addr>,
     /// If so, any source is taken.
-    pub any_source: bool,
+    pub(super) any_source: bool,
     /// Sorted.
-    pub destinations: &'a [SocketAddrV4],
+    pub(super) destinations: &'a [SocketAddrV4],
 }
 
 /// What a packet that came out is.
@@ -151,7 +151,7 @@ pub(super) enum Verdict {
     /// The expected one, for the destination with this index, from this source.
     Verified { destination: usize, source: SocketAddrV4 },
     /// The expected one, in a bad way.
-    Bad(Fault),
+    Bad(PacketFault),
     /// One of an earlier probe.
     Late,
     /// Someone else's.
@@ -161,12 +161,12 @@ pub(super) enum Verdict {
 impl Expected<'_> {
     pub(super) fn judge(&self, bytes: &[u8]) -> Verdict {
         let Expected { tag, to, .. } = *self;
-        let packet = match packet::parse(bytes) {
+        let packet = match wire::parse_ipv4(bytes) {
             Ok(packet) => packet,
             Err(defect) if defect.is_foreign() => return Verdict::Stray,
-            Err(defect) => return Verdict::Bad(Fault::Damaged { tag, to, defect }),
+            Err(defect) => return Verdict::Bad(PacketFault::Damaged { tag, to, defect }),
         };
-        match self.age(&packet) {
+        match self.age(&packet.segment) {
             Some(0) => {}
             Some(_) => return Verdict::Late,
             None => return Verdict::Stray,
@@ -176,38 +176,45 @@ impl Expected<'_> {
             None => self.source,
         };
         if packet.from != expected && !self.any_source {
-            return Verdict::Bad(Fault::WrongSource { tag, to, got: packet.from, expected });
+            return Verdict::Bad(PacketFault::WrongSource { tag, to, got: packet.from, expected });
         }
         match self.destinations.binary_search(&packet.to) {
             Ok(destination) => Verdict::Verified { destination, source: packet.from },
-            Err(_) => Verdict::Bad(Fault::WrongDestination { tag, to, got: packet.to }),
+            Err(_) => Verdict::Bad(PacketFault::WrongDestination { tag, to, got: packet.to }),
         }
     }
 
     /// How many probes ago this packet was sent, if it is a probe's.
-    fn age(&self, packet: &Packet) -> Option<u64> {
-        let age = match packet.tag {
-            Some(tag) => self.tag.checked_sub(tag)?,
-            // A SYN or SYN-ACK has no payload, but its sequence number is its tag's low half.
-            None if packet.flags & !ACK == SYN => self.sequence.wrapping_sub(packet.sequence).into(),
-            None => return None,
+    fn age(&self, segment: &Segment) -> Option<u64> {
+        let (protocol, age, recent) = match *segment {
+            Segment::Udp { number: Some(number) } => {
+                (ProbeProtocol::Udp, self.tag.checked_sub(number)?, u64::MAX)
+            }
+            Segment::Tcp { number: Some(number), .. } => {
+                (ProbeProtocol::Tcp, self.tag.checked_sub(number)?, u64::MAX)
+            }
+            // A SYN or SYN-ACK has no payload, but its sequence number is its tag's low half. Any 32 bits are some age; only
+            // a recent one is one of ours.
+            Segment::Tcp { flags, sequence, .. } if flags & !ACK == SYN => {
+                (ProbeProtocol::Tcp, self.sequence.wrapping_sub(sequence).into(), (1 << 16) - 1)
+            }
+            _ => return None,
         };
-        // Any 32 bits are some age; only a recent one is one of ours.
-        let ours = packet.tag.is_some() || age < 1 << 16;
-        (ours && (age > 0 || packet.protocol == self.protocol)).then_some(age)
+        (age <= recent && (age > 0 || protocol == self.protocol)).then_some(age)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Form, Frame, Stamp};
     use crate::target::tests::at;
+    use crate::wire::{Form, Stamp, Template};
 
-    const FORMS: [(Form, Protocol); 2] = [(Form::Udp, Protocol::Udp), (Form::Syn, Protocol::Tcp)];
+    const FORMS: [(Form, ProbeProtocol); 2] =
+        [(Form::Udp, ProbeProtocol::Udp), (Form::Syn, ProbeProtocol::Tcp)];
 
     fn judged(
-        form: (Form, Protocol),
+        form: (Form, ProbeProtocol),
         from: &str,
         to: &str,
         tag: u64,
@@ -224,8 +231,9 @@ mod tests {
             any_source: false,
             destinations: &destinations,
         };
-        let stamp = Stamp { from: at(from), to: at(to), tag, sequence: tag as u32, acknowledgement: 0 };
-        expected.judge(Frame::new(form.0).stamp(&stamp))
+        let stamp =
+            Stamp { from: at(from), to: at(to), number: tag, sequence: tag as u32, acknowledgement: 0 };
+        expected.judge(Template::new(form.0).stamp(&stamp))
     }
 
     #[test]
@@ -236,16 +244,20 @@ mod tests {
             let verified = |source| Verdict::Verified { destination: 1, source: at(source) };
             assert_eq!(judged(form, client, endpoint, tag, None), verified(client));
             let got = at("10.0.0.3:8080");
-            let bad = Verdict::Bad(Fault::WrongDestination { tag, to, got });
+            let bad = Verdict::Bad(PacketFault::WrongDestination { tag, to, got });
             assert_eq!(judged(form, client, "10.0.0.3:8080", tag, None), bad);
 
             let node = "192.0.2.1:5";
-            let bad = Verdict::Bad(Fault::WrongSource { tag, to, got: at(node), expected: at(client) });
+            let bad = Verdict::Bad(PacketFault::WrongSource { tag, to, got: at(node), expected: at(client) });
             assert_eq!(judged(form, node, endpoint, tag, None), bad);
             let masquerade = Some(*at(node).ip());
             assert_eq!(judged(form, node, endpoint, tag, masquerade), verified(node));
-            let bad =
-                Verdict::Bad(Fault::WrongSource { tag, to, got: at(client), expected: at("192.0.2.1:1024") });
+            let bad = Verdict::Bad(PacketFault::WrongSource {
+                tag,
+                to,
+                got: at(client),
+                expected: at("192.0.2.1:1024"),
+            });
             assert_eq!(judged(form, client, endpoint, tag, masquerade), bad);
         }
     }
@@ -269,11 +281,11 @@ mod tests {
                 }
             };
             let from = at("192.0.2.1:5");
-            let stamp = Stamp { from, to: destinations[0], tag: 7, sequence: 7, acknowledgement: 0 };
-            let mut frame = Frame::new(form);
-            let packet = frame.stamp(&stamp);
+            let stamp = Stamp { from, to: destinations[0], number: 7, sequence: 7, acknowledgement: 0 };
+            let mut template = Template::new(form);
+            let packet = template.stamp(&stamp);
             assert_eq!(expected(true).judge(packet), Verdict::Verified { destination: 0, source: from });
-            assert!(matches!(expected(false).judge(packet), Verdict::Bad(Fault::WrongSource { .. })));
+            assert!(matches!(expected(false).judge(packet), Verdict::Bad(PacketFault::WrongSource { .. })));
         }
     }
 
@@ -284,13 +296,14 @@ mod tests {
             assert_eq!(judged((1 << 33) - 1), Verdict::Late);
             assert_eq!(judged((1 << 33) + 1), Verdict::Stray);
         }
-        let future_reply = judged((Form::SynAck, Protocol::Udp), "10.1.0.1:1024", "10.0.0.2:8080", 0, None);
+        let future_reply =
+            judged((Form::SynAck, ProbeProtocol::Udp), "10.1.0.1:1024", "10.0.0.2:8080", 0, None);
         assert_eq!(future_reply, Verdict::Stray, "the wrong protocol");
     }
 
     #[test]
     fn summaries_add_up_and_keep_the_first_fault() {
-        let fault = |tag| Fault::Damaged { tag, to: at("10.96.0.1:80"), defect: Malformed::Fragment };
+        let fault = |tag| PacketFault::Damaged { tag, to: at("10.96.0.1:80"), defect: Malformed::Fragment };
         let mut sum =
             Summary { sent: 1, verified: 1, timed: 1, busy: Duration::from_nanos(5), ..Summary::default() };
         assert_eq!(sum.all_verified(), Ok(()));

@@ -32,15 +32,21 @@ pub enum Malformed {
         /// What there is.
         actual: usize,
     },
-    /// The hop limit ran out but the packet was sent on.
-    #[error("a hop limit of 0")]
-    HopLimit,
+    /// The time to live (in IPv6 the hop limit) ran out but the packet was sent on.
+    #[error("a time to live of 0")]
+    TimeToLive,
     /// The IPv4 header's checksum is wrong.
     #[error("a wrong IP header checksum")]
     HeaderChecksum,
-    /// The checksum of UDP, TCP, SCTP or ICMP is wrong, or that of UDP is gone.
-    #[error("a wrong UDP, TCP, SCTP or ICMP checksum")]
+    /// The UDP or TCP checksum is wrong, or a UDP checksum that was sent is gone.
+    #[error("a wrong UDP or TCP checksum")]
     TransportChecksum,
+    /// The SCTP checksum is wrong.
+    #[error("a wrong SCTP checksum")]
+    SctpChecksum,
+    /// The ICMP or ICMPv6 checksum is wrong.
+    #[error("a wrong ICMP checksum")]
+    IcmpChecksum,
 }
 
 impl Malformed {

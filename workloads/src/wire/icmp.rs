@@ -3,8 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use super::parse::{self, Header};
-use super::{Malformed, Protocol};
+use super::error::Malformed;
+use super::ip::{self, Header};
+use super::protocol::Protocol;
+use super::transport;
 
 /// IANA's number of ICMP.
 pub(super) const ICMP: u8 = 1;
@@ -110,7 +112,7 @@ pub(super) fn parse(from: IpAddr, to: IpAddr, body: &[u8]) -> Result<IcmpError, 
 
 /// Reads as much as there is: an error quotes only the start of a packet, and routers have changed its hop limit.
 fn quote(bytes: &[u8]) -> Result<Quoted, Malformed> {
-    let Header { from, to, protocol, start, .. } = parse::header(bytes)?;
+    let Header { from, to, protocol, start, .. } = ip::header(bytes)?;
     let truncated = Malformed::Truncated(bytes.len());
     let rest = bytes.get(start..).ok_or(truncated)?;
     let protocol = Protocol::of(protocol).ok_or(Malformed::QuotedProtocol(protocol))?;
@@ -127,6 +129,6 @@ fn quote(bytes: &[u8]) -> Result<Quoted, Malformed> {
 fn number(protocol: Protocol, rest: &[u8]) -> Option<u32> {
     match protocol {
         Protocol::Tcp => rest.get(4..8)?.try_into().ok().map(u32::from_be_bytes),
-        Protocol::Udp | Protocol::Sctp => parse::segment(protocol, rest).ok()?.number(),
+        Protocol::Udp | Protocol::Sctp => transport::segment(protocol, rest).ok()?.number(),
     }
 }

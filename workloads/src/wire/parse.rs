@@ -1,12 +1,15 @@
 //! Bytes to packets, with every length and checksum looked at.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
-use super::build::{IPV6_HEADER, SCTP_HEADER, datagram, sctp_sum, transport_sum};
-use super::{Chunk, Malformed, Message, Packet, Protocol, Segment, icmp};
-use crate::packet::{IP_HEADER, TCP_HEADER, checksum, get, get32};
-
-const UDP_HEADER: usize = 8;
+use super::bytes::get;
+use super::checksum::{checksum, sctp_checksum, transport_checksum};
+use super::error::Malformed;
+use super::icmp::{self, IcmpError};
+use super::ip::checked_header;
+use super::packet::{Packet, Segment};
+use super::protocol::Protocol;
+use super::transport::{SCTP_HEADER, segment};
 
 /// Whether the checksums of UDP, TCP, SCTP and ICMP are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,26 @@ pub enum Checksums {
     Skip,
 }
 
+/// What is read from a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// A packet of a flow.
+    Packet(Packet),
+    /// An ICMP or ICMPv6 error about one.
+    Error(IcmpError),
+}
+
+/// A UDP or TCP packet over IPv4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ipv4Packet {
+    /// Source address and port.
+    pub from: SocketAddrV4,
+    /// Destination address and port.
+    pub to: SocketAddrV4,
+    /// What it carries.
+    pub segment: Segment,
+}
+
 /// Reads an IPv4 or IPv6 packet of UDP, TCP or SCTP, or an ICMP error about one.
 ///
 /// Extension headers of IPv6 count as foreign protocols.
@@ -25,20 +48,30 @@ pub enum Checksums {
 /// # Errors
 /// [`Malformed`], the first thing found wrong.
 pub fn parse(packet: &[u8], checksums: Checksums) -> Result<Message, Malformed> {
-    let Header { from, to, protocol, start, end, fragment, hops } = header(packet)?;
-    if end != packet.len() {
-        return Err(Malformed::Length { field: end, actual: packet.len() });
+    let header = checked_header(packet)?;
+    parse_payload(header.from, header.to, header.protocol, &packet[header.start..], checksums)
+}
+
+/// Reads a UDP or TCP packet over IPv4, and checks everything; all else is foreign.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_ipv4(packet: &[u8]) -> Result<Ipv4Packet, Malformed> {
+    let version = packet.first().ok_or(Malformed::Truncated(0))? >> 4;
+    if version != 4 {
+        return Err(Malformed::Version(version));
     }
-    if from.is_ipv4() && checksum(&packet[..start], 0) != 0 {
-        return Err(Malformed::HeaderChecksum);
-    }
-    if fragment {
-        return Err(Malformed::Fragment);
-    }
-    if hops == 0 {
-        return Err(Malformed::HopLimit);
-    }
-    parse_payload(from, to, protocol, &packet[start..], checksums)
+    let header = checked_header(packet)?;
+    let (IpAddr::V4(from), IpAddr::V4(to)) = (header.from, header.to) else {
+        return Err(Malformed::Version(version));
+    };
+    let Some(protocol @ (Protocol::Udp | Protocol::Tcp)) = Protocol::of(header.protocol) else {
+        return Err(Malformed::Protocol(header.protocol));
+    };
+    let payload = &packet[header.start..];
+    let segment = checked_segment(protocol, header.from, header.to, payload, Checksums::Verify)?;
+    let (from, to) = (SocketAddrV4::new(from, get(payload, 0)), SocketAddrV4::new(to, get(payload, 2)));
+    Ok(Ipv4Packet { from, to, segment })
 }
 
 /// Reads what comes after the IP header, as raw sockets of IPv6 give it (ipv6(7)). `protocol` is IANA's number.
@@ -52,126 +85,47 @@ pub fn parse_payload(
     payload: &[u8],
     checksums: Checksums,
 ) -> Result<Message, Malformed> {
-    let verify = checksums == Checksums::Verify;
-    let wrong = |right: bool| if verify && !right { Err(Malformed::TransportChecksum) } else { Ok(()) };
     let Some(transport) = Protocol::of(protocol) else {
-        match (from, protocol) {
-            (IpAddr::V4(_), icmp::ICMP) => wrong(checksum(payload, 0) == 0)?,
-            (IpAddr::V6(_), icmp::ICMPV6) => wrong(transport_sum(protocol, from, to, payload) == 0)?,
+        let right = match (from, protocol) {
+            (IpAddr::V4(_), icmp::ICMP) => checksum(payload, 0) == 0,
+            (IpAddr::V6(_), icmp::ICMPV6) => transport_checksum(protocol, from, to, payload) == 0,
             _ => return Err(Malformed::Protocol(protocol)),
+        };
+        if !right && checksums == Checksums::Verify {
+            return Err(Malformed::IcmpChecksum);
         }
         return icmp::parse(from, to, payload).map(Message::Error);
     };
-    let segment = segment(transport, payload)?;
-    if transport == Protocol::Udp {
+    let segment = checked_segment(transport, from, to, payload, checksums)?;
+    let (from, to) = (SocketAddr::new(from, get(payload, 0)), SocketAddr::new(to, get(payload, 2)));
+    Ok(Message::Packet(Packet { from, to, segment }))
+}
+
+/// Reads what comes after the IP header, and checks the length of UDP and the checksum.
+fn checked_segment(
+    protocol: Protocol,
+    from: IpAddr,
+    to: IpAddr,
+    payload: &[u8],
+    checksums: Checksums,
+) -> Result<Segment, Malformed> {
+    let segment = segment(protocol, payload)?;
+    if protocol == Protocol::Udp {
         let field = usize::from(get(payload, 4));
         if field != payload.len() {
             return Err(Malformed::Length { field, actual: payload.len() });
         }
-        wrong(get(payload, 6) != 0)?;
     }
-    wrong(match transport {
-        Protocol::Sctp => payload[8..SCTP_HEADER] == sctp_sum(payload),
-        _ => transport_sum(protocol, from, to, payload) == 0,
-    })?;
-    let port = |at| get(payload, at);
-    let (from, to) = (SocketAddr::new(from, port(0)), SocketAddr::new(to, port(2)));
-    Ok(Message::Packet(Packet { from, to, segment }))
-}
-
-/// What an IP header says.
-pub(super) struct Header {
-    pub from: IpAddr,
-    pub to: IpAddr,
-    pub protocol: u8,
-    /// Where the payload starts: at most at the end of the bytes that were read.
-    pub start: usize,
-    /// Where it should end.
-    pub end: usize,
-    pub fragment: bool,
-    pub hops: u8,
-}
-
-/// Reads an IP header, of which all must be there; of the payload nothing need be.
-pub(super) fn header(packet: &[u8]) -> Result<Header, Malformed> {
-    let truncated = Malformed::Truncated(packet.len());
-    match packet.first().ok_or(truncated)? >> 4 {
-        4 => {
-            let ip: &[u8; IP_HEADER] = packet.first_chunk().ok_or(truncated)?;
-            let start = usize::from(ip[0] & 0xf) * 4;
-            if start < IP_HEADER {
-                return Err(Malformed::HeaderLength);
-            }
-            if packet.len() < start {
-                return Err(truncated);
-            }
-            let address = |at| IpAddr::V4(Ipv4Addr::from_bits(get32(ip, at)));
-            Ok(Header {
-                from: address(12),
-                to: address(16),
-                protocol: ip[9],
-                start,
-                end: usize::from(get(ip, 2)),
-                // More fragments to come, or an offset: all but the reserved and the don't-fragment bit.
-                fragment: get(ip, 6) & 0x3fff != 0,
-                hops: ip[8],
-            })
-        }
-        6 => {
-            let ip: &[u8; IPV6_HEADER] = packet.first_chunk().ok_or(truncated)?;
-            let address = |at| IpAddr::V6(Ipv6Addr::from(std::array::from_fn::<u8, 16, _>(|i| ip[at + i])));
-            /// The extension header of fragments (RFC 8200, section 4.5).
-            const FRAGMENT: u8 = 44;
-            Ok(Header {
-                from: address(8),
-                to: address(24),
-                protocol: ip[6],
-                start: IPV6_HEADER,
-                end: IPV6_HEADER + usize::from(get(ip, 4)),
-                fragment: ip[6] == FRAGMENT,
-                hops: ip[7],
-            })
-        }
-        version => Err(Malformed::Version(version)),
+    if checksums == Checksums::Skip {
+        return Ok(segment);
     }
-}
-
-/// Reads headers and the number of a datagram. Neither checksums nor UDP's length are looked at.
-pub(super) fn segment(protocol: Protocol, payload: &[u8]) -> Result<Segment, Malformed> {
-    let truncated = Malformed::Truncated(payload.len());
     match protocol {
-        Protocol::Udp => {
-            let data = payload.get(UDP_HEADER..).ok_or(truncated)?;
-            let number = data.last_chunk().map(|&last| u64::from_be_bytes(last));
-            Ok(Segment::Udp { number: number.filter(|&number| datagram(number) == data) })
+        Protocol::Sctp if payload[8..SCTP_HEADER] != sctp_checksum(payload) => Err(Malformed::SctpChecksum),
+        // In UDP 0 means "no checksum", and every packet here was sent with one.
+        Protocol::Udp if get(payload, 6) == 0 => Err(Malformed::TransportChecksum),
+        Protocol::Udp | Protocol::Tcp if transport_checksum(protocol.number(), from, to, payload) != 0 => {
+            Err(Malformed::TransportChecksum)
         }
-        Protocol::Tcp => {
-            let tcp: &[u8; TCP_HEADER] = payload.first_chunk().ok_or(truncated)?;
-            let header = usize::from(tcp[12] >> 4) * 4;
-            if header < TCP_HEADER || header > payload.len() {
-                return Err(Malformed::HeaderLength);
-            }
-            Ok(Segment::Tcp { flags: tcp[13], sequence: get32(tcp, 4), acknowledgement: get32(tcp, 8) })
-        }
-        Protocol::Sctp => {
-            let chunk = payload.get(SCTP_HEADER..).ok_or(truncated)?;
-            let &[kind, _, high, low, ..] = chunk else { return Err(truncated) };
-            let length = usize::from(u16::from_be_bytes([high, low]));
-            if length < 4 || length > chunk.len() {
-                return Err(Malformed::HeaderLength);
-            }
-            // INIT and INIT ACK have 16 bytes after the chunk's header, and may have parameters.
-            let initiate = || match length {
-                20.. => Ok(get32(chunk, 4)),
-                _ => Err(Malformed::HeaderLength),
-            };
-            let chunk = match kind {
-                1 => Chunk::Init { initiate: initiate()? },
-                2 => Chunk::InitAck { initiate: initiate()? },
-                6 => Chunk::Abort,
-                other => Chunk::Other(other),
-            };
-            Ok(Segment::Sctp { tag: get32(payload, 4), chunk })
-        }
+        _ => Ok(segment),
     }
 }

@@ -25,10 +25,8 @@ fn chunk() -> impl Strategy<Value = Chunk> {
 fn segment() -> impl Strategy<Value = Segment> {
     prop_oneof![
         any::<Option<u64>>().prop_map(|number| Segment::Udp { number }),
-        any::<(u8, u32, u32)>().prop_map(|(flags, sequence, acknowledgement)| Segment::Tcp {
-            flags,
-            sequence,
-            acknowledgement
+        any::<(u8, u32, u32, Option<u64>)>().prop_map(|(flags, sequence, acknowledgement, number)| {
+            Segment::Tcp { flags, sequence, acknowledgement, number }
         }),
         (any::<u32>(), chunk()).prop_map(|(tag, chunk)| Segment::Sctp { tag, chunk }),
     ]
@@ -41,7 +39,7 @@ fn packet() -> impl Strategy<Value = Packet> {
 }
 
 /// RFC 1071, section 4.1, word by word, with the end-around carry at every step.
-fn naive_sum(bytes: &[u8]) -> u16 {
+pub(super) fn naive_sum(bytes: &[u8]) -> u16 {
     let mut sum = 0_u16;
     for pair in bytes.chunks(2) {
         let word = u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]);
@@ -159,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn errors_tell_what_they_are_about(packet in packet(), code: u8, quoted in 0_usize..120) {
+    fn errors_say_what_they_are_about(packet in packet(), code: u8, quoted in 0_usize..120) {
         let v6 = packet.from.is_ipv6();
         let kind = if v6 { 1 } else { 3 };
         let whole = packet.build().unwrap().len();
@@ -239,7 +237,7 @@ proptest! {
         }
         let refusal = match protocol {
             Protocol::Udp => return Ok(()),
-            Protocol::Tcp => Segment::Tcp { flags: RST | ACK, sequence: 0, acknowledgement: number.wrapping_add(1) },
+            Protocol::Tcp => Segment::Tcp { flags: RST | ACK, sequence: 0, acknowledgement: number.wrapping_add(1), number: None },
             Protocol::Sctp => Segment::Sctp { tag: number, chunk: Chunk::Abort },
         };
         let refusal = Packet { from: to, to: from, segment: refusal };
@@ -301,14 +299,18 @@ fn every_defect_has_its_name() {
     assert_eq!(refused(&with(true, 6, 1)), Malformed::Protocol(1), "ICMP over IPv6");
     assert_eq!(refused(&with(false, 7, 1)), Malformed::Fragment);
     assert_eq!(refused(&with(true, 6, 44)), Malformed::Fragment);
-    assert_eq!(refused(&with(false, 8, 0)), Malformed::HopLimit);
-    assert_eq!(refused(&with(true, 7, 0)), Malformed::HopLimit);
+    assert_eq!(refused(&with(false, 8, 0)), Malformed::TimeToLive);
+    assert_eq!(refused(&with(true, 7, 0)), Malformed::TimeToLive);
     assert_eq!(refused(&with(false, 25, 23)), Malformed::Length { field: 23, actual: 24 });
     assert_eq!(refused(&with(false, 43, 9)), Malformed::TransportChecksum);
     assert_eq!(refused(&with(true, 63, 9)), Malformed::TransportChecksum);
     let mut bytes = udp(false).build().unwrap();
     bytes[11] ^= 1;
     assert_eq!(refused(&bytes), Malformed::HeaderChecksum);
+    let sctp = Packet::first(Protocol::Sctp, udp(true).from, udp(true).to, 1);
+    let mut bytes = sctp.build().unwrap();
+    bytes[60] ^= 1;
+    assert_eq!(refused(&bytes), Malformed::SctpChecksum);
     for v6 in [false, true] {
         let mut bytes = udp(v6).build().unwrap();
         let header = headers(&udp(v6));
@@ -317,7 +319,7 @@ fn every_defect_has_its_name() {
         assert!(parse(&bytes, Checksums::Skip).is_ok());
         let mut error = error_about(&udp(v6), if v6 { 1 } else { 3 }, 3, 100);
         error[header + 4] ^= 1;
-        assert_eq!(refused(&error), Malformed::TransportChecksum);
+        assert_eq!(refused(&error), Malformed::IcmpChecksum);
     }
     assert_eq!(refused(&error_about(&udp(false), 8, 0, 100)), Malformed::NoError(8), "an echo request");
     assert_eq!(refused(&error_about(&udp(true), 133, 0, 100)), Malformed::NoError(133), "a solicitation");
@@ -337,6 +339,17 @@ fn errors_about_other_protocols_are_foreign() {
     let mut error = error_about(&udp(false), 3, 3, 100);
     error[20 + 8 + 9] = 1;
     assert_eq!(parse(&error, Checksums::Skip), Err(Malformed::QuotedProtocol(1)));
+}
+
+#[test]
+fn all_but_udp_and_tcp_over_ipv4_is_foreign_where_only_those_are_read() {
+    let first = |protocol, v6| Packet::first(protocol, udp(v6).from, udp(v6).to, 1).build().unwrap();
+    for protocol in Protocol::ALL {
+        assert_eq!(parse_ipv4(&first(protocol, true)), Err(Malformed::Version(6)));
+        assert_eq!(parse_ipv4(&first(protocol, false)).is_ok(), protocol != Protocol::Sctp, "{protocol}");
+    }
+    assert_eq!(parse_ipv4(&first(Protocol::Sctp, false)), Err(Malformed::Protocol(132)));
+    assert_eq!(parse_ipv4(&error_about(&udp(false), 3, 3, 100)), Err(Malformed::Protocol(1)));
 }
 
 #[test]

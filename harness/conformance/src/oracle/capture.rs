@@ -9,7 +9,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use netns_setup::yard::Yard;
+use netns_setup::single_node::SingleNode;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, recv,
@@ -59,12 +59,12 @@ impl Capture {
     }
 
     /// Everything of a family that has come out since it was last asked. Does not wait.
-    pub fn hear(&mut self, yard: &Yard, family: Family) -> Result<Vec<Heard>, OracleError> {
+    pub fn hear(&mut self, single_node: &SingleNode, family: Family) -> Result<Vec<Heard>, OracleError> {
         let mut heard = Vec::new();
         for (at, device) in [
-            (Place::Outside, &yard.outside),
-            (Place::LocalPod, &yard.local_pods),
-            (Place::RemotePod, &yard.remote_pods),
+            (Place::Outside, &single_node.outside),
+            (Place::LocalPod, &single_node.local_pods),
+            (Place::RemotePod, &single_node.remote_pods),
         ] {
             loop {
                 match device.receive(&mut self.buffer) {

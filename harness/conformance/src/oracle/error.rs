@@ -2,7 +2,7 @@
 
 use std::io;
 
-use netns_setup::WorldError;
+use netns_setup::SetupError;
 use nix::errno::Errno;
 use workloads::wire::{Malformed, MixedFamilies};
 
@@ -14,7 +14,7 @@ use lab::connection_tables::FlowsError;
 pub enum OracleError {
     /// The kernel refused.
     #[error(transparent)]
-    World(#[from] WorldError),
+    World(#[from] SetupError),
     /// Flows could not be forgotten.
     #[error(transparent)]
     Flows(#[from] FlowsError),

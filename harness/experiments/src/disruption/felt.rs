@@ -119,7 +119,9 @@ pub fn feel(trace: &[Traced], steps: &[Step], per_second: u64, endpoints: &[Sock
 
 /// New flows to the changing Service that an endpoint has answered.
 fn reached(trace: &[Traced], endpoint: u32) -> impl Iterator<Item = &Traced> {
-    trace.iter().filter(move |one| one.aim == 0 && one.is_new && one.fate == Fate::Answered(Some(endpoint)))
+    trace
+        .iter()
+        .filter(move |one| one.destination == 0 && one.is_new && one.fate == Fate::Answered(Some(endpoint)))
 }
 
 fn bins(trace: &[Traced]) -> Vec<Bin> {
@@ -174,7 +176,7 @@ mod tests {
     /// A request of 1 ms, due every millisecond.
     fn request(due_ms: u64, fate: Fate) -> Traced {
         let due = due_ms * MS;
-        Traced { intended_ns: due, started_ns: due, ended_ns: due + MS, aim: 0, is_new: true, fate }
+        Traced { intended_ns: due, started_ns: due, ended_ns: due + MS, destination: 0, is_new: true, fate }
     }
 
     fn step(decided_ms: u64, applied_ms: u64) -> Step {

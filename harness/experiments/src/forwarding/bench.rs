@@ -13,7 +13,7 @@ use netns_setup::director::{Director, Topology};
 use netns_setup::ipvs::{Ipvs, Key, Protocol, RealServer, Request, Scheduler, VirtualServer};
 use netns_setup::{Conntrack, Counters, Egress};
 use workloads::connection::{ConnectionProbe, Costs, Exchange, Exit};
-use workloads::load::{self, Aim, Load, Pace, Served, Server, Stopper, Workload};
+use workloads::load::{self, Destination, Load, Pace, Served, Server, Stopper, Workload};
 use workloads::recorder::Times;
 use workloads::sources::Sources;
 
@@ -156,11 +156,11 @@ impl Bench {
     }
 
     /// Where clients connect to, and who may answer.
-    fn aims(&self) -> Vec<Aim> {
+    fn aims(&self) -> Vec<Destination> {
         let servers = || self.servers.iter().map(|&server| server.into());
         match self.method {
-            Method::Direct => servers().map(|server| Aim::new(server, [server])).collect(),
-            _ => vec![Aim::new(VIRTUAL.into(), servers())],
+            Method::Direct => servers().map(|server| Destination::new(server, [server])).collect(),
+            _ => vec![Destination::new(VIRTUAL.into(), servers())],
         }
     }
 
@@ -234,14 +234,14 @@ const MOST_TORN: u32 = 3;
 impl Client<'_> {
     /// One connection after another.
     pub fn run(&mut self, connections: u32) -> anyhow::Result<()> {
-        let aims = self.load.aims.len() as u32;
+        let aims = self.load.destinations.len() as u32;
         let picks: Arc<[u32]> = (self.begun..self.begun + connections).map(|number| number % aims).collect();
         self.begun += connections;
         let pace = Pace::Closed { requests: Some(connections.into()) };
         let load = Load { picks, pace, ..self.load.clone() };
         let outcome = load::run(&load, 0, Instant::now(), &AtomicBool::new(false))?;
         outcome.all_answered()?;
-        let answers = (0..load.aims.len()).flat_map(|aim| outcome.seen.of(aim));
+        let answers = (0..load.destinations.len()).flat_map(|aim| outcome.seen.of(aim));
         self.shares.iter_mut().zip(answers).for_each(|(share, answers)| *share += answers.count);
         self.times.merge(&outcome.times.response);
         Ok(())

@@ -25,8 +25,8 @@ pub fn json(load: &Load, outcome: &Outcome) -> Value {
         "first_fault": outcome.first_fault.map(|fault| fault.to_string()),
         "response_ns": times_json(&outcome.times.response),
         "service_ns": times_json(&outcome.times.service),
-        "interval_seconds": outcome.series.length.as_secs_f64(),
-        "series": outcome.series.intervals.iter().map(|interval| {
+        "interval_seconds": outcome.intervals.length.as_secs_f64(),
+        "series": outcome.intervals.list.iter().map(|interval| {
             let mut one = counts(&interval.counts);
             extend(&mut one, json!({
                 "response_ns": sparse(&interval.response),

@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use services::service::Protocol;
-use workloads::load::{self, Aim, Choice, Load, LoadError, Pace, Workload};
+use workloads::load::{self, Choice, Destination, Load, LoadError, Pace, Workload};
 
 /// Flows that may be busy at once in an open loop, unless told otherwise.
 pub const OPEN_FLOWS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
@@ -82,7 +82,7 @@ impl Order {
     ///
     /// # Errors
     /// [`LoadError::Nothing`] if there is none.
-    pub fn against(&self, aims: Vec<Aim>, sources: Vec<IpAddr>) -> Result<Load, LoadError> {
+    pub fn against(&self, aims: Vec<Destination>, sources: Vec<IpAddr>) -> Result<Load, LoadError> {
         let count = NonZeroUsize::new(aims.len()).ok_or(LoadError::Nothing)?;
         let picks = match (&self.picks, self.choice) {
             (Some(picks), _) => picks.clone(),

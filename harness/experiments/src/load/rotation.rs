@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use workloads::clock::nanoseconds;
-use workloads::load::Aim;
+use workloads::load::Destination;
 use workloads::recorder::Times;
 
 use super::{Order, Running};
@@ -60,9 +60,9 @@ impl Rotation {
     ///
     /// # Errors
     /// As [`World::aims_of`].
-    pub fn aims(&self, world: &World, protocol: Protocol) -> anyhow::Result<Vec<Aim>> {
-        let widened = |aim: Aim| match aim.to() == self.service {
-            true => Aim::new(aim.to(), aim.endpoints().iter().chain(&self.spare).copied()),
+    pub fn aims(&self, world: &World, protocol: Protocol) -> anyhow::Result<Vec<Destination>> {
+        let widened = |aim: Destination| match aim.to() == self.service {
+            true => Destination::new(aim.to(), aim.endpoints().iter().chain(&self.spare).copied()),
             false => aim,
         };
         Ok(world.aims_of(protocol)?.into_iter().map(widened).collect())

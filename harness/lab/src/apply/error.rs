@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use netns_setup::WorldError;
+use netns_setup::SetupError;
 use netns_setup::ipvs::IpvsError;
 
 use crate::tools::NotInstalled;
@@ -49,7 +49,7 @@ pub enum ApplyError {
     },
     /// The kernel refused a link or an address.
     #[error(transparent)]
-    Kernel(#[from] WorldError),
+    Kernel(#[from] SetupError),
     /// A setting cannot be made.
     #[error("cannot set sysctl {key}={value}: {source}; is this kernel's module for it loaded?")]
     Sysctl {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use netns_setup::ipvs::{Ipvs, Reply, Request};
-use netns_setup::{Addresses, WorldError};
+use netns_setup::{Addresses, SetupError};
 use nix::errno::Errno;
 
 use super::drain::{self, Draining};
@@ -24,7 +24,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Those that the steps need.
-    pub fn for_steps(steps: &[Step], draining: Draining) -> Result<Self, WorldError> {
+    pub fn for_steps(steps: &[Step], draining: Draining) -> Result<Self, SetupError> {
         let needs = |kind: fn(&Action) -> bool| steps.iter().any(|step| kind(&step.action));
         let ipvs = needs(|action| matches!(action, Action::Ipvs { .. } | Action::Drain(_)));
         let addresses = needs(|action| matches!(action, Action::Link { .. } | Action::Addresses { .. }));
@@ -65,7 +65,7 @@ impl Kernel {
         }
     }
 
-    fn ipvs(&mut self) -> Result<&mut Ipvs, WorldError> {
+    fn ipvs(&mut self) -> Result<&mut Ipvs, SetupError> {
         let ipvs = match self.ipvs.take() {
             Some(ipvs) => ipvs,
             None => Ipvs::open()?,
@@ -73,7 +73,7 @@ impl Kernel {
         Ok(self.ipvs.insert(ipvs))
     }
 
-    fn addresses(&mut self) -> Result<&mut Addresses, WorldError> {
+    fn addresses(&mut self) -> Result<&mut Addresses, SetupError> {
         let addresses = match self.addresses.take() {
             Some(addresses) => addresses,
             None => Addresses::open()?,
@@ -103,7 +103,7 @@ impl Kernel {
         Ok(())
     }
 
-    fn dummy(&mut self, name: &str, way: Way) -> Result<(), WorldError> {
+    fn dummy(&mut self, name: &str, way: Way) -> Result<(), SetupError> {
         match way {
             Way::KubeProxy if Addresses::open()?.index(name)?.is_some() => Ok(()),
             Way::KubeProxy => Addresses::open()?.add_dummy(name),
@@ -120,7 +120,7 @@ fn addresses(
     request: &AddressRequest,
     over: &dyn Fn() -> Result<(), ApplyError>,
 ) -> Result<(), ApplyError> {
-    let change = |addresses: &[IpAddr], change: fn(&mut Addresses, u32, IpAddr) -> Result<(), WorldError>| {
+    let change = |addresses: &[IpAddr], change: fn(&mut Addresses, u32, IpAddr) -> Result<(), SetupError>| {
         for &address in addresses {
             over()?;
             let link = index_of(&mut Addresses::open()?, device)?;
@@ -157,7 +157,7 @@ fn all_addresses(
     addresses: &mut Addresses,
     device: &str,
     request: &AddressRequest,
-) -> Result<(), WorldError> {
+) -> Result<(), SetupError> {
     match request {
         AddressRequest::List | AddressRequest::ListOthers { .. } => addresses.list().map(drop),
         AddressRequest::Add(wanted) => {
@@ -171,15 +171,15 @@ fn all_addresses(
     }
 }
 
-fn index_of(addresses: &mut Addresses, device: &str) -> Result<u32, WorldError> {
-    addresses.index(device)?.ok_or_else(|| WorldError::Kernel {
+fn index_of(addresses: &mut Addresses, device: &str) -> Result<u32, SetupError> {
+    addresses.index(device)?.ok_or_else(|| SetupError::Kernel {
         action: format!("look up link {device}"),
         cause: Errno::ENODEV.into(),
     })
 }
 
 /// Lets one error number pass.
-fn accept(errno: Errno, outcome: Result<(), WorldError>) -> Result<(), WorldError> {
+fn accept(errno: Errno, outcome: Result<(), SetupError>) -> Result<(), SetupError> {
     match outcome {
         Err(error) if error.raw_os_error() == Some(errno as i32) => Ok(()),
         outcome => outcome,

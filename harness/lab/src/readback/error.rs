@@ -2,7 +2,7 @@
 
 use std::io;
 
-use netns_setup::WorldError;
+use netns_setup::SetupError;
 use netns_setup::ipvs::IpvsError;
 
 use crate::apply::ApplyError;
@@ -37,5 +37,5 @@ pub enum ReadBackError {
     Ipvs(#[from] Box<IpvsError>),
     /// Links and addresses, or no IPVS at all.
     #[error(transparent)]
-    Kernel(#[from] WorldError),
+    Kernel(#[from] SetupError),
 }

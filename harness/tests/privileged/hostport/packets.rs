@@ -9,7 +9,7 @@ use dataplane::{Mode, Plan};
 use lab::apply::Runner;
 use lab::stop::Stop;
 use lab::tools::Tools;
-use netns_setup::yard::Topology;
+use netns_setup::single_node::Topology;
 use services::service::{Family, Protocol};
 
 /// Addresses of one family.
@@ -68,7 +68,7 @@ impl Bench {
             remote_pods: parse(["10.244.1.0/24", "fd00:244:0:1::/64"]),
         })
         .unwrap();
-        let runner = Runner::new(Tools::of(mode), oracle.node().leash(), Stop::new());
+        let runner = Runner::new(Tools::of(mode), oracle.node().process_group(), Stop::new());
         Self { oracle, runner, host_ports: HostPorts::new(backend(mode), true) }
     }
 

@@ -37,7 +37,7 @@ impl Bare {
     }
 
     fn on(namespace: Arc<Namespace>, mode: Mode, node: Node) -> Self {
-        let runner = Runner::new(Tools::of(mode), namespace.leash(), Stop::new());
+        let runner = Runner::new(Tools::of(mode), namespace.process_group(), Stop::new());
         let dataplane = planner(mode, node);
         Self { namespace, runner, node, mode, dataplane, installed: ServiceSet::default() }
     }

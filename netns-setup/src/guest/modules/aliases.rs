@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{fields, modinfo_section, normal, read};
-use crate::guest::GuestError;
+use super::file::{fields, modinfo_section, normal, read};
+use crate::guest::error::GuestError;
 
 /// Names that built-in modules answer to (modules.builtin.modinfo: `crc32c_generic.alias=crc32c`, each ended by NUL).
 pub(super) fn of_builtin(folder: &Path) -> BTreeSet<String> {

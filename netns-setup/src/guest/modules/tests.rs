@@ -1,5 +1,9 @@
-use super::*;
+use std::process::Command;
+
 use proptest::prelude::*;
+
+use super::file::{PACKED, modinfo};
+use super::*;
 
 /// A relocatable ELF file with one section, `.modinfo`.
 fn module(modinfo: &str) -> Vec<u8> {
@@ -44,9 +48,7 @@ fn folder(modules: &[(&str, &str)], builtin: &str) -> tempfile::TempDir {
     folder
 }
 
-fn kernel(release: &str) -> Kernel {
-    Kernel { image: "/boot/vmlinuz".into(), modules: None, release: release.into() }
-}
+const IMAGE: &str = "/boot/vmlinuz";
 
 fn names(order: Vec<Module>) -> Vec<String> {
     order.into_iter().map(|module| module.name).collect()
@@ -67,7 +69,7 @@ fn a_module_comes_after_all_that_it_depends_on() {
     );
     let modules = Modules::open(folder.path()).unwrap();
     assert_eq!(modules.release().unwrap().as_deref(), Some("6.1.0-x"));
-    let order = modules.in_order(&kernel("6.1.0-x"), &["a", "b-one", "tun"], &["nowhere"]).unwrap();
+    let order = modules.in_order(Path::new(IMAGE), "6.1.0-x", &["a", "b-one", "tun"], &["nowhere"]).unwrap();
     assert_eq!(names(order), ["soft", "d", "b_one", "c", "a"]);
 }
 
@@ -82,8 +84,10 @@ fn soft_dependencies_may_name_what_modules_offer() {
         fs::write(crypto.join(format!("{name}.ko")), contents).unwrap();
     }
     let order = || {
-        let order =
-            Modules::open(folder.path()).unwrap().in_order(&kernel("6.1.0-x"), &["libcrc32c"], &[]).unwrap();
+        let order = Modules::open(folder.path())
+            .unwrap()
+            .in_order(Path::new(IMAGE), "6.1.0-x", &["libcrc32c"], &[])
+            .unwrap();
         order.into_iter().map(|module| (module.name, module.required)).collect::<Vec<_>>()
     };
     let modules =
@@ -100,15 +104,15 @@ fn soft_dependencies_may_name_what_modules_offer() {
 fn a_missing_module_is_named_with_the_one_that_needs_it() {
     let folder = folder(&[("a.ko", "depends=b"), ("b.ko", "depends=gone"), ("c.ko", "depends=")], "");
     let modules = Modules::open(folder.path()).unwrap();
-    let error = modules.in_order(&kernel("6.1.0-x"), &["a"], &[]).unwrap_err().to_string();
+    let error = modules.in_order(Path::new(IMAGE), "6.1.0-x", &["a"], &[]).unwrap_err().to_string();
     assert!(
         error.starts_with("module gone is missing for kernel 6.1.0-x (needed by b): neither in "),
         "{error}"
     );
-    let error = modules.in_order(&kernel("6.1.0-x"), &["xt_comment"], &[]).unwrap_err().to_string();
+    let error = modules.in_order(Path::new(IMAGE), "6.1.0-x", &["xt_comment"], &[]).unwrap_err().to_string();
     assert!(error.starts_with("module xt_comment is missing for kernel 6.1.0-x: neither in "), "{error}");
     // Optional: all or nothing.
-    assert_eq!(names(modules.in_order(&kernel("6.1.0-x"), &[], &["a", "c"]).unwrap()), ["c"]);
+    assert_eq!(names(modules.in_order(Path::new(IMAGE), "6.1.0-x", &[], &["a", "c"]).unwrap()), ["c"]);
 }
 
 #[test]
@@ -116,7 +120,7 @@ fn modules_of_another_kernel_are_refused_and_both_are_named() {
     let folder = folder(&[("a.ko", "depends=")], "");
     let error = Modules::open(folder.path())
         .unwrap()
-        .in_order(&kernel("6.2.0-y"), &["a"], &[])
+        .in_order(Path::new(IMAGE), "6.2.0-y", &["a"], &[])
         .unwrap_err()
         .to_string();
     assert!(
@@ -146,13 +150,17 @@ fn packed_modules_are_unpacked() {
         fs::remove_file(&file).unwrap();
         fs::write(inner.join(format!("packed-{ending}.ko.{ending}")), packed).unwrap();
         let name = format!("packed_{ending}");
-        let order =
-            Modules::open(folder.path()).unwrap().in_order(&kernel("6.1.0-x"), &[&name], &[]).unwrap();
+        let order = Modules::open(folder.path())
+            .unwrap()
+            .in_order(Path::new(IMAGE), "6.1.0-x", &[&name], &[])
+            .unwrap();
         assert_eq!(order[1], Module { name, required: true, contents: contents.clone() });
     }
     fs::write(inner.join("broken.ko.xz"), "no archive").unwrap();
-    let error =
-        Modules::open(folder.path()).unwrap().in_order(&kernel("6.1.0-x"), &["broken"], &[]).unwrap_err();
+    let error = Modules::open(folder.path())
+        .unwrap()
+        .in_order(Path::new(IMAGE), "6.1.0-x", &["broken"], &[])
+        .unwrap_err();
     assert!(matches!(error, GuestError::Unpack { program: "xz", .. }), "{error}");
 }
 
@@ -162,7 +170,7 @@ fn what_is_no_module_is_told() {
     fs::write(folder.path().join("kernel/bad.ko"), "text").unwrap();
     let error = Modules::open(folder.path())
         .unwrap()
-        .in_order(&kernel("6.1.0-x"), &["bad"], &[])
+        .in_order(Path::new(IMAGE), "6.1.0-x", &["bad"], &[])
         .unwrap_err()
         .to_string();
     assert!(error.ends_with("bad.ko is not usable in a guest: it is no ELF file"), "{error}");
@@ -184,7 +192,7 @@ proptest! {
         let files: Vec<_> = (0..12).map(|n| (format!("m{n}.ko"), format!("depends={}", depends(n)))).collect();
         let files: Vec<_> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let folder = folder(&files, "");
-        let order = names(Modules::open(folder.path()).unwrap().in_order(&kernel("6.1.0-x"), &["m11"], &["m5"]).unwrap());
+        let order = names(Modules::open(folder.path()).unwrap().in_order(Path::new(IMAGE), "6.1.0-x", &["m11"], &["m5"]).unwrap());
         let place = |name: &str| order.iter().position(|other| other == name);
         for (a, b) in edges.iter().filter(|(a, b)| a != b) {
             let (low, high) = (format!("m{}", a.min(b)), format!("m{}", a.max(b)));

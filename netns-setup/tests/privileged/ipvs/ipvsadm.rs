@@ -24,7 +24,7 @@ fn ipvsadm(world: &Namespace, arguments: &[&str], input: &str) -> String {
 }
 
 /// `ipvsadm` makes the same state of our lines as we do, and prints that state as we do.
-pub fn as_ipvsadm() {
+pub(crate) fn as_ipvsadm() {
     let (ours, theirs) = (Namespace::create("ours").unwrap(), Namespace::create("theirs").unwrap());
     let (mut mine, mut yours) = (open(&ours), open(&theirs));
     let requests = [
@@ -67,7 +67,7 @@ pub fn as_ipvsadm() {
 }
 
 /// What other programs set up and this one does not know is an error that names it.
-pub fn foreign() {
+pub(crate) fn foreign() {
     let world = Namespace::create("ipvs").unwrap();
     let mut ipvs = open(&world);
     for (line, what) in [

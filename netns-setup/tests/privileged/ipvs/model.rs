@@ -55,7 +55,7 @@ fn meeting() -> impl Strategy<Value = Request> {
 }
 
 /// [`State::apply`] is what the kernel does, and what a batch says became of its requests is true.
-pub fn model() {
+pub(crate) fn model() {
     const WINDOW: usize = 7;
     let world = Namespace::create("ipvs").unwrap();
     let connections = RefCell::new((open(&world), open(&world).with_window(WINDOW)));

@@ -11,7 +11,8 @@ use netns_setup::ipvs::{
 };
 use netns_setup::{Lab, Route, Tun, find_program};
 
-use crate::helpers::{self, PATIENCE, next_packet, tcp};
+use crate::helpers::{self, next_packet, tcp};
+use crate::support::TIMEOUT;
 
 const VIRTUAL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 10), 80);
 const SYN: u8 = 0x02;
@@ -21,7 +22,7 @@ const ACK: u8 = 0x10;
 const QUIET: Duration = Duration::from_millis(20);
 
 /// An address of a client.
-pub fn client(host: u16) -> Ipv4Addr {
+pub(super) fn client(host: u16) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 64, 0, 0)) + u32::from(host))
 }
 
@@ -32,7 +33,7 @@ fn real(server: usize) -> SocketAddrV4 {
 
 type Client = (Ipv4Addr, u16);
 
-pub struct Bench {
+pub(super) struct Bench {
     pub lab: Lab,
     ipvs: Ipvs,
     key: Key,
@@ -43,11 +44,11 @@ pub struct Bench {
 
 impl Bench {
     /// Real servers with these weights.
-    pub fn new(scheduler: Scheduler, weights: &[u32]) -> Bench {
+    pub(super) fn new(scheduler: Scheduler, weights: &[u32]) -> Bench {
         Bench::with(scheduler, 0, None, weights)
     }
 
-    pub fn with(scheduler: Scheduler, flags: u32, persistence: Option<u32>, weights: &[u32]) -> Bench {
+    pub(super) fn with(scheduler: Scheduler, flags: u32, persistence: Option<u32>, weights: &[u32]) -> Bench {
         let lab = helpers::lab();
         let ipvs = lab.node.run(Ipvs::open).unwrap();
         let key = Key { address: VIRTUAL.into(), protocol: Protocol::Tcp };
@@ -57,7 +58,7 @@ impl Bench {
     }
 
     /// Another one, with real servers of its own at the same addresses.
-    pub fn add_virtual_server(
+    pub(super) fn add_virtual_server(
         &mut self,
         address: SocketAddrV4,
         scheduler: Scheduler,
@@ -74,45 +75,45 @@ impl Bench {
         self.ipvs.batch(&requests).unwrap();
     }
 
-    pub fn set_weight(&mut self, server: usize, weight: u32) {
+    pub(super) fn set_weight(&mut self, server: usize, weight: u32) {
         self.ipvs.one(&Request::SetDest(self.key, dest(server, weight))).unwrap();
     }
 
-    pub fn remove(&mut self, server: usize) {
+    pub(super) fn remove(&mut self, server: usize) {
         self.ipvs.one(&Request::DelDest(self.key, real(server).into())).unwrap();
     }
 
     /// Servers in the order in which the scheduler walks them, and what the kernel knows of them.
-    pub fn dests(&mut self) -> Vec<(usize, Dest)> {
+    pub(super) fn dests(&mut self) -> Vec<(usize, Dest)> {
         let number = |address: SocketAddr| (0..).find(|&server| SocketAddr::from(real(server)) == address);
         let dests = self.ipvs.dests(&self.key).unwrap();
         dests.into_iter().map(|dest| (number(dest.server.address).unwrap(), dest)).collect()
     }
 
-    pub fn order(&mut self) -> Vec<usize> {
+    pub(super) fn order(&mut self) -> Vec<usize> {
         self.dests().into_iter().map(|(server, _)| server).collect()
     }
 
     /// A connection from a client that has none.
-    pub fn open_next(&mut self) -> Option<usize> {
+    pub(super) fn open_next(&mut self) -> Option<usize> {
         self.next += 1;
         self.open((client(self.next), 5000))
     }
 
     /// Handshake with the virtual server; who was chosen, if anyone.
-    pub fn open(&mut self, client: Client) -> Option<usize> {
+    pub(super) fn open(&mut self, client: Client) -> Option<usize> {
         self.open_to(VIRTUAL, client)
     }
 
-    pub fn open_to(&mut self, to: SocketAddrV4, client: Client) -> Option<usize> {
+    pub(super) fn open_to(&mut self, to: SocketAddrV4, client: Client) -> Option<usize> {
         let server = self.begin(to, client)?;
         let (from, to) = (real(server), (*to.ip(), to.port()));
         // The answer must come back from the address that was asked.
         self.lab.egress().send(&tcp((*from.ip(), from.port()), client, SYN | ACK)).unwrap();
-        let back = received(self.lab.ingress(), PATIENCE).expect("the answer comes back");
+        let back = received(self.lab.ingress(), TIMEOUT).expect("the answer comes back");
         assert_eq!((back.0, back.1), (to, client));
         self.lab.ingress().send(&tcp(client, to, ACK)).unwrap();
-        let ack = received(self.lab.egress(), PATIENCE).expect("a known connection goes on");
+        let ack = received(self.lab.egress(), TIMEOUT).expect("a known connection goes on");
         assert_eq!(ack.1, (*from.ip(), from.port()), "to the same server");
         self.open.insert(client, server);
         Some(server)
@@ -132,18 +133,18 @@ impl Bench {
     }
 
     /// Ends a connection: it is inactive from then on.
-    pub fn close(&mut self, client: Client) {
+    pub(super) fn close(&mut self, client: Client) {
         let server = self.open.remove(&client).unwrap();
         self.lab.ingress().send(&tcp(client, (*VIRTUAL.ip(), VIRTUAL.port()), RST | ACK)).unwrap();
-        let (_, to) = received(self.lab.egress(), PATIENCE).expect("the end of it arrives");
+        let (_, to) = received(self.lab.egress(), TIMEOUT).expect("the end of it arrives");
         assert_eq!(to, (*real(server).ip(), real(server).port()));
     }
 
-    pub fn connections(&self) -> Vec<Client> {
+    pub(super) fn connections(&self) -> Vec<Client> {
         self.open.keys().copied().collect()
     }
 
-    pub fn close_all_of(&mut self, server: usize) {
+    pub(super) fn close_all_of(&mut self, server: usize) {
         let mut theirs: Vec<_> = self.open.iter().map(|(&client, &server)| (client, server)).collect();
         theirs.retain(|(_, other)| *other == server);
         theirs.into_iter().for_each(|(client, _)| self.close(client));
@@ -155,8 +156,8 @@ fn dest(server: usize, weight: u32) -> RealServer {
 }
 
 /// Where the next TCP packet comes from and goes to.
-fn received(tun: &Tun, patience: Duration) -> Option<(Client, Client)> {
-    let packet = next_packet(tun, patience)?;
+fn received(tun: &Tun, timeout: Duration) -> Option<(Client, Client)> {
+    let packet = next_packet(tun, timeout)?;
     assert_eq!((packet[0], packet[9]), (0x45, 6), "TCP: {packet:?}");
     let address = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&packet[at..at + 4]).unwrap());
     let port = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
@@ -164,13 +165,13 @@ fn received(tun: &Tun, patience: Duration) -> Option<(Client, Client)> {
 }
 
 /// A virtual server for a packet mark, with real servers of weight 100, made by `ipvsadm` and a rule of nftables.
-pub struct Marked {
+pub(super) struct Marked {
     lab: Lab,
 }
 
 impl Marked {
     /// Everything to 10.96.1.0/24 is its.
-    pub fn new(scheduler: Scheduler, servers: usize) -> Marked {
+    pub(super) fn new(scheduler: Scheduler, servers: usize) -> Marked {
         let lab = helpers::lab();
         let own = Route::local("10.96.1.0/24".parse::<Ipv4Net>().unwrap());
         lab.node.links(|links| links.add_route(&own)).unwrap();
@@ -190,9 +191,9 @@ impl Marked {
     }
 
     /// The first packet of a connection; who gets it, at the port that it was sent to.
-    pub fn open(&mut self, to: SocketAddrV4, client: Client) -> usize {
+    pub(super) fn open(&mut self, to: SocketAddrV4, client: Client) -> usize {
         self.lab.ingress().send(&tcp(client, (*to.ip(), to.port()), SYN)).unwrap();
-        let (from, (address, port)) = received(self.lab.egress(), PATIENCE).expect("a server is chosen");
+        let (from, (address, port)) = received(self.lab.egress(), TIMEOUT).expect("a server is chosen");
         assert_eq!((from, port), (client, to.port()));
         (0..).find(|&server| *real(server).ip() == address).unwrap()
     }

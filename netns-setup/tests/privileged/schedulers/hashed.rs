@@ -66,7 +66,7 @@ fn by_source(scheduler: Scheduler, fallback: u32, with_port: u32) {
     assert!((1..=CLIENTS).rev().map(|port| other.open((client(7), 1000 + port)).unwrap()).eq(chosen));
 }
 
-pub fn sh() {
+pub(crate) fn sh() {
     by_source(Scheduler::Sh, SH_FALLBACK, SH_PORT);
     let (moved, stayed) = moved(Scheduler::Sh);
     assert!(moved > stayed, "{moved} of {} moved: the servers are dealt anew", moved + stayed);
@@ -85,14 +85,14 @@ fn moved(scheduler: Scheduler) -> (usize, usize) {
     (moved, kept.count() - moved)
 }
 
-pub fn mh() {
+pub(crate) fn mh() {
     by_source(Scheduler::Mh, MH_FALLBACK, MH_PORT);
     // That is what it is for: it moves the clients of a server that goes, and hardly any others.
     let (moved, stayed) = moved(Scheduler::Mh);
     assert!(moved <= stayed / 10, "{moved} of {} moved without need", moved + stayed);
 }
 
-pub fn dh() {
+pub(crate) fn dh() {
     // One virtual server for each destination: each has one server for all clients, and they are not all the same.
     const DESTINATIONS: u8 = 40;
     let destination = |last, port| SocketAddrV4::new(Ipv4Addr::new(10, 96, 7, last), port);

@@ -90,7 +90,7 @@ impl Dice {
 }
 
 /// Connections come and go, weights change, and each choice is the formula's; it often is none of the other formulas'.
-pub fn by_formula(scheduler: Scheduler) {
+pub(crate) fn by_formula(scheduler: Scheduler) {
     let formula = FORMULAS.iter().find(|(known, _)| *known == scheduler).unwrap().1;
     let mut bench = Bench::new(scheduler, &[1, 2, 5, 10, 0]);
     let mut dice = Dice(7);
@@ -128,7 +128,7 @@ pub fn by_formula(scheduler: Scheduler) {
     assert!(unlike_turns > 20, "not in turn");
 }
 
-pub fn lc_fills_the_emptiest() {
+pub(crate) fn lc_fills_the_emptiest() {
     let mut bench = Bench::new(Scheduler::Lc, &[1, 1, 1]);
     let chosen = opened(&mut bench, 6);
     assert_eq!(shares(&chosen, 3), [2, 2, 2]);
@@ -148,7 +148,7 @@ fn slow_and_fast(scheduler: Scheduler) -> Bench {
 const FAST: usize = 0;
 const SLOW: usize = 1;
 
-pub fn wlc_sed_and_nq_differ() {
+pub(crate) fn wlc_sed_and_nq_differ() {
     // wlc: without connections, all are equal. Then as many each as their weights allow.
     let mut wlc = slow_and_fast(Scheduler::Wlc);
     let chosen = opened(&mut wlc, 22);
@@ -164,7 +164,7 @@ pub fn wlc_sed_and_nq_differ() {
     assert_eq!(opened(&mut nq, 2), [SLOW, FAST], "idle again");
 }
 
-pub fn fo_fails_over() {
+pub(crate) fn fo_fails_over() {
     let mut bench = Bench::new(Scheduler::Fo, &[1, 3, 2]);
     assert_eq!(opened(&mut bench, 10), [1; 10], "all to the heaviest, however many");
     bench.set_weight(1, 0);
@@ -175,7 +175,7 @@ pub fn fo_fails_over() {
     assert_eq!(opened(&mut bench, 3), [1; 3], "and back");
 }
 
-pub fn ovf_overflows() {
+pub(crate) fn ovf_overflows() {
     let mut bench = Bench::new(Scheduler::Ovf, &[2, 3]);
     assert_eq!(opened(&mut bench, 7), [1, 1, 1, 1, 0, 0, 0]);
     assert_eq!(bench.open_next(), None, "all full");

@@ -16,7 +16,7 @@ fn three(scheduler: Scheduler) -> (Bench, [usize; 3]) {
     (bench, order)
 }
 
-pub fn lblc() {
+pub(crate) fn lblc() {
     let (mut bench, [a, b, c]) = three(Scheduler::Lblc);
     // To one server until it has more than its weight and another has less than half of its own; then to the least
     // loaded. When none is so idle, it stays.
@@ -31,7 +31,7 @@ pub fn lblc() {
     assert!(!opened(&mut bench, 3).contains(&b));
 }
 
-pub fn lblcr() {
+pub(crate) fn lblcr() {
     let (mut bench, [a, b, c]) = three(Scheduler::Lblcr);
     assert_eq!(opened(&mut bench, 4), [a, a, a, b], "a second server for an overloaded destination");
     bench.close_all_of(a);
@@ -59,7 +59,7 @@ pub fn lblcr() {
 }
 
 /// One virtual server for many destinations, as in front of caches: those that a packet mark selects.
-pub fn many_destinations() {
+pub(crate) fn many_destinations() {
     for scheduler in [Scheduler::Lblc, Scheduler::Lblcr, Scheduler::Dh] {
         let mut marked = Marked::new(scheduler, 3);
         let destination = |last: u8| SocketAddrV4::new(Ipv4Addr::new(10, 96, 1, last), 80);

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::{MsgFlags, recv, sendmsg};
 
-use super::Content;
+use super::content::Content;
 use crate::load::frame::{self, MAGIC, SHORTEST_REQUEST, SHORTEST_RESPONSE};
 use crate::load::http::{self, Head};
 

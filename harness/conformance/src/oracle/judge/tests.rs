@@ -40,11 +40,11 @@ fn back(of: &Sent, segment: Segment) -> Wire {
 }
 
 fn reset(number: u32) -> Segment {
-    Segment::Tcp { flags: RST | ACK, sequence: 0, acknowledgement: number + 1 }
+    Segment::Tcp { flags: RST | ACK, sequence: 0, acknowledgement: number + 1, number: None }
 }
 
 fn syn_ack(number: u32) -> Segment {
-    Segment::Tcp { flags: SYN | ACK, sequence: 99, acknowledgement: number + 1 }
+    Segment::Tcp { flags: SYN | ACK, sequence: 99, acknowledgement: number + 1, number: None }
 }
 
 fn outcome(of: &Sent, heard: &[Heard]) -> Outcome {
@@ -88,7 +88,10 @@ fn what_is_not_its_own_is_passed_over() {
         heard(Place::Outside, back(&sent, reset(6))),
         heard(Place::Outside, back(&sent, syn_ack(6))),
         // A segment of an open connection.
-        heard(Place::Outside, back(&sent, Segment::Tcp { flags: ACK, sequence: 7, acknowledgement: 8 })),
+        heard(
+            Place::Outside,
+            back(&sent, Segment::Tcp { flags: ACK, sequence: 7, acknowledgement: 8, number: None }),
+        ),
         Heard { at: Place::Outside, message: Message::Error(error(&sent, 6)) },
     ];
     assert_eq!(outcome(&sent, &others), Outcome::Dropped);

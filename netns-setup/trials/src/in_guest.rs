@@ -1,4 +1,4 @@
-//! Tests in a guest: booted once, they run one after another, and tell their outcome line by line.
+//! Tests in a guest: booted once, they run one after another, and report their results line by line.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
@@ -10,22 +10,22 @@ use netns_setup::check;
 use netns_setup::guest::{self, Accelerator, Clock, Guest, GuestError, Kernel, Port, Spec};
 use serde::{Deserialize, Serialize};
 
-use crate::{MakeImage, Test};
+use crate::test::{MakeImage, Test};
 
 /// The longest test under emulation, on a machine that runs other tests beside it.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 const MEMORY_MIB: u32 = 2048;
 
 /// What the guest says of one test.
 #[derive(Debug, Serialize, Deserialize)]
-struct Outcome {
+struct TestResult {
     name: String,
     /// Why it failed; none: it passed.
     failure: Option<String>,
 }
 
 /// In a guest: runs the tests that the job names, and does not return. Elsewhere: nothing.
-pub fn serve(tests: &mut Vec<Test>) {
+pub(crate) fn serve(tests: &mut Vec<Test>) {
     guest::inside(|job, port| match run(job, std::mem::take(tests), port) {
         Ok(()) => 0,
         Err(error) => {
@@ -37,25 +37,25 @@ pub fn serve(tests: &mut Vec<Test>) {
 
 fn run(job: &[u8], tests: Vec<Test>, port: &mut Port) -> std::io::Result<()> {
     let names: Vec<String> = serde_json::from_slice(job)?;
-    let told = Arc::new(Mutex::new(String::new()));
-    let panics = Arc::clone(&told);
+    let messages = Arc::new(Mutex::new(String::new()));
+    let panics = Arc::clone(&messages);
     // Panics of threads that a test has started are part of why it failed.
     set_hook(Box::new(move |panic| {
-        let mut told = lock(&panics);
-        told.push_str(&panic.to_string());
-        told.push('\n');
+        let mut messages = lock(&panics);
+        messages.push_str(&panic.to_string());
+        messages.push('\n');
     }));
     for test in tests.into_iter().filter(|test| names.contains(&test.name)) {
-        lock(&told).clear();
+        lock(&messages).clear();
         let missing = test.needs.iter().find_map(|&need| check(need).err());
         let failure = match missing {
             Some(missing) => Some(format!("in the guest too: {missing}")),
             None => {
                 let passed = catch_unwind(AssertUnwindSafe(test.body)).is_ok();
-                (!passed).then(|| lock(&told).clone())
+                (!passed).then(|| lock(&messages).clone())
             }
         };
-        port.line(&serde_json::to_vec(&Outcome { name: test.name, failure })?)?;
+        port.line(&serde_json::to_vec(&TestResult { name: test.name, failure })?)?;
     }
     Ok(())
 }
@@ -64,7 +64,7 @@ fn run(job: &[u8], tests: Vec<Test>, port: &mut Port) -> std::io::Result<()> {
 const GUESTS: usize = 2;
 
 /// The host's side: boots the guests, and keeps what they say until somebody asks.
-pub struct Relay {
+pub(crate) struct Relay {
     /// The tests of each guest.
     jobs: Vec<Vec<String>>,
     image: MakeImage,
@@ -74,7 +74,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub fn new(names: Vec<String>, image: MakeImage) -> Self {
+    pub(crate) fn new(names: Vec<String>, image: MakeImage) -> Self {
         // In turn, so that those that are alike, and equally long, are shared out.
         let mut jobs = vec![Vec::new(); GUESTS.min(names.len())];
         for (index, name) in names.into_iter().enumerate() {
@@ -84,7 +84,7 @@ impl Relay {
     }
 
     /// Boots the guests, as many as there are tests for, and returns at once.
-    pub fn start(self: &Arc<Self>) {
+    pub(crate) fn start(self: &Arc<Self>) {
         if self.jobs.is_empty() {
             return;
         }
@@ -124,19 +124,19 @@ impl Relay {
             clock: Clock::Instructions,
             accelerator: Accelerator::Emulation,
             append: Vec::new(),
-            boot_timeout: PATIENCE,
-            silence_timeout: PATIENCE,
+            boot_timeout: TIMEOUT,
+            silence_timeout: TIMEOUT,
         };
         let mut guest = Guest::start(&spec, &|| false)?;
         while let Some(line) = guest.next(&|| false)? {
-            let outcome: Outcome = serde_json::from_slice(&line).map_err(broken)?;
+            let outcome: TestResult = serde_json::from_slice(&line).map_err(broken)?;
             lock(&self.outcomes).insert(outcome.name, outcome.failure);
             self.changed.notify_all();
         }
         Ok(())
     }
 
-    /// What a guest has not told by its end failed.
+    /// A test that a guest has not reported by its end has failed.
     fn give_up(&self, job: &[String], why: &str) {
         let mut outcomes = lock(&self.outcomes);
         for name in job {
@@ -149,7 +149,7 @@ impl Relay {
     ///
     /// # Errors
     /// Why it failed, or why the guest did not get as far.
-    pub fn result(&self, name: &str) -> Result<(), String> {
+    pub(crate) fn result(&self, name: &str) -> Result<(), String> {
         if !self.jobs.iter().flatten().any(|test| test == name) {
             return Err("no guest was given this test".to_owned());
         }

@@ -8,15 +8,15 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use ipnet::IpNet;
-use netns_setup::{Identity, Namespace, Route, WorldError};
+use netns_setup::{Identity, Namespace, Route, SetupError};
 
 use crate::helpers::ended;
 
 fn namespace() -> Namespace {
-    Namespace::create("test/world").unwrap()
+    Namespace::create("test/namespace").unwrap()
 }
 
-pub fn shares_nothing() {
+pub(crate) fn shares_nothing() {
     let (one, two) = (namespace(), namespace());
     let host = Identity::of_process().unwrap();
     assert_eq!(Identity::here().unwrap(), host, "the caller has not moved");
@@ -28,7 +28,7 @@ pub fn shares_nothing() {
     assert_eq!(one.run(Identity::here).unwrap(), one.identity());
 }
 
-pub fn lock_is_private() {
+pub(crate) fn lock_is_private() {
     // Not the lock itself: the host may use that at any time.
     let path = format!("/run/xtables.lock.test-{}", std::process::id());
     let (one, two) = (namespace(), namespace());
@@ -42,7 +42,7 @@ pub fn lock_is_private() {
     }
 }
 
-pub fn only_lo() {
+pub(crate) fn only_lo() {
     let namespace = namespace();
     let links = namespace.links(|links| links.list()).unwrap();
     let lo = links.iter().find(|link| link.name == "lo").unwrap();
@@ -62,18 +62,18 @@ pub fn only_lo() {
     );
 }
 
-pub fn sysctls() {
+pub(crate) fn sysctls() {
     let (one, two) = (namespace(), namespace());
     let key = "net.ipv4.ip_local_port_range";
     one.set_sysctl(key, "2000 3000").unwrap();
     assert_eq!(one.sysctl(key).unwrap(), "2000\t3000");
     assert_ne!(two.sysctl(key).unwrap(), "2000\t3000");
-    assert!(matches!(one.set_sysctl("kernel.panic", "0"), Err(WorldError::ForeignSysctl { .. })));
+    assert!(matches!(one.set_sysctl("kernel.panic", "0"), Err(SetupError::ForeignSysctl { .. })));
     let error = one.set_sysctl("net.ipv4.no_such_thing", "1").unwrap_err().to_string();
-    assert_eq!(error, "set sysctl net.ipv4.no_such_thing=1 in test/world: No such file or directory");
+    assert_eq!(error, "set sysctl net.ipv4.no_such_thing=1 in test/namespace: No such file or directory");
 }
 
-pub fn threads_and_programs() {
+pub(crate) fn threads_and_programs() {
     let namespace = namespace();
     let there = namespace.thread("inside", Identity::here).unwrap().join().unwrap().unwrap();
     assert_eq!(there, namespace.identity());
@@ -88,7 +88,7 @@ pub fn threads_and_programs() {
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }
 
-pub fn side_by_side() {
+pub(crate) fn side_by_side() {
     let namespace = namespace();
     let expected = namespace.identity().net;
     thread::scope(|scope| {
@@ -104,33 +104,34 @@ pub fn side_by_side() {
         }
     });
     // And from a thread inside, without passing through the owner.
-    let leash = namespace.leash();
-    let held =
-        namespace.thread("inside", move || leash.hold(Command::new("sleep").arg("60")).spawn()).unwrap();
+    let process_group = namespace.process_group();
+    let held = namespace
+        .thread("inside", move || process_group.add(Command::new("sleep").arg("60")).spawn())
+        .unwrap();
     let mut child = held.join().unwrap().unwrap();
     drop(namespace);
     assert!(!ended(&mut child).success());
 }
 
-pub fn refusals() {
+pub(crate) fn refusals() {
     let namespace = namespace();
     let refuse =
-        |f: fn(&netns_setup::Links) -> Result<(), WorldError>| namespace.links(f).unwrap_err().to_string();
+        |f: fn(&netns_setup::Links) -> Result<(), SetupError>| namespace.links(f).unwrap_err().to_string();
     let net = || "10.96.0.0/12".parse::<IpNet>().unwrap();
-    assert_eq!(refuse(|links| links.set_up("veth0")), "set link veth0 up in test/world: No such device");
+    assert_eq!(refuse(|links| links.set_up("veth0")), "set link veth0 up in test/namespace: No such device");
     assert_eq!(
         namespace.links(|links| links.add_route(&Route::device(net(), "veth0"))).unwrap_err().to_string(),
-        "add route 10.96.0.0/12 dev veth0 in test/world: No such device"
+        "add route 10.96.0.0/12 dev veth0 in test/namespace: No such device"
     );
     let twice = Route::device(net(), "lo");
     namespace.links(|links| links.add_route(&twice)).unwrap();
     let error = namespace.links(|links| links.add_route(&twice)).unwrap_err();
-    assert_eq!(error.to_string(), "add route 10.96.0.0/12 dev lo in test/world: File exists");
+    assert_eq!(error.to_string(), "add route 10.96.0.0/12 dev lo in test/namespace: File exists");
     assert_eq!(error.raw_os_error(), Some(17));
     assert!(refuse(|links| links.add_dummy("much-too-long-a-name")).starts_with("interface name"));
 }
 
-pub fn routes() {
+pub(crate) fn routes() {
     let namespace = namespace();
     let table = || {
         namespace.run(|| fs::read_to_string("/proc/thread-self/net/route")).unwrap().lines().skip(1).count()

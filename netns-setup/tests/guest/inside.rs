@@ -18,8 +18,8 @@ fn all_bytes() -> Vec<u8> {
     (2..=255).chain([0, 1]).filter(|&byte| byte != b'\n').collect()
 }
 
-/// In the guest: tells of its world, of its clock, and tries the port.
-pub fn tell(port: &mut Port) -> u8 {
+/// In the guest: reports its devices, its mounts and its clock, and tries the port.
+pub(crate) fn report(port: &mut Port) -> u8 {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_else(|error| format!("{path}: {error}"));
     let mut say = |key: &str, value: &str| port.line(format!("{key}={}", value.trim()).as_bytes()).unwrap();
     let before = now();
@@ -65,13 +65,13 @@ fn now() -> i64 {
 }
 
 fn image(kernel: &Kernel) -> Image {
-    let mut image = Image::of_this_program("world").unwrap();
+    let mut image = Image::of_this_program("facts").unwrap();
     image.program(Path::new("/bin/sh")).unwrap();
     image.modules(kernel, &["tun", "ip-vs-wrr"], &["no_such_module"]).unwrap();
     image
 }
 
-pub fn same_twice() {
+pub(crate) fn same_twice() {
     let image = image(kernel());
     let run = || {
         let mut guest = Guest::start(&spec(&image), &|| false).unwrap();
@@ -88,16 +88,16 @@ pub fn same_twice() {
 
     assert_eq!(first[first.len() - 3..], [all_bytes(), vec![b'x'; 1 << 20], vec![]]);
     let text = String::from_utf8(first[..first.len() - 3].join(&b'\n')).unwrap();
-    let world: BTreeMap<_, _> = text.lines().map(|line| line.split_once('=').unwrap()).collect();
+    let found: BTreeMap<_, _> = text.lines().map(|line| line.split_once('=').unwrap()).collect();
     // Five instructions a round or so; a clock of the host would say anything.
-    let work: u64 = world["work ns"].parse().unwrap();
+    let work: u64 = found["work ns"].parse().unwrap();
     assert!((2_000_000..100_000_000).contains(&work), "{work}");
-    let slept: u64 = world["slept ns"].parse().unwrap();
+    let slept: u64 = found["slept ns"].parse().unwrap();
     assert!((50_000_000..55_000_000).contains(&slept), "{slept}");
-    assert_eq!(world["realtime"].parse::<u64>().unwrap() / 1000, 1_767_225, "2026-01-01");
-    assert_eq!(world["name"], "guest");
-    assert!(world["path"].contains("/usr/sbin:/usr/bin"));
-    let loaded: Vec<_> = world["modules"].split(' ').collect();
+    assert_eq!(found["realtime"].parse::<u64>().unwrap() / 1000, 1_767_225, "2026-01-01");
+    assert_eq!(found["name"], "guest");
+    assert!(found["path"].contains("/usr/sbin:/usr/bin"));
+    let loaded: Vec<_> = found["modules"].split(' ').collect();
     assert!(
         ["tun", "ip_vs_wrr", "ip_vs", "nf_conntrack"].iter().all(|name| loaded.contains(name)),
         "{loaded:?}"
@@ -105,10 +105,10 @@ pub fn same_twice() {
     assert!(
         ["/proc", "/sys", "/dev", "/run", "/tmp"]
             .iter()
-            .all(|at| world["mounts"].split(' ').any(|m| m == *at))
+            .all(|at| found["mounts"].split(' ').any(|m| m == *at))
     );
-    assert_eq!((world["tun"], world["shell"]), ("true", "sh 42"));
-    assert!(world["x25"].contains("EAFNOSUPPORT"), "{}", world["x25"]);
+    assert_eq!((found["tun"], found["shell"]), ("true", "sh 42"));
+    assert!(found["x25"].contains("EAFNOSUPPORT"), "{}", found["x25"]);
 
     let (second, facts_again) = run();
     let first_line = |facts: &Facts| facts.boot + facts.setup;
@@ -123,7 +123,7 @@ pub fn same_twice() {
     assert_eq!(text, text_again, "times, random numbers and addresses");
 }
 
-pub fn wall_clock() {
+pub(crate) fn wall_clock() {
     let image = image(kernel());
     let mut guest = Guest::start(&Spec { clock: Clock::Wall, ..spec(&image) }, &|| false).unwrap();
     let (_, outcome) = lines(&mut guest);
@@ -145,7 +145,7 @@ pub fn wall_clock() {
 
 /// A module for the right kernel whose contents do not match its signature, or that is a program (e_type), where the
 /// kernel does not look at signatures.
-pub fn refused_module() {
+pub(crate) fn refused_module() {
     let folder = tempfile::tempdir().unwrap();
     let modules = folder.path().join(&kernel().release);
     fs::create_dir_all(modules.join("kernel")).unwrap();
@@ -154,7 +154,7 @@ pub fn refused_module() {
     contents[16] = 2;
     fs::write(modules.join("kernel/tun.ko"), contents).unwrap();
     let broken = Kernel::open(&kernel().image, Some(folder.path())).unwrap();
-    let mut image = Image::of_this_program("world").unwrap();
+    let mut image = Image::of_this_program("facts").unwrap();
     image.modules(&broken, &["tun"], &[]).unwrap();
     let error = Guest::start(&spec(&image), &|| false).unwrap_err();
     assert!(matches!(error, GuestError::Setup { .. }), "{error}");

@@ -4,7 +4,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-use netns_setup::yard::{Topology, Yard};
+use netns_setup::single_node::{SingleNode, Topology};
 use netns_setup::{Loopback, Namespace, Tun, find_program};
 
 use crate::helpers::{next_packet, parse, udp};
@@ -12,7 +12,7 @@ use crate::helpers::{next_packet, parse, udp};
 fn topology() -> Topology {
     let nets = |texts: [&str; 2]| texts.map(|text| text.parse().unwrap()).to_vec();
     Topology {
-        label: "yard".into(),
+        label: "single_node".into(),
         node: ["192.0.2.1", "2001:db8::1", "192.0.2.2", "2001:db8::2"]
             .map(|text| text.parse().unwrap())
             .to_vec(),
@@ -21,22 +21,22 @@ fn topology() -> Topology {
     }
 }
 
-fn devices(yard: &Yard) -> [&Tun; 3] {
-    [&yard.outside, &yard.local_pods, &yard.remote_pods]
+fn devices(single_node: &SingleNode) -> [&Tun; 3] {
+    [&single_node.outside, &single_node.local_pods, &single_node.remote_pods]
 }
 
-pub fn silence() {
-    let yard = Yard::build(&topology()).unwrap();
+pub(crate) fn silence() {
+    let single_node = SingleNode::build(&topology()).unwrap();
     // Time enough for the first router solicitation and the first report of multicast groups.
-    assert_eq!(next_packet(&yard.outside, Duration::from_millis(1500)), None);
-    assert_eq!(devices(&yard).map(|device| next_packet(device, Duration::ZERO)), [None, None, None]);
-    let listed = yard.node.run(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6")).unwrap();
+    assert_eq!(next_packet(&single_node.outside, Duration::from_millis(1500)), None);
+    assert_eq!(devices(&single_node).map(|device| next_packet(device, Duration::ZERO)), [None, None, None]);
+    let listed = single_node.node.run(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6")).unwrap();
     assert_eq!(listed.lines().filter(|line| line.starts_with("fe80")).count(), 0, "{listed}");
 }
 
-pub fn addresses() {
-    let yard = Yard::build(&topology()).unwrap();
-    yard.node.run(|| {
+pub(crate) fn addresses() {
+    let single_node = SingleNode::build(&topology()).unwrap();
+    single_node.node.run(|| {
         for address in topology().node {
             // No address is still being looked for.
             UdpSocket::bind((address, 0)).unwrap();
@@ -58,18 +58,21 @@ pub fn addresses() {
     });
 }
 
-pub fn between_all() {
-    let yard = Yard::build(&topology()).unwrap();
+pub(crate) fn between_all() {
+    let single_node = SingleNode::build(&topology()).unwrap();
     let places = ["203.0.113.9", "10.244.0.5", "10.244.1.5"].map(|text| text.parse().unwrap());
-    for (from, here) in places.into_iter().zip(devices(&yard)) {
-        for (to, there) in places.into_iter().zip(devices(&yard)) {
+    for (from, here) in places.into_iter().zip(devices(&single_node)) {
+        for (to, there) in places.into_iter().zip(devices(&single_node)) {
             here.send(&udp((from, 1000), (to, 53), b"question")).unwrap();
             let mut buffer = [0; 64];
             // It has come out when the write has returned.
             let length = there.receive(&mut buffer).unwrap();
             let packet = parse(&buffer[..length]);
             assert_eq!((packet.source.0, packet.target.0, packet.ttl), (from, to, 63));
-            assert_eq!(devices(&yard).map(|device| next_packet(device, Duration::ZERO)), [None, None, None]);
+            assert_eq!(
+                devices(&single_node).map(|device| next_packet(device, Duration::ZERO)),
+                [None, None, None]
+            );
         }
     }
 }
@@ -82,7 +85,7 @@ fn slow(namespace: &Namespace) {
     assert!(child.wait().unwrap().success());
 }
 
-pub fn settled() {
+pub(crate) fn settled() {
     let namespace = Namespace::create("test/loopback").unwrap();
     slow(&namespace);
     namespace.run(|| {
@@ -107,7 +110,7 @@ pub fn settled() {
 }
 
 /// What comes of a packet waits as well: here, that nobody listens.
-pub fn settled_in_turn() {
+pub(crate) fn settled_in_turn() {
     let namespace = Namespace::create("test/loopback").unwrap();
     slow(&namespace);
     namespace.run(|| {

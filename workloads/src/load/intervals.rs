@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::outcome::Counts;
+use super::counts::Counts;
 use crate::clock::nanoseconds;
 use crate::recorder::{LONGEST_NS, SHORTEST_NS};
 
-/// Significant digits of a series: a value is within 1% of the true one.
+/// Significant digits of the times of an interval: a value is within 1% of the true one.
 const DIGITS: u8 = 2;
 
 /// A distribution in little memory: values with how often they were seen, ascending.
@@ -68,20 +68,20 @@ pub struct Interval {
 
 /// Intervals of equal length, from the start of the load on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Series {
+pub struct Intervals {
     /// How long each is.
     pub length: Duration,
     /// In order, without gaps.
-    pub intervals: Vec<Interval>,
+    pub list: Vec<Interval>,
 }
 
-impl Series {
+impl Intervals {
     /// Adds that of another thread; their lengths are the same.
-    pub fn merge(&mut self, other: &Series) {
-        if self.intervals.len() < other.intervals.len() {
-            self.intervals.resize_with(other.intervals.len(), Interval::default);
+    pub fn merge(&mut self, other: &Intervals) {
+        if self.list.len() < other.list.len() {
+            self.list.resize_with(other.list.len(), Interval::default);
         }
-        for (ours, theirs) in self.intervals.iter_mut().zip(&other.intervals) {
+        for (ours, theirs) in self.list.iter_mut().zip(&other.list) {
             ours.counts.add(&theirs.counts);
             ours.response.merge(&theirs.response);
             ours.service.merge(&theirs.service);
@@ -89,10 +89,10 @@ impl Series {
     }
 }
 
-/// Fills a series. Nothing is allocated but once per interval.
+/// Fills intervals. Nothing is allocated but once per interval.
 #[derive(Debug)]
-pub(super) struct Recording {
-    series: Series,
+pub(super) struct IntervalRecorder {
+    intervals: Intervals,
     length_ns: u64,
     /// When the interval ends that is being filled.
     ends_ns: u64,
@@ -101,10 +101,10 @@ pub(super) struct Recording {
     service: Histogram<u64>,
 }
 
-impl Recording {
+impl IntervalRecorder {
     /// With room for a load of `duration`.
     #[expect(clippy::expect_used, reason = "the bounds are constants, and the tests build one")]
-    pub(super) fn new(length: Duration, duration: Duration) -> Recording {
+    pub(super) fn new(length: Duration, duration: Duration) -> IntervalRecorder {
         let length = length.max(Duration::from_millis(1));
         let histogram = || {
             Histogram::new_with_bounds(SHORTEST_NS, LONGEST_NS, DIGITS)
@@ -113,8 +113,8 @@ impl Recording {
         // More than a million is not foreseen, but grows.
         let room = (duration.as_nanos() / length.as_nanos()).min(1 << 20) as usize + 2;
         let length_ns = nanoseconds(length);
-        Recording {
-            series: Series { length, intervals: Vec::with_capacity(room) },
+        IntervalRecorder {
+            intervals: Intervals { length, list: Vec::with_capacity(room) },
             length_ns,
             ends_ns: length_ns,
             counts: Counts::default(),
@@ -133,7 +133,7 @@ impl Recording {
     fn close(&mut self) {
         let counts = std::mem::take(&mut self.counts);
         let (response, service) = (Sparse::of(&self.response), Sparse::of(&self.service));
-        self.series.intervals.push(Interval { counts, response, service });
+        self.intervals.list.push(Interval { counts, response, service });
         if !self.response.is_empty() {
             self.response.reset();
             self.service.reset();
@@ -149,11 +149,11 @@ impl Recording {
         }
     }
 
-    pub(super) fn finish(mut self) -> Series {
+    pub(super) fn finish(mut self) -> Intervals {
         if self.counts != Counts::default() {
             self.close();
         }
-        self.series
+        self.intervals
     }
 }
 
@@ -163,24 +163,24 @@ mod tests {
 
     use super::*;
 
-    fn recorded(values: &[(u64, u64)]) -> Series {
-        let mut recording = Recording::new(Duration::from_secs(1), Duration::from_secs(4));
+    fn recorded(values: &[(u64, u64)]) -> Intervals {
+        let mut recorder = IntervalRecorder::new(Duration::from_secs(1), Duration::from_secs(4));
         for &(at, value) in values {
-            recording.advance(at);
-            recording.counts.answered += 1;
-            recording.record(value, Some(value));
+            recorder.advance(at);
+            recorder.counts.answered += 1;
+            recorder.record(value, Some(value));
         }
-        recording.finish()
+        recorder.finish()
     }
 
     #[test]
     fn values_are_in_the_interval_in_which_they_came() {
-        let series = recorded(&[(0, 5), (999_999_999, 7), (1_000_000_000, 100), (3_100_000_000, 9)]);
-        let answered: Vec<u64> = series.intervals.iter().map(|interval| interval.counts.answered).collect();
+        let intervals = recorded(&[(0, 5), (999_999_999, 7), (1_000_000_000, 100), (3_100_000_000, 9)]);
+        let answered: Vec<u64> = intervals.list.iter().map(|interval| interval.counts.answered).collect();
         assert_eq!(answered, [2, 1, 0, 1]);
-        assert_eq!(series.intervals[0].response.max(), Some(7));
-        assert_eq!(series.intervals[2].response.quantile(0.5), None);
-        assert_eq!(series.intervals[3].service.quantile(0.99), Some(9));
+        assert_eq!(intervals.list[0].response.max(), Some(7));
+        assert_eq!(intervals.list[2].response.quantile(0.5), None);
+        assert_eq!(intervals.list[3].service.quantile(0.99), Some(9));
     }
 
     proptest! {
@@ -201,13 +201,13 @@ mod tests {
 
         #[test]
         fn quantiles_are_within_a_hundredth(values in proptest::collection::vec(1_u64..100_000_000_000, 1..50)) {
-            let series = recorded(&values.iter().map(|&value| (0, value)).collect::<Vec<_>>());
+            let intervals = recorded(&values.iter().map(|&value| (0, value)).collect::<Vec<_>>());
             let mut sorted = values;
             sorted.sort_unstable();
             for quantile in [0.0, 0.5, 0.99, 1.0] {
                 let rank = ((quantile * sorted.len() as f64).ceil() as usize).max(1);
                 let (exact, kept) =
-                    (sorted[rank - 1], series.intervals[0].response.quantile(quantile).unwrap());
+                    (sorted[rank - 1], intervals.list[0].response.quantile(quantile).unwrap());
                 prop_assert!(kept.abs_diff(exact) <= exact / 100 + 1, "{} kept as {}", exact, kept);
             }
         }

@@ -3,26 +3,19 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::bytes::get;
+use crate::wire::checksum::transport_checksum;
+use crate::wire::tests::naive_sum;
+use crate::wire::{Ipv4Packet, Malformed, parse_ipv4};
 
-const FORMS: [Form; 5] = [Form::Udp, Form::Syn, Form::SynAck, Form::Data, Form::Reset];
-
-/// RFC 1071, section 4.1, word by word, with the end-around carry at every step.
-fn naive(bytes: &[u8]) -> u16 {
-    let mut sum = 0_u16;
-    for pair in bytes.chunks(2) {
-        let word = u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]);
-        let (next, carry) = sum.overflowing_add(word);
-        sum = next + u16::from(carry);
-    }
-    !sum
-}
+const FORMS: [Form; 4] = [Form::Udp, Form::Syn, Form::SynAck, Form::Data];
 
 fn stamps() -> impl Strategy<Value = Stamp> {
     let at = || any::<(u32, u16)>().prop_map(|(ip, port)| SocketAddrV4::new(Ipv4Addr::from_bits(ip), port));
-    (at(), at(), any::<(u64, u32, u32)>()).prop_map(|(from, to, (tag, sequence, acknowledgement))| Stamp {
+    (at(), at(), any::<(u64, u32, u32)>()).prop_map(|(from, to, (number, sequence, acknowledgement))| Stamp {
         from,
         to,
-        tag,
+        number,
         sequence,
         acknowledgement,
     })
@@ -31,44 +24,36 @@ fn stamps() -> impl Strategy<Value = Stamp> {
 proptest! {
     #[test]
     fn what_is_built_is_what_is_parsed(form in prop::sample::select(&FORMS[..]), first in stamps(), stamp in stamps()) {
-        let mut frame = Frame::new(form);
-        frame.stamp(&first); // nothing of an earlier stamp may remain
-        let packet = parse(frame.stamp(&stamp)).unwrap();
-        let tcp = form != Form::Udp;
-        let acknowledges = matches!(form, Form::SynAck | Form::Data | Form::Reset);
-        prop_assert_eq!(packet, Packet {
-            from: stamp.from,
-            to: stamp.to,
-            protocol: if tcp { Protocol::Tcp } else { Protocol::Udp },
-            flags: match form {
-                Form::Udp => 0,
-                Form::Syn => SYN,
-                Form::SynAck => SYN | ACK,
-                Form::Data => PSH | ACK,
-                Form::Reset => RST | ACK,
-            },
-            sequence: if tcp { stamp.sequence } else { 0 },
-            acknowledgement: if acknowledges { stamp.acknowledgement } else { 0 },
-            tag: matches!(form, Form::Udp | Form::Data).then_some(stamp.tag),
-        });
+        let mut template = Template::new(form);
+        template.stamp(&first); // nothing of an earlier stamp may remain
+        let packet = parse_ipv4(template.stamp(&stamp)).unwrap();
+        let Stamp { from, to, number, sequence, .. } = stamp;
+        let tcp = |flags, acknowledgement, number| Segment::Tcp { flags, sequence, acknowledgement, number };
+        let segment = match form {
+            Form::Udp => Segment::Udp { number: Some(number) },
+            Form::Syn => tcp(SYN, 0, None),
+            Form::SynAck => tcp(SYN | ACK, stamp.acknowledgement, None),
+            Form::Data => tcp(PSH | ACK, stamp.acknowledgement, Some(number)),
+        };
+        prop_assert_eq!(packet, Ipv4Packet { from, to, segment });
     }
 
     #[test]
     fn checksums_equal_the_naive_ones(bytes in prop::collection::vec(any::<u8>(), 0..3_000)) {
-        prop_assert_eq!(checksum(&bytes, 0), naive(&bytes));
+        prop_assert_eq!(checksum(&bytes, 0), naive_sum(&bytes));
     }
 
     #[test]
     fn one_wrong_bit_is_always_found(form in prop::sample::select(&FORMS[..]), stamp in stamps(), bit in 0_usize..36 * 8) {
-        let mut frame = Frame::new(form);
-        let mut bytes = frame.stamp(&stamp).to_vec();
+        let mut template = Template::new(form);
+        let mut bytes = template.stamp(&stamp).to_vec();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        prop_assert!(parse(&bytes).is_err(), "bit {} of {:?}", bit, form);
+        prop_assert!(parse_ipv4(&bytes).is_err(), "bit {} of {:?}", bit, form);
     }
 
     #[test]
     fn any_bytes_are_parsed_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-        let _ = parse(&bytes);
+        let _ = parse_ipv4(&bytes);
     }
 
     #[test]
@@ -76,8 +61,8 @@ proptest! {
         form in prop::sample::select(&FORMS[..]), stamp in stamps(), cut in 0_usize..60, at in 0_usize..60, byte: u8, start in 5_usize..16,
     ) {
         // Right length and right header checksum, so that the parser gets past them.
-        let mut frame = Frame::new(form);
-        let mut bytes = frame.stamp(&stamp).to_vec();
+        let mut template = Template::new(form);
+        let mut bytes = template.stamp(&stamp).to_vec();
         bytes.truncate(cut.max(20));
         let last = bytes.len() - 1;
         bytes[at.min(last)] = byte;
@@ -89,13 +74,13 @@ proptest! {
             let sum = checksum(header, 0);
             put(&mut bytes, 10, sum);
         }
-        let _ = parse(&bytes);
+        let _ = parse_ipv4(&bytes);
     }
 }
 
 fn udp() -> Vec<u8> {
     let (from, to) = (SocketAddrV4::new([10, 0, 0, 1].into(), 1), SocketAddrV4::new([10, 0, 0, 2].into(), 2));
-    Frame::new(Form::Udp).stamp(&Stamp { from, to, tag: 1, sequence: 0, acknowledgement: 0 }).to_vec()
+    Template::new(Form::Udp).stamp(&Stamp { from, to, number: 1, sequence: 0, acknowledgement: 0 }).to_vec()
 }
 
 /// The packet with one byte changed and the IP header checksum made right again.
@@ -103,14 +88,14 @@ fn with(at: usize, byte: u8) -> Vec<u8> {
     let mut bytes = udp();
     bytes[at] = byte;
     put(&mut bytes, 10, 0);
-    let sum = naive(&bytes[..20]);
+    let sum = naive_sum(&bytes[..20]);
     put(&mut bytes, 10, sum);
     bytes
 }
 
 #[test]
 fn every_defect_has_its_name() {
-    let refused = |bytes: &[u8]| parse(bytes).unwrap_err();
+    let refused = |bytes: &[u8]| parse_ipv4(bytes).unwrap_err();
     assert_eq!(refused(&[]), Malformed::Truncated(0));
     assert_eq!(refused(&udp()[..19]), Malformed::Truncated(19));
     assert_eq!(refused(&[0x60; 40]), Malformed::Version(6));
@@ -135,16 +120,16 @@ fn every_defect_has_its_name() {
 #[test]
 fn a_udp_checksum_is_never_zero() {
     // One of 65,535 tags gives a sum of 0; find it, and see the other form.
-    let mut frame = Frame::new(Form::Udp);
+    let mut template = Template::new(Form::Udp);
     let (from, to) = (SocketAddrV4::new([10, 0, 0, 1].into(), 1), SocketAddrV4::new([10, 0, 0, 2].into(), 2));
-    let sums = (0..65_536).map(|tag| {
-        let packet = frame.stamp(&Stamp { from, to, tag, sequence: 0, acknowledgement: 0 });
-        assert!(parse(packet).is_ok());
+    let sums = (0..65_536).map(|number| {
+        let packet = template.stamp(&Stamp { from, to, number, sequence: 0, acknowledgement: 0 });
+        assert!(parse_ipv4(packet).is_ok());
         let sum = get(packet, 26);
         if sum == u16::MAX {
             let mut zero = packet.to_vec();
             put(&mut zero, 26, 0);
-            assert_eq!(parse(&zero), Err(Malformed::TransportChecksum), "NAT must not send 0 either");
+            assert_eq!(parse_ipv4(&zero), Err(Malformed::TransportChecksum), "NAT must not send 0 either");
         }
         sum
     });
@@ -153,11 +138,12 @@ fn a_udp_checksum_is_never_zero() {
 }
 
 #[test]
-fn a_payload_that_is_not_ours_has_no_tag() {
+fn a_payload_that_is_not_ours_has_no_number() {
     let mut bytes = udp();
     bytes[28] ^= 1; // the first letter of the magic
     put(&mut bytes, 26, 0);
-    let sum = transport_checksum(&bytes, 20);
+    let [from, to] = [12, 16].map(|at| Ipv4Addr::from([0, 1, 2, 3].map(|i| bytes[at + i])).into());
+    let sum = transport_checksum(17, from, to, &bytes[20..]);
     put(&mut bytes, 26, sum);
-    assert_eq!(parse(&bytes).unwrap().tag, None);
+    assert_eq!(parse_ipv4(&bytes).unwrap().segment, Segment::Udp { number: None });
 }

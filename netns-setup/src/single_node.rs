@@ -16,8 +16,11 @@ use std::time::{Duration, Instant};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::error::{SetupError, TopologyError};
 use crate::lab::{ANY_WAY, ROUTER, check_prefixes, tuned_namespace};
-use crate::{Links, Namespace, Route, TopologyError, Tun, TunOptions, WorldError};
+use crate::link::{Links, Route};
+use crate::namespace::Namespace;
+use crate::tun::{Tun, TunOptions};
 
 /// The link behind which everything is that is neither node nor pod.
 pub const OUTSIDE: &str = "outside";
@@ -60,7 +63,7 @@ impl Topology {
 }
 
 /// The namespace and its devices. Dropping it removes all of it.
-pub struct Yard {
+pub struct SingleNode {
     /// Where the dataplane lives.
     pub node: Namespace,
     /// Packets written here come from outside the cluster. What is routed to no other link is read here, also what was
@@ -72,12 +75,12 @@ pub struct Yard {
     pub remote_pods: Tun,
 }
 
-impl Yard {
+impl SingleNode {
     /// Builds the namespace and wires it.
     ///
     /// # Errors
-    /// [`WorldError::Topology`] for addresses that cannot work, else what the kernel refused. Nothing is left behind.
-    pub fn build(topology: &Topology) -> Result<Yard, WorldError> {
+    /// [`SetupError::Topology`] for addresses that cannot work, else what the kernel refused. Nothing is left behind.
+    pub fn build(topology: &Topology) -> Result<SingleNode, SetupError> {
         topology.validate()?;
         let node = tuned_namespace(&format!("{}/node", topology.label), &settings())?;
         let tun = |name| Tun::open(&node, name, TunOptions { nonblocking: true, ..TunOptions::default() });
@@ -85,13 +88,13 @@ impl Yard {
         node.links(|links| wire(links, topology))?;
         node.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
         node.run(|| wait_until_local(topology))?;
-        Ok(Yard { node, outside, local_pods, remote_pods })
+        Ok(SingleNode { node, outside, local_pods, remote_pods })
     }
 }
 
 /// An address of IPv6 is the node's own only when the kernel's work queue has come to it (`addrconf_dad_work` in
 /// `net/ipv6/addrconf.c`), duplicate detection or not.
-fn wait_until_local(topology: &Topology) -> Result<(), WorldError> {
+fn wait_until_local(topology: &Topology) -> Result<(), SetupError> {
     const ROUTES: &str = "/proc/thread-self/net/ipv6_route";
     let begun = Instant::now();
     let wanted: Vec<String> = topology
@@ -107,7 +110,7 @@ fn wait_until_local(topology: &Topology) -> Result<(), WorldError> {
         wanted.iter().all(is)
     };
     let failed = |cause: io::Error| {
-        WorldError::kernel(format!("make the addresses of {}/node its own", topology.label), cause)
+        SetupError::kernel(format!("make the addresses of {}/node its own", topology.label), cause)
     };
     loop {
         match std::fs::read_to_string(ROUTES) {
@@ -115,14 +118,14 @@ fn wait_until_local(topology: &Topology) -> Result<(), WorldError> {
             // Without IPv6 there is no such file, and nothing to wait for.
             Err(error) if error.kind() == io::ErrorKind::NotFound && wanted.is_empty() => return Ok(()),
             Err(error) => return Err(failed(error)),
-            Ok(_) if begun.elapsed() > PATIENCE => return Err(failed(io::ErrorKind::TimedOut.into())),
+            Ok(_) if begun.elapsed() > ADDRESS_TIMEOUT => return Err(failed(io::ErrorKind::TimedOut.into())),
             Ok(_) => std::thread::sleep(Duration::from_millis(1)),
         }
     }
 }
 
 /// How long an address may take to be the node's own.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether a line of ipv6_route is of a route to the node itself: `RTF_LOCAL` in the flags, the last column but one.
 fn is_local(line: &str) -> bool {
@@ -131,7 +134,7 @@ fn is_local(line: &str) -> bool {
     flags.is_some_and(|flags| flags & RTF_LOCAL != 0)
 }
 
-fn wire(links: &Links, topology: &Topology) -> Result<(), WorldError> {
+fn wire(links: &Links, topology: &Topology) -> Result<(), SetupError> {
     for link in [OUTSIDE, LOCAL_PODS, REMOTE_PODS] {
         // Else a router of IPv6 is in groups that it reports on every link.
         links.set_multicast(link, false)?;

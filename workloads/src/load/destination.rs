@@ -10,18 +10,18 @@ use rand_distr::Zipf;
 
 /// An address to send requests to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aim {
+pub struct Destination {
     to: SocketAddr,
     endpoints: Box<[SocketAddr]>,
 }
 
-impl Aim {
+impl Destination {
     /// Requests to `to` may be answered by these endpoints; without any, by anyone, who need not say who it is.
-    pub fn new(to: SocketAddr, endpoints: impl IntoIterator<Item = SocketAddr>) -> Aim {
+    pub fn new(to: SocketAddr, endpoints: impl IntoIterator<Item = SocketAddr>) -> Destination {
         let mut endpoints: Vec<SocketAddr> = endpoints.into_iter().collect();
         endpoints.sort_unstable();
         endpoints.dedup();
-        Aim { to, endpoints: endpoints.into() }
+        Destination { to, endpoints: endpoints.into() }
     }
 
     /// Where requests go.
@@ -35,7 +35,7 @@ impl Aim {
     }
 }
 
-/// Which aim each request has.
+/// Which destination each request has.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Choice {
     /// The first, always.
@@ -52,16 +52,16 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// `count` indices of `aims` aims, decided by the seed. An exponent that is no exponent is taken as 1.
-    pub fn picks(self, aims: NonZeroUsize, count: usize, seed: u64) -> Vec<u32> {
-        let last = u32::try_from(aims.get() - 1).unwrap_or(u32::MAX);
+    /// `count` indices of `destinations` destinations, decided by the seed. An exponent that is no exponent is taken as 1.
+    pub fn picks(self, destinations: NonZeroUsize, count: usize, seed: u64) -> Vec<u32> {
+        let last = u32::try_from(destinations.get() - 1).unwrap_or(u32::MAX);
         let mut random = ChaCha12Rng::seed_from_u64(seed);
         match self {
             Choice::First => vec![0; count],
             Choice::Last => vec![last; count],
             Choice::Uniform => (0..count).map(|_| random.random_range(0..=last)).collect(),
             Choice::Zipf { exponent } => {
-                let zipf = |exponent| Zipf::new(aims.get() as f64, exponent);
+                let zipf = |exponent| Zipf::new(destinations.get() as f64, exponent);
                 let Ok(zipf) = zipf(exponent).or_else(|_| zipf(1.0)) else { return vec![0; count] };
                 (0..count).map(|_| (zipf.sample(&mut random) as u32).saturating_sub(1).min(last)).collect()
             }
@@ -73,9 +73,12 @@ impl Choice {
 mod tests {
     use super::*;
 
-    fn counts(choice: Choice, aims: usize) -> Vec<usize> {
-        let mut counts = vec![0; aims];
-        choice.picks(aims.try_into().unwrap(), 60_000, 3).iter().for_each(|&pick| counts[pick as usize] += 1);
+    fn counts(choice: Choice, destinations: usize) -> Vec<usize> {
+        let mut counts = vec![0; destinations];
+        choice
+            .picks(destinations.try_into().unwrap(), 60_000, 3)
+            .iter()
+            .for_each(|&pick| counts[pick as usize] += 1);
         counts
     }
 
@@ -96,7 +99,8 @@ mod tests {
     #[test]
     fn endpoints_are_sorted_and_distinct() {
         let at = |text: &str| text.parse().unwrap();
-        let aim = Aim::new(at("10.0.0.9:80"), [at("10.0.0.2:1"), at("10.0.0.1:1"), at("10.0.0.2:1")]);
-        assert_eq!(aim.endpoints(), [at("10.0.0.1:1"), at("10.0.0.2:1")]);
+        let destination =
+            Destination::new(at("10.0.0.9:80"), [at("10.0.0.2:1"), at("10.0.0.1:1"), at("10.0.0.2:1")]);
+        assert_eq!(destination.endpoints(), [at("10.0.0.1:1"), at("10.0.0.2:1")]);
     }
 }

@@ -5,6 +5,7 @@
 //! with the reason. With `SVCBENCH_REQUIRE_PRIVILEGE=1` it fails instead: a suite that skips in silence shows nothing.
 
 mod in_guest;
+mod test;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -12,34 +13,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
-use netns_setup::guest::{GuestError, Image, Kernel};
 use netns_setup::{Missing, Need, check};
 
 use self::in_guest::Relay;
+pub use self::test::{MakeImage, Test};
 
 /// Fails instead of ignoring tests whose needs are not met.
 pub const REQUIRE: &str = "SVCBENCH_REQUIRE_PRIVILEGE";
 
-/// A test and what it needs.
-pub struct Test {
-    /// Its name, unique.
-    pub name: String,
-    /// What it needs of kernel and programs.
-    pub needs: Vec<Need>,
-    /// Panics if it fails.
-    pub body: Box<dyn FnOnce() + Send>,
-}
-
-/// Makes the file system of a guest for a job.
-pub type MakeImage = fn(&Kernel, Vec<u8>) -> Result<Image, GuestError>;
-
 /// What the stock kernel of guests has and a host's may lack.
 const OF_KERNELS: [Need; 4] = [Need::IpVs, Need::Dummy, Need::Bridge, Need::Ipip];
 
-enum Place {
-    Here,
-    InGuest,
-    Nowhere(Missing),
+/// What kernel a test runs in.
+enum RunsIn {
+    HostKernel,
+    GuestKernel,
+    None(Missing),
 }
 
 /// Runs the tests as the command line says. Call it first in `main`: in a guest it does not return.
@@ -50,29 +39,29 @@ pub fn run(tests: Vec<Test>, image: MakeImage) -> ExitCode {
     let required = env::var(REQUIRE).is_ok_and(|value| value == "1");
     let mut known = BTreeMap::new();
     let no_guest = netns_setup::guest::check().err();
-    let placed: Vec<(Test, Place)> =
-        tests.into_iter().map(|test| place(test, &mut known, no_guest.as_ref())).collect();
+    let sorted: Vec<(Test, RunsIn)> =
+        tests.into_iter().map(|test| runs_in(test, &mut known, no_guest.as_ref())).collect();
 
-    let wanted = placed
+    let wanted = sorted
         .iter()
-        .filter(|(test, place)| matches!(place, Place::InGuest) && selected(&test.name, &arguments))
+        .filter(|(test, runs_in)| matches!(runs_in, RunsIn::GuestKernel) && selected(&test.name, &arguments))
         .map(|(test, _)| test.name.clone());
     let relay = Arc::new(Relay::new(wanted.collect(), image));
     let mut lacking = Vec::new();
     let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
-    let count = placed.len();
-    for (test, place) in placed {
-        match place {
-            Place::Here => here.push(Trial::test(test.name, move || {
+    let count = sorted.len();
+    for (test, runs_in) in sorted {
+        match runs_in {
+            RunsIn::HostKernel => here.push(Trial::test(test.name, move || {
                 (test.body)();
                 Ok(())
             })),
-            Place::InGuest => {
+            RunsIn::GuestKernel => {
                 let (relay, name) = (Arc::clone(&relay), test.name.clone());
                 let body = move || relay.result(&name).map_err(Into::into);
                 elsewhere.push(Trial::test(test.name, body).with_kind("in a guest"));
             }
-            Place::Nowhere(missing) => {
+            RunsIn::None(missing) => {
                 lacking.push(format!("{}: {missing}", test.name));
                 let body = move || Err(missing.to_string().into());
                 here.push(Trial::test(test.name, body).with_ignored_flag(!required));
@@ -93,11 +82,11 @@ pub fn run(tests: Vec<Test>, image: MakeImage) -> ExitCode {
 }
 
 /// Where a test can run.
-fn place(
+fn runs_in(
     test: Test,
     known: &mut BTreeMap<Need, Option<Missing>>,
     no_guest: Option<&Missing>,
-) -> (Test, Place) {
+) -> (Test, RunsIn) {
     let missing: Vec<(Need, Missing)> = test
         .needs
         .iter()
@@ -106,21 +95,21 @@ fn place(
             Some((need, missing?))
         })
         .collect();
-    let place = match missing.first() {
-        None => Place::Here,
+    let runs_in = match missing.first() {
+        None => RunsIn::HostKernel,
         // Programs and privilege: a guest has this machine's programs, and every test there is root.
         Some((_, first)) if !missing.iter().any(|(need, _)| OF_KERNELS.contains(need)) => {
-            Place::Nowhere(first.clone())
+            RunsIn::None(first.clone())
         }
         Some((_, first)) => match no_guest {
-            None => Place::InGuest,
+            None => RunsIn::GuestKernel,
             Some(no_guest) => {
                 let why = format!("{}; nor in a guest: {no_guest}", first.why);
-                Place::Nowhere(Missing { why, ..first.clone() })
+                RunsIn::None(Missing { why, ..first.clone() })
             }
         },
     };
-    (test, place)
+    (test, runs_in)
 }
 
 /// Whether the command line's filters let a name pass, as libtest has it.

@@ -17,32 +17,32 @@ use std::process::{Child, Command, Stdio};
 ///
 /// A plain value: hand it to threads that start programs themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Leash {
+pub struct ProcessGroup {
     group: i32,
 }
 
-impl Leash {
+impl ProcessGroup {
     /// Makes whatever `command` starts, and all its descendants, die with the namespace or with this process.
     ///
     /// It sets the command's process group, so keys typed at a terminal (Ctrl-C) do not reach the program. Commands
     /// with a `pre_exec`, another user, or a `PATH` of their own still work, but std then forks, slowly.
-    pub fn hold<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+    pub fn add<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command.process_group(self.group)
     }
 }
 
-/// The sleeping shell. Dropping it kills everything on the leash.
+/// The sleeping shell that leads the group. Dropping it kills every process of the group.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct Leader {
     shell: Child,
-    leash: Leash,
+    process_group: ProcessGroup,
 }
 
-impl Keeper {
+impl Leader {
     /// The shell is started in the calling thread's namespaces and keeps them alive as long as it lives.
-    pub(crate) fn start() -> io::Result<Keeper> {
+    pub(crate) fn start() -> io::Result<Leader> {
         let shell = Command::new("/bin/sh")
-            .args(["-c", "read -r _; kill -KILL 0", "svcbench-leash"])
+            .args(["-c", "read -r _; kill -KILL 0", "svcbench-process-group"])
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -51,15 +51,15 @@ impl Keeper {
             .process_group(0)
             .spawn()?;
         let group = i32::try_from(shell.id()).map_err(io::Error::other)?;
-        Ok(Keeper { shell, leash: Leash { group } })
+        Ok(Leader { shell, process_group: ProcessGroup { group } })
     }
 
-    pub(crate) fn leash(&self) -> Leash {
-        self.leash
+    pub(crate) fn process_group(&self) -> ProcessGroup {
+        self.process_group
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Leader {
     fn drop(&mut self) {
         drop(self.shell.stdin.take());
         // Until it is reaped the shell's id, and with it the group, cannot be reused.
@@ -73,18 +73,18 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
 
     #[test]
-    fn what_is_held_dies_and_what_is_not_lives() {
-        let keeper = Keeper::start().unwrap();
+    fn members_of_the_group_die_and_others_live() {
+        let leader = Leader::start().unwrap();
         let sleep = || {
             let mut command = Command::new("sleep");
             command.arg("5");
             command
         };
-        let mut held = keeper.leash().hold(&mut sleep()).spawn().unwrap();
+        let mut member = leader.process_group().add(&mut sleep()).spawn().unwrap();
         let mut free = sleep().spawn().unwrap();
-        assert_eq!(held.try_wait().unwrap(), None);
-        drop(keeper);
-        assert_eq!(held.wait().unwrap().signal(), Some(9));
+        assert_eq!(member.try_wait().unwrap(), None);
+        drop(leader);
+        assert_eq!(member.wait().unwrap().signal(), Some(9));
         assert_eq!(free.try_wait().unwrap(), None);
         free.kill().unwrap();
         free.wait().unwrap();
