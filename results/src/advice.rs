@@ -7,6 +7,7 @@ mod ranking;
 mod sentence;
 mod told;
 
+pub use self::ranking::{ALIKE, ENOUGH_BLOCKS};
 use self::ranking::{Criterion, Ranking, Standing};
 pub use self::sentence::{Part, Sentence};
 use crate::findings::Finding;
@@ -15,12 +16,6 @@ use crate::names::{metric, workload};
 use crate::record::Clock;
 use crate::stats::Medians;
 use crate::text::thousands;
-
-/// Fewer blocks than this rank nothing. Of two modes that do not differ, five blocks each lie apart without any overlap by
-/// chance once in 126 times, three blocks once in 10.
-pub const ENOUGH_BLOCKS: usize = 5;
-/// Modes whose medians are this close are called alike, whatever their intervals say: nobody should choose by less.
-pub const ALIKE: f64 = 0.1;
 
 /// The advice of one lane.
 #[derive(Debug, Clone, PartialEq)]

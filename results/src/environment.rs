@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::condition::{Condition, Severity, Warning};
-use crate::groups::World;
 use crate::record::Clock;
+use crate::world::World;
 
 /// Facts about the machine, the kernel, the tools and the run. A string that is empty is a fact that is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use crate::names::{mode_rank, position};
 use crate::record::{Record, Status, Unit};
 use crate::stats::{Estimate, Medians};
 use crate::text::{Quantity, thousands};
-pub use crate::world::World;
+use crate::world::World;
 
 /// Everything that makes rows of different blocks alike; sorts as tables are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,242 +4,29 @@
 //! is an event, told beside a change that comes with it.
 
 mod change;
+mod figure;
+mod machine;
 mod page;
 mod read;
+mod series;
 mod shown;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-
-use serde::Serialize;
 
 pub use self::change::{LEAST_RUNS, changes, least_series};
+pub use self::figure::{Field, FigureKey, Worse};
+pub use self::machine::{Facts, Place};
 pub use self::page::{html, svg};
 pub use self::read::{Run, Unreadable, read};
+pub use self::series::{Change, Event, History, Point, RunInfo, Series};
 pub use self::shown::{markdown, text};
 pub use self::write::write;
-use crate::compare::direction::{self, Direction};
-use crate::environment::Environment;
-use crate::names::{is_control, metric, mode_rank, position, workload};
-use crate::record::{Clock, Unit};
+use crate::names::{is_control, position};
 use crate::stats::{Interval, median, welch};
 
 /// The chance that a series in which nothing changed is said to have changed, unless told otherwise.
 pub const LEVEL: f64 = 0.01;
-
-/// What must agree, or figures of two runs are not of one series.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Place {
-    /// Clock.
-    pub clock: Clock,
-    /// What the kernel ran on; see [`crate::record::Record::hypervisor`].
-    pub hypervisor: String,
-    /// Architecture.
-    pub machine: String,
-    /// Processor model.
-    pub cpu_model: String,
-    /// Cores online.
-    pub cores: u32,
-    /// Hypervisor or container by its name.
-    pub virtualisation: String,
-    /// What else was in the kernel.
-    pub neighbours: String,
-}
-
-impl Place {
-    /// The place of a lane.
-    pub fn of(passport: &Environment) -> Self {
-        Place {
-            clock: passport.clock,
-            hypervisor: passport.hypervisor.clone(),
-            machine: passport.machine.clone(),
-            cpu_model: passport.cpu_model.clone(),
-            cores: passport.cores,
-            virtualisation: passport.virtualisation.clone(),
-            neighbours: passport.neighbours.clone(),
-        }
-    }
-
-    /// `wall clock · Intel Xeon, 2 cores · KVM`.
-    pub fn label(&self) -> String {
-        let passport = Environment {
-            hypervisor: self.hypervisor.clone(),
-            cpu_model: self.cpu_model.clone(),
-            cores: self.cores,
-            virtualisation: self.virtualisation.clone(),
-            ..Environment::default()
-        };
-        let mut parts = vec![self.clock.in_words().to_owned(), passport.caption()];
-        parts.extend((!self.neighbours.is_empty()).then(|| format!("beside {}", self.neighbours)));
-        parts.retain(|part| !part.is_empty());
-        parts.join(" · ")
-    }
-}
-
-/// Kernel, tools and settings of a run: name to value.
-pub type Facts = BTreeMap<String, String>;
-
-/// Which quantile of a row a figure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Field {
-    /// Median.
-    P50,
-    /// 99th percentile.
-    P99,
-}
-
-/// What is followed over time: the median over a run's blocks of a quantile.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct FigureKey {
-    /// Workload.
-    pub workload: String,
-    /// Metric.
-    pub metric: String,
-    /// Quantile.
-    pub field: Field,
-    #[serde(skip)]
-    rank: usize,
-    /// Mode.
-    pub mode: String,
-    /// Endpoints per Service.
-    pub endpoints: u32,
-    /// Contenders for the lock.
-    pub contenders: u32,
-    /// Position of the Service that is looked up.
-    pub position: String,
-    /// Services installed.
-    pub services: u32,
-    /// Unit of the rows.
-    pub unit: Unit,
-}
-
-impl FigureKey {
-    /// Which way is worse: up, down, or neither.
-    pub fn worse(&self) -> Option<Worse> {
-        match direction::of(&self.metric, self.unit) {
-            Direction::Lower => Some(Worse::Up),
-            Direction::Higher => Some(Worse::Down),
-            Direction::Structure | Direction::Neither => None,
-        }
-    }
-}
-
-/// Which way a figure gets worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Worse {
-    /// As it grows.
-    Up,
-    /// As it falls.
-    Down,
-}
-
-/// The metrics that are followed, and of what a run's figure is the median over blocks.
-fn followed(name: &str, of: &str) -> Option<Field> {
-    let is_sync =
-        name.starts_with("full_sync_") || name.starts_with("partial_sync_") || name == workload::APPEND;
-    match (name, of) {
-        (workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET)
-        | (workload::TCP_CRR, metric::RESPONSE_TIME | metric::TRANSACTIONS_PER_SECOND)
-        | (workload::FULL_SYNC_COLD, metric::RULES | metric::KERNEL_MEMORY | metric::TOOL_PEAK_RSS)
-        | (workload::FORWARDING | workload::FORWARDING_64K, metric::DIRECTOR_CPU) => Some(Field::P50),
-        (workload::XTABLES_LOCK, metric::LOCK_WAIT | metric::CONTENDER_OPERATION) => Some(Field::P99),
-        (_, metric::APPLY) if is_sync => Some(Field::P50),
-        (_, metric::PROGRAMMING_LATENCY) => Some(Field::P50),
-        (load, metric::RESPONSE_TIME) if load.starts_with(workload::LOAD) => Some(Field::P99),
-        (load, metric::TRANSACTIONS_PER_SECOND | metric::THROUGHPUT) if load.starts_with(workload::LOAD) => {
-            Some(Field::P50)
-        }
-        (disruption, metric::RESPONSE_DURING) if disruption.starts_with(workload::DISRUPTION) => {
-            Some(Field::P99)
-        }
-        _ => None,
-    }
-}
-
-/// One run of a history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RunInfo {
-    /// Name of its folder.
-    pub name: String,
-    /// Its folder.
-    pub folder: PathBuf,
-    /// When it began.
-    pub started: String,
-}
-
-/// A value of one run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Point {
-    /// Index into [`History::runs`].
-    pub run: usize,
-    /// In the unit of the figure.
-    pub value: f64,
-}
-
-/// Where a series changed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Change {
-    /// Index into [`Series::points`] of the first run after the change.
-    pub at: usize,
-    /// The chance of as clear a change somewhere if the runs came in a random order.
-    pub p_value: f64,
-    /// Median of the runs before, back to the change before.
-    pub before: f64,
-    /// Median of the runs after, up to the next change.
-    pub after: f64,
-    /// After over before, less 1, of geometric means; absent where a value is 0.
-    pub share: Option<f64>,
-    /// Its 95% interval (Welch's t, over logarithms); absent where the runs of both sides agree exactly.
-    pub interval: Option<(f64, f64)>,
-    /// What else differs between the last run before and the first after.
-    pub events: Vec<String>,
-}
-
-/// One figure over the runs of one place.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Series {
-    /// Index into [`History::places`].
-    pub place: usize,
-    /// What it is.
-    pub figure: FigureKey,
-    /// By time.
-    pub points: Vec<Point>,
-    /// By time.
-    pub changes: Vec<Change>,
-}
-
-/// What a kernel or a tool was before and after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Event {
-    /// Index into [`History::places`].
-    pub place: usize,
-    /// Index into [`History::runs`] of the first run after it.
-    pub run: usize,
-    /// `kernel 6.18.44 → 6.18.45`.
-    pub what: Vec<String>,
-}
-
-/// Figures of many runs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct History {
-    /// By time.
-    pub runs: Vec<RunInfo>,
-    /// Machines and clocks, in the order in which they first appear.
-    pub places: Vec<Place>,
-    /// By place, then by figure.
-    pub series: Vec<Series>,
-    /// Changes of kernels and tools.
-    pub events: Vec<Event>,
-    /// What was left out, and why.
-    pub unreadable: Vec<Unreadable>,
-    /// The chance of a change that is none, for each series.
-    pub level: f64,
-    /// Series of fewer runs than this cannot show a change at that level.
-    pub least_series: usize,
-}
 
 /// Which figures are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -397,9 +184,4 @@ fn tell_of_controls(series: &mut [Series]) {
             );
         }
     }
-}
-
-/// Sorting rank of a mode, for [`FigureKey`].
-fn rank(mode: &str) -> usize {
-    mode_rank(mode)
 }

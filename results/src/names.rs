@@ -320,6 +320,11 @@ pub fn is_control(mode: &str) -> bool {
     CONTROLS.contains(&mode)
 }
 
+/// Whether a mode is one of kube-proxy's, as kube-proxy programs it.
+pub(crate) fn is_kube_proxy(mode: &str) -> bool {
+    PROXY_MODES.contains(&mode) && mode != IPVS_BATCHED
+}
+
 /// Whether a Service with one cluster IP and port is exactly one more rule in a list that packets walk: the chain
 /// KUBE-SERVICES. A slope per Service is then a slope per rule.
 pub fn walks_one_rule_per_service(mode: &str) -> bool {

@@ -41,6 +41,11 @@ pub const COLUMNS: [&str; 26] = [
     "hist",
 ];
 
+/// The column that older files lack: its index in [`COLUMNS`].
+pub(crate) const HYPERVISOR_AT: usize = 13;
+/// Its name.
+pub(crate) const HYPERVISOR: &str = COLUMNS[HYPERVISOR_AT];
+
 /// What the figures of a row count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -205,6 +210,31 @@ pub struct Record {
 }
 
 impl Record {
+    /// The column `p50`; as this and the next are used: as a value, where one of several columns is chosen.
+    pub fn p50(&self) -> Option<u64> {
+        self.p50
+    }
+
+    /// The column `p90`.
+    pub fn p90(&self) -> Option<u64> {
+        self.p90
+    }
+
+    /// The column `p99`.
+    pub fn p99(&self) -> Option<u64> {
+        self.p99
+    }
+
+    /// The column `p999`.
+    pub fn p999(&self) -> Option<u64> {
+        self.p999
+    }
+
+    /// The column `max`.
+    pub fn max(&self) -> Option<u64> {
+        self.max
+    }
+
     /// The ordered figures with their column names: min, p50, p90, p99, p999, max.
     pub fn quantiles(&self) -> [(&'static str, Option<u64>); 6] {
         [

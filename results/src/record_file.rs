@@ -3,6 +3,7 @@
 //! Files of svcbench 0.1.0 before the column `hypervisor` have 25 columns. They can be read, with an unknown
 //! (empty) hypervisor, but not continued: one file has one layout.
 
+mod error;
 mod layout;
 
 use std::fs::{self, File, OpenOptions};
@@ -11,110 +12,12 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 
-use self::layout::{HYPERVISOR, HYPERVISOR_AT, Layout};
+use self::error::excerpt;
+pub use self::error::{ReadError, WriteError};
+use self::layout::Layout;
 use crate::names::position;
 use crate::record::shared::Shared;
-use crate::record::{COLUMNS, Clock, Record, Status, Unit};
-
-/// Why a `records.csv` could not be read. Each names the file, and the line and column where there is one.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The file could not be opened or read.
-    #[error("{}: {source}; check that the path names a run's folder", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The first line is not the header.
-    #[error(
-        "{}:1: header column {column}: expected {expected:?}, found {found:?}; \
-         not a records.csv of this version: report it with the version that wrote it, or run the sweep again",
-        path.display()
-    )]
-    Header {
-        /// The file.
-        path: PathBuf,
-        /// Column number, from 1.
-        column: usize,
-        /// The name that belongs there, empty where the header should have ended.
-        expected: String,
-        /// The start of what is there.
-        found: String,
-    },
-    /// The file has no column `hypervisor`, and rows were to be added to it.
-    #[error(
-        "{}: written before the column {HYPERVISOR:?} existed, so that it can be read and reported but not \
-         continued: start a new folder, or resume with the version that wrote it",
-        path.display()
-    )]
-    Older {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A row has too few or too many fields.
-    #[error(
-        "{}:{line}: expected {expected} fields, found {found}; delete the line or run the cell again",
-        path.display()
-    )]
-    FieldCount {
-        /// The file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: u64,
-        /// Number of columns.
-        expected: usize,
-        /// Number of fields in the row.
-        found: usize,
-    },
-    /// A field is not what its column holds.
-    #[error(
-        "{}:{line}: column {column:?}: expected {expected}, found {found:?}; \
-         correct the field, delete the row, or run the cell again",
-        path.display()
-    )]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: u64,
-        /// Column name.
-        column: &'static str,
-        /// What the column accepts.
-        expected: String,
-        /// The start of what is there.
-        found: String,
-    },
-    /// The last line has no end: the process that wrote it was killed.
-    #[error(
-        "{}:{line}: the last line is torn: the run was killed while it wrote; \
-         `svcbench run --resume` drops that cell and measures it again",
-        path.display()
-    )]
-    Torn {
-        /// The file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: u64,
-    },
-}
-
-/// Why rows could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The file could not be opened, created or written.
-    #[error("{}: {source}; check free space and permissions", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The file to append to is not a whole `records.csv`.
-    #[error(transparent)]
-    Foreign(#[from] ReadError),
-}
+use crate::record::{COLUMNS, Clock, HYPERVISOR_AT, Record, Status, Unit};
 
 /// Appends cells to a `records.csv`.
 #[derive(Debug)]
@@ -320,16 +223,6 @@ fn unreadable(path: &Path, error: &csv::Error) -> ReadError {
 /// The layout that the first line of `bytes` announces.
 fn layout_of(bytes: &[u8], path: &Path) -> Result<Layout, ReadError> {
     Table::open(bytes, path).map(|table| table.layout)
-}
-
-/// The start of a field, short enough for a message.
-fn excerpt(field: &[u8]) -> String {
-    let text = String::from_utf8_lossy(field);
-    let mut short: String = text.chars().take(40).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }
 
 /// Index of the column `position` in [`COLUMNS`].

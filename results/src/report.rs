@@ -4,24 +4,28 @@
 
 mod html;
 mod markdown;
+mod pages;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::advice::{Advice, advice};
-use crate::claims::{Claim, claims};
+use self::pages::{Chapter, LOOKUP, Pages};
+use crate::advice::advice;
+use crate::claims::claims;
 use crate::environment::{Environment, EnvironmentError};
-use crate::findings::{Finding, findings};
-use crate::groups::{Groups, World};
+use crate::findings::findings;
+use crate::groups::Groups;
+use crate::lanes::{HOST, lanes, place};
 use crate::names::{is_control, metric, workload};
 use crate::plot::{Picture, PlotError, draw};
-use crate::record::{Clock, Record, Unit};
+use crate::record::{Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
-use crate::series::{Figure, figures};
+use crate::series::figures;
 use crate::stats::{Estimate, Medians};
-use crate::tables::{self, Lane, Table};
+use crate::tables::{self, Lane};
 use crate::timeline::{self, FELT, TIMELINES, TimelineError, Timelines};
+use crate::world::World;
 
 /// Lanes beyond this many are in the CSV only; the page says so.
 const MOST_WORLDS: usize = 8;
@@ -76,44 +80,6 @@ pub struct Rendered {
     pub html: String,
     /// `summary.md`.
     pub markdown: String,
-}
-
-/// What the pages say about one lane: one world of rows.
-pub(crate) struct Chapter<'a> {
-    pub heading: String,
-    /// The line of its passport.
-    pub caption: String,
-    pub findings: Vec<Finding>,
-    /// The controls' lookups in one sentence; empty if there are none.
-    pub controls: String,
-    pub advice: Option<Advice>,
-    pub figures: Vec<Figure>,
-    pub tables: Vec<Table>,
-    pub lost: Table,
-    /// What the figures and tables leave out; empty: nothing.
-    pub thinned: String,
-    pub groups: Groups<'a>,
-}
-
-impl Chapter<'_> {
-    pub fn clock(&self) -> Clock {
-        self.groups.world.clock
-    }
-}
-
-/// Everything that the pages are made of.
-pub(crate) struct Pages<'a> {
-    pub environment: &'a Environment,
-    pub sweep: Option<&'a str>,
-    pub tally: [u64; 3],
-    /// Slopes of all lanes.
-    pub headline: Table,
-    /// What people say, and whether it is so.
-    pub claims: Vec<Claim>,
-    pub chapters: Vec<Chapter<'a>>,
-    /// Whether the chapters need headings: there are several, or the only one is not of the host.
-    pub headings: bool,
-    pub worlds_left_out: usize,
 }
 
 /// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml`, `timelines.csv` and `felt.csv` in `dir`;
@@ -215,28 +181,6 @@ pub fn render(
     Ok(Rendered { html: html::page(&pages), markdown: markdown::summary(&pages), figures: files, images })
 }
 
-/// The lanes of a run in the order in which the report tells of them.
-pub(crate) fn lanes<'a>(records: &'a [Record], environment: &Environment) -> Vec<Groups<'a>> {
-    let mut worlds = Groups::split(records);
-    worlds.sort_by_key(|groups| place(environment, groups.world));
-    worlds
-}
-
-/// Name of the figure that stands before all others.
-const LOOKUP: &str = "lookup";
-/// Names and headings of the figures that stand before everything else.
-const THREE: [(&str, &str); 3] = [(LOOKUP, "Lookup"), ("sync", "Rule sync"), ("lock", "The xtables lock")];
-/// [`place`] of the lane that the passport on top describes.
-const HOST: usize = 0;
-
-/// Where a lane stands in the report: the host's first, then the guests' in the order of their passports, then what
-/// has no passport.
-fn place(environment: &Environment, world: World<'_>) -> usize {
-    let is = |passport: &Environment| passport.of(world).is_some();
-    let guest = environment.guests.iter().position(is).map(|index| index + 1);
-    guest.unwrap_or(if is(environment) { HOST } else { usize::MAX })
-}
-
 /// The line of the passport that belongs to the rows; a guest's kernel is not the host's.
 fn caption(environment: &Environment, world: World<'_>) -> String {
     match environment.of(world) {
@@ -264,44 +208,4 @@ fn controls(groups: &Groups<'_>, medians: &mut Medians) -> String {
     let identical = shown.iter().all(|(_, estimate)| estimate.identical);
     let agreement = if identical { ", identical in all blocks" } else { "" };
     format!("Controls, without Services: {}{agreement}.", parts.join("; "))
-}
-
-/// How to read a figure, by its name.
-pub(crate) fn how_to_read(figure: &str, clock: Clock) -> &'static str {
-    match (figure, clock) {
-        (LOOKUP, _) => {
-            "Left: a line that climbs is a lookup that walks a list; a level line is a lookup that does not. The legend \
-             gives each mode's slope with its 95% interval. Right: \
-             in one and the same list, the later a Service stands the longer its lookup. The grey controls are what \
-             the same packet costs without any Service: compare with dnat, not with zero."
-        }
-        ("sync", _) => {
-            "Both axes are logarithmic. Full sync is kube-proxy's start on an empty kernel; partial sync is what one change \
-             costs at that size; append is one command or message. They are three different figures: read each panel by itself."
-        }
-        ("lock", Clock::Wall) => {
-            "Solid lines are the typical wait, thin dashed ones the slowest in a hundred. Where a line nears five \
-             seconds, other users of iptables on the node start to fail; crosses count those that did."
-        }
-        ("lock", Clock::Instructions) => {
-            "Solid lines are the typical wait, thin dashed ones the slowest in a hundred. The guest has one processor: \
-             whoever waits waits while the others execute, so a wait is the instructions of everybody else, and idle \
-             time that the clock skipped. The guest's second is 10⁹ instructions, so that “-w 5” gives up after 5 G; \
-             crosses count those that did."
-        }
-        ("lock-contenders", _) => {
-            "The same as in the figure before, at one number of Services, by how many programs want the lock at the same \
-             time. Doubling them doubles the wait where each has to wait for all others; where the line is level, the \
-             holder's sync is what everybody waits for."
-        }
-        (churn, _) if churn.starts_with("churn") => {
-            "Syncs are real; when each begins follows kube-proxy's rate limit. A mode whose marks are few and high takes \
-             long for each sync and carries many changes in one: until it has ended, traffic goes by the old rules. Marks \
-             that run on for long after the others are changes that waited."
-        }
-        _ => {
-            "What a client sees for a whole new connection: both TCP stacks and every packet, of which only the first \
-             is looked up. Solid is p50, thin dashed p99."
-        }
-    }
 }

@@ -11,7 +11,7 @@ use results::groups::Groups;
 use results::names::{metric, workload};
 use results::record::{Clock, Record};
 use results::stats::Medians;
-use results::tables::Source;
+use results::table::Source;
 
 /// The advice of each lane.
 fn advise(rows: &[Record]) -> Vec<Option<Advice>> {

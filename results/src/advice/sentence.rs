@@ -1,6 +1,6 @@
 //! Sentences with figures in them.
 
-use crate::tables::Source;
+use crate::table::Source;
 
 /// A part of a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,24 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ranking::{Criterion, Entry, Ranking, Standing, choices, standing};
-use super::{ALIKE, Sentence};
+use super::ranking::{ALIKE, Criterion, Entry, Ranking, Standing, choices, standing};
+use super::sentence::{Part, Sentence};
 use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::lock_limit::{Passing, lock_limits};
 use crate::names::{metric, position, workload};
 use crate::record::{Clock, Record, Unit};
 use crate::stats::Medians;
-use crate::tables::Source;
+use crate::table::Source;
 use crate::text::{Quantity, in_words, shorten, thousands};
-
-fn p50(row: &Record) -> Option<u64> {
-    row.p50
-}
-
-fn p99(row: &Record) -> Option<u64> {
-    row.p99
-}
 
 /// `, because at 10,000 Services a lookup costs 1.3 µs with it, and 78 µs with iptables-nft, the next (59 times as much)`.
 pub(super) fn because(said: &mut Sentence, groups: &Groups<'_>, ranking: Option<&Ranking<'_>>) {
@@ -105,7 +97,7 @@ pub(super) fn from_scale<'a>(
     let mut from = None;
     let mut below = None;
     for services in lookup.scales.iter().rev() {
-        let entries = lookup.at(groups, *services, medians, p50);
+        let entries = lookup.at(groups, *services, medians, Record::p50);
         match standing(&entries) {
             Standing::Best(_) => from = Some((*services, entries)),
             Standing::Alike => {
@@ -181,7 +173,7 @@ pub(super) fn with_scale(groups: &Groups<'_>, findings: &[Finding]) -> Vec<Sente
     }
     // "It" needs the sentence before.
     if let [only] = sentences.as_mut_slice()
-        && let Some(super::Part::Words(words)) = only.parts.first_mut()
+        && let Some(Part::Words(words)) = only.parts.first_mut()
     {
         *words = words.replace("It stays level", "Whatever the number of Services, the lookup stays level");
     }
@@ -195,7 +187,7 @@ pub(super) fn growth<'a>(
     medians: &mut Medians,
 ) -> Option<Sentence> {
     let smallest = *ranking.scales.first().filter(|smallest| **smallest < ranking.services)?;
-    let before = ranking.at(groups, smallest, medians, p50);
+    let before = ranking.at(groups, smallest, medians, Record::p50);
     let mut said = Sentence::default();
     said.say(format!(
         "From {} to {} Services, {} times as many, it grew",
@@ -224,7 +216,7 @@ pub(super) fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Sentence> 
     let quantity = groups.quantity(Unit::Ns);
     let waits = criterion(metric::LOCK_WAIT, "One wait in a hundred for the xtables lock is longer than");
     let mut sentences = Vec::new();
-    if let Some(waits) = Ranking::by(groups, waits, medians, p99) {
+    if let Some(waits) = Ranking::by(groups, waits, medians, Record::p99) {
         let mut said = Sentence::default();
         said.say(format!(
             "Against syncs at {} and {} for the xtables lock, one wait in a hundred is longer than ",
@@ -239,7 +231,7 @@ pub(super) fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Sentence> 
         sentences.extend(limit(groups, waits.contenders));
     }
     let operations = criterion(metric::CONTENDER_OPERATION, "");
-    let Some(operations) = Ranking::by(groups, operations, medians, p99) else { return sentences };
+    let Some(operations) = Ranking::by(groups, operations, medians, Record::p99) else { return sentences };
     let takes = |mode: &str| {
         let mut waits = groups.of(workload::XTABLES_LOCK, metric::LOCK_WAIT);
         waits.any(|(key, group)| key.mode == mode && !group.measured.is_empty())

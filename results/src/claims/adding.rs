@@ -1,11 +1,13 @@
 //! How long it takes to add one Service: three figures that are told apart.
 
-use super::measure::{Curves, at, estimate, medians, p50, shown, why_lost};
-use super::{Figure, Lane, Settled, Shown, Verdict, services};
+use super::claim::{Figure, Settled, Shown, Verdict};
+use super::lane::Lane;
+use super::measure::{at, estimate, shown, why_lost};
 use crate::crossover::Curve;
+use crate::curves::{Curves, medians};
 use crate::names::{IPVS_BATCHED, metric, position, walks_one_rule_per_service, workload};
-use crate::record::{Clock, Unit};
-use crate::text::{Quantity, thousands};
+use crate::record::{Clock, Record, Unit};
+use crate::text::{Quantity, services, thousands};
 
 const MINUTE: f64 = 60e9;
 const HOUR: f64 = 3_600e9;
@@ -16,7 +18,7 @@ const CONSTANT: f64 = 2.0;
 const RANGE: u32 = 10;
 
 fn times<'a>(lane: &Lane<'a>, workload: &'static str) -> Option<Curves<'a>> {
-    Curves::of(lane.groups, workload, metric::APPLY, position::NONE, p50)
+    Curves::of(lane.groups, workload, metric::APPLY, position::NONE, Record::p50)
 }
 
 /// "Adding one Service takes minutes at 5,000 Services": after a talk of Xie and Hoole at KubeCon Europe 2017, "Scale Kubernetes to

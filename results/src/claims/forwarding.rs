@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::measure::{LEAST_BLOCKS, middle, p50, percent, shown, why_lost};
-use super::{Figure, Lane, Settled, Shown, Verdict};
+use super::claim::{Figure, Settled, Shown, Verdict};
+use super::lane::Lane;
+use super::measure::{LEAST_BLOCKS, percent, shown, why_lost};
 use crate::crossover::t_interval;
+use crate::curves::middle;
 use crate::names::{metric, workload};
-use crate::record::Unit;
+use crate::record::{Record, Unit};
 use crate::stats::{Interval, median};
 use crate::text::{Quantity, thousands};
 
@@ -27,7 +29,7 @@ fn blocks<'a>(
     metric: &'static str,
 ) -> Option<Blocks<'a>> {
     let mut of = lane.groups.of(workload, metric).filter(|(key, _)| key.mode == mode);
-    of.find_map(|(_, group)| Some(group.per_block(p50)).filter(|blocks| !blocks.is_empty()))
+    of.find_map(|(_, group)| Some(group.per_block(Record::p50)).filter(|blocks| !blocks.is_empty()))
 }
 
 fn median_of(lane: &Lane<'_>, mode: &str, workload: &'static str, metric: &'static str) -> Option<f64> {

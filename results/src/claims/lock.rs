@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Figure, Lane, Settled, Shown, Verdict};
+use super::claim::{Figure, Settled, Shown, Verdict};
+use super::lane::Lane;
 use crate::lock_limit::{LockLimit, Passing, lock_limits};
 use crate::names::{metric, workload};
 use crate::record::{Clock, Unit};

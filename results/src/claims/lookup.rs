@@ -1,12 +1,14 @@
 //! Whether lookups grow with the number of Services.
 
-use super::measure::{ALIKE, Curves, LEAST_BLOCKS, medians, middle, p50, why_lost};
-use super::{Figure, Lane, Settled, Shown, Verdict, listed};
+use super::claim::{Figure, Settled, Shown, Verdict};
+use super::lane::Lane;
+use super::measure::{ALIKE, LEAST_BLOCKS, why_lost};
+use crate::curves::{Curves, medians, middle};
 use crate::findings::Finding;
 use crate::names::{IPVS_BATCHED, metric, position, walks_one_rule_per_service, workload};
-use crate::record::Unit;
+use crate::record::{Record, Unit};
 use crate::stats::Slope;
-use crate::text::thousands;
+use crate::text::{listed, thousands};
 
 /// Where the cost beyond that of the first Service grows by more than this power of N between two scales, it is said to grow
 /// faster than in proportion.
@@ -119,7 +121,7 @@ fn with_slopes(lane: &Lane<'_>, wanted: impl Fn(&str) -> bool) -> Option<Vec<(Fi
 }
 
 fn first_packets<'a>(lane: &Lane<'a>) -> Option<Curves<'a>> {
-    Curves::of(lane.groups, workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET, position::LAST, p50)
+    Curves::of(lane.groups, workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET, position::LAST, Record::p50)
 }
 
 /// `iptables-legacy +2.7 ns per rule [2.6, 2.8] over 10 to 10,000 Services`.
@@ -140,8 +142,13 @@ fn in_words(lane: &Lane<'_>, finding: &Finding) -> String {
 /// Where the cost of the last Service beyond that of the first grows faster than in proportion.
 fn faster_than_linear(lane: &Lane<'_>, mode: &str) -> Option<String> {
     let curves = first_packets(lane)?;
-    let first =
-        Curves::of(lane.groups, workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET, position::FIRST, p50)?;
+    let first = Curves::of(
+        lane.groups,
+        workload::PACKET_PROBE,
+        metric::LOOKUP_FIRST_PACKET,
+        position::FIRST,
+        Record::p50,
+    )?;
     let first = first.get(mode)?;
     let beyond: Vec<(u32, f64, f64)> = medians(curves.get(mode)?)
         .into_iter()

@@ -1,11 +1,13 @@
 //! From which number of Services on modes differ.
 
-use super::measure::{Curves, Difference, State, differences, p50, percent};
-use super::{Figure, Lane, Settled, Shown, Verdict, is_kube_proxy, services};
+use super::claim::{Figure, Settled, Shown, Verdict};
+use super::lane::Lane;
+use super::measure::{Difference, State, differences, percent};
 use crate::crossover::{Between, crossover};
-use crate::names::{metric, position, walks_one_rule_per_service, workload};
-use crate::record::Unit;
-use crate::text::thousands;
+use crate::curves::Curves;
+use crate::names::{is_kube_proxy, metric, position, walks_one_rule_per_service, workload};
+use crate::record::{Record, Unit};
+use crate::text::{services, thousands};
 
 const FEW: u32 = 1_000;
 const MANY: u32 = 5_000;
@@ -40,7 +42,7 @@ impl<'a> Compared<'a> {
         figures
             .into_iter()
             .filter_map(|(what, plot, workload, metric)| {
-                let curves = Curves::of(lane.groups, workload, metric, position::LAST, p50)?;
+                let curves = Curves::of(lane.groups, workload, metric, position::LAST, Record::p50)?;
                 let floor = curves.floor();
                 let curves = curves.keep(is_kube_proxy);
                 let differences = differences(&curves, floor, wanted);
@@ -199,8 +201,13 @@ fn missing(lane: &Lane<'_>, what: &str) -> Option<Settled> {
 
 /// Where each mode that walks a list overtakes each that does not, in lookups of the last Service.
 fn crossings(lane: &Lane<'_>) -> Vec<String> {
-    let found =
-        Curves::of(lane.groups, workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET, position::LAST, p50);
+    let found = Curves::of(
+        lane.groups,
+        workload::PACKET_PROBE,
+        metric::LOOKUP_FIRST_PACKET,
+        position::LAST,
+        Record::p50,
+    );
     let Some(curves) = found.map(|curves| curves.keep(is_kube_proxy)) else { return Vec::new() };
     let (walking, others): (Vec<_>, Vec<_>) =
         curves.modes.iter().partition(|(mode, _)| walks_one_rule_per_service(mode));

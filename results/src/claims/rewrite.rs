@@ -1,11 +1,13 @@
 //! How much of the rules a change rewrites.
 
-use super::measure::{Curves, medians, middle, p50, shown};
-use super::{Figure, Lane, Settled, Shown, Verdict, services};
+use super::claim::{Figure, Settled, Shown, Verdict};
+use super::lane::Lane;
+use super::measure::shown;
 use crate::crossover::Curve;
+use crate::curves::{Curves, medians, middle};
 use crate::names::{metric, position, walks_one_rule_per_service, workload};
-use crate::record::Unit;
-use crate::text::thousands;
+use crate::record::{Record, Unit};
+use crate::text::{services, thousands};
 
 /// From this share on, "everything" and "all" are what people mean.
 const ALL: f64 = 0.9;
@@ -13,7 +15,7 @@ const ALL: f64 = 0.9;
 const LEAST_SCALE: u32 = 100;
 
 fn bytes<'a>(lane: &Lane<'a>, workload: &'static str) -> Option<Curves<'a>> {
-    Curves::of(lane.groups, workload, metric::BYTES, position::NONE, p50)
+    Curves::of(lane.groups, workload, metric::BYTES, position::NONE, Record::p50)
 }
 
 /// Bytes of one mode at the largest scale that all of `curves` have.
@@ -127,7 +129,7 @@ pub(super) fn everything(lane: &Lane<'_>) -> Option<Settled> {
 
 /// `one appended rule takes 1.22 ms at 10 Services and 709 ms at 10,000 in iptables-legacy`.
 fn appended(lane: &Lane<'_>) -> Vec<String> {
-    let found = Curves::of(lane.groups, workload::APPEND, metric::APPLY, position::NONE, p50);
+    let found = Curves::of(lane.groups, workload::APPEND, metric::APPLY, position::NONE, Record::p50);
     let Some(curves) = found.map(|curves| curves.keep(walks_one_rule_per_service)) else { return Vec::new() };
     let quantity = lane.quantity(Unit::Ns);
     curves

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::measure::{middle, p50, why_lost};
-use super::{Figure, Lane, Settled, Shown, Verdict, is_kube_proxy, listed, services};
-use crate::names::{metric, walks_one_rule_per_service, workload};
-use crate::text::{Quantity, thousands};
+use super::claim::{Figure, Settled, Shown, Verdict};
+use super::lane::Lane;
+use super::measure::why_lost;
+use crate::curves::middle;
+use crate::names::{is_kube_proxy, metric, walks_one_rule_per_service, workload};
+use crate::record::Record;
+use crate::text::{Quantity, listed, services, thousands};
 
 /// A count that is this near to another is the same to people who quote it.
 const NEAR: f64 = 0.05;
@@ -85,7 +88,9 @@ impl Law {
 fn counts<'a>(lane: &Lane<'a>, name: &'static str) -> Vec<(&'a str, Counts)> {
     let mut modes: Vec<(&str, Counts)> = Vec::new();
     for (key, group) in lane.groups.of(workload::FULL_SYNC_COLD, name) {
-        let Some(count) = middle(&group.per_block(p50)).filter(|_| key.services > 0) else { continue };
+        let Some(count) = middle(&group.per_block(Record::p50)).filter(|_| key.services > 0) else {
+            continue;
+        };
         let point = ((key.services, key.endpoints), count.round() as i64);
         match modes.last_mut().filter(|(mode, _)| *mode == key.mode) {
             Some((_, counts)) => drop(counts.insert(point.0, point.1)),

@@ -1,9 +1,10 @@
 //! Whether endpoints share traffic equally.
 
-use super::measure::p50;
-use super::{Figure, Lane, Settled, Shown, Verdict, listed};
+use super::claim::{Figure, Settled, Shown, Verdict};
+use super::lane::Lane;
 use crate::names::{metric, walks_one_rule_per_service, workload};
-use crate::text::thousands;
+use crate::record::Record;
+use crate::text::{listed, thousands};
 
 /// The chance that equal shares are called unequal, over all labs of a lane together.
 const LEVEL: f64 = 0.01;
@@ -99,8 +100,10 @@ fn shares<'a>(lane: &Lane<'a>) -> Vec<Share<'a>> {
                 (other.mode, other.services, other.endpoints) == (key.mode, key.services, key.endpoints)
             });
         // A resumed run has checked its labs again.
-        for (p_value, row) in
-            group.per_block(p50).into_values().zip(packets.iter().flat_map(|(_, group)| &group.measured))
+        for (p_value, row) in group
+            .per_block(Record::p50)
+            .into_values()
+            .zip(packets.iter().flat_map(|(_, group)| &group.measured))
         {
             let (Some(min), Some(max), Some(mean)) = (row.min, row.max, row.mean) else { continue };
             let mean = mean.max(1) as f64;

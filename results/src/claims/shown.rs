@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Claim, Settled, Shown, Verdict, listed};
-use crate::tables::Table;
-use crate::text::{escape_markdown, printable, thousands};
+use super::claim::{Claim, Settled, Shown, Verdict};
+use crate::table::Table;
+use crate::text::{escape_markdown, listed, printable, thousands};
 
 const TITLE: &str = "What people say";
 const REMARK: &str = "Each claim as people state it, and whether it is so on this machine. Intervals are 95%; where several figures \

@@ -6,10 +6,16 @@ use crate::record::{Clock, Status};
 use crate::stats::{Difference, Floor, Interval, Medians, Power, holm, paired, welch};
 use crate::text::thousands;
 
+use super::comparison::{Compared, Figure, Measured, Method, Shown, Verdict};
 use super::direction::{self, Direction};
 use super::gather::{Cell, SideCell};
-use super::{Compared, DECISIVE_BLOCKS, Figure, Measured, Method, Policy, RESOLUTION, Shown, Verdict};
+use super::policy::Policy;
 
+/// Differences up to this share are never claimed, whatever the threshold: histograms keep three digits.
+const RESOLUTION: f64 = 0.001;
+
+/// By default a figure decides if it was measured in so many blocks of either side; with fewer it can show nothing.
+const DECISIVE_BLOCKS: usize = 3;
 /// Corrected p values up to this are claimed.
 const ALPHA: f64 = 0.05;
 const SIDES: [&str; 2] = ["BASE", "NEW"];

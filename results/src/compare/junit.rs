@@ -1,7 +1,7 @@
 //! A comparison as JUnit XML, which every CI server reads.
 
+use super::comparison::{Compared, Comparison, Verdict};
 use super::table::difference;
-use super::{Compared, Comparison, Verdict};
 use crate::text::escape_html;
 
 /// One test case for each figure, of a test suite for each lane: worse is a failure, a deciding figure that NEW has lost

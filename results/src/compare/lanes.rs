@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::Run;
 use super::likeness::{Circumstances, Unlike, unlike};
+use super::read::Run;
 use crate::record::Clock;
 use crate::world::World;
 

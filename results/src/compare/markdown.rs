@@ -1,7 +1,7 @@
 //! A comparison in Markdown, for the summary of a CI job.
 
+use super::comparison::{Comparison, Outcome};
 use super::table::Tables;
-use super::{Comparison, Outcome};
 use crate::text::{escape_markdown, shorten, thousands};
 
 const REASON: usize = 300;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Compared, Lane, Outcome, Policy, Run, Verdict};
+use super::comparison::{Compared, Outcome, Verdict};
+use super::lanes::Lane;
+use super::policy::Policy;
+use super::read::Run;
 use crate::text::thousands;
 
 /// Whether all runs say that they measured one and the same sweep.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Compared, Comparison, Verdict};
+use super::comparison::{Compared, Comparison, Verdict};
 use crate::stats::Interval;
 use crate::text::thousands;
 

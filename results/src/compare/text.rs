@@ -1,7 +1,7 @@
 //! A comparison for a terminal.
 
+use super::comparison::{Comparison, Source};
 use super::table::{Section, Tables};
-use super::{Comparison, Source};
 use crate::text::{printable, shorten, thousands};
 
 /// Longest reason in characters.

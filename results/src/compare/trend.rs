@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::comparison::{Compared, Comparison};
 use super::direction::{self, Direction};
 use super::table::difference;
-use super::{Compared, Comparison};
 use crate::record::{Clock, Unit};
 use crate::text::{printable, shorten};
 

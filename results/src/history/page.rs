@@ -1,6 +1,8 @@
 //! A history as pictures: one SVG of small panels, and a page around it.
 
-use super::{Change, History, Series};
+use super::machine::Place;
+use super::series::{Change, History, Series};
+use super::shown::sparkline;
 use crate::text::{escape_html, shorten, thousands};
 
 const STYLE: &str = include_str!("../report/style.css");
@@ -59,7 +61,7 @@ fn label(out: &mut String, x: f64, y: f64, size: u32, colour: &str, anchor: &str
 
 fn panel(out: &mut String, history: &History, series: &Series, top: f64) {
     let quantity = history.quantity(series);
-    let place = history.places.get(series.place).map(super::Place::label).unwrap_or_default();
+    let place = history.places.get(series.place).map(Place::label).unwrap_or_default();
     let name = if history.places.len() > 1 {
         format!("{} — {place}", series.figure.label())
     } else {
@@ -188,10 +190,10 @@ pub fn html(history: &History) -> String {
         .map(|series| {
             let last = series.points.last().map(|point| history.quantity(series).show(point.value));
             vec![
-                history.places.get(series.place).map(super::Place::label).unwrap_or_default(),
+                history.places.get(series.place).map(Place::label).unwrap_or_default(),
                 series.figure.label(),
                 last.unwrap_or_default(),
-                super::shown::sparkline(series),
+                sparkline(series),
                 thousands(series.points.len() as u64),
                 thousands(series.changes.len() as u64),
             ]

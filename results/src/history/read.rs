@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Facts, Field, FigureKey, Place, followed, rank};
+use super::figure::{Field, FigureKey, followed};
+use super::machine::{Facts, Place};
 use crate::environment::Environment;
 use crate::groups::Groups;
+use crate::names::mode_rank;
 use crate::record::Record;
 use crate::record_file::read_records;
 use crate::stats::median;
@@ -143,7 +145,7 @@ fn figures(groups: &Groups<'_>) -> BTreeMap<FigureKey, f64> {
             workload: key.workload.to_owned(),
             metric: key.metric.to_owned(),
             field,
-            rank: rank(key.mode),
+            rank: mode_rank(key.mode),
             mode: key.mode.to_owned(),
             endpoints: key.endpoints,
             contenders: key.contenders,

@@ -1,6 +1,7 @@
 //! A history for a terminal and for Markdown.
 
-use super::{Change, Field, FigureKey, History, Series, Worse};
+use super::figure::{Field, FigureKey, Worse};
+use super::series::{Change, History, Series};
 use crate::claims::percent;
 use crate::stats::Interval;
 use crate::text::{Quantity, escape_markdown, printable, shorten, thousands};

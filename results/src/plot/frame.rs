@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::axis::{LogAxis, TimeAxis};
 use super::canvas::{Anchor, Canvas, fit, text_width};
+use super::legend::modes;
 use super::style::{FRAME, GRID, INK, LIMIT, SOFT, style};
 use super::words;
 use crate::series::{Line, Panel, Point, XAxis};
@@ -96,7 +97,7 @@ impl Frame<'_> {
         }
         let gaps = self.gaps(panel);
         let labels = self.end_labels(panel);
-        for mode in super::modes(std::slice::from_ref(panel)) {
+        for mode in modes(std::slice::from_ref(panel)) {
             canvas.open("g", format!("class=\"mode\" data-mode=\"{}\"", escape_html(mode)));
             let lines = || panel.lines.iter().enumerate().filter(|(_, line)| line.mode == mode);
             for (_, line) in lines().filter(|(_, line)| line.secondary) {

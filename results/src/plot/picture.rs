@@ -6,7 +6,7 @@ use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::fontdb::Database;
 use resvg::usvg::{Options, Tree};
 
-use super::draw_light;
+use super::document::draw_light;
 use crate::series::Figure;
 
 /// DejaVu Sans, without what no figure says: Latin, Greek and Cyrillic are left, and signs. Its licence is beside it.

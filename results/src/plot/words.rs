@@ -1,5 +1,6 @@
 //! What points and panels say in words: titles of points, and descriptions for those who do not see the panel.
 
+use super::legend::modes;
 use crate::series::{Gap, Line, Panel, Point, Span, XAxis};
 use crate::stats::Estimate;
 use crate::text::{Quantity, in_words, thousands};
@@ -91,7 +92,7 @@ pub(super) fn describe(panel: &Panel) -> String {
 }
 
 fn over_time(panel: &Panel) -> String {
-    let modes = super::modes(std::slice::from_ref(panel));
+    let modes = modes(std::slice::from_ref(panel));
     let told = modes.iter().take(MOST_MODES).map(|mode| {
         let spans: Vec<_> = panel.spans.iter().filter(|span| span.mode == *mode).collect();
         let longest = spans.iter().map(|span| span.y).fold(0.0, f64::max);

@@ -5,13 +5,8 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
-use super::{ReadError, excerpt};
-use crate::record::COLUMNS;
-
-/// The column that older files lack: its index in [`COLUMNS`].
-pub(super) const HYPERVISOR_AT: usize = 13;
-/// Its name.
-pub(super) const HYPERVISOR: &str = COLUMNS[HYPERVISOR_AT];
+use super::error::{ReadError, excerpt};
+use crate::record::{COLUMNS, HYPERVISOR, HYPERVISOR_AT};
 
 /// Which columns a file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

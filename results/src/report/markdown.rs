@@ -1,8 +1,9 @@
 //! `summary.md`: the headline for a CI log or a pull request.
 
-use super::Pages;
+use super::pages::Pages;
 use crate::record::Clock;
-use crate::tables::{LOCK_LIMITS, Table};
+use crate::table::Table;
+use crate::tables::LOCK_LIMITS;
 use crate::text::{escape_markdown, shorten, thousands};
 
 /// Tables that the summary holds, cut down to the largest scale.

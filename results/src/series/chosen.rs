@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Gap, Line, Panel, Point, XAxis};
+use super::figure::{Gap, Line, Panel, Point, XAxis};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{is_control, mode_rank, position};
 use crate::record::{Record, Unit};

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Figure, Line, Panel, Point, TAIL, XAxis, gives_up, p50, p99, subtitle, unit_words};
+use super::figure::{Figure, Line, Panel, Point, XAxis};
+use super::words::{TAIL, gives_up, subtitle, unit_words};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, workload};
 use crate::record::{Record, Unit};
 use crate::stats::Medians;
-use crate::tables::LOCK_ON_ONE_CPU;
-use crate::text::thousands;
+use crate::text::{LOCK_ON_ONE_CPU, thousands};
 
 const SHOWN: [(&str, &str); 2] = [
     (metric::LOCK_WAIT, "Waiting for the xtables lock"),
@@ -31,8 +31,8 @@ pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<F
         let cells: Vec<Cell<'_>> = measured(metric)
             .filter(|(key, _)| (key.services, key.endpoints) == (services, endpoints) && key.contenders > 0)
             .collect();
-        let mut lines = lines(&cells, medians, p50, false);
-        lines.extend(self::lines(&cells, medians, p99, true));
+        let mut lines = lines(&cells, medians, Record::p50, false);
+        lines.extend(self::lines(&cells, medians, Record::p99, true));
         panels.push(Panel {
             heading: heading.to_owned(),
             x: XAxis::Contenders,

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Figure, Line, Panel, Point, Span, XAxis};
-use crate::groups::World;
+use super::figure::{Figure, Line, Panel, Point, Span, XAxis};
 use crate::names::{mode_rank, workload};
 use crate::record::{Clock, Unit};
 use crate::stats::Estimate;
 use crate::text::{Quantity, thousands};
 use crate::timeline::{FeltRow, TimelineRow, Timelines};
+use crate::world::World;
 
 /// File name, what happens (as in names of workloads), and title.
 const HAPPENINGS: [(&str, &str, &str); 5] = [

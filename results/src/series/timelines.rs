@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Figure, Panel, Span, XAxis};
-use crate::groups::World;
+use super::figure::{Figure, Panel, Span, XAxis};
 use crate::names::{mode_rank, workload};
 use crate::record::{Clock, Unit};
 use crate::text::{Quantity, thousands};
 use crate::timeline::TimelineRow;
+use crate::world::World;
 
 /// File name, workload and title of each scenario.
 const SCENARIOS: [(&str, &str, &str); 4] = [

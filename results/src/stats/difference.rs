@@ -1,6 +1,6 @@
 //! The difference between two sets of blocks.
 
-use super::Interval;
+use super::interval::Interval;
 use super::student::{Moments, half_width, p_value};
 
 /// How far the second of two sets lies above the first.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use statrs::distribution::{Binomial, DiscreteCDF};
 
+use super::interval::{CONFIDENCE, Interval};
 use super::student::{Moments, half_width};
-use super::{CONFIDENCE, Interval};
 
 /// From so many values on, 95% intervals of a median exist between order statistics: the smallest and the largest of
 /// n values have the median between them with probability 1 - 2^(1-n), which is 93.75% for five.

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::gamma::ln_gamma;
 
-use super::Difference;
-use super::difference::Part;
+use super::difference::{Difference, Part};
 use super::student::two_sided;
 
 /// Chance at which a difference counts as one that could have been shown.

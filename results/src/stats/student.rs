@@ -2,7 +2,7 @@
 
 use statrs::distribution::{Continuous, ContinuousCDF, StudentsT};
 
-use super::CONFIDENCE;
+use super::interval::CONFIDENCE;
 
 /// The t of `degrees` of freedom that is exceeded, on both sides together, with probability `alpha`. None for
 /// degrees that are not positive or an alpha outside (0, 1).

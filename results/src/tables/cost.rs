@@ -1,17 +1,19 @@
 //! What cold syncs take from the machine besides time, and what of its memory they leave in use.
 
-use super::{Cell, Field, INTERVAL, Source, Table, blocks, figure, names, p50, wide};
+use super::wide::{Field, INTERVAL, blocks, figure, names, wide};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, workload};
+use crate::record::Record;
 use crate::stats::Medians;
+use crate::table::{Cell, Source, Table};
 
 const COLUMNS: [(&str, Field, &str); 6] = [
-    (metric::SYNC_CPU_USER, p50, ""),
-    (metric::SYNC_CPU_SYSTEM, p50, ""),
-    (metric::SYNC_CPU_SOFTIRQ, p50, ""),
-    (metric::SYNC_CPU_IRQ, p50, ""),
-    (metric::CONTEXT_SWITCHES, p50, ""),
-    (metric::TOOL_PEAK_RSS, p50, ""),
+    (metric::SYNC_CPU_USER, Record::p50, ""),
+    (metric::SYNC_CPU_SYSTEM, Record::p50, ""),
+    (metric::SYNC_CPU_SOFTIRQ, Record::p50, ""),
+    (metric::SYNC_CPU_IRQ, Record::p50, ""),
+    (metric::CONTEXT_SWITCHES, Record::p50, ""),
+    (metric::TOOL_PEAK_RSS, Record::p50, ""),
 ];
 
 /// Processor time, context switches and the memory of the programming tool.
@@ -38,7 +40,7 @@ pub fn kernel_memory(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     {
         let services = u64::from(key.services);
         let mut row = names(key, false);
-        row.push(figure(groups, key, group, medians, p50));
+        row.push(figure(groups, key, group, medians, Record::p50));
         row.push(each(groups, key, group, medians, services));
         row.push(each(groups, key, group, medians, services * u64::from(key.endpoints)));
         row.push(blocks(group));
@@ -63,7 +65,7 @@ fn each(
 ) -> Cell {
     let values: Vec<f64> = match count {
         0 => Vec::new(),
-        count => group.per_block(p50).into_values().map(|value| value / count as f64).collect(),
+        count => group.per_block(Record::p50).into_values().map(|value| value / count as f64).collect(),
     };
     let estimate = medians.estimate(&values);
     match estimate {
@@ -78,7 +80,7 @@ fn each(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{CellKey, Clock, Record, Unit};
+    use crate::record::{CellKey, Clock, Unit};
 
     fn row(block: u32, (services, endpoints): (u32, u32), metric: &str, unit: Unit, value: u64) -> Record {
         let key = CellKey {

@@ -1,10 +1,10 @@
 //! The slopes of every lane in one table: beside one another, never computed with one another.
 
-use super::{Cell, Source, Table};
 use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::names::{metric, workload};
 use crate::record::Unit;
+use crate::table::{Cell, Source, Table};
 use crate::text::thousands;
 
 /// One world's groups and what they say about lookups.

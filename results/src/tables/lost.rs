@@ -2,18 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cell, Source, Table};
 use crate::groups::Groups;
 use crate::names::mode_rank;
 use crate::record::Status;
-use crate::text::thousands;
-
-/// More reasons than this are told together.
-pub(crate) const MOST_REASONS: usize = 500;
-/// What stands for those.
-pub(crate) const OTHER_REASONS: &str = "other reasons, each in its row of records.csv";
-/// Title of the table.
-pub(crate) const LOST: &str = "Failed and skipped cells";
+use crate::table::{Cell, Source, Table};
+use crate::text::{LOST, MOST_REASONS, OTHER_REASONS, thousands};
 
 /// What one reason cost one mode.
 type Reason<'a> = (usize, &'a str, Status, &'a str);

@@ -2,45 +2,47 @@
 
 use std::collections::BTreeSet;
 
-use super::{Field, Table, max, p50, p99, p999, wide};
+use super::wide::{Field, wide};
 use crate::groups::Groups;
 use crate::names::{metric, workload};
+use crate::record::Record;
 use crate::stats::Medians;
+use crate::table::Table;
 
 const LOAD_COLUMNS: [(&str, Field, &str); 17] = [
-    (metric::TRANSACTIONS_PER_SECOND, p50, ""),
-    (metric::THROUGHPUT, p50, ""),
-    (metric::RESPONSE_TIME, p50, " p50"),
-    (metric::RESPONSE_TIME, p99, " p99"),
-    (metric::RESPONSE_TIME, p999, " p99.9"),
-    (metric::SERVICE_TIME, p50, " p50"),
-    (metric::SERVICE_TIME, p99, " p99"),
-    (metric::REQUESTS, p50, ""),
-    (metric::LOST_REQUESTS, p50, ""),
-    (metric::LATE_REQUESTS, p50, ""),
-    (metric::REQUEST_CPU_USER, p50, ""),
-    (metric::REQUEST_CPU_SYSTEM, p50, ""),
-    (metric::REQUEST_CPU_SOFTIRQ, p50, ""),
-    (metric::REQUEST_CPU_IRQ, p50, ""),
-    (metric::CONTEXT_SWITCHES, p50, ""),
-    (metric::CONNTRACK_ENTRIES, p50, ""),
-    (metric::IPVS_CONNECTIONS, p50, ""),
+    (metric::TRANSACTIONS_PER_SECOND, Record::p50, ""),
+    (metric::THROUGHPUT, Record::p50, ""),
+    (metric::RESPONSE_TIME, Record::p50, " p50"),
+    (metric::RESPONSE_TIME, Record::p99, " p99"),
+    (metric::RESPONSE_TIME, Record::p999, " p99.9"),
+    (metric::SERVICE_TIME, Record::p50, " p50"),
+    (metric::SERVICE_TIME, Record::p99, " p99"),
+    (metric::REQUESTS, Record::p50, ""),
+    (metric::LOST_REQUESTS, Record::p50, ""),
+    (metric::LATE_REQUESTS, Record::p50, ""),
+    (metric::REQUEST_CPU_USER, Record::p50, ""),
+    (metric::REQUEST_CPU_SYSTEM, Record::p50, ""),
+    (metric::REQUEST_CPU_SOFTIRQ, Record::p50, ""),
+    (metric::REQUEST_CPU_IRQ, Record::p50, ""),
+    (metric::CONTEXT_SWITCHES, Record::p50, ""),
+    (metric::CONNTRACK_ENTRIES, Record::p50, ""),
+    (metric::IPVS_CONNECTIONS, Record::p50, ""),
 ];
 
 const DISRUPTION_COLUMNS: [(&str, Field, &str); 13] = [
-    (metric::RESPONSE_BEFORE, p50, " p50"),
-    (metric::RESPONSE_DURING, p50, " p50"),
-    (metric::RESPONSE_BEFORE, p99, " p99"),
-    (metric::RESPONSE_DURING, p99, " p99"),
-    (metric::RESPONSE_BEFORE, max, " max"),
-    (metric::RESPONSE_DURING, max, " max"),
-    (metric::LOST_REQUESTS, p50, ""),
-    (metric::RESET_CONNECTIONS, p50, ""),
-    (metric::BLOCKED_TIME, p50, ""),
-    (metric::STALE_WINDOW, p50, " p50"),
-    (metric::STALE_WINDOW, max, " max"),
-    (metric::PROGRAMMING_LATENCY, p50, " p50"),
-    (metric::APPLY, p50, " p50"),
+    (metric::RESPONSE_BEFORE, Record::p50, " p50"),
+    (metric::RESPONSE_DURING, Record::p50, " p50"),
+    (metric::RESPONSE_BEFORE, Record::p99, " p99"),
+    (metric::RESPONSE_DURING, Record::p99, " p99"),
+    (metric::RESPONSE_BEFORE, Record::max, " max"),
+    (metric::RESPONSE_DURING, Record::max, " max"),
+    (metric::LOST_REQUESTS, Record::p50, ""),
+    (metric::RESET_CONNECTIONS, Record::p50, ""),
+    (metric::BLOCKED_TIME, Record::p50, ""),
+    (metric::STALE_WINDOW, Record::p50, " p50"),
+    (metric::STALE_WINDOW, Record::max, " max"),
+    (metric::PROGRAMMING_LATENCY, Record::p50, " p50"),
+    (metric::APPLY, Record::p50, " p50"),
 ];
 
 /// Whether a workload is one of these tables'.

@@ -1,7 +1,7 @@
 //! What was wrong with the machine when the run began.
 
-use super::Table;
 use crate::environment::{Severity, Warning};
+use crate::table::Table;
 
 /// One row per warning, in the order of the passport.
 pub(crate) fn warnings(warnings: &[Warning]) -> Table {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::groups::{GroupKey, Groups};
-use crate::report::Pages;
-use crate::tables::Source;
+use crate::report::pages::Pages;
+use crate::table::Source;
 
 /// Groups whose rows the page addresses one by one; those beyond are in records.csv only, which the section says.
 pub(super) const MOST_GROUPS: usize = 6_000;

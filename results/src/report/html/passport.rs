@@ -1,6 +1,6 @@
 //! The environment passport in the page.
 
-use super::Page;
+use super::page::Page;
 use crate::environment::Environment;
 use crate::record::Clock;
 use crate::text::{Quantity, escape_html, thousands};

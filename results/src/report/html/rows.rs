@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::Page;
 use super::links::{MOST_GROUPS, ROWS, by_metric, group as group_id, metric as metric_id};
+use super::page::Page;
 use crate::groups::{Group, GroupKey, Groups};
 use crate::record::{Clock, Record, Unit};
-use crate::report::Pages;
+use crate::report::pages::Pages;
 use crate::text::{escape_html, shorten, thousands};
 
 /// Rows that the page shows at most, over all groups.

@@ -1,0 +1,68 @@
+//! A lane as the rules see it.
+
+use std::cell::OnceCell;
+
+use super::claim::{Figure, Settled, Shown, Verdict};
+use crate::environment::Environment;
+use crate::findings::{Finding, findings};
+use crate::groups::Groups;
+use crate::record::{Clock, Unit};
+use crate::stats::Medians;
+use crate::text::Quantity;
+
+/// One lane and what is known about it.
+pub(crate) struct Lane<'a> {
+    pub groups: &'a Groups<'a>,
+    pub passport: Option<&'a Environment>,
+    /// From 0, in report order: figures of later lanes are numbered.
+    pub index: usize,
+    /// What lookups say, reckoned when a rule first asks.
+    pub findings: OnceCell<Vec<Finding>>,
+}
+
+impl Lane<'_> {
+    pub fn findings(&self) -> &[Finding] {
+        self.findings.get_or_init(|| findings(self.groups, &mut Medians::new()))
+    }
+
+    pub fn clock(&self) -> Clock {
+        self.groups.world.clock
+    }
+
+    pub fn quantity(&self, unit: Unit) -> Quantity {
+        self.groups.quantity(unit)
+    }
+
+    /// Unit of times, for [`Figure::unit`].
+    pub fn tick(&self) -> &'static str {
+        match self.clock() {
+            Clock::Wall => "ns",
+            Clock::Instructions => "instructions",
+        }
+    }
+
+    /// The version whose rules were planned; empty: unknown.
+    pub fn kube_proxy(&self) -> &str {
+        self.passport.map_or("", |passport| &passport.kube_proxy)
+    }
+
+    pub fn plot(&self, name: &str) -> Option<String> {
+        let number = if self.index == 0 { String::new() } else { format!("-{}", self.index + 1) };
+        Some(format!("{name}{number}.svg"))
+    }
+
+    pub fn settled(
+        &self,
+        verdict: Verdict,
+        measured: String,
+        figures: Vec<Figure>,
+        shown_by: Vec<Shown>,
+    ) -> Settled {
+        Settled { lane: self.groups.world.label(), verdict, measured, figures, shown_by }
+    }
+
+    pub fn not_shown(&self, missing: impl Into<String>) -> Settled {
+        let verdict = Verdict::NotShown { missing: missing.into() };
+        self.settled(verdict, String::new(), Vec::new(), Vec::new())
+    }
+}

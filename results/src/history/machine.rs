@@ -1,0 +1,60 @@
+//! What must agree, or figures of two runs are not of one series.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::environment::Environment;
+use crate::record::Clock;
+
+/// What must agree, or figures of two runs are not of one series.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// Clock.
+    pub clock: Clock,
+    /// What the kernel ran on; see [`crate::record::Record::hypervisor`].
+    pub hypervisor: String,
+    /// Architecture.
+    pub machine: String,
+    /// Processor model.
+    pub cpu_model: String,
+    /// Cores online.
+    pub cores: u32,
+    /// Hypervisor or container by its name.
+    pub virtualisation: String,
+    /// What else was in the kernel.
+    pub neighbours: String,
+}
+
+impl Place {
+    /// The place of a lane.
+    pub fn of(passport: &Environment) -> Self {
+        Place {
+            clock: passport.clock,
+            hypervisor: passport.hypervisor.clone(),
+            machine: passport.machine.clone(),
+            cpu_model: passport.cpu_model.clone(),
+            cores: passport.cores,
+            virtualisation: passport.virtualisation.clone(),
+            neighbours: passport.neighbours.clone(),
+        }
+    }
+
+    /// `wall clock · Intel Xeon, 2 cores · KVM`.
+    pub fn label(&self) -> String {
+        let passport = Environment {
+            hypervisor: self.hypervisor.clone(),
+            cpu_model: self.cpu_model.clone(),
+            cores: self.cores,
+            virtualisation: self.virtualisation.clone(),
+            ..Environment::default()
+        };
+        let mut parts = vec![self.clock.in_words().to_owned(), passport.caption()];
+        parts.extend((!self.neighbours.is_empty()).then(|| format!("beside {}", self.neighbours)));
+        parts.retain(|part| !part.is_empty());
+        parts.join(" · ")
+    }
+}
+
+/// Kernel, tools and settings of a run: name to value.
+pub type Facts = BTreeMap<String, String>;
