@@ -35,7 +35,7 @@ pub struct Topic {
     pub sentences: Vec<Sentence>,
 }
 
-/// What the rows of one world advise; `findings` are those of the same world. None if no proxy mode has a figure that says
+/// What the rows of one platform advise; `findings` are those of the same platform. None if no proxy mode has a figure that says
 /// anything about a choice.
 pub fn advice(groups: &Groups<'_>, findings: &[Finding], medians: &mut Medians) -> Option<Advice> {
     let lookup = Ranking::of(groups, Criterion::LOOKUP, medians);
@@ -62,7 +62,7 @@ pub fn advice(groups: &Groups<'_>, findings: &[Finding], medians: &mut Medians) 
 
 /// What to choose.
 fn lead(groups: &Groups<'_>, lookup: Option<&Ranking<'_>>, sync: Option<&Ranking<'_>>) -> Option<Sentence> {
-    let here = match groups.world.clock {
+    let here = match groups.platform.clock {
         Clock::Wall => "On this machine",
         Clock::Instructions => "By instructions executed, which are not time",
     };

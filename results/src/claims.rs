@@ -1,7 +1,7 @@
 //! What people say about Services and proxy modes, and whether it is so on the machine that was measured.
 //!
 //! Each claim has a rule, which the doc comment of its function states with its source. A rule is applied to one lane (one
-//! [`World`]) at a time; figures of two lanes are never mixed. What a rule needs and a run does not have is named in the verdict.
+//! [`Platform`]) at a time; figures of two lanes are never mixed. What a rule needs and a run does not have is named in the verdict.
 
 mod adding;
 mod claim;
@@ -145,7 +145,7 @@ pub fn claims(lanes: &[&Groups<'_>], environment: &Environment) -> Vec<Claim> {
         .enumerate()
         .map(|(index, groups)| Lane {
             groups,
-            passport: environment.of(groups.world),
+            passport: environment.of(groups.platform),
             index,
             findings: OnceCell::new(),
         })
@@ -179,6 +179,6 @@ fn settle(rule: &Rule, lanes: &[Lane<'_>]) -> Vec<Settled> {
 
 /// Every claim, settled by the rows of a run.
 pub fn claims_of(records: &[Record], environment: &Environment) -> Vec<Claim> {
-    let worlds = lanes(records, environment);
-    claims(&worlds.iter().collect::<Vec<_>>(), environment)
+    let platforms = lanes(records, environment);
+    claims(&platforms.iter().collect::<Vec<_>>(), environment)
 }

@@ -40,9 +40,9 @@ pub fn compare(base: &[Run], new: &[Run], policy: &Policy) -> Comparison {
     let mut medians = Medians::new();
     let (mut lanes, mut cases) = (Vec::new(), Vec::new());
     let same_sweep = outcome::same_sweep(sides);
-    for (index, worlds) in lanes::pair(sides).into_iter().enumerate() {
-        let lane = lanes::lane(worlds, sides, &policy.accept);
-        let cells = gather::gather(worlds, [&split[0], &split[1]]);
+    for (index, platforms) in lanes::pair(sides).into_iter().enumerate() {
+        let lane = lanes::lane(platforms, sides, &policy.accept);
+        let cells = gather::gather(platforms, [&split[0], &split[1]]);
         let floors = gather::floors(&cells);
         let seeds =
             BTreeSet::from_iter(sides.iter().flat_map(|runs| runs.iter().map(|run| run.environment.seed)));

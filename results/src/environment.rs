@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::condition::{Condition, Severity, Warning};
+use crate::platform::Platform;
 use crate::record::Clock;
-use crate::world::World;
 
 /// Facts about the machine, the kernel, the tools and the run. A string that is empty is a fact that is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -136,15 +136,19 @@ impl Environment {
         crate::record_file::replace(path, &[&json[..], b"\n"].concat()).map_err(io)
     }
 
-    /// The passport of the lane that measured the rows of `world`: this one or one of its guests'. None if no lane
+    /// The passport of the lane that measured the rows of `platform`: this one or one of its guests'. None if no lane
     /// says so. A passport older than the field `hypervisor` belongs to rows older than that column.
-    pub fn of(&self, world: World<'_>) -> Option<&Environment> {
-        if self.world() == world { Some(self) } else { self.guests.iter().find_map(|guest| guest.of(world)) }
+    pub fn of(&self, platform: Platform<'_>) -> Option<&Environment> {
+        if self.platform() == platform {
+            Some(self)
+        } else {
+            self.guests.iter().find_map(|guest| guest.of(platform))
+        }
     }
 
-    /// The world that this passport itself describes.
-    pub fn world(&self) -> World<'_> {
-        World { clock: self.clock, kernel: &self.kernel, hypervisor: &self.hypervisor }
+    /// The platform that this passport itself describes.
+    pub fn platform(&self) -> Platform<'_> {
+        Platform { clock: self.clock, kernel: &self.kernel, hypervisor: &self.hypervisor }
     }
 
     /// One line for under a plot: clock unless it is the wall's, kernel, machine, hypervisor, tools, date. Unknown
@@ -254,8 +258,8 @@ mod tests {
             guests: vec![guest.clone()],
             ..Environment::default()
         };
-        let world = |clock, kernel, hypervisor| World { clock, kernel, hypervisor };
-        let of = |clock, kernel, hypervisor| host.of(world(clock, kernel, hypervisor));
+        let platform = |clock, kernel, hypervisor| Platform { clock, kernel, hypervisor };
+        let of = |clock, kernel, hypervisor| host.of(platform(clock, kernel, hypervisor));
         assert_eq!(of(Clock::Wall, "6.18", "virtual machine"), Some(&host));
         assert_eq!(of(Clock::Instructions, "6.1.0", "tcg"), Some(&guest));
         assert_eq!(of(Clock::Wall, "6.1.0", "tcg"), None);

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{mode_rank, position};
+use crate::platform::Platform;
 use crate::record::{Record, Status, Unit};
 use crate::stats::{Estimate, Medians};
 use crate::text::{Quantity, thousands};
-use crate::world::World;
 
 /// Everything that makes rows of different blocks alike; sorts as tables are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +34,7 @@ pub struct GroupKey<'a> {
 /// The rows of one key.
 #[derive(Debug, Default, Clone)]
 pub struct Group<'a> {
-    /// Its number among the groups of all worlds, in their order: reports address its rows by it.
+    /// Its number among the groups of all platforms, in their order: reports address its rows by it.
     pub number: usize,
     /// Measured rows, in file order.
     pub measured: Vec<&'a Record>,
@@ -102,21 +102,22 @@ pub struct Thinned<'a> {
     pub remark: String,
 }
 
-/// All groups of one world.
+/// All groups of one platform.
 #[derive(Debug)]
 pub struct Groups<'a> {
     /// Clock, kernel and hypervisor.
-    pub world: World<'a>,
+    pub platform: Platform<'a>,
     /// The groups, sorted.
     pub map: BTreeMap<GroupKey<'a>, Group<'a>>,
 }
 
 impl<'a> Groups<'a> {
-    /// Splits `records` by world: the wall clock before instructions, then the world with the most rows first.
+    /// Splits `records` by platform: the wall clock before instructions, then the platform with the most rows first.
     pub fn split(records: &'a [Record]) -> Vec<Groups<'a>> {
-        let mut worlds: BTreeMap<World<'a>, (usize, BTreeMap<GroupKey<'a>, Group<'a>>)> = BTreeMap::new();
+        let mut platforms: BTreeMap<Platform<'a>, (usize, BTreeMap<GroupKey<'a>, Group<'a>>)> =
+            BTreeMap::new();
         for (index, row) in records.iter().enumerate() {
-            let (count, map) = worlds.entry(World::of(row)).or_default();
+            let (count, map) = platforms.entry(Platform::of(row)).or_default();
             *count += 1;
             let group = map.entry(key(row)).or_default();
             let (rows, places) = match row.status {
@@ -126,9 +127,10 @@ impl<'a> Groups<'a> {
             rows.push(row);
             places.push(index);
         }
-        let mut split: Vec<_> = worlds.into_iter().collect();
-        split.sort_by_key(|(world, (count, _))| (world.clock, std::cmp::Reverse(*count)));
-        let mut split: Vec<_> = split.into_iter().map(|(world, (_, map))| Groups { world, map }).collect();
+        let mut split: Vec<_> = platforms.into_iter().collect();
+        split.sort_by_key(|(platform, (count, _))| (platform.clock, std::cmp::Reverse(*count)));
+        let mut split: Vec<_> =
+            split.into_iter().map(|(platform, (_, map))| Groups { platform, map }).collect();
         let groups = split.iter_mut().flat_map(|groups| groups.map.values_mut());
         groups.enumerate().for_each(|(number, group)| group.number = number);
         split
@@ -179,7 +181,7 @@ impl<'a> Groups<'a> {
             thousands(scales.len() as u64),
             thousands(most as u64)
         );
-        Some(Thinned { groups: Groups { world: self.world, map }, remark })
+        Some(Thinned { groups: Groups { platform: self.platform, map }, remark })
     }
 
     /// The number of the first group of one workload and metric, which stands for all of them; None if there is none.
@@ -187,9 +189,9 @@ impl<'a> Groups<'a> {
         self.of(workload, metric).next().map(|(_, group)| group.number)
     }
 
-    /// How figures of `unit` are shown in this world.
+    /// How figures of `unit` are shown in this platform.
     pub fn quantity(&self, unit: Unit) -> Quantity {
-        Quantity::of(unit, self.world.clock)
+        Quantity::of(unit, self.platform.clock)
     }
 }
 
@@ -239,7 +241,7 @@ mod tests {
     fn shown(records: &[Record]) -> Option<Vec<u32>> {
         let groups = Groups::split(records);
         let thinned = groups.first()?.thinned()?;
-        assert_eq!(thinned.groups.world, groups[0].world);
+        assert_eq!(thinned.groups.platform, groups[0].platform);
         let scales: BTreeSet<u32> = thinned.groups.map.keys().map(|key| key.services).collect();
         assert!(thinned.remark.contains(&format!("show {} of them", scales.len())), "{}", thinned.remark);
         Some(scales.into_iter().collect())

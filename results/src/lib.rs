@@ -2,7 +2,7 @@
 //!
 //! A run's folder holds `records.csv` ([`record_file`]), `histograms.hlog` ([`histogram`]) and
 //! `environment.json` ([`environment`]). [`report::write_report`] turns them into figures and pages:
-//! rows -> [`groups`] (what was measured alike, one [`world`] apart from another) -> [`stats`] (medians over blocks)
+//! rows -> [`groups`] (what was measured alike, one [`platform`] apart from another) -> [`stats`] (medians over blocks)
 //! -> [`series`] and [`tables`] (pure data) -> [`plot`] and [`report`] (SVG, HTML, Markdown). [`repeat`] tells
 //! whether two runs in the instruction clock agree, [`compare`] which figures of one run are better or worse than
 //! another's.
@@ -50,6 +50,7 @@ mod lanes;
 pub mod lock_limit;
 pub mod names;
 pub mod parquet_file;
+pub mod platform;
 pub mod plot;
 pub mod record;
 pub mod record_file;
@@ -61,4 +62,3 @@ pub mod table;
 pub mod tables;
 pub mod text;
 pub mod timeline;
-pub mod world;

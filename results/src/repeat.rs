@@ -14,9 +14,9 @@ use hdrhistogram::Histogram;
 
 use crate::histogram::{HistogramError, TaggedHistogram, read_histograms};
 use crate::names::{metric, mode_rank, position, workload};
+use crate::platform::Platform;
 use crate::record::{Clock, Record, Status, Text};
 use crate::record_file::{ReadError, read_records};
-use crate::world::World;
 
 /// Most that the p50 of a lookup may differ between passes: this many thousandths of the smaller one.
 pub const P50_LIMIT: u64 = 1;
@@ -130,9 +130,9 @@ impl Place {
         }
     }
 
-    /// The world of its rows.
-    pub fn world(&self) -> World<'_> {
-        World { clock: self.clock, kernel: &self.kernel, hypervisor: &self.hypervisor }
+    /// The platform of its rows.
+    pub fn platform(&self) -> Platform<'_> {
+        Platform { clock: self.clock, kernel: &self.kernel, hypervisor: &self.hypervisor }
     }
 }
 
@@ -212,7 +212,7 @@ impl Verdict {
     }
 }
 
-/// Compares the lookups of two passes; other rows do not matter. Rows of different worlds are different lookups.
+/// Compares the lookups of two passes; other rows do not matter. Rows of different platforms are different lookups.
 ///
 /// # Errors
 ///

@@ -18,6 +18,7 @@ use crate::findings::findings;
 use crate::groups::Groups;
 use crate::lanes::{HOST, lanes, place};
 use crate::names::{is_control, metric, workload};
+use crate::platform::Platform;
 use crate::plot::{Picture, PlotError, draw};
 use crate::record::{Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
@@ -25,10 +26,9 @@ use crate::series::figures;
 use crate::stats::{Estimate, Medians};
 use crate::tables::{self, Lane};
 use crate::timeline::{self, FELT, TIMELINES, TimelineError, Timelines};
-use crate::world::World;
 
 /// Lanes beyond this many are in the CSV only; the page says so.
-const MOST_WORLDS: usize = 8;
+const MOST_PLATFORMS: usize = 8;
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -127,15 +127,15 @@ pub fn render(
     environment: &Environment,
     sweep: Option<&str>,
 ) -> Result<Rendered, PlotError> {
-    let mut worlds = lanes(records, environment);
-    let worlds_left_out = worlds.len().saturating_sub(MOST_WORLDS);
-    worlds.truncate(MOST_WORLDS);
+    let mut platforms = lanes(records, environment);
+    let platforms_left_out = platforms.len().saturating_sub(MOST_PLATFORMS);
+    platforms.truncate(MOST_PLATFORMS);
     let mut medians = Medians::new();
     let picture = Picture::default();
     let mut chapters = Vec::new();
     let (mut files, mut images) = (Vec::new(), Vec::new());
-    for (index, groups) in worlds.into_iter().enumerate() {
-        let caption = caption(environment, groups.world);
+    for (index, groups) in platforms.into_iter().enumerate() {
+        let caption = caption(environment, groups.platform);
         let findings = findings(&groups, &mut medians);
         let thinned = groups.thinned();
         let shown = thinned.as_ref().map_or(&groups, |thinned| &thinned.groups);
@@ -149,7 +149,7 @@ pub fn render(
         all.push(tables::others(shown, &mut medians));
         all.retain(|table| !table.rows.is_empty());
         chapters.push(Chapter {
-            heading: groups.world.heading(),
+            heading: groups.platform.heading(),
             caption,
             controls: controls(&groups, &mut medians),
             advice: advice(&groups, &findings, &mut medians),
@@ -167,7 +167,7 @@ pub fn render(
         .iter()
         .map(|chapter| Lane { groups: &chapter.groups, findings: &chapter.findings })
         .collect();
-    let only_host = chapters.iter().all(|chapter| place(environment, chapter.groups.world) == HOST);
+    let only_host = chapters.iter().all(|chapter| place(environment, chapter.groups.platform) == HOST);
     let pages = Pages {
         environment,
         sweep,
@@ -176,16 +176,16 @@ pub fn render(
         claims: claims(&chapters.iter().map(|chapter| &chapter.groups).collect::<Vec<_>>(), environment),
         headings: chapters.len() > 1 || !only_host,
         chapters,
-        worlds_left_out,
+        platforms_left_out,
     };
     Ok(Rendered { html: html::page(&pages), markdown: markdown::summary(&pages), figures: files, images })
 }
 
 /// The line of the passport that belongs to the rows; a guest's kernel is not the host's.
-fn caption(environment: &Environment, world: World<'_>) -> String {
-    match environment.of(world) {
+fn caption(environment: &Environment, platform: Platform<'_>) -> String {
+    match environment.of(platform) {
         Some(passport) => passport.caption(),
-        None => format!("{} · no passport of this lane in environment.json", world.label()),
+        None => format!("{} · no passport of this lane in environment.json", platform.label()),
     }
 }
 

@@ -30,8 +30,8 @@ const PARTIAL_SYNCS: [(&str, &str); 4] = [
     (workload::PARTIAL_SYNC_NOOP, "nothing changed"),
 ];
 
-/// The figures of one world that it has rows for, in report order: lookup, sync, lock, connect, load, churn, disruption. `findings` are
-/// those of the same world; `timeline` is of all worlds.
+/// The figures of one platform that it has rows for, in report order: lookup, sync, lock, connect, load, churn, disruption. `findings` are
+/// those of the same platform; `timeline` is of all platforms.
 pub fn figures(
     groups: &Groups<'_>,
     findings: &[Finding],
@@ -55,8 +55,8 @@ pub fn figures(
         figures.push(connect(groups, medians));
     }
     figures.extend(loads::loads(groups, medians));
-    figures.extend(timelines::timelines(groups.world, &timeline.syncs));
-    figures.extend(disruptions::disruptions(groups.world, timeline));
+    figures.extend(timelines::timelines(groups.platform, &timeline.syncs));
+    figures.extend(disruptions::disruptions(groups.platform, timeline));
     figures
 }
 
@@ -208,7 +208,7 @@ fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
         lines.splice(0..0, unfinished(&syncs, !held.lines.is_empty()));
         panels.push(held);
     }
-    if groups.world.clock == Clock::Instructions {
+    if groups.platform.clock == Clock::Instructions {
         lines.insert(0, LOCK_ON_ONE_CPU.to_owned());
     }
     Figure {
@@ -251,7 +251,7 @@ fn connect(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
     time.lines = response.lines(medians, Record::p50, false);
     time.lines.extend(response.lines(medians, Record::p99, true));
     let rate = Chosen::new(groups, name, metric::TRANSACTIONS_PER_SECOND);
-    let heading = match groups.world.clock {
+    let heading = match groups.platform.clock {
         Clock::Wall => "Transactions per second",
         Clock::Instructions => "Transactions per 10⁹ instructions",
     };

@@ -23,7 +23,7 @@ use crate::stats::Medians;
 use crate::table::{Cell, Table};
 use crate::text::LOCK_ON_ONE_CPU;
 
-/// Every table of one world, in report order.
+/// Every table of one platform, in report order.
 pub fn tables(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Table> {
     vec![
         lookup(
@@ -97,7 +97,7 @@ const LOCK_COLUMNS: [(&str, Field, &str); 13] = [
 ];
 
 fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Table {
-    let what = match groups.world.clock {
+    let what = match groups.platform.clock {
         Clock::Wall => "",
         Clock::Instructions => LOCK_ON_ONE_CPU,
     };

@@ -128,8 +128,8 @@ macro_rules! rows_of_cells {
 
             fn alike(&self) -> Alike {
                 let text = Text::clone;
-                let world = (self.clock, text(&self.kernel), text(&self.hypervisor));
-                (world.0, world.1, world.2, text(&self.workload), text(&self.mode), self.services, self.endpoints)
+                let platform = (self.clock, text(&self.kernel), text(&self.hypervisor));
+                (platform.0, platform.1, platform.2, text(&self.workload), text(&self.mode), self.services, self.endpoints)
             }
 
             fn cell(&self) -> Cell {

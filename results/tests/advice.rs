@@ -178,9 +178,9 @@ fn lanes_do_not_mix() {
 #[test]
 fn every_figure_has_its_rows() {
     let rows = guest::two_lanes(5);
-    let worlds = Groups::split(&rows);
+    let platforms = Groups::split(&rows);
     let advices = advise(&rows);
-    for (groups, advice) in worlds.iter().zip(advices) {
+    for (groups, advice) in platforms.iter().zip(advices) {
         let advice = advice.unwrap();
         let numbers: Vec<usize> = groups.map.values().map(|group| group.number).collect();
         let sentences = advice.because.iter().flat_map(|topic| &topic.sentences).chain([&advice.lead]);

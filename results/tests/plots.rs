@@ -14,11 +14,11 @@ use results::timeline::Timelines;
 
 fn draw_all(rows: &[Record]) -> Vec<(String, String)> {
     let groups = Groups::split(rows);
-    let Some(world) = groups.first() else { return Vec::new() };
+    let Some(platform) = groups.first() else { return Vec::new() };
     let caption = fixtures::environment().caption();
     let mut medians = Medians::new();
-    let findings = findings(world, &mut medians);
-    let figures = figures(world, &findings, &Timelines::default(), &mut medians);
+    let findings = findings(platform, &mut medians);
+    let figures = figures(platform, &findings, &Timelines::default(), &mut medians);
     figures.iter().map(|figure| (figure.name.to_owned(), draw(figure, &caption))).collect()
 }
 

@@ -130,7 +130,7 @@ fn what_only_one_pass_has_fails_and_what_both_skipped_does_not() {
 }
 
 #[test]
-fn worlds_are_never_compared() {
+fn platforms_are_never_compared() {
     let mut second = pass();
     second.iter_mut().for_each(|sample| sample.record.hypervisor = "kvm".into());
     assert!(matches!(compare(&pass(), &second), Err(RepeatError::Nothing)));

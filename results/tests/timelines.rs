@@ -1,4 +1,4 @@
-//! Churn scenarios as figures: whose syncs are drawn, where, and in which world.
+//! Churn scenarios as figures: whose syncs are drawn, where, and in which platform.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 

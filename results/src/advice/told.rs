@@ -283,7 +283,7 @@ fn limit(groups: &Groups<'_>, count: u32) -> Option<Sentence> {
         }
         said.say(if said.parts.is_empty() { "More than one in a hundred gives up after " } else { "; " });
         if said.parts.len() == 1 {
-            said.say(match groups.world.clock {
+            said.say(match groups.platform.clock {
                 Clock::Wall => "5 s from about this many Services on: ",
                 Clock::Instructions => "5 G instructions from about this many Services on: ",
             });

@@ -26,7 +26,7 @@ impl Lane<'_> {
     }
 
     pub fn clock(&self) -> Clock {
-        self.groups.world.clock
+        self.groups.platform.clock
     }
 
     pub fn quantity(&self, unit: Unit) -> Quantity {
@@ -58,7 +58,7 @@ impl Lane<'_> {
         figures: Vec<Figure>,
         shown_by: Vec<Shown>,
     ) -> Settled {
-        Settled { lane: self.groups.world.label(), verdict, measured, figures, shown_by }
+        Settled { lane: self.groups.platform.label(), verdict, measured, figures, shown_by }
     }
 
     pub fn not_shown(&self, missing: impl Into<String>) -> Settled {

@@ -6,7 +6,7 @@ use crate::groups::{Group, GroupKey, Groups};
 use crate::record::Record;
 use crate::stats::{Floor, floor, median};
 
-use super::lanes::Worlds;
+use super::lanes::Platforms;
 
 /// What is compared.
 const FIELD: fn(&Record) -> Option<u64> = |row| row.p50;
@@ -66,13 +66,13 @@ pub(super) type Cell<'a> = [SideCell<'a>; 2];
 
 /// All figures of a lane, sorted. `split`: the groups of each run, by side.
 pub(super) fn gather<'a>(
-    worlds: Worlds<'_>,
+    platforms: Platforms<'_>,
     split: [&'a [Vec<Groups<'a>>]; 2],
 ) -> BTreeMap<GroupKey<'a>, Cell<'a>> {
     let mut cells: BTreeMap<GroupKey<'a>, Cell<'a>> = BTreeMap::new();
-    for (side, (world, runs)) in worlds.into_iter().zip(split).enumerate() {
+    for (side, (platform, runs)) in platforms.into_iter().zip(split).enumerate() {
         for (run, lanes) in runs.iter().enumerate() {
-            for lane in lanes.iter().filter(|lane| Some(lane.world) == world) {
+            for lane in lanes.iter().filter(|lane| Some(lane.platform) == platform) {
                 for (key, group) in &lane.map {
                     cells.entry(*key).or_default()[side].runs.push((run, group));
                 }

@@ -123,7 +123,7 @@ impl Run {
         let lanes = Groups::split(records)
             .iter()
             .filter_map(|groups| {
-                let passport = environment.of(groups.world)?;
+                let passport = environment.of(groups.platform)?;
                 Some(Lane { place: Place::of(passport), facts: facts(passport), figures: figures(groups) })
             })
             .collect();

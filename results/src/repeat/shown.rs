@@ -14,13 +14,13 @@ const MOST_FAULTS: usize = 60;
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let worlds: BTreeSet<_> = self.compared.iter().map(|cell| cell.place.world().label()).collect();
-        for world in &worlds {
-            writeln!(f, "Lookups twice: {}", printable(world))?;
+        let platforms: BTreeSet<_> = self.compared.iter().map(|cell| cell.place.platform().label()).collect();
+        for platform in &platforms {
+            writeln!(f, "Lookups twice: {}", printable(platform))?;
         }
         let faults = self.compared.iter().filter(|cell| cell.fault().is_some()).count();
         let listed = faults.clamp(MOST_ROWS, MOST_FAULTS).min(self.compared.len());
-        write_rows(f, self.compared.get(..listed).unwrap_or_default(), worlds.len() > 1)?;
+        write_rows(f, self.compared.get(..listed).unwrap_or_default(), platforms.len() > 1)?;
         if let Some(next) = self.compared.get(listed) {
             let more = thousands((self.compared.len() - listed) as u64);
             writeln!(f, "… and {more} more, p50 off by {} at most", percent(next.difference()))?;

@@ -42,8 +42,8 @@ pub(super) fn page(pages: &Pages<'_>) -> String {
     for (lane, chapter) in pages.chapters.iter().enumerate() {
         details(&mut page, pages, lane, chapter);
     }
-    if pages.worlds_left_out > 0 {
-        let more = pages.worlds_left_out;
+    if pages.platforms_left_out > 0 {
+        let more = pages.platforms_left_out;
         page.paragraph(
             "",
             &format!("{more} more lanes (clock, kernel, hypervisor) are in records.csv only."),
@@ -51,7 +51,7 @@ pub(super) fn page(pages: &Pages<'_>) -> String {
     }
     passport::push(&mut page, "environment", "Environment", pages.environment);
     for (index, guest) in pages.environment.guests.iter().enumerate() {
-        let heading = format!("Environment of the guest: {}", guest.world().label());
+        let heading = format!("Environment of the guest: {}", guest.platform().label());
         passport::push(&mut page, &format!("environment-{}", index + 2), &heading, guest);
     }
     if let Some(sweep) = pages.sweep {
@@ -72,7 +72,7 @@ fn claims(pages: &Pages<'_>) -> Table {
     let mut table = crate::claims::table(&pages.claims);
     let column = table.columns.len().saturating_sub(1);
     for (row, settled) in pages.claims.iter().flat_map(|claim| &claim.settled).enumerate() {
-        let lane = pages.chapters.iter().find(|chapter| chapter.groups.world.label() == settled.lane);
+        let lane = pages.chapters.iter().find(|chapter| chapter.groups.platform.label() == settled.lane);
         let first = lane
             .zip(settled.shown_by.first())
             .and_then(|(lane, shown)| lane.groups.first_of(shown.workload, shown.metric));

@@ -61,10 +61,10 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
     if pages.chapters.is_empty() {
         out += "\nThe run has no rows yet.\n";
     }
-    if pages.worlds_left_out > 0 {
+    if pages.platforms_left_out > 0 {
         out += &format!(
             "\n{} more lanes (clock, kernel, hypervisor) are in records.csv only.\n",
-            pages.worlds_left_out
+            pages.platforms_left_out
         );
     }
     out

@@ -9,7 +9,7 @@ use crate::record::Clock;
 use crate::series::Figure;
 use crate::table::Table;
 
-/// What the pages say about one lane: one world of rows.
+/// What the pages say about one lane: one platform of rows.
 pub(super) struct Chapter<'a> {
     pub heading: String,
     /// The line of its passport.
@@ -28,7 +28,7 @@ pub(super) struct Chapter<'a> {
 
 impl Chapter<'_> {
     pub fn clock(&self) -> Clock {
-        self.groups.world.clock
+        self.groups.platform.clock
     }
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Pages<'a> {
     pub chapters: Vec<Chapter<'a>>,
     /// Whether the chapters need headings: there are several, or the only one is not of the host.
     pub headings: bool,
-    pub worlds_left_out: usize,
+    pub platforms_left_out: usize,
 }
 
 /// Name of the figure that stands before all others.

@@ -51,7 +51,7 @@ pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<F
         thousands(endpoints),
         if endpoints == 1 { "" } else { "s" }
     );
-    let instructions = groups.world.clock == crate::record::Clock::Instructions;
+    let instructions = groups.platform.clock == crate::record::Clock::Instructions;
     Some(Figure {
         name: "lock-contenders",
         title: format!("The xtables lock by the number of contenders, {}", unit_words(groups)),

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::figure::{Figure, Line, Panel, Point, Span, XAxis};
 use crate::names::{mode_rank, workload};
+use crate::platform::Platform;
 use crate::record::{Clock, Unit};
 use crate::stats::Estimate;
 use crate::text::{Quantity, thousands};
 use crate::timeline::{FeltRow, TimelineRow, Timelines};
-use crate::world::World;
 
 /// File name, what happens (as in names of workloads), and title.
 const HAPPENINGS: [(&str, &str, &str); 5] = [
@@ -24,22 +24,24 @@ const MOST_PANELS: usize = 4;
 /// Nor more points than this in a line.
 const MOST_POINTS: usize = 1_000;
 
-/// One figure for each that happened in `world`: the load that names come first of, at the largest scale that most modes
+/// One figure for each that happened in `platform`: the load that names come first of, at the largest scale that most modes
 /// have, with a panel per mode.
-pub(super) fn disruptions(world: World<'_>, all: &Timelines) -> Vec<Figure> {
+pub(super) fn disruptions(platform: Platform<'_>, all: &Timelines) -> Vec<Figure> {
     let felt: Vec<&FeltRow> = all
         .felt
         .iter()
-        .filter(|row| World { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor } == world)
+        .filter(|row| {
+            Platform { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor } == platform
+        })
         .collect();
     HAPPENINGS
         .iter()
-        .filter_map(|(name, happening, title)| figure(world, &felt, &all.syncs, name, happening, title))
+        .filter_map(|(name, happening, title)| figure(platform, &felt, &all.syncs, name, happening, title))
         .collect()
 }
 
 fn figure(
-    world: World<'_>,
+    platform: Platform<'_>,
     felt: &[&FeltRow],
     syncs: &[TimelineRow],
     name: &'static str,
@@ -56,7 +58,7 @@ fn figure(
         here.map(|row| (mode_rank(&row.mode), row.mode.as_str())).collect::<BTreeSet<_>>()
     };
     let scale = *scales.iter().max_by_key(|scale| (modes_at(**scale).len(), **scale))?;
-    let quantity = Quantity::of(Unit::Ns, world.clock);
+    let quantity = Quantity::of(Unit::Ns, platform.clock);
     let mut remarks = Vec::new();
     let mut panels = Vec::new();
     for (_, mode) in modes_at(scale).into_iter().take(MOST_PANELS) {
@@ -91,7 +93,7 @@ fn figure(
     let mut notes: Vec<String> = super::timelines::thin(&mut panels).into_iter().collect();
     notes.extend(thin(&mut panels));
     let (services, endpoints) = scale;
-    let since = match world.clock {
+    let since = match platform.clock {
         Clock::Wall => "",
         Clock::Instructions => ", in 10⁹ instructions, a guest's second",
     };

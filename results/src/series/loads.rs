@@ -54,7 +54,7 @@ pub(super) fn loads(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Figure> {
 }
 
 fn saturation(groups: &Groups<'_>, loads: &[(&str, &str, u64)], medians: &mut Medians) -> Figure {
-    let per = match groups.world.clock {
+    let per = match groups.platform.clock {
         Clock::Wall => "per second",
         Clock::Instructions => "per 10⁹ instructions",
     };

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::figure::{Figure, Panel, Span, XAxis};
 use crate::names::{mode_rank, workload};
+use crate::platform::Platform;
 use crate::record::{Clock, Unit};
 use crate::text::{Quantity, thousands};
 use crate::timeline::TimelineRow;
-use crate::world::World;
 
 /// File name, workload and title of each scenario.
 const SCENARIOS: [(&str, &str, &str); 4] = [
@@ -23,21 +23,21 @@ const MOST_PANELS: usize = 3;
 /// Nor more marks than this in a panel.
 const MOST_SPANS: usize = 2_000;
 
-/// One figure for each scenario that has syncs in `world`; in each a panel per scale.
-pub(super) fn timelines(world: World<'_>, rows: &[TimelineRow]) -> Vec<Figure> {
-    let here: Vec<&TimelineRow> = rows.iter().filter(|row| world_of(row) == world).collect();
+/// One figure for each scenario that has syncs in `platform`; in each a panel per scale.
+pub(super) fn timelines(platform: Platform<'_>, rows: &[TimelineRow]) -> Vec<Figure> {
+    let here: Vec<&TimelineRow> = rows.iter().filter(|row| platform_of(row) == platform).collect();
     SCENARIOS
         .iter()
-        .filter_map(|(name, scenario, title)| figure(world, &here, name, scenario, title))
+        .filter_map(|(name, scenario, title)| figure(platform, &here, name, scenario, title))
         .collect()
 }
 
-fn world_of(row: &TimelineRow) -> World<'_> {
-    World { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor }
+fn platform_of(row: &TimelineRow) -> Platform<'_> {
+    Platform { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor }
 }
 
 fn figure(
-    world: World<'_>,
+    platform: Platform<'_>,
     rows: &[&TimelineRow],
     name: &'static str,
     scenario: &str,
@@ -48,7 +48,7 @@ fn figure(
     while scales.len() > MOST_PANELS {
         scales.pop_first();
     }
-    let quantity = Quantity::of(Unit::Ns, world.clock);
+    let quantity = Quantity::of(Unit::Ns, platform.clock);
     let mut panels: Vec<Panel> = scales
         .iter()
         .map(|&(services, endpoints)| Panel {
@@ -68,7 +68,7 @@ fn figure(
     (!panels.is_empty()).then(|| Figure {
         name,
         title: title.to_owned(),
-        subtitle: subtitle(world.clock),
+        subtitle: subtitle(platform.clock),
         remarks,
         panels,
         notes,

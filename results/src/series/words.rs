@@ -11,7 +11,7 @@ pub(super) const TAIL: &str = "; thin and dashed: p99";
 
 /// When `-w 5` gives up, and its label.
 pub(super) fn gives_up(groups: &Groups<'_>) -> (f64, String) {
-    let limit = match groups.world.clock {
+    let limit = match groups.platform.clock {
         Clock::Wall => "5 s",
         Clock::Instructions => "5 G",
     };
@@ -37,7 +37,7 @@ pub(super) fn subtitle(panels: &[&Panel], tail: &str, scope: &str) -> String {
 }
 
 pub(super) fn unit_words(groups: &Groups<'_>) -> &'static str {
-    match groups.world.clock {
+    match groups.platform.clock {
         Clock::Wall => "wall time",
         Clock::Instructions => "guest instructions",
     }

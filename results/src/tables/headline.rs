@@ -7,7 +7,7 @@ use crate::record::Unit;
 use crate::table::{Cell, Source, Table};
 use crate::text::thousands;
 
-/// One world's groups and what they say about lookups.
+/// One platform's groups and what they say about lookups.
 #[derive(Debug, Clone, Copy)]
 pub struct Lane<'a> {
     /// The rows.
@@ -49,7 +49,7 @@ pub fn headline(lanes: &[Lane<'_>]) -> Table {
                 Cell::figure(text, value, Source::Group(finding.groups[index]))
             };
             let mut row: Vec<Cell> =
-                if several { vec![lane.groups.world.label().into()] } else { Vec::new() };
+                if several { vec![lane.groups.platform.label().into()] } else { Vec::new() };
             row.extend([finding.mode.as_str().into(), finding.verdict.as_str().into(), end(0), end(1)]);
             let all = lane.groups.first_of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET);
             row.push(match (finding.slope_in(quantity), finding.slope, all) {

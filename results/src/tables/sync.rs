@@ -40,7 +40,7 @@ pub(super) const SYNC_METRICS: [&str; 18] = [
 ];
 
 pub(super) fn sync(groups: &Groups<'_>, medians: &mut Medians) -> Table {
-    let what = match groups.world.clock {
+    let what = match groups.platform.clock {
         Clock::Wall => "Times are p50.",
         Clock::Instructions => {
             "Phases are p50, in instructions of the whole guest from start to end: kernel, kube-proxy's programs and \

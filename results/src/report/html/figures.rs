@@ -16,7 +16,7 @@ pub(super) fn push(
 ) {
     let id = format!("plot-{}-{}", lane + 1, figure.name);
     let lane = if pages.headings {
-        format!(" <small>{}</small>", escape_html(&chapter.groups.world.label()))
+        format!(" <small>{}</small>", escape_html(&chapter.groups.platform.label()))
     } else {
         String::new()
     };

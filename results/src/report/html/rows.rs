@@ -60,7 +60,7 @@ fn metric(out: &mut String, groups: &Groups<'_>, keys: &[&GroupKey<'_>], each: u
         .filter(|(_, group)| group.number < MOST_GROUPS)
         .collect();
     let Some((key, first)) = known.first() else { return };
-    let unit = match (key.unit, groups.world.clock) {
+    let unit = match (key.unit, groups.platform.clock) {
         (Unit::Ns, Clock::Wall) => "ns",
         (Unit::Ns, Clock::Instructions) => "instructions",
         (Unit::Count, _) => "count",
