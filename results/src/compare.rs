@@ -4,26 +4,28 @@
 //! corrected for their number -> [`Comparison`], which `text`, `markdown`, `junit` and `trend` write. METHODOLOGY.md
 //! argues the rules.
 
+pub mod comparability;
 mod comparison;
 pub(crate) mod direction;
 mod gather;
 mod judge;
 mod junit;
 mod lanes;
-pub mod likeness;
 mod markdown;
 mod outcome;
 mod policy;
 mod read;
-mod table;
+mod sections;
 mod text;
 mod trend;
 
 use std::collections::BTreeSet;
 
-pub use self::comparison::{Compared, Comparison, Figure, Measured, Method, Outcome, Shown, Source, Verdict};
+pub use self::comparison::{
+    Compared, ComparedRun, Comparison, Effect, Judgement, Measured, MetricKey, Outcome, TestMethod,
+};
 pub use self::junit::junit;
-pub use self::lanes::Lane;
+pub use self::lanes::LanePair;
 pub use self::markdown::markdown;
 pub use self::policy::{DEFAULT_THRESHOLD, Policy};
 pub use self::read::{Run, SideError, read_side};
@@ -67,7 +69,7 @@ pub fn compare(base: &[Run], new: &[Run], policy: &Policy) -> Comparison {
         unmeasured.iter().map(|metric| format!("no row has the metric {metric}, which should decide")),
     );
     let found = outcome::outcome(&figures, &lanes, !unmeasured.is_empty());
-    let source = |run: &Run| Source {
+    let source = |run: &Run| ComparedRun {
         name: run.name.clone(),
         run: run.environment.run.clone(),
         tool_version: run.environment.tool_version.clone(),

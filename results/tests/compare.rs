@@ -8,8 +8,8 @@ use std::path::Path;
 
 use fixtures::sides::{self, lookups, run_of};
 use results::compare::{
-    Better, Comparison, Method, Outcome, Policy, Run, Verdict, bencher, compare, github_action_benchmark,
-    junit, markdown, read_side, text,
+    Better, Comparison, Judgement, Outcome, Policy, Run, TestMethod, bencher, compare,
+    github_action_benchmark, junit, markdown, read_side, text,
 };
 use results::names::{metric, workload};
 use results::record::{Clock, Record, Status, Text, Unit};
@@ -131,23 +131,23 @@ fn what_decides_can_be_chosen() {
         &Policy { metrics: Some(set(&[metric::TRANSACTIONS_PER_SECOND])), ..Policy::default() },
     );
     let rate = of(&rates, metric::TRANSACTIONS_PER_SECOND, "ipvs")[0];
-    assert_eq!((rate.verdict, rate.decisive, rates.outcome), (Verdict::Worse, true, Outcome::Regression));
-    assert!(rates.figures.iter().any(|figure| figure.verdict == Verdict::Worse && !figure.decisive));
+    assert_eq!((rate.verdict, rate.decisive, rates.outcome), (Judgement::Worse, true, Outcome::Regression));
+    assert!(rates.figures.iter().any(|figure| figure.verdict == Judgement::Worse && !figure.decisive));
     // Exact counts are better when lower only where somebody says so.
     let rules = compared(
         &story,
         &Policy { only_metrics: set(&[metric::RULES]), threshold: 0.5, ..Policy::default() },
     );
     let rule = of(&rules, metric::RULES, "ipvs")[0];
-    assert_eq!((rule.verdict, rule.difference.unwrap().method), (Verdict::Worse, Method::Exact));
+    assert_eq!((rule.verdict, rule.difference.unwrap().method), (Judgement::Worse, TestMethod::Exact));
     assert_eq!(rules.figures.len(), 1, "nothing else is looked at");
     let loose = compared(&story, &Policy { only_metrics: set(&[metric::RULES]), ..Policy::default() });
-    assert_eq!((loose.outcome, loose.figures[0].verdict), (Outcome::Ok, Verdict::NoDifference));
+    assert_eq!((loose.outcome, loose.figures[0].verdict), (Outcome::Ok, Judgement::NoDifference));
     // A threshold of its own.
     let thresholds = [(metric::LOOKUP_FIRST_PACKET.to_owned(), 15.0)].into();
     let mild = compared(&story, &Policy { thresholds, ..Policy::default() });
     assert!(
-        mild.figures.iter().all(|figure| figure.verdict != Verdict::Worse || !figure.decisive),
+        mild.figures.iter().all(|figure| figure.verdict != Judgement::Worse || !figure.decisive),
         "{mild:?}"
     );
     let modes = compared(&story, &Policy { modes: Some(set(&["nftables"])), ..Policy::default() });
@@ -169,9 +169,9 @@ fn identical_rows_differ_in_nothing() {
     rows.dedup();
     let run = Run { environment: fixtures::guest::two_passports(), sweep: None, ..run_of(rows) };
     let comparison = compared(&[run.clone(), run], &Policy::default());
-    let claimed = |verdict| matches!(verdict, Verdict::Worse | Verdict::Better | Verdict::Changed);
+    let claimed = |verdict| matches!(verdict, Judgement::Worse | Judgement::Better | Judgement::Changed);
     assert!(comparison.figures.iter().all(|figure| !claimed(figure.verdict)));
-    assert!(comparison.figures.iter().any(|figure| figure.verdict == Verdict::NoDifference));
+    assert!(comparison.figures.iter().any(|figure| figure.verdict == Judgement::NoDifference));
     assert!(comparison.notes.iter().any(|note| note.contains("in common")));
 }
 
@@ -180,7 +180,9 @@ fn the_real_thing_differs_from_itself_in_nothing_and_a_planted_shift_is_found() 
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference-xeon");
     let base = read_side(&reference).unwrap();
     let same = compare(&base, &base, &Policy::default());
-    assert!(same.figures.iter().all(|figure| !matches!(figure.verdict, Verdict::Worse | Verdict::Better)));
+    assert!(
+        same.figures.iter().all(|figure| !matches!(figure.verdict, Judgement::Worse | Judgement::Better))
+    );
     assert_eq!(same.outcome, Outcome::Inconclusive, "by the wall clock some cells are noisier than 5%");
     let mut new = base.clone();
     let planted = |mode: &str, services: u32| mode == "iptables-legacy" && services == 1_000;
@@ -195,7 +197,8 @@ fn the_real_thing_differs_from_itself_in_nothing_and_a_planted_shift_is_found() 
     }
     let comparison = compare(&base, &new, &Policy::default());
     assert_eq!(comparison.outcome, Outcome::Regression);
-    let worse: Vec<_> = comparison.figures.iter().filter(|figure| figure.verdict == Verdict::Worse).collect();
+    let worse: Vec<_> =
+        comparison.figures.iter().filter(|figure| figure.verdict == Judgement::Worse).collect();
     assert!(worse.iter().all(|found| planted(&found.figure.mode, found.figure.services)));
     let by_instructions = worse.iter().filter(|found| found.figure.clock == Clock::Instructions).count();
     assert_eq!(by_instructions, 5, "every position");
@@ -218,7 +221,7 @@ fn other_machines_are_refused_unless_accepted() {
     let refused = compared(&sides, &Policy::default());
     assert_eq!(refused.outcome, Outcome::NotComparable);
     assert!(
-        refused.figures.iter().all(|figure| figure.verdict == Verdict::NotComparable && !figure.decisive)
+        refused.figures.iter().all(|figure| figure.verdict == Judgement::NotComparable && !figure.decisive)
     );
     insta::assert_snapshot!("refused", text(&refused, false));
     insta::assert_snapshot!(
@@ -271,8 +274,8 @@ fn a_side_of_several_runs_knows_how_runs_differ() {
     let (base, new) = (side([0.0, 3.0, -2.5]), side([2.0, 6.0, 3.5]));
     let policy = Policy { threshold: 1.0, ..Policy::default() };
     let runs = compare(&base, &new, &policy);
-    assert!(runs.figures.iter().all(|figure| figure.difference.unwrap().method == Method::Runs));
-    assert!(runs.figures.iter().all(|figure| figure.verdict == Verdict::NoDifference));
+    assert!(runs.figures.iter().all(|figure| figure.difference.unwrap().method == TestMethod::Runs));
+    assert!(runs.figures.iter().all(|figure| figure.verdict == Judgement::NoDifference));
     assert_eq!(runs.outcome, Outcome::Inconclusive);
     // One run of each would have been taken for a difference.
     let blocks = compare(&base[..1], &new[1..2], &policy);
@@ -296,7 +299,7 @@ fn blocks_are_paired_where_the_seed_makes_them_alike() {
     let policy = Policy { threshold: 1.0, ..Policy::default() };
     let comparison = compared(&[base.clone(), new.clone()], &policy);
     assert_eq!(comparison.outcome, Outcome::Regression);
-    assert_eq!(comparison.figures.iter().filter(|figure| figure.verdict == Verdict::Worse).count(), 27);
+    assert_eq!(comparison.figures.iter().filter(|figure| figure.verdict == Judgement::Worse).count(), 27);
     // Below what histograms keep, nothing is claimed whatever the threshold.
     let tiny =
         compared(&[base.clone(), by_instructions(1.0009)], &Policy { threshold: 0.0, ..Policy::default() });
@@ -322,12 +325,12 @@ fn the_floor_of_a_a_pairs_is_respected() {
     };
     let story = story();
     let before = compared(&story, &Policy::default());
-    assert!(before.figures.iter().any(|figure| figure.verdict == Verdict::Worse && figure.decisive));
+    assert!(before.figures.iter().any(|figure| figure.verdict == Judgement::Worse && figure.decisive));
     let after = compared(&story.map(noisy_pairs), &Policy::default());
     let lookups =
         || after.figures.iter().filter(|figure| figure.figure.metric == metric::LOOKUP_FIRST_PACKET);
     assert!(lookups().all(|figure| figure.floor_percent.unwrap() > 8.0));
-    assert!(lookups().all(|figure| figure.verdict != Verdict::Worse), "10% is within the floor");
+    assert!(lookups().all(|figure| figure.verdict != Judgement::Worse), "10% is within the floor");
     assert!(lookups().filter(|figure| figure.new.is_some()).all(|figure| figure.inconclusive));
 }
 
@@ -348,7 +351,7 @@ fn zeros_have_no_ratio_and_losses_are_still_losses() {
     assert_eq!(outcome([40, 50, 45, 52, 48], [0; 5]), Outcome::Ok);
     assert_eq!(outcome([0; 5], [0, 0, 0, 0, 9]), Outcome::Inconclusive);
     let gone = compared(&[lost([40, 50, 45, 52, 48]), lost([0; 5])], &policy);
-    assert_eq!(gone.figures[0].verdict, Verdict::Better);
+    assert_eq!(gone.figures[0].verdict, Judgement::Better);
     assert!((gone.figures[0].difference.unwrap().percent.unwrap() + 100.0).abs() < 1e-9);
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use harness::sweep::{self, Saved};
-use results::compare::{self, Better, Comparison, Outcome, Policy, Run, likeness, read_side};
+use results::compare::{self, Better, Comparison, Outcome, Policy, Run, comparability, read_side};
 
 use super::{Cli, Exit};
 
@@ -37,7 +37,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "METRIC=PERCENT", value_parser = metric_percent)]
     threshold_for: Vec<(String, f64)>,
     /// Compare runs although they differ in this; repeatable
-    #[arg(long, value_name = "FIELD", value_parser = clap::builder::PossibleValuesParser::new(likeness::FIELDS))]
+    #[arg(long, value_name = "FIELD", value_parser = clap::builder::PossibleValuesParser::new(comparability::FIELDS))]
     accept: Vec<String>,
     /// Look at this metric only, and let it decide; repeatable
     #[arg(long, short = 'M', value_name = "METRIC")]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::lanes::Lane;
+use super::lanes::LanePair;
 use crate::groups::GroupKey;
 use crate::record::{Clock, Unit};
 use crate::stats::Interval;
@@ -10,7 +10,7 @@ use crate::text::Quantity;
 
 /// Which figure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Figure {
+pub struct MetricKey {
     /// Index of its lane.
     pub lane: usize,
     /// Workload.
@@ -33,9 +33,9 @@ pub struct Figure {
     pub position: String,
 }
 
-impl Figure {
+impl MetricKey {
     pub(super) fn of(key: &GroupKey<'_>, lane: usize, clock: Clock) -> Self {
-        Figure {
+        MetricKey {
             lane,
             workload: key.workload.to_owned(),
             metric: key.metric.to_owned(),
@@ -73,7 +73,7 @@ impl Figure {
 /// What is said of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Judgement {
     /// Worse in NEW, by more than chance, the A/A floor and the threshold.
     Worse,
     /// Better in NEW, likewise.
@@ -86,15 +86,15 @@ pub enum Verdict {
     NotComparable,
 }
 
-impl Verdict {
+impl Judgement {
     /// In words.
     pub const fn in_words(self) -> &'static str {
         match self {
-            Verdict::Worse => "worse",
-            Verdict::Better => "better",
-            Verdict::Changed => "changed",
-            Verdict::NoDifference => "no difference shown",
-            Verdict::NotComparable => "not comparable",
+            Judgement::Worse => "worse",
+            Judgement::Better => "better",
+            Judgement::Changed => "changed",
+            Judgement::NoDifference => "no difference shown",
+            Judgement::NotComparable => "not comparable",
         }
     }
 }
@@ -115,7 +115,7 @@ pub struct Measured {
 /// How the difference was tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Method {
+pub enum TestMethod {
     /// Blocks of both sides, independent: Welch's t.
     Blocks,
     /// Block by block, which the seed made the same on both sides: Student's t.
@@ -128,7 +128,7 @@ pub enum Method {
 
 /// The difference of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Shown {
+pub struct Effect {
     /// NEW over BASE minus 1, percent; absent where BASE is zero.
     pub percent: Option<f64>,
     /// 95% interval of `percent`.
@@ -138,7 +138,7 @@ pub struct Shown {
     /// p value corrected for the number of figures (Holm).
     pub p_corrected: f64,
     /// How it was tested.
-    pub method: Method,
+    pub method: TestMethod,
     /// The true difference that would have been shown in four of five such comparisons, percent.
     pub detectable_percent: Option<f64>,
 }
@@ -148,9 +148,9 @@ pub struct Shown {
 pub struct Compared {
     /// Which.
     #[serde(flatten)]
-    pub figure: Figure,
+    pub figure: MetricKey,
     /// What is said of it.
-    pub verdict: Verdict,
+    pub verdict: Judgement,
     /// Whether it decides the outcome.
     pub decisive: bool,
     /// Whether it decides, and a difference as large as its threshold could have gone unseen.
@@ -162,7 +162,7 @@ pub struct Compared {
     /// In NEW.
     pub new: Option<Measured>,
     /// How they differ.
-    pub difference: Option<Shown>,
+    pub difference: Option<Effect>,
     /// Smaller differences are not claimed, percent.
     pub threshold_percent: f64,
     /// Largest A/A difference of either side that is no rare exception, percent; absent without A/A pairs.
@@ -185,7 +185,7 @@ pub enum Outcome {
 
 /// One run of a side, for the reader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Source {
+pub struct ComparedRun {
     /// Where it is.
     pub name: String,
     /// Its identifier.
@@ -202,11 +202,11 @@ pub struct Comparison {
     /// The same in one line.
     pub summary: String,
     /// The runs of BASE.
-    pub base: Vec<Source>,
+    pub base: Vec<ComparedRun>,
     /// The runs of NEW.
-    pub new: Vec<Source>,
+    pub new: Vec<ComparedRun>,
     /// The lanes.
-    pub lanes: Vec<Lane>,
+    pub lanes: Vec<LanePair>,
     /// What the reader should know of both sides.
     pub notes: Vec<String>,
     /// Deciding figures that were tested together; each p value is corrected for so many.

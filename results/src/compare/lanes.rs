@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::likeness::{Circumstances, Unlike, unlike};
+use super::comparability::{Conditions, Mismatch, mismatches};
 use super::read::Run;
 use crate::platform::Platform;
 use crate::record::Clock;
 
 /// One lane: rows of one clock, kernel and hypervisor on either side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Lane {
+pub struct LanePair {
     /// Clock, kernel and place, in words; both sides' where they differ.
     pub label: String,
     /// Its clock.
@@ -19,19 +19,19 @@ pub struct Lane {
     /// Whether BASE and NEW have rows in it.
     pub sides: [bool; 2],
     /// What BASE and NEW do not have in common, and nobody has accepted. Not empty: refused.
-    pub refused: Vec<Unlike>,
+    pub refused: Vec<Mismatch>,
     /// What they do not have in common, accepted.
-    pub accepted: Vec<Unlike>,
+    pub accepted: Vec<Mismatch>,
 }
 
-impl Lane {
+impl LanePair {
     /// Why the lane is refused: all differences, and how to accept them. None if it is not.
     pub fn refusal(&self) -> Option<String> {
         if self.refused.is_empty() {
             return None;
         }
-        let words: Vec<_> = self.refused.iter().map(Unlike::in_words).collect();
-        let fields: BTreeSet<_> = self.refused.iter().map(|unlike| unlike.field).collect();
+        let words: Vec<_> = self.refused.iter().map(Mismatch::in_words).collect();
+        let fields: BTreeSet<_> = self.refused.iter().map(|mismatch| mismatch.field).collect();
         let flags: Vec<_> = fields.iter().map(|field| format!("--accept {field}")).collect();
         Some(format!("{} (to compare all the same: {})", words.join("; "), flags.join(" ")))
     }
@@ -75,7 +75,7 @@ pub(super) fn pair<'a>(sides: [&'a [Run]; 2]) -> Vec<Platforms<'a>> {
 }
 
 /// Compares the circumstances of a lane's runs, on both sides, with those of the first.
-pub(super) fn lane(platforms: Platforms<'_>, sides: [&[Run]; 2], accepted: &BTreeSet<String>) -> Lane {
+pub(super) fn lane(platforms: Platforms<'_>, sides: [&[Run]; 2], accepted: &BTreeSet<String>) -> LanePair {
     let label = match platforms {
         [Some(base), Some(new)] if base != new => format!("{} / {}", base.label(), new.label()),
         [base, new] => base.or(new).map(Platform::label).unwrap_or_default(),
@@ -85,7 +85,7 @@ pub(super) fn lane(platforms: Platforms<'_>, sides: [&[Run]; 2], accepted: &BTre
         let platform = platform?;
         let in_it =
             runs.iter().filter(move |run| run.records.iter().any(|row| Platform::of(row) == platform));
-        Some(in_it.map(move |run| Circumstances {
+        Some(in_it.map(move |run| Conditions {
             passport: run.environment.of(platform),
             host: &run.environment,
             setup: &run.setup,
@@ -93,12 +93,12 @@ pub(super) fn lane(platforms: Platforms<'_>, sides: [&[Run]; 2], accepted: &BTre
         }))
     });
     let mut all = all.flatten();
-    let mut found: BTreeSet<Unlike> = BTreeSet::new();
+    let mut found: BTreeSet<Mismatch> = BTreeSet::new();
     if let (Some(first), true) = (all.next(), platforms.iter().all(Option::is_some)) {
-        found.extend(all.flat_map(|other| unlike(first, other)));
+        found.extend(all.flat_map(|other| mismatches(first, other)));
     }
-    let (accepted, refused) = found.into_iter().partition(|unlike| accepted.contains(unlike.field));
-    Lane { label, clock, sides: platforms.map(|platform| platform.is_some()), refused, accepted }
+    let (accepted, refused) = found.into_iter().partition(|mismatch| accepted.contains(mismatch.field));
+    LanePair { label, clock, sides: platforms.map(|platform| platform.is_some()), refused, accepted }
 }
 
 #[cfg(test)]

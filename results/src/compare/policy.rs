@@ -22,7 +22,7 @@ pub struct Policy {
     pub threshold: f64,
     /// The same for single metrics.
     pub thresholds: BTreeMap<String, f64>,
-    /// Fields of [`super::likeness::FIELDS`] in which runs may differ.
+    /// Fields of [`super::comparability::FIELDS`] in which runs may differ.
     pub accept: BTreeSet<String>,
 }
 

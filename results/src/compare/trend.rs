@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::comparison::{Compared, Comparison};
 use super::direction::{self, Direction};
-use super::table::difference;
+use super::sections::difference;
 use crate::record::{Clock, Unit};
 use crate::text::{printable, shorten};
 

@@ -9,7 +9,7 @@ use crate::record::Clock;
 
 /// A fact that two runs do not have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Unlike {
+pub struct Mismatch {
     /// The field that `--accept` names: one of [`FIELDS`].
     pub field: &'static str,
     /// The field, and which of its entries: `mitigations.retbleed`.
@@ -20,7 +20,7 @@ pub struct Unlike {
     pub new: String,
 }
 
-impl Unlike {
+impl Mismatch {
     /// `kernel differs: 6.1 / 6.12`.
     pub fn in_words(&self) -> String {
         // What is beside kube-proxy's rules is always known.
@@ -178,9 +178,9 @@ fn joined(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// One lane of one run, as far as likeness goes.
+/// One lane of one run, as far as it decides whether runs may be compared.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Circumstances<'a> {
+pub(super) struct Conditions<'a> {
     /// Its passport, if there is one.
     pub passport: Option<&'a Environment>,
     /// The passport of the machine that it is a guest of.
@@ -190,7 +190,7 @@ pub(super) struct Circumstances<'a> {
     pub clock: Clock,
 }
 
-impl Circumstances<'_> {
+impl Conditions<'_> {
     fn facts(self) -> BTreeMap<(&'static str, String), String> {
         let Some(passport) = self.passport else {
             return [(("passport", String::new()), "none in environment.json".to_owned())].into();
@@ -207,7 +207,7 @@ impl Circumstances<'_> {
 }
 
 /// What `base` and `new` do not have in common, whether accepted or not.
-pub(super) fn unlike(base: Circumstances<'_>, new: Circumstances<'_>) -> Vec<Unlike> {
+pub(super) fn mismatches(base: Conditions<'_>, new: Conditions<'_>) -> Vec<Mismatch> {
     let (base, new) = (base.facts(), new.facts());
     // Where a lane has no passport there is nothing else to say.
     let none = [&base, &new].iter().any(|facts| facts.keys().any(|(field, _)| *field == "passport"));
@@ -224,7 +224,7 @@ pub(super) fn unlike(base: Circumstances<'_>, new: Circumstances<'_>) -> Vec<Unl
                 (_, Some("")) => format!("{field}{entry}"),
                 _ => format!("{field}.{entry}"),
             };
-            found.push(Unlike { field, what, base, new });
+            found.push(Mismatch { field, what, base, new });
         }
     }
     found
@@ -251,8 +251,8 @@ mod tests {
         let (base, mut new) = (passport(), passport());
         change(&mut new);
         let setup = BTreeMap::new();
-        let of = |host| Circumstances { passport: Some(host), host, setup: &setup, clock };
-        unlike(of(&base), of(&new)).iter().map(Unlike::in_words).collect()
+        let of = |host| Conditions { passport: Some(host), host, setup: &setup, clock };
+        mismatches(of(&base), of(&new)).iter().map(Mismatch::in_words).collect()
     }
 
     #[test]
@@ -309,22 +309,22 @@ mod tests {
         let (guest, setup) = (passport(), BTreeMap::new());
         let (base, mut new) = (passport(), passport());
         new.cpu_model = "B".into();
-        let of = |host, clock| Circumstances { passport: Some(&guest), host, setup: &setup, clock };
-        let found = unlike(of(&base, Clock::Wall), of(&new, Clock::Wall));
+        let of = |host, clock| Conditions { passport: Some(&guest), host, setup: &setup, clock };
+        let found = mismatches(of(&base, Clock::Wall), of(&new, Clock::Wall));
         assert_eq!(
-            found.iter().map(Unlike::in_words).collect::<Vec<_>>(),
+            found.iter().map(Mismatch::in_words).collect::<Vec<_>>(),
             ["cpu_model of the host differs: A / B"]
         );
-        assert!(unlike(of(&base, Clock::Instructions), of(&new, Clock::Instructions)).is_empty());
+        assert!(mismatches(of(&base, Clock::Instructions), of(&new, Clock::Instructions)).is_empty());
     }
 
     #[test]
     fn a_lane_without_a_passport_is_not_known_to_be_alike() {
         let (host, setup) = (passport(), BTreeMap::new());
-        let without = Circumstances { passport: None, host: &host, setup: &setup, clock: Clock::Wall };
-        let with = Circumstances { passport: Some(&host), ..without };
+        let without = Conditions { passport: None, host: &host, setup: &setup, clock: Clock::Wall };
+        let with = Conditions { passport: Some(&host), ..without };
         for (base, new) in [(without, with), (with, without), (without, without)] {
-            let found = unlike(base, new);
+            let found = mismatches(base, new);
             assert_eq!(found.len(), 1, "{found:?}");
             assert_eq!(found[0].field, "passport");
         }
