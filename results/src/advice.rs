@@ -5,11 +5,11 @@
 
 mod ranking;
 mod sentence;
-mod told;
+mod sentences;
 
 pub use self::ranking::{ALIKE, ENOUGH_BLOCKS};
 use self::ranking::{Criterion, Ranking, Standing};
-pub use self::sentence::{Part, Sentence};
+pub use self::sentence::{Sentence, SentencePart};
 use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::names::{metric, workload};
@@ -41,20 +41,21 @@ pub fn advice(groups: &Groups<'_>, findings: &[Finding], medians: &mut Medians) 
     let lookup = Ranking::of(groups, Criterion::LOOKUP, medians);
     let partial = Criterion::PARTIAL_SYNCS.iter().find_map(|sync| Ranking::of(groups, *sync, medians));
     let full = Ranking::of(groups, Criterion::FULL_SYNC, medians);
-    let mut of_lookup: Vec<Sentence> = lookup.iter().map(|lookup| told::ranking(groups, lookup)).collect();
-    of_lookup.extend(lookup.iter().filter_map(|lookup| told::from_scale(groups, lookup, medians)));
+    let mut of_lookup: Vec<Sentence> =
+        lookup.iter().map(|lookup| sentences::ranking(groups, lookup)).collect();
+    of_lookup.extend(lookup.iter().filter_map(|lookup| sentences::from_scale(groups, lookup, medians)));
     let mut of_syncs = Vec::new();
     for sync in [&partial, &full].into_iter().flatten() {
-        of_syncs.push(told::ranking(groups, sync));
-        of_syncs.extend(told::growth(groups, sync, medians));
+        of_syncs.push(sentences::ranking(groups, sync));
+        of_syncs.extend(sentences::growth(groups, sync, medians));
     }
     let lead = lead(groups, lookup.as_ref(), partial.as_ref().or(full.as_ref()))?;
     let topics = [
         ("Lookup", of_lookup),
-        ("Lookup with scale", told::with_scale(groups, findings)),
+        ("Lookup with scale", sentences::with_scale(groups, findings)),
         ("Rule sync", of_syncs),
-        ("The xtables lock", told::lock(groups, medians)),
-        ("Not measured", told::unmeasured(groups).into_iter().collect()),
+        ("The xtables lock", sentences::lock(groups, medians)),
+        ("Not measured", sentences::unmeasured(groups).into_iter().collect()),
     ];
     let because = topics.into_iter().filter(|(_, sentences)| !sentences.is_empty());
     Some(Advice { lead, because: because.map(|(name, sentences)| Topic { name, sentences }).collect() })
@@ -79,27 +80,27 @@ fn lead(groups: &Groups<'_>, lookup: Option<&Ranking<'_>>, sync: Option<&Ranking
                     or(lookups),
                     or(syncs)
                 ));
-                told::because(&mut said, groups, lookup);
+                sentences::because(&mut said, groups, lookup);
                 said.say("; ");
-                told::against(&mut said, groups, sync);
+                sentences::against(&mut said, groups, sync);
             } else {
                 said.say(format!(
                     "{here}, choose {} both for lookups and where rules change often",
                     or(&both)
                 ));
-                told::because(&mut said, groups, lookup);
+                sentences::because(&mut said, groups, lookup);
                 said.say(", and ");
-                told::against(&mut said, groups, sync);
+                sentences::against(&mut said, groups, sync);
             }
         }
         (Standing::Best(modes), other) => {
             said.say(format!("{here}, choose {} for lookups at scale", or(modes)));
-            told::because(&mut said, groups, lookup);
+            sentences::because(&mut said, groups, lookup);
             hint(&mut said, groups, sync, other, modes);
         }
         (other, Standing::Best(modes)) => {
             said.say(format!("{here}, choose {} where rules change often", or(modes)));
-            told::because(&mut said, groups, sync);
+            sentences::because(&mut said, groups, sync);
             said.say(match other {
                 Standing::Alike => "; lookups give no reason to choose",
                 Standing::Few(_) => "; lookups were measured in too few blocks to rank",
@@ -145,7 +146,7 @@ fn hint(
         (Standing::Alike, _) => said.say("; syncs give no reason to choose otherwise"),
         (Standing::Few(_), Some(sync)) if sync.points_elsewhere(chosen) => {
             said.say(". Where rules change often, look twice: ");
-            told::against_chosen(said, groups, sync, chosen);
+            sentences::against_chosen(said, groups, sync, chosen);
             said.say(", though in too few blocks to rank");
         }
         _ => {}

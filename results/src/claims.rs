@@ -5,8 +5,8 @@
 
 mod adding;
 mod claim;
+mod evidence;
 mod forwarding;
-mod lane;
 mod lock;
 mod lookup;
 mod measure;
@@ -18,8 +18,8 @@ mod shown;
 
 use std::cell::OnceCell;
 
-pub use self::claim::{Claim, Figure, Settled, Shown, Verdict};
-use self::lane::Lane;
+pub use self::claim::{Claim, LaneVerdict, MeasuredValue, Reference, Verdict};
+use self::evidence::Evidence;
 pub(crate) use self::measure::percent;
 pub use self::shown::{markdown, table, text};
 use crate::environment::Environment;
@@ -33,7 +33,7 @@ struct Rule {
     statement: &'static str,
     /// What to do where no lane has such rows.
     needs: &'static str,
-    settle: fn(&Lane<'_>) -> Option<Settled>,
+    settle: fn(&Evidence<'_>) -> Option<LaneVerdict>,
 }
 
 const LOOKUPS: &str =
@@ -140,10 +140,10 @@ const RULES: [Rule; 15] = [
 
 /// Every claim, settled by `lanes`: these in the order of the report, which numbers their plots by it.
 pub fn claims(lanes: &[&Groups<'_>], environment: &Environment) -> Vec<Claim> {
-    let lanes: Vec<Lane<'_>> = lanes
+    let lanes: Vec<Evidence<'_>> = lanes
         .iter()
         .enumerate()
-        .map(|(index, groups)| Lane {
+        .map(|(index, groups)| Evidence {
             groups,
             passport: environment.of(groups.platform),
             index,
@@ -156,12 +156,12 @@ pub fn claims(lanes: &[&Groups<'_>], environment: &Environment) -> Vec<Claim> {
         .collect()
 }
 
-fn settle(rule: &Rule, lanes: &[Lane<'_>]) -> Vec<Settled> {
-    let all: Vec<Settled> = lanes.iter().filter_map(rule.settle).collect();
-    let is_open = |settled: &Settled| matches!(settled.verdict, Verdict::NotShown { .. });
+fn settle(rule: &Rule, lanes: &[Evidence<'_>]) -> Vec<LaneVerdict> {
+    let all: Vec<LaneVerdict> = lanes.iter().filter_map(rule.settle).collect();
+    let is_open = |settled: &LaneVerdict| matches!(settled.verdict, Verdict::NotShown { .. });
     if all.is_empty() {
         let verdict = Verdict::NotShown { missing: rule.needs.to_owned() };
-        let nothing = Settled {
+        let nothing = LaneVerdict {
             lane: String::new(),
             verdict,
             measured: String::new(),

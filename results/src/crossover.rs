@@ -184,7 +184,7 @@ fn pieces(knots: &[Knot<'_>]) -> Vec<Piece> {
         let width = right.x - left.x;
         let ends = left.difference.iter().filter_map(|(block, d)| Some((*d, *right.difference.get(block)?)));
         let ends: Vec<(f64, f64)> = ends.collect();
-        let Some(line) = Line::over(&ends) else {
+        let Some(line) = Segment::over(&ends) else {
             push(Piece { from: left.x, to: right.x, lower: Lower::NotShown });
             continue;
         };
@@ -201,13 +201,13 @@ fn pieces(knots: &[Knot<'_>]) -> Vec<Piece> {
 
 /// The difference between two scales, w from 0 to 1: its mean, and its mean squared less the square of how far it must be from
 /// zero to be shown, a w² + b w + c.
-struct Line {
+struct Segment {
     from: f64,
     to: f64,
     excess: [f64; 3],
 }
 
-impl Line {
+impl Segment {
     fn over(ends: &[(f64, f64)]) -> Option<Self> {
         let n = ends.len() as f64;
         let mean = |of: fn(&(f64, f64)) -> f64| ends.iter().map(of).sum::<f64>() / n;
@@ -223,7 +223,7 @@ impl Line {
             2.0 * from * (to - from) - 2.0 * (both - left),
             from * from - left,
         ];
-        from.is_finite().then_some(Line { from, to, excess })
+        from.is_finite().then_some(Segment { from, to, excess })
     }
 
     fn mean(&self, w: f64) -> f64 {

@@ -1,10 +1,10 @@
 //! Many runs over time: a series for each figure, and where it changed.
 //!
-//! A series holds runs of one machine and clock only ([`Place`]); what differs between two neighbouring runs of it in kernel or tools
-//! is an event, told beside a change that comes with it.
+//! A series holds runs of one machine and clock only ([`Machine`]); what differs between one run of it and the next in kernel or tools
+//! is an event, named beside a change that comes with it.
 
 mod change;
-mod figure;
+mod key;
 mod machine;
 mod page;
 mod read;
@@ -15,17 +15,17 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::change::{LEAST_RUNS, changes, least_series};
-pub use self::figure::{Field, FigureKey, Worse};
-pub use self::machine::{Facts, Place};
+pub use self::key::{Quantile, SeriesKey, Worse};
+pub use self::machine::{Facts, Machine};
 pub use self::page::{html, svg};
-pub use self::read::{Run, Unreadable, read};
-pub use self::series::{Change, Event, History, Point, RunInfo, Series};
+pub use self::read::{RunSummary, Unreadable, read};
+pub use self::series::{Change, Event, History, RunInfo, RunValue, Series};
 pub use self::shown::{markdown, text};
 pub use self::write::write;
 use crate::names::{is_control, position};
 use crate::stats::{Interval, median, welch};
 
-/// The chance that a series in which nothing changed is said to have changed, unless told otherwise.
+/// The chance that a series in which nothing changed is said to have changed, unless the caller sets another.
 pub const LEVEL: f64 = 0.01;
 
 /// Which figures are followed.
@@ -37,21 +37,24 @@ pub enum Width {
     All,
 }
 
-/// Orders `runs` by time, splits them by place, and looks for changes at `level`.
-pub fn history(mut runs: Vec<Run>, unreadable: Vec<Unreadable>, width: Width, level: f64) -> History {
+/// Orders `runs` by time, splits them by machine, and looks for changes at `level`.
+pub fn history(mut runs: Vec<RunSummary>, unreadable: Vec<Unreadable>, width: Width, level: f64) -> History {
     runs.sort_by(|a, b| (&a.started, &a.folder).cmp(&(&b.started, &b.folder)));
-    let mut places: Vec<Place> = Vec::new();
-    let mut series: BTreeMap<(usize, FigureKey), Vec<Point>> = BTreeMap::new();
+    let mut machines: Vec<Machine> = Vec::new();
+    let mut series: BTreeMap<(usize, SeriesKey), Vec<RunValue>> = BTreeMap::new();
     let mut facts: BTreeMap<usize, Vec<(usize, &Facts)>> = BTreeMap::new();
     for (index, run) in runs.iter().enumerate() {
         for lane in &run.lanes {
-            let place = places.iter().position(|place| *place == lane.place).unwrap_or_else(|| {
-                places.push(lane.place.clone());
-                places.len() - 1
+            let machine = machines.iter().position(|machine| *machine == lane.machine).unwrap_or_else(|| {
+                machines.push(lane.machine.clone());
+                machines.len() - 1
             });
-            facts.entry(place).or_default().push((index, &lane.facts));
+            facts.entry(machine).or_default().push((index, &lane.facts));
             for (key, value) in &lane.figures {
-                series.entry((place, key.clone())).or_default().push(Point { run: index, value: *value });
+                series
+                    .entry((machine, key.clone()))
+                    .or_default()
+                    .push(RunValue { run: index, value: *value });
             }
         }
     }
@@ -60,18 +63,18 @@ pub fn history(mut runs: Vec<Run>, unreadable: Vec<Unreadable>, width: Width, le
     }
     let mut all: Vec<Series> = series
         .into_iter()
-        .map(|((place, figure), points)| {
-            let known = facts.get(&place).map(Vec::as_slice).unwrap_or_default();
+        .map(|((machine, figure), points)| {
+            let known = facts.get(&machine).map(Vec::as_slice).unwrap_or_default();
             let changes = found(&points, known, level);
-            Series { place, figure, points, changes }
+            Series { machine, figure, points, changes }
         })
         .collect();
-    tell_of_controls(&mut all);
+    note_controls(&mut all);
     let events = facts
         .iter()
-        .flat_map(|(place, runs)| {
+        .flat_map(|(machine, runs)| {
             runs.windows(2).map(|pair| Event {
-                place: *place,
+                machine: *machine,
                 run: pair[1].0,
                 what: differences(pair[0].1, pair[1].1),
             })
@@ -82,22 +85,22 @@ pub fn history(mut runs: Vec<Run>, unreadable: Vec<Unreadable>, width: Width, le
         .into_iter()
         .map(|run| RunInfo { name: run.name, folder: run.folder, started: run.started })
         .collect();
-    History { runs, places, series: all, events, unreadable, level, least_series: least_series(level) }
+    History { runs, machines, series: all, events, unreadable, level, least_series: least_series(level) }
 }
 
 /// Keeps the headline position, and of it the largest scale that the latest runs have.
-fn keep_largest(series: &mut BTreeMap<(usize, FigureKey), Vec<Point>>) {
+fn keep_largest(series: &mut BTreeMap<(usize, SeriesKey), Vec<RunValue>>) {
     let rank = |name: &str| match name {
         position::LAST => 0,
         position::NONE => 1,
         position::UNIFORM => 2,
         _ => 3,
     };
-    let family = |(place, key): &(usize, FigureKey)| {
-        (*place, key.workload.clone(), key.metric.clone(), key.mode.clone(), key.endpoints, key.contenders)
+    let family = |(machine, key): &(usize, SeriesKey)| {
+        (*machine, key.workload.clone(), key.metric.clone(), key.mode.clone(), key.endpoints, key.contenders)
     };
     // What the newest run has counts more than a scale that was once tried.
-    let worth = |(_, key): &(usize, FigureKey), points: &Vec<Point>| {
+    let worth = |(_, key): &(usize, SeriesKey), points: &Vec<RunValue>| {
         let newest = points.last().map_or(0, |point| point.run);
         (newest, std::cmp::Reverse(rank(&key.position)), key.services)
     };
@@ -111,7 +114,7 @@ fn keep_largest(series: &mut BTreeMap<(usize, FigureKey), Vec<Point>>) {
 }
 
 /// The changes of one series.
-fn found(points: &[Point], facts: &[(usize, &Facts)], level: f64) -> Vec<Change> {
+fn found(points: &[RunValue], facts: &[(usize, &Facts)], level: f64) -> Vec<Change> {
     let values: Vec<f64> = points.iter().map(|point| point.value).collect();
     let found = changes(&values, level);
     let mut ends: Vec<usize> = vec![0];
@@ -163,12 +166,12 @@ fn differences(old: &Facts, new: &Facts) -> Vec<String> {
 }
 
 /// Where a control changes with a mode, the machine changed and not the mode.
-fn tell_of_controls(series: &mut [Series]) {
+fn note_controls(series: &mut [Series]) {
     let mut changed: BTreeMap<(usize, String, usize), String> = BTreeMap::new();
     for one in series.iter().filter(|one| is_control(&one.figure.mode)) {
         for change in &one.changes {
             if let Some(point) = one.points.get(change.at) {
-                let at = (one.place, one.figure.workload.clone(), point.run);
+                let at = (one.machine, one.figure.workload.clone(), point.run);
                 changed.entry(at).or_insert_with(|| one.figure.mode.clone());
             }
         }
@@ -176,7 +179,7 @@ fn tell_of_controls(series: &mut [Series]) {
     for one in series.iter_mut().filter(|one| !is_control(&one.figure.mode)) {
         for change in &mut one.changes {
             let Some(point) = one.points.get(change.at) else { continue };
-            let at = (one.place, one.figure.workload.clone(), point.run);
+            let at = (one.machine, one.figure.workload.clone(), point.run);
             change.events.extend(
                 changed.get(&at).map(|control| {
                     format!("the control {control} changes there too, so suspect the machine")

@@ -8,17 +8,17 @@ use crate::record::Record;
 /// The lanes of a run in the order in which the report tells of them.
 pub(crate) fn lanes<'a>(records: &'a [Record], environment: &Environment) -> Vec<Groups<'a>> {
     let mut platforms = Groups::split(records);
-    platforms.sort_by_key(|groups| place(environment, groups.platform));
+    platforms.sort_by_key(|groups| rank(environment, groups.platform));
     platforms
 }
 
 /// Where a lane stands in the report: the host's first, then the guests' in the order of their passports, then what
 /// has no passport.
-pub(crate) fn place(environment: &Environment, platform: Platform<'_>) -> usize {
+pub(crate) fn rank(environment: &Environment, platform: Platform<'_>) -> usize {
     let is = |passport: &Environment| passport.of(platform).is_some();
     let guest = environment.guests.iter().position(is).map(|index| index + 1);
     guest.unwrap_or(if is(environment) { HOST } else { usize::MAX })
 }
 
-/// [`place`] of the lane that the passport on top describes.
+/// [`rank`] of the lane that the passport on top describes.
 pub(crate) const HOST: usize = 0;

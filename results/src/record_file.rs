@@ -14,7 +14,7 @@ use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 
 use self::error::excerpt;
 pub use self::error::{ReadError, WriteError};
-use self::layout::Layout;
+use self::layout::ColumnLayout;
 use crate::names::position;
 use crate::record::shared::Shared;
 use crate::record::{COLUMNS, Clock, HYPERVISOR_AT, Record, Status, Unit};
@@ -72,7 +72,7 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, ReadError> {
     }
     let length = file.metadata().map_err(io)?.len();
     file.rewind().map_err(io)?;
-    Table::open(file, path)?.rows(length)
+    RecordReader::open(file, path)?.rows(length)
 }
 
 /// Whether the file's last line has an end.
@@ -102,7 +102,7 @@ pub fn recover(path: &Path) -> Result<Vec<Record>, ReadError> {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(io)?,
     };
-    if layout_of(&bytes, path).is_ok_and(|layout| layout == Layout::WithoutHypervisor) {
+    if layout_of(&bytes, path).is_ok_and(|layout| layout == ColumnLayout::WithoutHypervisor) {
         return Err(ReadError::Older { path: path.to_owned() });
     }
     if bytes.ends_with(b"\n") {
@@ -152,7 +152,7 @@ fn check_appendable(file: &mut File, path: &Path) -> Result<(), ReadError> {
     Read::by_ref(file).take(4096).read_to_end(&mut head).map_err(io)?;
     let first = head.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
     parse_records(first, path)?;
-    if layout_of(first, path)? == Layout::WithoutHypervisor {
+    if layout_of(first, path)? == ColumnLayout::WithoutHypervisor {
         return Err(ReadError::Older { path: path.to_owned() });
     }
     if is_whole(file).map_err(io)? {
@@ -172,7 +172,7 @@ fn torn(bytes: &[u8], path: &Path) -> ReadError {
 ///
 /// [`ReadError`] as for [`read_records`].
 pub fn parse_records(bytes: &[u8], path: &Path) -> Result<Vec<Record>, ReadError> {
-    let table = Table::open(bytes, path)?;
+    let table = RecordReader::open(bytes, path)?;
     if bytes.ends_with(b"\n") { table.rows(bytes.len() as u64) } else { Err(torn(bytes, path)) }
 }
 
@@ -182,18 +182,18 @@ const SAMPLE: usize = 1_000;
 const LEAST_BYTES: u64 = 50;
 
 /// A file whose header has been read.
-struct Table<'a, R> {
+struct RecordReader<'a, R> {
     reader: csv::Reader<R>,
-    layout: Layout,
+    layout: ColumnLayout,
     path: &'a Path,
 }
 
-impl<'a, R: Read> Table<'a, R> {
+impl<'a, R: Read> RecordReader<'a, R> {
     fn open(input: R, path: &'a Path) -> Result<Self, ReadError> {
         let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
         let mut header = ByteRecord::new();
         reader.read_byte_record(&mut header).map_err(|error| unreadable(path, &error))?;
-        let layout = Layout::of(&header, path)?;
+        let layout = ColumnLayout::of(&header, path)?;
         Ok(Self { reader, layout, path })
     }
 
@@ -209,7 +209,7 @@ impl<'a, R: Read> Table<'a, R> {
                 let each = (seen / SAMPLE as u64).max(LEAST_BYTES);
                 rows.reserve(usize::try_from(length.saturating_sub(seen) / each).unwrap_or(0));
             }
-            rows.push(Row { fields: &fields, layout, path, line }.record(&mut shared)?);
+            rows.push(RawRow { fields: &fields, layout, path, line }.record(&mut shared)?);
         }
         Ok(rows)
     }
@@ -221,22 +221,22 @@ fn unreadable(path: &Path, error: &csv::Error) -> ReadError {
 }
 
 /// The layout that the first line of `bytes` announces.
-fn layout_of(bytes: &[u8], path: &Path) -> Result<Layout, ReadError> {
-    Table::open(bytes, path).map(|table| table.layout)
+fn layout_of(bytes: &[u8], path: &Path) -> Result<ColumnLayout, ReadError> {
+    RecordReader::open(bytes, path).map(|table| table.layout)
 }
 
 /// Index of the column `position` in [`COLUMNS`].
 const POSITION_AT: usize = 6;
 
 /// One row before it is trusted.
-struct Row<'a> {
+struct RawRow<'a> {
     fields: &'a ByteRecord,
-    layout: Layout,
+    layout: ColumnLayout,
     path: &'a Path,
     line: u64,
 }
 
-impl Row<'_> {
+impl RawRow<'_> {
     fn record(&self, shared: &mut [Shared; COLUMNS.len()]) -> Result<Record, ReadError> {
         let expected = self.layout.columns().count();
         if self.fields.len() != expected {
@@ -307,7 +307,7 @@ impl Row<'_> {
     }
 
     fn bytes(&self, index: usize) -> &[u8] {
-        self.layout.place(index).and_then(|place| self.fields.get(place)).unwrap_or_default()
+        self.layout.index_in(index).and_then(|index_in| self.fields.get(index_in)).unwrap_or_default()
     }
 
     fn text(&self, index: usize) -> Result<&str, ReadError> {

@@ -86,7 +86,7 @@ fn is_lookup(row: &Record) -> bool {
 
 /// What must agree between passes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct LookupKey {
     /// Clock.
     pub clock: Clock,
     /// `uname -r`.
@@ -111,10 +111,10 @@ pub struct Place {
     pub nth: u32,
 }
 
-impl Place {
+impl LookupKey {
     fn of(row: &Record) -> Self {
         let known = position::ALL.iter().position(|name| *name == row.position);
-        Place {
+        LookupKey {
             clock: row.clock,
             kernel: row.kernel.clone(),
             hypervisor: row.hypervisor.clone(),
@@ -138,9 +138,9 @@ impl Place {
 
 /// One lookup that was measured in both passes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Compared {
+pub struct RepeatedLookup {
     /// Which.
-    pub place: Place,
+    pub key: LookupKey,
     /// p50 of the first and the second pass, in nanoseconds of the clock.
     pub p50: [u64; 2],
     /// p1 of each pass; None without a histogram.
@@ -158,7 +158,7 @@ pub enum Fault {
     NoHistogram,
 }
 
-impl Compared {
+impl RepeatedLookup {
     /// Difference of the p50 as a share of the smaller one.
     pub fn difference(&self) -> f64 {
         let [low, high] = self.ordered();
@@ -172,7 +172,7 @@ impl Compared {
             return Some(Fault::P50);
         }
         match self.p1 {
-            _ if self.place.mode != EXACT_MODE => None,
+            _ if self.key.mode != EXACT_MODE => None,
             [Some(first), Some(second)] => (first != second).then_some(Fault::P1),
             _ => Some(Fault::NoHistogram),
         }
@@ -186,9 +186,9 @@ impl Compared {
 
 /// A lookup without a figure in at least one pass: what each pass has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Uncompared {
+pub struct UnpairedLookup {
     /// Which.
-    pub place: Place,
+    pub key: LookupKey,
     /// In words, first and second pass: measured, absent, or status and reason.
     pub passes: [String; 2],
     /// Whether both passes skipped it: that is no disagreement.
@@ -197,14 +197,14 @@ pub struct Uncompared {
 
 /// What two passes say; its [`Display`](std::fmt::Display) is a table, the worst lookups first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Repeatability {
     /// Lookups measured in both passes, the worst first.
-    pub compared: Vec<Compared>,
+    pub compared: Vec<RepeatedLookup>,
     /// The others.
-    pub uncompared: Vec<Uncompared>,
+    pub uncompared: Vec<UnpairedLookup>,
 }
 
-impl Verdict {
+impl Repeatability {
     /// Whether the passes agree: no fault, and nothing that only one pass has or that failed.
     pub fn passes(&self) -> bool {
         self.compared.iter().all(|cell| cell.fault().is_none())
@@ -217,29 +217,29 @@ impl Verdict {
 /// # Errors
 ///
 /// [`RepeatError::Nothing`] if there is no lookup that both passes measured.
-pub fn compare(first: &[Sample], second: &[Sample]) -> Result<Verdict, RepeatError> {
-    let mut places: BTreeMap<Place, [Option<&Sample>; 2]> = BTreeMap::new();
+pub fn compare(first: &[Sample], second: &[Sample]) -> Result<Repeatability, RepeatError> {
+    let mut keys: BTreeMap<LookupKey, [Option<&Sample>; 2]> = BTreeMap::new();
     for (pass, samples) in [first, second].into_iter().enumerate() {
         for sample in samples.iter().filter(|sample| is_lookup(&sample.record)) {
-            let mut place = Place::of(&sample.record);
-            while places.get(&place).is_some_and(|found| found[pass].is_some()) {
-                place.nth += 1;
+            let mut key = LookupKey::of(&sample.record);
+            while keys.get(&key).is_some_and(|found| found[pass].is_some()) {
+                key.nth += 1;
             }
-            places.entry(place).or_default()[pass] = Some(sample);
+            keys.entry(key).or_default()[pass] = Some(sample);
         }
     }
-    let mut verdict = Verdict { compared: Vec::new(), uncompared: Vec::new() };
-    for (place, found) in places {
+    let mut verdict = Repeatability { compared: Vec::new(), uncompared: Vec::new() };
+    for (key, found) in keys {
         let p50 = found.map(|sample| sample.and_then(|sample| sample.record.p50));
         match p50 {
             [Some(one), Some(other)] => {
                 let p1 = found.map(|sample| Some(sample?.histogram.as_ref()?.value_at_quantile(0.01)));
-                verdict.compared.push(Compared { place, p50: [one, other], p1 });
+                verdict.compared.push(RepeatedLookup { key, p50: [one, other], p1 });
             }
             _ => {
                 let is = |sample: Option<&Sample>| sample.map(|sample| sample.record.status);
                 let skipped = found.iter().all(|sample| is(*sample) == Some(Status::Skipped));
-                verdict.uncompared.push(Uncompared { place, passes: found.map(in_words), skipped });
+                verdict.uncompared.push(UnpairedLookup { key, passes: found.map(in_words), skipped });
             }
         }
     }
@@ -247,8 +247,8 @@ pub fn compare(first: &[Sample], second: &[Sample]) -> Result<Verdict, RepeatErr
         return Err(RepeatError::Nothing);
     }
     verdict.compared.sort_by(|a, b| {
-        let worst = |cell: &Compared| Reverse(cell.fault().is_some());
-        worst(a).cmp(&worst(b)).then(b.difference().total_cmp(&a.difference())).then(a.place.cmp(&b.place))
+        let worst = |cell: &RepeatedLookup| Reverse(cell.fault().is_some());
+        worst(a).cmp(&worst(b)).then(b.difference().total_cmp(&a.difference())).then(a.key.cmp(&b.key))
     });
     Ok(verdict)
 }

@@ -16,7 +16,7 @@ use crate::claims::claims;
 use crate::environment::{Environment, EnvironmentError};
 use crate::findings::findings;
 use crate::groups::Groups;
-use crate::lanes::{HOST, lanes, place};
+use crate::lanes::{HOST, lanes, rank};
 use crate::names::{is_control, metric, workload};
 use crate::platform::Platform;
 use crate::plot::{Picture, PlotError, draw};
@@ -24,7 +24,7 @@ use crate::record::{Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
 use crate::series::figures;
 use crate::stats::{Estimate, Medians};
-use crate::tables::{self, Lane};
+use crate::tables::{self, LaneFindings};
 use crate::timeline::{self, FELT, TIMELINES, TimelineError, Timelines};
 
 /// Lanes beyond this many are in the CSV only; the page says so.
@@ -165,9 +165,9 @@ pub fn render(
     images.sort_by_key(|(name, _)| !name.starts_with(LOOKUP));
     let lanes: Vec<_> = chapters
         .iter()
-        .map(|chapter| Lane { groups: &chapter.groups, findings: &chapter.findings })
+        .map(|chapter| LaneFindings { groups: &chapter.groups, findings: &chapter.findings })
         .collect();
-    let only_host = chapters.iter().all(|chapter| place(environment, chapter.groups.platform) == HOST);
+    let only_host = chapters.iter().all(|chapter| rank(environment, chapter.groups.platform) == HOST);
     let pages = Pages {
         environment,
         sweep,

@@ -10,12 +10,12 @@ mod traffic;
 mod warnings;
 mod wide;
 
-pub use self::headline::{Lane, headline};
+pub use self::headline::{LaneFindings, headline};
 pub(crate) use self::lock_limit::LOCK_LIMITS;
 pub use self::lost::lost;
 use self::sync::{SYNC_METRICS, SYNCS, sync};
 pub(crate) use self::warnings::warnings;
-use self::wide::{Field, INTERVAL, blocks, figure, names, wide};
+use self::wide::{INTERVAL, RowValue, blocks, figure, names, wide};
 use crate::groups::{GroupKey, Groups};
 use crate::names::{metric, workload};
 use crate::record::{Clock, Record, Status};
@@ -80,7 +80,7 @@ fn lookup(groups: &Groups<'_>, medians: &mut Medians, metric: &str, title: &str,
     table
 }
 
-const LOCK_COLUMNS: [(&str, Field, &str); 13] = [
+const LOCK_COLUMNS: [(&str, RowValue, &str); 13] = [
     (metric::LOCK_WAIT, Record::p50, " p50"),
     (metric::LOCK_WAIT, Record::p99, " p99"),
     (metric::LOCK_WAIT, Record::max, " max"),
@@ -117,7 +117,7 @@ fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     )
 }
 
-const LOCK_BY_SYNC: [(&str, Field, &str); 15] = [
+const LOCK_BY_SYNC: [(&str, RowValue, &str); 15] = [
     (metric::LOCK_WAIT_FULL_SYNC, Record::p50, " p50"),
     (metric::LOCK_WAIT_FULL_SYNC, Record::p99, " p99"),
     (metric::LOCK_WAIT_PARTIAL_SYNC, Record::p50, " p50"),
@@ -167,7 +167,7 @@ const CHURNS: [&str; 4] = [
     workload::CHURN_IDLE,
 ];
 
-const CHURN_COLUMNS: [(&str, Field, &str); 7] = [
+const CHURN_COLUMNS: [(&str, RowValue, &str); 7] = [
     (metric::SYNCS, Record::p50, ""),
     (metric::BUSY, Record::p50, ""),
     (metric::BYTES, Record::p50, ""),
@@ -191,7 +191,7 @@ fn churn(groups: &Groups<'_>, medians: &mut Medians) -> Table {
 }
 
 fn connect(groups: &Groups<'_>, medians: &mut Medians) -> Table {
-    let metrics: [(&str, Field, &str); 3] = [
+    let metrics: [(&str, RowValue, &str); 3] = [
         (metric::TRANSACTIONS_PER_SECOND, Record::p50, ""),
         (metric::RESPONSE_TIME, Record::p50, " p50"),
         (metric::RESPONSE_TIME, Record::p99, " p99"),
@@ -201,7 +201,7 @@ fn connect(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     wide(groups, medians, "New TCP connections", remark, &[workload::TCP_CRR], &metrics)
 }
 
-const FORWARDING_COLUMNS: [(&str, Field, &str); 8] = [
+const FORWARDING_COLUMNS: [(&str, RowValue, &str); 8] = [
     (metric::DIRECTOR_PACKETS_IN, Record::p50, ""),
     (metric::DIRECTOR_PACKETS_OUT, Record::p50, ""),
     (metric::DIRECTOR_BYTES_IN, Record::p50, ""),

@@ -104,7 +104,7 @@ pub struct FeltRow {
 }
 
 /// A row of these files: it shares its texts with other rows.
-pub trait Row: Serialize + DeserializeOwned {
+pub trait CellRow: Serialize + DeserializeOwned {
     /// All its texts.
     fn texts(&mut self) -> [&mut Text; 5];
     /// What cells have in common that only differ in their block.
@@ -121,7 +121,7 @@ pub type Cell = (Text, u32, u32);
 /// The columns of a cell are the same in both files.
 macro_rules! rows_of_cells {
     ($($row:ty),+) => {$(
-        impl Row for $row {
+        impl CellRow for $row {
             fn texts(&mut self) -> [&mut Text; 5] {
                 [&mut self.run, &mut self.mode, &mut self.workload, &mut self.kernel, &mut self.hypervisor]
             }
@@ -173,7 +173,7 @@ pub fn append<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), TimelineError
 ///
 /// # Errors
 /// What is wrong, with line and field.
-pub fn read<T: Row>(path: &Path) -> Result<Vec<T>, TimelineError> {
+pub fn read<T: CellRow>(path: &Path) -> Result<Vec<T>, TimelineError> {
     let mut rows = Vec::new();
     each(path, |row| rows.push(row))?;
     Ok(rows)
@@ -184,7 +184,7 @@ pub fn read<T: Row>(path: &Path) -> Result<Vec<T>, TimelineError> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_first<T: Row>(path: &Path) -> Result<Vec<T>, TimelineError> {
+pub fn read_first<T: CellRow>(path: &Path) -> Result<Vec<T>, TimelineError> {
     let mut first: BTreeMap<Alike, (Cell, Vec<T>)> = BTreeMap::new();
     each(path, |row: T| {
         let cell = row.cell();
@@ -201,7 +201,7 @@ pub fn read_first<T: Row>(path: &Path) -> Result<Vec<T>, TimelineError> {
 }
 
 /// Gives each row of the file to `take`; none if there is no file.
-fn each<T: Row>(path: &Path, mut take: impl FnMut(T)) -> Result<(), TimelineError> {
+fn each<T: CellRow>(path: &Path, mut take: impl FnMut(T)) -> Result<(), TimelineError> {
     let failed = TimelineError::at(path);
     let file = match File::open(path) {
         Ok(file) => file,
@@ -221,7 +221,7 @@ fn each<T: Row>(path: &Path, mut take: impl FnMut(T)) -> Result<(), TimelineErro
 ///
 /// # Errors
 /// As [`read`] and [`append`].
-pub fn retain<T: Row>(path: &Path, keep: impl Fn(&T) -> bool) -> Result<(), TimelineError> {
+pub fn retain<T: CellRow>(path: &Path, keep: impl Fn(&T) -> bool) -> Result<(), TimelineError> {
     let mut kept: Vec<T> = read(path)?;
     let before = kept.len();
     kept.retain(keep);

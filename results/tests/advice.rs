@@ -5,7 +5,7 @@
 mod fixtures;
 
 use fixtures::guest;
-use results::advice::{Advice, Part, Sentence, advice};
+use results::advice::{Advice, Sentence, SentencePart, advice};
 use results::findings::findings;
 use results::groups::Groups;
 use results::names::{metric, workload};
@@ -186,7 +186,8 @@ fn every_figure_has_its_rows() {
         let sentences = advice.because.iter().flat_map(|topic| &topic.sentences).chain([&advice.lead]);
         let mut figures = 0;
         for part in sentences.flat_map(|sentence| &sentence.parts) {
-            let Part::Figure { source: Source::Group(number) | Source::Metric(number), text } = part else {
+            let SentencePart::Figure { source: Source::Group(number) | Source::Metric(number), text } = part
+            else {
                 continue;
             };
             assert!(numbers.contains(number), "{text}");

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use results::claims::{self, Claim, Settled, Verdict, claims_of};
+use results::claims::{self, Claim, LaneVerdict, Verdict, claims_of};
 use results::environment::Environment;
 use results::names::{metric, workload};
 use results::record::{CellKey, Clock, Record, Unit};
@@ -50,7 +50,7 @@ fn key(mode: &str, block: u32, services: u32, position: &str, workload: &str) ->
 }
 
 /// What the only lane of `rows` says of one claim.
-fn settled(rows: &[Record], id: &str) -> Settled {
+fn settled(rows: &[Record], id: &str) -> LaneVerdict {
     let claims = claims_of(rows, &Environment::default());
     let claim = claims.into_iter().find(|claim| claim.id == id).unwrap();
     let [settled] = &claim.settled[..] else { panic!("{:?}", claim.settled) };
@@ -372,7 +372,7 @@ fn nothing_measured_settles_nothing() {
     let claims = claims_of(&[], &Environment::default());
     assert_eq!(claims.len(), 15);
     for claim in &claims {
-        let [Settled { verdict: Verdict::NotShown { missing }, .. }] = &claim.settled[..] else {
+        let [LaneVerdict { verdict: Verdict::NotShown { missing }, .. }] = &claim.settled[..] else {
             panic!("{claim:?}")
         };
         assert!(missing.contains('['), "says what to add to a sweep, or to run: {missing}");

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use results::histogram::{HistogramWriter, TaggedHistogram};
 use results::record::{Clock, Record, Status};
 use results::record_file::RecordWriter;
-use results::repeat::{Fault, RepeatError, Sample, Verdict, compare};
+use results::repeat::{Fault, RepeatError, Repeatability, Sample, compare};
 
 /// Lookups of the guest's lane, each with a histogram whose p1 is below its p50.
 fn pass() -> Vec<Sample> {
@@ -38,7 +38,7 @@ fn find(pass: &mut [Sample], mode: &str, metric: &str) -> usize {
     pass.iter().position(|sample| sample.record.mode == mode && sample.record.metric == metric).unwrap()
 }
 
-fn verdict(second: &[Sample]) -> Verdict {
+fn verdict(second: &[Sample]) -> Repeatability {
     compare(&pass(), second).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn p50_may_differ_by_a_thousandth_in_every_mode() {
             second[at].record.p50 = Some(to);
             let verdict = compare(&first, &second).unwrap();
             assert_eq!(verdict.passes(), agrees, "{mode} {from} {to}");
-            assert_eq!((&verdict.compared[0].place.mode[..], verdict.compared[0].p50), (mode, [from, to]));
+            assert_eq!((&verdict.compared[0].key.mode[..], verdict.compared[0].p50), (mode, [from, to]));
             assert_eq!(verdict.compared[0].fault(), (!agrees).then_some(Fault::P50));
         }
     }
@@ -203,7 +203,7 @@ proptest! {
         let (first, second) = (samples(&first), samples(&second));
         let (forward, back) = (compare(&first, &second).unwrap(), compare(&second, &first).unwrap());
         prop_assert_eq!(forward.passes(), back.passes());
-        let differences = |verdict: &Verdict| -> Vec<f64> {
+        let differences = |verdict: &Repeatability| -> Vec<f64> {
             verdict.compared.iter().map(|cell| cell.difference()).collect()
         };
         prop_assert_eq!(differences(&forward), differences(&back));

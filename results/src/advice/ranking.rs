@@ -27,7 +27,7 @@ pub(super) struct Criterion {
 
 /// One mode's figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Entry<'a> {
+pub(super) struct RankedMode<'a> {
     pub mode: &'a str,
     pub estimate: Estimate,
     pub group: usize,
@@ -59,7 +59,7 @@ pub(super) struct Ranking<'a> {
     pub endpoints: u32,
     pub contenders: u32,
     pub services: u32,
-    pub entries: Vec<Entry<'a>>,
+    pub entries: Vec<RankedMode<'a>>,
     /// Every scale at which all of these modes were measured, ascending.
     pub scales: Vec<u32>,
 }
@@ -117,8 +117,8 @@ impl<'a> Ranking<'a> {
         services: u32,
         medians: &mut Medians,
         field: fn(&Record) -> Option<u64>,
-    ) -> Vec<Entry<'a>> {
-        let mut entries: Vec<Entry<'_>> = measured(groups, self.criterion)
+    ) -> Vec<RankedMode<'a>> {
+        let mut entries: Vec<RankedMode<'_>> = measured(groups, self.criterion)
             .filter(|(key, _)| {
                 key.services == services
                     && (key.position, key.endpoints, key.contenders)
@@ -126,7 +126,7 @@ impl<'a> Ranking<'a> {
             })
             .filter_map(|(key, group)| {
                 let estimate = group.estimate(medians, field)?;
-                Some(Entry { mode: key.mode, estimate, group: group.number })
+                Some(RankedMode { mode: key.mode, estimate, group: group.number })
             })
             .collect();
         entries.sort_by(|a, b| a.estimate.median.total_cmp(&b.estimate.median));
@@ -142,7 +142,7 @@ impl<'a> Ranking<'a> {
     }
 
     /// The first that is shown to be dearer than the cheapest or, with few blocks, seems to be.
-    pub fn next(&self) -> Option<&Entry<'a>> {
+    pub fn next(&self) -> Option<&RankedMode<'a>> {
         let best = self.entries.first()?;
         self.entries.iter().find(|entry| !alike(best, entry))
     }
@@ -154,7 +154,7 @@ impl<'a> Ranking<'a> {
     }
 }
 
-pub(super) fn standing<'a>(entries: &[Entry<'a>]) -> Standing<'a> {
+pub(super) fn standing<'a>(entries: &[RankedMode<'a>]) -> Standing<'a> {
     let Some(best) = entries.first() else { return Standing::Unmeasured };
     let few = entries.iter().map(|entry| entry.estimate.n).min().filter(|n| *n < ENOUGH_BLOCKS);
     if let Some(few) = few {
@@ -167,7 +167,7 @@ pub(super) fn standing<'a>(entries: &[Entry<'a>]) -> Standing<'a> {
 
 /// Whether the second is not shown to be dearer than the first in any way that matters: it is within a tenth, or the
 /// intervals overlap. That two 95% intervals do not overlap asks for more than that the interval of a difference excludes zero.
-pub(super) fn alike(best: &Entry<'_>, other: &Entry<'_>) -> bool {
+pub(super) fn alike(best: &RankedMode<'_>, other: &RankedMode<'_>) -> bool {
     let (best, other) = (best.estimate, other.estimate);
     if other.median <= best.median * (1.0 + ALIKE) {
         return true;

@@ -12,12 +12,12 @@ pub struct Claim {
     /// As people state it.
     pub statement: &'static str,
     /// One for each lane that settles it; where none does, one that says what is missing.
-    pub settled: Vec<Settled>,
+    pub settled: Vec<LaneVerdict>,
 }
 
 /// What one lane says of a claim.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Settled {
+pub struct LaneVerdict {
     /// Clock, kernel and what it ran on; empty where no lane has anything to do with the claim.
     pub lane: String,
     /// The verdict.
@@ -26,9 +26,9 @@ pub struct Settled {
     /// What was measured, in words.
     pub measured: String,
     /// The same as numbers.
-    pub figures: Vec<Figure>,
+    pub figures: Vec<MeasuredValue>,
     /// Where to look.
-    pub shown_by: Vec<Shown>,
+    pub shown_by: Vec<Reference>,
 }
 
 /// Whether a claim is so.
@@ -74,7 +74,7 @@ impl Verdict {
 
 /// A figure that a verdict rests on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figure {
+pub struct MeasuredValue {
     /// What it is, with mode and scale.
     pub what: String,
     /// Median over blocks, or a count.
@@ -89,7 +89,7 @@ pub struct Figure {
     pub blocks: usize,
 }
 
-impl Figure {
+impl MeasuredValue {
     pub(super) fn new(
         what: impl Into<String>,
         unit: &'static str,
@@ -98,13 +98,13 @@ impl Figure {
         blocks: usize,
     ) -> Self {
         let (low, high) = (interval.map(|interval| interval.low), interval.map(|interval| interval.high));
-        Figure { what: what.into(), value, unit, low, high, blocks }
+        MeasuredValue { what: what.into(), value, unit, low, high, blocks }
     }
 }
 
 /// Which plot and rows show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Shown {
+pub struct Reference {
     /// File of the plot in the run's folder; absent where only a table shows it.
     pub plot: Option<String>,
     /// Column `workload` of the rows.

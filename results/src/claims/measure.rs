@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::lane::Lane;
+use super::evidence::Evidence;
 use crate::crossover::t_interval;
 use crate::curves::{Curves, middle, values};
 use crate::stats::{Estimate, Interval, Medians, median};
@@ -35,7 +35,7 @@ pub(super) enum State {
 
 /// How much more the second mode costs than the first.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Difference<'a> {
+pub(super) struct ModeDifference<'a> {
     pub modes: [&'a str; 2],
     pub services: u32,
     /// Medians over blocks.
@@ -54,7 +54,7 @@ pub(super) fn differences<'a>(
     curves: &Curves<'a>,
     floor: f64,
     wanted: impl Fn(u32) -> bool,
-) -> Vec<Difference<'a>> {
+) -> Vec<ModeDifference<'a>> {
     let mut pairs = Vec::new();
     for (index, (first, ours)) in curves.modes.iter().enumerate() {
         for (second, theirs) in curves.modes.iter().skip(index + 1) {
@@ -86,7 +86,7 @@ pub(super) fn differences<'a>(
                 _ => State::Unclear,
             };
             let blocks = logs.len();
-            Some(Difference { modes, services, values: [a, b], share, interval, blocks, state })
+            Some(ModeDifference { modes, services, values: [a, b], share, interval, blocks, state })
         })
         .collect()
 }
@@ -122,7 +122,7 @@ pub(super) fn at(points: &[(u32, f64)], services: u32) -> Option<f64> {
 }
 
 /// That a mode has no figure of a workload although it was asked for. Its rows say why, and the report lists them once.
-pub(super) fn why_lost<'a>(lane: &Lane<'a>, mode: &str, workloads: &[&str]) -> Option<String> {
+pub(super) fn why_lost<'a>(lane: &Evidence<'a>, mode: &str, workloads: &[&str]) -> Option<String> {
     let lost =
         lane.groups.map.iter().filter(|(key, _)| key.mode == mode && workloads.contains(&key.workload));
     let note = lost.flat_map(|(_, group)| &group.lost).next()?;

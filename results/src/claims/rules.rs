@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::claim::{Figure, Settled, Shown, Verdict};
-use super::lane::Lane;
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::evidence::Evidence;
 use super::measure::why_lost;
 use crate::curves::middle;
 use crate::names::{is_kube_proxy, metric, walks_one_rule_per_service, workload};
@@ -85,7 +85,7 @@ impl Law {
 }
 
 /// Exact counts of one metric over cold syncs, by mode in report order.
-fn counts<'a>(lane: &Lane<'a>, name: &'static str) -> Vec<(&'a str, Counts)> {
+fn counts<'a>(lane: &Evidence<'a>, name: &'static str) -> Vec<(&'a str, Counts)> {
     let mut modes: Vec<(&str, Counts)> = Vec::new();
     for (key, group) in lane.groups.of(workload::FULL_SYNC_COLD, name) {
         let Some(count) = middle(&group.per_block(Record::p50)).filter(|_| key.services > 0) else {
@@ -107,9 +107,9 @@ fn per_endpoint(counts: &Counts) -> Option<f64> {
     (product > 0.0).then(|| *rules as f64 / product)
 }
 
-fn shown(found: &[(&str, Counts)]) -> Shown {
+fn shown(found: &[(&str, Counts)]) -> Reference {
     let scales: BTreeSet<u32> = found.iter().flat_map(|(_, counts)| counts.keys().map(|(n, _)| *n)).collect();
-    Shown {
+    Reference {
         plot: None,
         workload: workload::FULL_SYNC_COLD,
         metric: metric::RULES,
@@ -123,7 +123,7 @@ fn shown(found: &[(&str, Counts)]) -> Shown {
 /// Rule, from exact counts at the largest scale: holds if every iptables mode has within 5% as many rules as Services times endpoints.
 /// Where the number follows Services exactly but by another factor it depends on what is counted, and on the mode; it does not
 /// hold where no mode's rules follow the number of Services. The law is told where it fits every point without a remainder.
-pub(super) fn product(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn product(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let found: Vec<_> =
         counts(lane, metric::RULES).into_iter().filter(|(mode, _)| is_kube_proxy(mode)).collect();
     let ratios: Vec<(&str, f64)> =
@@ -167,7 +167,7 @@ pub(super) fn product(lane: &Lane<'_>) -> Option<Settled> {
     let figures = ratios
         .iter()
         .map(|(mode, ratio)| {
-            Figure::new(format!("{mode}: rules over Services × endpoints"), "ratio", *ratio, None, 1)
+            MeasuredValue::new(format!("{mode}: rules over Services × endpoints"), "ratio", *ratio, None, 1)
         })
         .collect();
     Some(lane.settled(verdict, parts.join("; "), figures, vec![shown(&found)]))
@@ -178,7 +178,7 @@ pub(super) fn product(lane: &Lane<'_>) -> Option<Settled> {
 ///
 /// Rule, from exact counts: holds if the rules of `ipvs` are more than none and the same at every scale measured, two at least; does
 /// not hold otherwise. What grows instead is told beside it: entries of ipsets, virtual and real servers.
-pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn constant_in_ipvs(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let found: Vec<_> = counts(lane, metric::RULES).into_iter().filter(|(mode, _)| *mode == "ipvs").collect();
     let Some((_, rules)) = found.first() else {
         return why_lost(lane, "ipvs", &[workload::FULL_SYNC_COLD])
@@ -226,7 +226,7 @@ pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
     let figures = rules
         .iter()
         .map(|((n, _), count)| {
-            Figure::new(format!("ipvs: rules at {}", services(*n)), "count", *count as f64, None, 1)
+            MeasuredValue::new(format!("ipvs: rules at {}", services(*n)), "count", *count as f64, None, 1)
         })
         .collect();
     Some(lane.settled(verdict, text, figures, vec![shown(&found)]))

@@ -1,7 +1,7 @@
 //! Whether endpoints share traffic equally.
 
-use super::claim::{Figure, Settled, Shown, Verdict};
-use super::lane::Lane;
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::evidence::Evidence;
 use crate::names::{metric, walks_one_rule_per_service, workload};
 use crate::record::Record;
 use crate::text::{listed, thousands};
@@ -27,7 +27,7 @@ struct Share<'a> {
 /// lab of an iptables mode has a chi-square p-value below 0.01 over the number of labs (Bonferroni); does not hold if one has, or if
 /// a lab was refused because its shares were unequal. What unequal shares could have been missed is told by how far the farthest
 /// endpoint was from its share.
-pub(super) fn equal(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn equal(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let all = shares(lane);
     let found: Vec<&Share<'_>> = all.iter().filter(|share| walks_one_rule_per_service(share.mode)).collect();
     let refused = lane
@@ -74,10 +74,10 @@ pub(super) fn equal(lane: &Lane<'_>) -> Option<Settled> {
                 share.mode,
                 thousands(share.services)
             );
-            Figure::new(what, "probability", share.p_value, None, 1)
+            MeasuredValue::new(what, "probability", share.p_value, None, 1)
         })
         .collect();
-    let shown = Shown {
+    let shown = Reference {
         plot: None,
         workload: workload::TRAFFIC_SHARES,
         metric: metric::SHARE_P_VALUE,
@@ -92,7 +92,7 @@ pub(super) fn equal(lane: &Lane<'_>) -> Option<Settled> {
     Some(lane.settled(verdict, parts.join("; "), figures, vec![shown]))
 }
 
-fn shares<'a>(lane: &Lane<'a>) -> Vec<Share<'a>> {
+fn shares<'a>(lane: &Evidence<'a>) -> Vec<Share<'a>> {
     let mut found = Vec::new();
     for (key, group) in lane.groups.of(workload::TRAFFIC_SHARES, metric::SHARE_P_VALUE) {
         let packets =

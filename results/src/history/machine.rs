@@ -9,7 +9,7 @@ use crate::record::Clock;
 
 /// What must agree, or figures of two runs are not of one series.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Place {
+pub struct Machine {
     /// Clock.
     pub clock: Clock,
     /// What the kernel ran on; see [`crate::record::Record::hypervisor`].
@@ -26,10 +26,10 @@ pub struct Place {
     pub neighbours: String,
 }
 
-impl Place {
-    /// The place of a lane.
+impl Machine {
+    /// The machine of a lane.
     pub fn of(passport: &Environment) -> Self {
-        Place {
+        Machine {
             clock: passport.clock,
             hypervisor: passport.hypervisor.clone(),
             machine: passport.machine.clone(),

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::figure::{Field, FigureKey, followed};
-use super::machine::{Facts, Place};
+use super::key::{Quantile, SeriesKey, followed};
+use super::machine::{Facts, Machine};
 use crate::environment::Environment;
 use crate::groups::Groups;
 use crate::names::mode_rank;
@@ -21,7 +21,7 @@ const DEPTH: usize = 3;
 
 /// One run, summed up.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Run {
+pub struct RunSummary {
     /// Name of its folder.
     pub name: String,
     /// Its folder.
@@ -29,18 +29,18 @@ pub struct Run {
     /// When it began, RFC 3339.
     pub started: String,
     /// Its lanes.
-    pub lanes: Vec<Lane>,
+    pub lanes: Vec<LaneSummary>,
 }
 
 /// One lane of a run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lane {
+pub struct LaneSummary {
     /// What must agree.
-    pub place: Place,
+    pub machine: Machine,
     /// What may differ, and is told: name to value.
     pub facts: Facts,
     /// Medians over blocks.
-    pub figures: BTreeMap<FigureKey, f64>,
+    pub figures: BTreeMap<SeriesKey, f64>,
 }
 
 /// A folder that was left out.
@@ -53,7 +53,7 @@ pub struct Unreadable {
 }
 
 /// Reads the runs in `dirs`: each is the folder of a run, or one that holds such folders. What cannot be read is left out and named.
-pub fn read(dirs: &[PathBuf]) -> (Vec<Run>, Vec<Unreadable>) {
+pub fn read(dirs: &[PathBuf]) -> (Vec<RunSummary>, Vec<Unreadable>) {
     let (mut folders, mut unreadable) = (Vec::new(), Vec::new());
     for dir in dirs {
         let before = folders.len();
@@ -73,7 +73,7 @@ pub fn read(dirs: &[PathBuf]) -> (Vec<Run>, Vec<Unreadable>) {
             continue;
         }
         seen.push(real);
-        match Run::read(&folder) {
+        match RunSummary::read(&folder) {
             Ok(run) => runs.push(run),
             Err(why) => unreadable.push(Unreadable { folder, why }),
         }
@@ -99,7 +99,7 @@ fn find(dir: &Path, depth: usize, folders: &mut Vec<PathBuf>) -> Result<(), Stri
     Ok(())
 }
 
-impl Run {
+impl RunSummary {
     /// Reads a run's folder.
     ///
     /// # Errors
@@ -115,7 +115,7 @@ impl Run {
         let name = folder
             .file_name()
             .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned());
-        Ok(Run::of(name, folder.to_owned(), &records, &environment))
+        Ok(RunSummary::of(name, folder.to_owned(), &records, &environment))
     }
 
     /// Sums up rows. Those of a lane that has no passport are left out: it is not known what they may be compared with.
@@ -124,24 +124,28 @@ impl Run {
             .iter()
             .filter_map(|groups| {
                 let passport = environment.of(groups.platform)?;
-                Some(Lane { place: Place::of(passport), facts: facts(passport), figures: figures(groups) })
+                Some(LaneSummary {
+                    machine: Machine::of(passport),
+                    facts: facts(passport),
+                    figures: figures(groups),
+                })
             })
             .collect();
-        Run { name, folder, started: environment.started.clone(), lanes }
+        RunSummary { name, folder, started: environment.started.clone(), lanes }
     }
 }
 
-fn figures(groups: &Groups<'_>) -> BTreeMap<FigureKey, f64> {
+fn figures(groups: &Groups<'_>) -> BTreeMap<SeriesKey, f64> {
     let mut figures = BTreeMap::new();
     for (key, group) in &groups.map {
         let Some(field) = followed(key.workload, key.metric) else { continue };
         let of: fn(&Record) -> Option<u64> = match field {
-            Field::P50 => |row| row.p50,
-            Field::P99 => |row| row.p99,
+            Quantile::P50 => |row| row.p50,
+            Quantile::P99 => |row| row.p99,
         };
         let values: Vec<f64> = group.per_block(of).into_values().collect();
         let Some(value) = median(&values) else { continue };
-        let key = FigureKey {
+        let key = SeriesKey {
             workload: key.workload.to_owned(),
             metric: key.metric.to_owned(),
             field,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::figure::FigureKey;
-use super::machine::Place;
+use super::key::SeriesKey;
+use super::machine::Machine;
 use super::read::Unreadable;
 
 /// One run of a history.
@@ -21,7 +21,7 @@ pub struct RunInfo {
 
 /// A value of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Point {
+pub struct RunValue {
     /// Index into [`History::runs`].
     pub run: usize,
     /// In the unit of the figure.
@@ -47,15 +47,16 @@ pub struct Change {
     pub events: Vec<String>,
 }
 
-/// One figure over the runs of one place.
+/// One figure over the runs of one machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Series {
-    /// Index into [`History::places`].
-    pub place: usize,
+    /// Index into [`History::machines`].
+    #[serde(rename = "place")]
+    pub machine: usize,
     /// What it is.
-    pub figure: FigureKey,
+    pub figure: SeriesKey,
     /// By time.
-    pub points: Vec<Point>,
+    pub points: Vec<RunValue>,
     /// By time.
     pub changes: Vec<Change>,
 }
@@ -63,8 +64,9 @@ pub struct Series {
 /// What a kernel or a tool was before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// Index into [`History::places`].
-    pub place: usize,
+    /// Index into [`History::machines`].
+    #[serde(rename = "place")]
+    pub machine: usize,
     /// Index into [`History::runs`] of the first run after it.
     pub run: usize,
     /// `kernel 6.18.44 → 6.18.45`.
@@ -77,8 +79,9 @@ pub struct History {
     /// By time.
     pub runs: Vec<RunInfo>,
     /// Machines and clocks, in the order in which they first appear.
-    pub places: Vec<Place>,
-    /// By place, then by figure.
+    #[serde(rename = "places")]
+    pub machines: Vec<Machine>,
+    /// By machine, then by figure.
     pub series: Vec<Series>,
     /// Changes of kernels and tools.
     pub events: Vec<Event>,

@@ -39,7 +39,7 @@ pub(super) fn draw_light(figure: &Figure, caption: &str) -> String {
 }
 
 fn document(figure: &Figure, caption: &str, style: &str) -> String {
-    let layout = Layout::of(figure);
+    let layout = FigureLayout::of(figure);
     let mut canvas = Canvas::default();
     layout.draw(&mut canvas, figure, caption);
     let size = format!("{} {}", number(WIDTH), number(layout.height));
@@ -58,8 +58,8 @@ fn document(figure: &Figure, caption: &str, style: &str) -> String {
 }
 
 /// Where things go in a whole figure.
-struct Layout {
-    legend: Vec<Entry>,
+struct FigureLayout {
+    legend: Vec<LegendEntry>,
     plot_top: f64,
     /// Room between the headings and the panels for stacked markers.
     room: f64,
@@ -68,7 +68,7 @@ struct Layout {
 }
 
 /// One mode in the legend.
-struct Entry {
+struct LegendEntry {
     mode: String,
     name: String,
     remark: String,
@@ -77,7 +77,7 @@ struct Entry {
     y: f64,
 }
 
-impl Layout {
+impl FigureLayout {
     fn of(figure: &Figure) -> Self {
         let (mut x, mut y) = (MARGIN, 108.0);
         let mut legend = Vec::new();
@@ -89,7 +89,7 @@ impl Layout {
             if x + width > WIDTH - MARGIN && x > MARGIN {
                 (x, y) = (MARGIN, y + LEGEND_ROW);
             }
-            legend.push(Entry { mode: mode.to_owned(), name, remark, remark_x: x + remark_x, x, y });
+            legend.push(LegendEntry { mode: mode.to_owned(), name, remark, remark_x: x + remark_x, x, y });
             x += width;
         }
         let room = STACKED * (stacked(figure) - 1) as f64;
@@ -100,7 +100,7 @@ impl Layout {
             notes.push(format!("… and {} more in the report", figure.notes.len() - MOST_NOTES));
         }
         let height = plot_top + PLOT_HEIGHT + 84.0 + NOTE_ROW * notes.len() as f64 + 34.0;
-        Layout { legend, plot_top, room, height, notes }
+        FigureLayout { legend, plot_top, room, height, notes }
     }
 
     fn draw(&self, canvas: &mut Canvas, figure: &Figure, caption: &str) {

@@ -1,10 +1,10 @@
 //! `report.html`: one file, no network; light and dark, phone and paper. A script of its own adds what pointers and keyboards
 //! can do; without it everything still reads.
 
+mod environment;
 mod figures;
 mod links;
 mod page;
-mod passport;
 mod rows;
 mod tables;
 
@@ -49,10 +49,10 @@ pub(super) fn page(pages: &Pages<'_>) -> String {
             &format!("{more} more lanes (clock, kernel, hypervisor) are in records.csv only."),
         );
     }
-    passport::push(&mut page, "environment", "Environment", pages.environment);
+    environment::push(&mut page, "environment", "Environment", pages.environment);
     for (index, guest) in pages.environment.guests.iter().enumerate() {
         let heading = format!("Environment of the guest: {}", guest.platform().label());
-        passport::push(&mut page, &format!("environment-{}", index + 2), &heading, guest);
+        environment::push(&mut page, &format!("environment-{}", index + 2), &heading, guest);
     }
     if let Some(sweep) = pages.sweep {
         page.section("sweep", "Sweep");

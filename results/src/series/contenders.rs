@@ -15,7 +15,7 @@ const SHOWN: [(&str, &str); 2] = [
     (metric::CONTENDER_OPERATION, "One contending “iptables -w 5”"),
 ];
 
-type Cell<'a> = (&'a GroupKey<'a>, &'a Group<'a>);
+type KeyedGroup<'a> = (&'a GroupKey<'a>, &'a Group<'a>);
 
 /// The figure, if contenders were measured in different numbers at one scale. Shows the largest such scale.
 pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<Figure> {
@@ -28,7 +28,7 @@ pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<F
     let ((services, endpoints), _) = scales.into_iter().rfind(|(_, contenders)| contenders.len() > 1)?;
     let mut panels = Vec::new();
     for (metric, heading) in SHOWN {
-        let cells: Vec<Cell<'_>> = measured(metric)
+        let cells: Vec<KeyedGroup<'_>> = measured(metric)
             .filter(|(key, _)| (key.services, key.endpoints) == (services, endpoints) && key.contenders > 0)
             .collect();
         let mut lines = lines(&cells, medians, Record::p50, false);
@@ -64,7 +64,7 @@ pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<F
 
 /// One line per mode; the cells are sorted by mode and number of contenders.
 fn lines(
-    cells: &[Cell<'_>],
+    cells: &[KeyedGroup<'_>],
     medians: &mut Medians,
     field: fn(&Record) -> Option<u64>,
     secondary: bool,

@@ -1,13 +1,13 @@
 //! What cold syncs take from the machine besides time, and what of its memory they leave in use.
 
-use super::wide::{Field, INTERVAL, blocks, figure, names, wide};
+use super::wide::{INTERVAL, RowValue, blocks, figure, names, wide};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, workload};
 use crate::record::Record;
 use crate::stats::Medians;
 use crate::table::{Cell, Source, Table};
 
-const COLUMNS: [(&str, Field, &str); 6] = [
+const COLUMNS: [(&str, RowValue, &str); 6] = [
     (metric::SYNC_CPU_USER, Record::p50, ""),
     (metric::SYNC_CPU_SYSTEM, Record::p50, ""),
     (metric::SYNC_CPU_SOFTIRQ, Record::p50, ""),

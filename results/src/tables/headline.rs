@@ -9,7 +9,7 @@ use crate::text::thousands;
 
 /// One platform's groups and what they say about lookups.
 #[derive(Debug, Clone, Copy)]
-pub struct Lane<'a> {
+pub struct LaneFindings<'a> {
     /// The rows.
     pub groups: &'a Groups<'a>,
     /// [`crate::findings::findings`] of `groups`.
@@ -17,7 +17,7 @@ pub struct Lane<'a> {
 }
 
 /// Slopes in words: one row per lane and finding; a column names the lane if there are several.
-pub fn headline(lanes: &[Lane<'_>]) -> Table {
+pub fn headline(lanes: &[LaneFindings<'_>]) -> Table {
     let several = lanes.len() > 1;
     let mut remark =
         "Lookup of the last Service at the smallest and the largest scale; slope by Theil-Sen over the \

@@ -1,6 +1,6 @@
 //! Rule syncs.
 
-use super::wide::{Field, wide};
+use super::wide::{RowValue, wide};
 use crate::groups::Groups;
 use crate::names::{metric, workload};
 use crate::record::{Clock, Record};
@@ -56,6 +56,6 @@ pub(super) fn sync(groups: &Groups<'_>, medians: &mut Medians) -> Table {
              different operations and are not comparable with one another."
         ),
         &SYNCS,
-        &SYNC_METRICS.map(|metric| (metric, Record::p50 as Field, "")),
+        &SYNC_METRICS.map(|metric| (metric, Record::p50 as RowValue, "")),
     )
 }

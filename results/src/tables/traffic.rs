@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::wide::{Field, wide};
+use super::wide::{RowValue, wide};
 use crate::groups::Groups;
 use crate::names::{metric, workload};
 use crate::record::Record;
 use crate::stats::Medians;
 use crate::table::Table;
 
-const LOAD_COLUMNS: [(&str, Field, &str); 17] = [
+const LOAD_COLUMNS: [(&str, RowValue, &str); 17] = [
     (metric::TRANSACTIONS_PER_SECOND, Record::p50, ""),
     (metric::THROUGHPUT, Record::p50, ""),
     (metric::RESPONSE_TIME, Record::p50, " p50"),
@@ -29,7 +29,7 @@ const LOAD_COLUMNS: [(&str, Field, &str); 17] = [
     (metric::IPVS_CONNECTIONS, Record::p50, ""),
 ];
 
-const DISRUPTION_COLUMNS: [(&str, Field, &str); 13] = [
+const DISRUPTION_COLUMNS: [(&str, RowValue, &str); 13] = [
     (metric::RESPONSE_BEFORE, Record::p50, " p50"),
     (metric::RESPONSE_DURING, Record::p50, " p50"),
     (metric::RESPONSE_BEFORE, Record::p99, " p99"),
@@ -52,7 +52,7 @@ pub(super) fn has(name: &str) -> bool {
 
 /// Whether its table has the metric.
 pub(super) fn shows(name: &str, metric: &str) -> bool {
-    let columns: &[(&str, Field, &str)] =
+    let columns: &[(&str, RowValue, &str)] =
         if name.starts_with(workload::LOAD) { &LOAD_COLUMNS } else { &DISRUPTION_COLUMNS };
     columns.iter().any(|(name, ..)| *name == metric)
 }

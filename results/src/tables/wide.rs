@@ -9,7 +9,7 @@ use crate::stats::Medians;
 use crate::table::{Cell, Source, Table};
 use crate::text::thousands;
 
-pub(super) type Field = fn(&Record) -> Option<u64>;
+pub(super) type RowValue = fn(&Record) -> Option<u64>;
 
 /// What the rows of a wide table share: workload, mode, endpoints, contenders, position, Services.
 type WideKey<'a> = (usize, usize, &'a str, u32, u32, &'a str, u32);
@@ -24,7 +24,7 @@ pub(super) fn wide(
     title: &str,
     remark: &str,
     workloads: &[&str],
-    metrics: &[(&str, Field, &str)],
+    metrics: &[(&str, RowValue, &str)],
 ) -> Table {
     let mut cells: BTreeMap<WideKey<'_>, (Vec<Cell>, usize)> = BTreeMap::new();
     let mut used = BTreeSet::new();

@@ -1,7 +1,7 @@
 //! The page as it grows.
 
 use super::links::Links;
-use crate::advice::{Part, Sentence};
+use crate::advice::{Sentence, SentencePart};
 use crate::text::escape_html;
 
 /// The page as it grows, and what its table of contents is to list.
@@ -29,8 +29,8 @@ impl Page<'_> {
     pub fn sentence(&mut self, sentence: &Sentence) {
         for part in &sentence.parts {
             self.out += &match part {
-                Part::Words(words) => escape_html(words),
-                Part::Figure { text, source } => {
+                SentencePart::Words(words) => escape_html(words),
+                SentencePart::Figure { text, source } => {
                     format!("<a href=\"{}\">{}</a>", self.links.to(*source), escape_html(text))
                 }
             };

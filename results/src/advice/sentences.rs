@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ranking::{ALIKE, Criterion, Entry, Ranking, Standing, choices, standing};
-use super::sentence::{Part, Sentence};
+use super::ranking::{ALIKE, Criterion, RankedMode, Ranking, Standing, choices, standing};
+use super::sentence::{Sentence, SentencePart};
 use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::lock_limit::{Passing, lock_limits};
@@ -109,7 +109,7 @@ pub(super) fn from_scale<'a>(
     }
     let quantity = groups.quantity(Unit::Ns);
     let mut said = Sentence::default();
-    let ends = |said: &mut Sentence, entries: &[Entry<'_>]| {
+    let ends = |said: &mut Sentence, entries: &[RankedMode<'_>]| {
         if let [first, .., last] = entries {
             show(said, quantity, first);
             said.say(format!(" with {}, ", first.mode));
@@ -173,7 +173,7 @@ pub(super) fn with_scale(groups: &Groups<'_>, findings: &[Finding]) -> Vec<Sente
     }
     // "It" needs the sentence before.
     if let [only] = sentences.as_mut_slice()
-        && let Some(Part::Words(words)) = only.parts.first_mut()
+        && let Some(SentencePart::Words(words)) = only.parts.first_mut()
     {
         *words = words.replace("It stays level", "Whatever the number of Services, the lookup stays level");
     }
@@ -236,7 +236,7 @@ pub(super) fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Sentence> 
         let mut waits = groups.of(workload::XTABLES_LOCK, metric::LOCK_WAIT);
         waits.any(|(key, group)| key.mode == mode && !group.measured.is_empty())
     };
-    let free: Vec<Entry<'_>> =
+    let free: Vec<RankedMode<'_>> =
         operations.entries.iter().filter(|entry| !takes(entry.mode)).copied().collect();
     if !free.is_empty() {
         let mut said = Sentence::default();
@@ -326,7 +326,7 @@ pub(super) fn unmeasured(groups: &Groups<'_>) -> Option<Sentence> {
     })
 }
 
-fn list(said: &mut Sentence, quantity: Quantity, entries: &[Entry<'_>]) {
+fn list(said: &mut Sentence, quantity: Quantity, entries: &[RankedMode<'_>]) {
     for (index, entry) in entries.iter().enumerate() {
         if index > 0 {
             said.say(", ");
@@ -336,7 +336,7 @@ fn list(said: &mut Sentence, quantity: Quantity, entries: &[Entry<'_>]) {
     }
 }
 
-fn show(said: &mut Sentence, quantity: Quantity, entry: &Entry<'_>) {
+fn show(said: &mut Sentence, quantity: Quantity, entry: &RankedMode<'_>) {
     said.show(in_words(&quantity.show_estimate(entry.estimate)), Source::Group(entry.group));
 }
 
@@ -362,7 +362,7 @@ fn contenders(count: u32) -> String {
 }
 
 /// How many blocks the figures are of.
-fn blocks(entries: &[Entry<'_>]) -> String {
+fn blocks(entries: &[RankedMode<'_>]) -> String {
     let counts = || entries.iter().map(|entry| entry.estimate.n);
     let (few, many) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
     match (few, many) {

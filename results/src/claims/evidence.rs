@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use super::claim::{Figure, Settled, Shown, Verdict};
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
 use crate::environment::Environment;
 use crate::findings::{Finding, findings};
 use crate::groups::Groups;
@@ -11,7 +11,7 @@ use crate::stats::Medians;
 use crate::text::Quantity;
 
 /// One lane and what is known about it.
-pub(crate) struct Lane<'a> {
+pub(crate) struct Evidence<'a> {
     pub groups: &'a Groups<'a>,
     pub passport: Option<&'a Environment>,
     /// From 0, in report order: figures of later lanes are numbered.
@@ -20,7 +20,7 @@ pub(crate) struct Lane<'a> {
     pub findings: OnceCell<Vec<Finding>>,
 }
 
-impl Lane<'_> {
+impl Evidence<'_> {
     pub fn findings(&self) -> &[Finding] {
         self.findings.get_or_init(|| findings(self.groups, &mut Medians::new()))
     }
@@ -33,7 +33,7 @@ impl Lane<'_> {
         self.groups.quantity(unit)
     }
 
-    /// Unit of times, for [`Figure::unit`].
+    /// Unit of times, for [`MeasuredValue::unit`].
     pub fn tick(&self) -> &'static str {
         match self.clock() {
             Clock::Wall => "ns",
@@ -55,13 +55,13 @@ impl Lane<'_> {
         &self,
         verdict: Verdict,
         measured: String,
-        figures: Vec<Figure>,
-        shown_by: Vec<Shown>,
-    ) -> Settled {
-        Settled { lane: self.groups.platform.label(), verdict, measured, figures, shown_by }
+        figures: Vec<MeasuredValue>,
+        shown_by: Vec<Reference>,
+    ) -> LaneVerdict {
+        LaneVerdict { lane: self.groups.platform.label(), verdict, measured, figures, shown_by }
     }
 
-    pub fn not_shown(&self, missing: impl Into<String>) -> Settled {
+    pub fn not_shown(&self, missing: impl Into<String>) -> LaneVerdict {
         let verdict = Verdict::NotShown { missing: missing.into() };
         self.settled(verdict, String::new(), Vec::new(), Vec::new())
     }
