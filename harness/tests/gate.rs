@@ -64,7 +64,7 @@ fn a_planted_slow_down_is_found_and_nothing_else_is() {
     assert!(told.contains("nftables") && told.contains("lookup_first_packet"), "{told}");
     let environment = Environment::read(&path.join("slow/environment.json")).unwrap();
     for passport in [&environment, &environment.guests[0]] {
-        assert!(passport.planted.starts_with("nftables: 21 rules"), "{:?}", passport.planted);
+        assert!(passport.injected.starts_with("nftables: 21 rules"), "{:?}", passport.injected);
     }
     let summary = fs::read_to_string(path.join("slow/summary.md")).unwrap();
     assert!(summary.contains("PLANTED in nftables: 21 rules"), "{summary}");

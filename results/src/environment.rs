@@ -72,11 +72,11 @@ pub struct Environment {
     /// The kube-proxy version whose rules are planned.
     pub kube_proxy: String,
     /// What else was in the kernel beside kube-proxy's rules, in words; empty: nothing.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub neighbours: String,
-    /// The slow-down that was planted to test a gate, in words; empty: none. A run with one says nothing about its modes.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub planted: String,
+    #[serde(alias = "neighbours", skip_serializing_if = "String::is_empty")]
+    pub background: String,
+    /// The slow-down that was injected to test a gate, in words; empty: none. A run with one says nothing about its modes.
+    #[serde(alias = "planted", skip_serializing_if = "String::is_empty")]
+    pub injected: String,
     /// The state of the machine when the run began; unknown for guests, whose machine is the host's.
     #[serde(skip_serializing_if = "Condition::is_unknown")]
     pub condition: Condition,
@@ -161,7 +161,7 @@ impl Environment {
             }
         };
         // First of all, so that nobody takes the figures for the modes' own.
-        push(prefixed("PLANTED in ", &self.planted));
+        push(prefixed("PLANTED in ", &self.injected));
         if self.clock != Clock::Wall {
             push(self.clock.in_words().to_owned());
         }
@@ -231,8 +231,8 @@ mod tests {
             started: "2026-11-21T07:40:00Z".into(),
             ..Environment::default()
         };
-        let planted = Environment { planted: "nftables: 20 rules".into(), ..environment.clone() };
-        assert!(planted.caption().starts_with("PLANTED in nftables: 20 rules · Linux 6.18.44"));
+        let injected = Environment { injected: "nftables: 20 rules".into(), ..environment.clone() };
+        assert!(injected.caption().starts_with("PLANTED in nftables: 20 rules · Linux 6.18.44"));
         assert_eq!(
             environment.caption(),
             "Linux 6.18.44 · Intel Xeon Processor, 2 cores · KVM guest · iptables v1.8.9 · nft v1.0.6 · 2026-11-21"
@@ -268,6 +268,18 @@ mod tests {
         let json = serde_json::to_string(&host).unwrap();
         assert_eq!(json.matches("guests").count(), 1, "an empty list is left out: {json}");
         assert_eq!(serde_json::from_str::<Environment>(&json).unwrap(), host);
+    }
+
+    #[test]
+    fn fields_are_read_by_their_old_names() {
+        let old = r#"{"neighbours": "calico, 100 pods", "planted": "20 rules"}"#;
+        let environment: Environment = serde_json::from_str(old).unwrap();
+        assert_eq!(
+            (environment.background.as_str(), environment.injected.as_str()),
+            ("calico, 100 pods", "20 rules")
+        );
+        let new = serde_json::to_string(&environment).unwrap();
+        assert!(new.contains(r#""background":"calico"#) && new.contains(r#""injected":"20"#), "{new}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::record_file::{ReadError, read_records, replace};
 use crate::series::figures;
 use crate::stats::{Estimate, Medians};
 use crate::tables::{self, LaneFindings};
-use crate::timeline::{self, FELT, TIMELINES, TimelineError, Timelines};
+use crate::timeline::{self, TIMELINES, TimelineError, Timelines};
 
 /// Lanes beyond this many are in the CSV only; the page says so.
 const MOST_PLATFORMS: usize = 8;
@@ -82,7 +82,7 @@ pub struct Rendered {
     pub markdown: String,
 }
 
-/// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml`, `timelines.csv` and `felt.csv` in `dir`;
+/// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml`, `timelines.csv` and `impact.csv` in `dir`;
 /// writes `lookup.svg`, `sync.svg`, `lock.svg`, `lock-contenders.svg`, `connect.svg`, `load*.svg`, `churn-*.svg` and
 /// `disruption-*.svg` (those that there are rows for, and numbered ones for further lanes), each as a PNG too, `report.html`
 /// and `summary.md` beside them.
@@ -101,7 +101,7 @@ pub fn write_report(dir: &Path) -> Result<Report, ReportError> {
     };
     let timeline = Timelines {
         syncs: timeline::read_first(&dir.join(TIMELINES))?,
-        felt: timeline::read_first(&dir.join(FELT))?,
+        impact: timeline::read_first(&timeline::impact_file(dir))?,
     };
     let rendered = render(&records, &timeline, &environment, sweep.as_deref())?;
     let pages = [("report.html".to_owned(), rendered.html), ("summary.md".to_owned(), rendered.markdown)];

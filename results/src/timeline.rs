@@ -1,5 +1,5 @@
-//! `timelines.csv`: the syncs of churn scenarios and disruptions, one by one, in the order in which they ran; and `felt.csv`:
-//! what loads felt of the latter, over time.
+//! `timelines.csv`: the syncs of churn scenarios and disruptions, one by one, in the order in which they ran; and `impact.csv`:
+//! the impact of the latter on loads, over time.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -56,17 +56,19 @@ pub struct TimelineRow {
 pub struct Timelines {
     /// Syncs.
     pub syncs: Vec<TimelineRow>,
-    /// What loads felt.
-    pub felt: Vec<FeltRow>,
+    /// The impact on loads.
+    pub impact: Vec<ImpactRow>,
 }
 
-/// Name of the file with what loads felt.
-pub const FELT: &str = "felt.csv";
+/// Name of the file with the impact of disruptions on loads.
+pub const IMPACT: &str = "impact.csv";
+/// What [`IMPACT`] was called before: it is read where there is no other, and written no more.
+pub const OLD_IMPACT: &str = "felt.csv";
 
-/// What a load felt in part of the time: the requests that were due in it. Times are nanoseconds (instructions, under that
+/// The impact of a disruption on a load in part of the time: the requests that were due in it. Times are nanoseconds (instructions, under that
 /// clock) since the load began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FeltRow {
+pub struct ImpactRow {
     /// Identifier of the run.
     pub run: Text,
     /// The cell's place in the run, as in `records.csv`.
@@ -139,7 +141,7 @@ macro_rules! rows_of_cells {
     )+};
 }
 
-rows_of_cells!(TimelineRow, FeltRow);
+rows_of_cells!(TimelineRow, ImpactRow);
 
 /// Why timelines could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -167,6 +169,24 @@ pub fn append<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), TimelineError
     let mut writer = WriterBuilder::new().has_headers(empty).from_writer(file);
     rows.iter().try_for_each(|row| writer.serialize(row)).map_err(&failed)?;
     writer.flush().map_err(|source| failed(source.into()))
+}
+
+/// The file of [`ImpactRow`]s to read in a run's folder.
+pub fn impact_file(folder: &Path) -> PathBuf {
+    let [new, old] = [IMPACT, OLD_IMPACT].map(|name| folder.join(name));
+    if !new.exists() && old.exists() { old } else { new }
+}
+
+/// The file of [`ImpactRow`]s to add to in a run's folder: an old name becomes the new one, so that no row is in two files.
+///
+/// # Errors
+/// If it cannot be renamed.
+pub fn impact_file_to_append(folder: &Path) -> Result<PathBuf, TimelineError> {
+    let (path, found) = (folder.join(IMPACT), impact_file(folder));
+    if found != path {
+        std::fs::rename(&found, &path).map_err(|source| TimelineError::at(&found)(source.into()))?;
+    }
+    Ok(path)
 }
 
 /// Reads the file; no rows if there is none.
@@ -280,7 +300,43 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_told_with_its_line() {
+    fn an_old_folder_is_read_and_goes_on_under_the_new_name() {
+        let impact = |order, due| ImpactRow {
+            run: "r".into(),
+            order,
+            block: 1,
+            mode: "ipvs".into(),
+            services: 10,
+            endpoints: 2,
+            workload: "disruption_restart.tcp_crr".into(),
+            clock: Clock::Wall,
+            kernel: "6.1".into(),
+            hypervisor: Text::new(),
+            from: 0,
+            length: 50,
+            due,
+            lost: 0,
+            p50: Some(7),
+            p99: None,
+            max: None,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let [new, old] = [IMPACT, OLD_IMPACT].map(|name| folder.path().join(name));
+        assert_eq!(impact_file_to_append(folder.path()).unwrap(), new, "neither is there");
+        append(&old, &[impact(1, 5), impact(2, 6)]).unwrap();
+        assert_eq!(read::<ImpactRow>(&impact_file(folder.path())).unwrap(), [impact(1, 5), impact(2, 6)]);
+        assert!(old.exists() && !new.exists(), "reading changes nothing");
+        // As a run is resumed: the second cell has no rows in records.csv, so it is measured again.
+        let path = impact_file_to_append(folder.path()).unwrap();
+        retain(&path, |row: &ImpactRow| row.order == 1).unwrap();
+        append(&path, &[impact(2, 7)]).unwrap();
+        assert_eq!((path, old.exists()), (new.clone(), false));
+        assert_eq!(impact_file_to_append(folder.path()).unwrap(), new, "once more");
+        assert_eq!(read::<ImpactRow>(&impact_file(folder.path())).unwrap(), [impact(1, 5), impact(2, 7)]);
+    }
+
+    #[test]
+    fn a_broken_file_is_named_with_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("timelines.csv");
         append(&path, &[row(1, 1)]).unwrap();

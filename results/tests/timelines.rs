@@ -13,7 +13,7 @@ use results::record_file::RecordWriter;
 use results::report::write_report;
 use results::series::{Figure, XAxis, figures};
 use results::stats::Medians;
-use results::timeline::{FeltRow, TIMELINES, TimelineRow, Timelines, append};
+use results::timeline::{ImpactRow, TIMELINES, TimelineRow, Timelines, append};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -56,7 +56,7 @@ fn timeline() -> Vec<TimelineRow> {
 fn drawn(timeline: &[TimelineRow]) -> Vec<Figure> {
     let rows = fixtures::rows(1);
     let groups = Groups::split(&rows);
-    let timelines = Timelines { syncs: timeline.to_vec(), felt: Vec::new() };
+    let timelines = Timelines { syncs: timeline.to_vec(), impact: Vec::new() };
     let all = figures(&groups[0], &[], &timelines, &mut Medians::new());
     all.into_iter().filter(|figure| figure.name.starts_with("churn")).collect()
 }
@@ -107,13 +107,13 @@ fn the_report_of_a_folder_shows_its_timelines() {
 }
 
 /// A load that is disturbed once in each of two modes, and in another block.
-fn felt() -> Timelines {
+fn impact() -> Timelines {
     let mut all = Timelines::default();
     for (order, block, mode) in [(1, 1, "iptables-legacy"), (2, 1, "nftables"), (3, 2, "nftables")] {
         let workload = format!("{}restart.tcp_crr", workload::DISRUPTION);
         for part in 0..20_u64 {
             let busy = u64::from((8..12).contains(&part));
-            all.felt.push(FeltRow {
+            all.impact.push(ImpactRow {
                 run: "2026-11-21-0740".into(),
                 order,
                 block,
@@ -153,7 +153,7 @@ fn felt() -> Timelines {
 fn a_disruption_is_a_figure_with_a_panel_per_mode() {
     let rows = fixtures::rows(1);
     let groups = Groups::split(&rows);
-    let all = figures(&groups[0], &[], &felt(), &mut Medians::new());
+    let all = figures(&groups[0], &[], &impact(), &mut Medians::new());
     let [figure] = &all.iter().filter(|figure| figure.name.starts_with("disruption")).collect::<Vec<_>>()[..]
     else {
         panic!("one happening, one figure")

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 use harness::sweep::{self, Saved};
 use results::compare::{self, Better, Comparison, Outcome, Policy, Run, comparability, read_side};
@@ -37,7 +38,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "METRIC=PERCENT", value_parser = metric_percent)]
     threshold_for: Vec<(String, f64)>,
     /// Compare runs although they differ in this; repeatable
-    #[arg(long, value_name = "FIELD", value_parser = clap::builder::PossibleValuesParser::new(comparability::FIELDS))]
+    #[arg(long, value_name = "FIELD", value_parser = fields())]
     accept: Vec<String>,
     /// Look at this metric only, and let it decide; repeatable
     #[arg(long, short = 'M', value_name = "METRIC")]
@@ -73,6 +74,16 @@ enum Format {
     GithubActionBenchmarkBigger,
     /// Figures of NEW, in Bencher Metric Format (`bencher run --adapter json`)
     Bencher,
+}
+
+/// The fields of `--accept`, which old names stand for too.
+fn fields() -> PossibleValuesParser {
+    let old = |field| {
+        comparability::OLD_FIELDS.into_iter().filter(move |(_, new)| *new == field).map(|(old, _)| old)
+    };
+    PossibleValuesParser::new(
+        comparability::FIELDS.map(|field| PossibleValue::new(field).aliases(old(field))),
+    )
 }
 
 /// `5%` or `5`.

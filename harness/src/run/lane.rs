@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use results::record::{Clock, Record};
-use results::timeline::{FeltRow, TimelineRow};
+use results::timeline::{ImpactRow, TimelineRow};
 
 use super::Tally;
 use super::before::Before;
@@ -59,7 +59,7 @@ pub struct Found {
     /// Syncs of a scenario, one by one.
     pub timeline: Vec<TimelineRow>,
     /// What a load felt of syncs, over time.
-    pub felt: Vec<FeltRow>,
+    pub felt: Vec<ImpactRow>,
 }
 
 /// What the rows of a lane have in common.

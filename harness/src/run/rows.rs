@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 use netns_setup::Volume;
 use results::names::{metric, position, workload};
 use results::record::{CellKey, Record, Status, Unit};
-use results::timeline::{FeltRow, TimelineRow};
+use results::timeline::{ImpactRow, TimelineRow};
 use workloads::load;
 use workloads::recorder::Times;
 
@@ -33,7 +33,7 @@ pub struct Rows {
     records: Vec<Record>,
     histograms: Vec<(String, Histogram<u64>)>,
     timeline: Vec<TimelineRow>,
-    felt: Vec<FeltRow>,
+    felt: Vec<ImpactRow>,
 }
 
 const fn churn_workload(scenario: Scenario) -> &'static str {
@@ -281,7 +281,7 @@ impl Rows {
             self.timeline_row(index, step.decided_ns, step.applied_ns, changes, step.bytes)
         };
         self.timeline = steps.iter().enumerate().map(sync).collect();
-        let part = |bin: &crate::disruption::Bin| FeltRow {
+        let part = |bin: &crate::disruption::Bin| ImpactRow {
             run: self.key.run.clone(),
             order: self.key.order,
             block: self.key.block,

@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use results::report::write_report;
+use results::timeline::{IMPACT, OLD_IMPACT, TIMELINES};
 
 use super::INDEX;
 use crate::explain::explain;
 use crate::run::{ENVIRONMENT, RECORDS};
 
 /// What a report is made from.
-const SOURCES: [&str; 4] = [RECORDS, ENVIRONMENT, results::timeline::TIMELINES, results::timeline::FELT];
+const SOURCES: [&str; 5] = [RECORDS, ENVIRONMENT, TIMELINES, IMPACT, OLD_IMPACT];
 
 /// The report of a folder.
 pub(super) struct Fresh {

@@ -24,7 +24,7 @@ impl Mismatch {
     /// `kernel differs: 6.1 / 6.12`.
     pub fn in_words(&self) -> String {
         // What is beside kube-proxy's rules is always known.
-        let absent = if ["neighbours", "planted"].contains(&self.field) { "none" } else { "not known" };
+        let absent = if ["background", "injected"].contains(&self.field) { "none" } else { "not known" };
         let known = |value: &str| if value.is_empty() { absent.to_owned() } else { value.to_owned() };
         format!("{} differs: {} / {}", self.what, known(&self.base), known(&self.new))
     }
@@ -50,13 +50,22 @@ pub const FIELDS: [&str; 23] = [
     "programs",
     "sysctls",
     "kube_proxy",
-    "neighbours",
-    "planted",
+    "background",
+    "injected",
     "condition",
     "seed",
     "setup",
     "passport",
 ];
+
+/// Names that fields had before, which are accepted for ever, and today's.
+pub const OLD_FIELDS: [(&str, &str); 2] = [("neighbours", "background"), ("planted", "injected")];
+
+/// Whether `accepted` names a field, by its name of today or of before.
+pub(super) fn accepts(accepted: &BTreeSet<String>, field: &str) -> bool {
+    let old = OLD_FIELDS.iter().find(|(_, new)| *new == field).map(|(old, _)| *old);
+    [Some(field), old].into_iter().flatten().any(|name| accepted.contains(name))
+}
 
 /// One fact: field, entry of it (or empty), value.
 type Fact = (&'static str, String, String);
@@ -98,8 +107,8 @@ fn facts(passport: &Environment, clock: Clock) -> Vec<Fact> {
         programs,
         sysctls,
         kube_proxy,
-        neighbours,
-        planted,
+        background,
+        injected,
         condition,
         // They follow from the other facts.
         warnings: _,
@@ -120,8 +129,8 @@ fn facts(passport: &Environment, clock: Clock) -> Vec<Fact> {
         ("governor", governor.clone()),
         ("smt", smt.clone()),
         ("kube_proxy", kube_proxy.clone()),
-        ("neighbours", neighbours.clone()),
-        ("planted", planted.clone()),
+        ("background", background.clone()),
+        ("injected", injected.clone()),
     ]
     .map(|(field, value)| (field, String::new(), value))
     .into();
@@ -327,6 +336,15 @@ mod tests {
             let found = mismatches(base, new);
             assert_eq!(found.len(), 1, "{found:?}");
             assert_eq!(found[0].field, "passport");
+        }
+    }
+
+    #[test]
+    fn an_old_name_of_a_field_accepts_it_too() {
+        for (old, new) in OLD_FIELDS {
+            assert!(FIELDS.contains(&new) && !FIELDS.contains(&old));
+            let accepted = |name: &str| accepts(&[name.to_owned()].into(), new);
+            assert!(accepted(old) && accepted(new) && !accepted("kernel"));
         }
     }
 

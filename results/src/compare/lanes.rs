@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::comparability::{Conditions, Mismatch, mismatches};
+use super::comparability::{Conditions, Mismatch, accepts, mismatches};
 use super::read::Run;
 use crate::platform::Platform;
 use crate::record::Clock;
@@ -97,7 +97,7 @@ pub(super) fn lane(platforms: Platforms<'_>, sides: [&[Run]; 2], accepted: &BTre
     if let (Some(first), true) = (all.next(), platforms.iter().all(Option::is_some)) {
         found.extend(all.flat_map(|other| mismatches(first, other)));
     }
-    let (accepted, refused) = found.into_iter().partition(|mismatch| accepted.contains(mismatch.field));
+    let (accepted, refused) = found.into_iter().partition(|mismatch| accepts(accepted, mismatch.field));
     LanePair { label, clock, sides: platforms.map(|platform| platform.is_some()), refused, accepted }
 }
 

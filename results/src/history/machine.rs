@@ -23,7 +23,7 @@ pub struct Machine {
     /// Hypervisor or container by its name.
     pub virtualisation: String,
     /// What else was in the kernel.
-    pub neighbours: String,
+    pub background: String,
 }
 
 impl Machine {
@@ -36,7 +36,7 @@ impl Machine {
             cpu_model: passport.cpu_model.clone(),
             cores: passport.cores,
             virtualisation: passport.virtualisation.clone(),
-            neighbours: passport.neighbours.clone(),
+            background: passport.background.clone(),
         }
     }
 
@@ -50,7 +50,7 @@ impl Machine {
             ..Environment::default()
         };
         let mut parts = vec![self.clock.in_words().to_owned(), passport.caption()];
-        parts.extend((!self.neighbours.is_empty()).then(|| format!("beside {}", self.neighbours)));
+        parts.extend((!self.background.is_empty()).then(|| format!("beside {}", self.background)));
         parts.retain(|part| !part.is_empty());
         parts.join(" · ")
     }

@@ -1,4 +1,4 @@
-//! What loads felt while rules changed, as figures: response times over time, with the syncs.
+//! The impact of rule changes on loads, as figures: response times over time, with the syncs.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use crate::platform::Platform;
 use crate::record::{Clock, Unit};
 use crate::stats::Estimate;
 use crate::text::{Quantity, thousands};
-use crate::timeline::{FeltRow, TimelineRow, Timelines};
+use crate::timeline::{ImpactRow, TimelineRow, Timelines};
 
 /// File name, what happens (as in names of workloads), and title.
-const HAPPENINGS: [(&str, &str, &str); 5] = [
+const RULE_CHANGES: [(&str, &str, &str); 5] = [
     ("disruption-full-sync", "full_sync", "Traffic during the periodic full sync"),
     ("disruption-partial-sync", "partial_sync", "Traffic while one endpoint is replaced"),
     ("disruption-endpoint-churn", "endpoint_churn", "Traffic during a rolling update"),
@@ -27,34 +27,34 @@ const MOST_POINTS: usize = 1_000;
 /// One figure for each that happened in `platform`: the load that names come first of, at the largest scale that most modes
 /// have, with a panel per mode.
 pub(super) fn disruptions(platform: Platform<'_>, all: &Timelines) -> Vec<Figure> {
-    let felt: Vec<&FeltRow> = all
-        .felt
+    let impact: Vec<&ImpactRow> = all
+        .impact
         .iter()
         .filter(|row| {
             Platform { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor } == platform
         })
         .collect();
-    HAPPENINGS
+    RULE_CHANGES
         .iter()
-        .filter_map(|(name, happening, title)| figure(platform, &felt, &all.syncs, name, happening, title))
+        .filter_map(|(name, change, title)| figure(platform, &impact, &all.syncs, name, change, title))
         .collect()
 }
 
 fn figure(
     platform: Platform<'_>,
-    felt: &[&FeltRow],
+    impact: &[&ImpactRow],
     syncs: &[TimelineRow],
     name: &'static str,
-    happening: &str,
+    change: &str,
     title: &str,
 ) -> Option<Figure> {
-    let prefix = format!("{}{happening}.", workload::DISRUPTION);
-    let load = felt.iter().filter_map(|row| row.workload.strip_prefix(&prefix)).min()?;
+    let prefix = format!("{}{change}.", workload::DISRUPTION);
+    let load = impact.iter().filter_map(|row| row.workload.strip_prefix(&prefix)).min()?;
     let of_load = format!("{prefix}{load}");
-    let felt: Vec<&FeltRow> = felt.iter().copied().filter(|row| row.workload == of_load).collect();
-    let scales: BTreeSet<(u32, u32)> = felt.iter().map(|row| (row.services, row.endpoints)).collect();
+    let impact: Vec<&ImpactRow> = impact.iter().copied().filter(|row| row.workload == of_load).collect();
+    let scales: BTreeSet<(u32, u32)> = impact.iter().map(|row| (row.services, row.endpoints)).collect();
     let modes_at = |scale: (u32, u32)| {
-        let here = felt.iter().filter(|row| (row.services, row.endpoints) == scale);
+        let here = impact.iter().filter(|row| (row.services, row.endpoints) == scale);
         here.map(|row| (mode_rank(&row.mode), row.mode.as_str())).collect::<BTreeSet<_>>()
     };
     let scale = *scales.iter().max_by_key(|scale| (modes_at(**scale).len(), **scale))?;
@@ -63,9 +63,9 @@ fn figure(
     let mut panels = Vec::new();
     for (_, mode) in modes_at(scale).into_iter().take(MOST_PANELS) {
         let rows =
-            felt.iter().copied().filter(|row| (row.services, row.endpoints) == scale && row.mode == mode);
+            impact.iter().copied().filter(|row| (row.services, row.endpoints) == scale && row.mode == mode);
         let Some(first) = rows.clone().map(|row| (&row.run, row.block, row.order)).min() else { continue };
-        let rows: Vec<&FeltRow> = rows.filter(|row| (&row.run, row.block, row.order) == first).collect();
+        let rows: Vec<&ImpactRow> = rows.filter(|row| (&row.run, row.block, row.order) == first).collect();
         let lost: u64 = rows.iter().map(|row| row.lost).sum();
         remarks.push((mode.to_owned(), format!("{} lost", thousands(lost))));
         let spans = syncs
@@ -121,14 +121,14 @@ fn thin(panels: &mut [Panel]) -> Option<String> {
     }
     (together > 1).then(|| {
         format!(
-            "Of every {} parts the one with the highest value is drawn; felt.csv has all.",
+            "Of every {} parts the one with the highest value is drawn; impact.csv has all.",
             thousands(together as u64)
         )
     })
 }
 
-fn line(mode: &str, rows: &[&FeltRow], secondary: bool, of: fn(&FeltRow) -> Option<u64>) -> Line {
-    let point = |row: &&FeltRow| {
+fn line(mode: &str, rows: &[&ImpactRow], secondary: bool, of: fn(&ImpactRow) -> Option<u64>) -> Line {
+    let point = |row: &&ImpactRow| {
         let value = of(row)? as f64;
         let y = Estimate { median: value, interval: None, n: 1, identical: true };
         Some(Point { x: (row.from + row.length / 2) as f64, y, group: None })

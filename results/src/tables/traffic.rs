@@ -78,6 +78,6 @@ pub(super) fn disruption(groups: &Groups<'_>, medians: &mut Medians) -> Table {
                   beginning. Blocked: lost requests over the rate at which they were due. Stale window: from when an \
                   endpoint's removal was applied until the last new flow to it. Programming latency: from the decision until \
                   the first request that reached the new endpoint; requests choose among all endpoints, so that it is at \
-                  most some endpoints / rate too long. Parts over time are in felt.csv, syncs in timelines.csv.";
+                  most some endpoints / rate too long. Parts over time are in impact.csv, syncs in timelines.csv.";
     wide(groups, medians, "Disruption", remark, &named(groups, workload::DISRUPTION), &DISRUPTION_COLUMNS)
 }

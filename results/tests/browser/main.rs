@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libtest_mimic::{Arguments, Trial};
 use results::record::Record;
 use results::report::render;
-use results::timeline::{FeltRow, TimelineRow, Timelines};
+use results::timeline::{ImpactRow, TimelineRow, Timelines};
 use serde_json::{Value, json};
 
 use self::chromium::Browser;
@@ -113,7 +113,7 @@ fn make_page() -> Page {
     Page { file, rows }
 }
 
-/// A rolling update at two scales, and what a load felt of a restart.
+/// A rolling update at two scales, and what a load impact of a restart.
 fn over_time() -> Timelines {
     let mut all = Timelines::default();
     for (index, mode) in fixtures::MODES.into_iter().enumerate() {
@@ -144,7 +144,7 @@ fn over_time() -> Timelines {
             }
         }
         for part in 0..30_u64 {
-            all.felt.push(FeltRow {
+            all.impact.push(ImpactRow {
                 run: "r".into(),
                 order: index as u32,
                 block: 1,
