@@ -15,7 +15,7 @@ use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 use self::error::excerpt;
 pub use self::error::{ReadError, WriteError};
 use self::layout::ColumnLayout;
-use crate::names::position;
+use crate::names::{current_mode, position};
 use crate::record::shared::Shared;
 use crate::record::{COLUMNS, Clock, HYPERVISOR_AT, Record, Status, Unit};
 
@@ -227,6 +227,8 @@ fn layout_of(bytes: &[u8], path: &Path) -> Result<ColumnLayout, ReadError> {
 
 /// Index of the column `position` in [`COLUMNS`].
 const POSITION_AT: usize = 6;
+/// Where the mode is.
+const MODE_AT: usize = 3;
 
 /// One row before it is trusted.
 struct RawRow<'a> {
@@ -247,12 +249,15 @@ impl RawRow<'_> {
                 found: self.fields.len(),
             });
         }
-        let mut text = |index: usize| self.text(index).map(|text| shared[index].text(text));
+        let mut text = |index: usize| {
+            let text = self.text(index)?;
+            Ok(shared[index].text(if index == MODE_AT { current_mode(text) } else { text }))
+        };
         let record = Record {
             run: text(0)?,
             block: self.integer(1)?,
             order: self.integer(2)?,
-            mode: text(3)?,
+            mode: text(MODE_AT)?,
             services: self.integer(4)?,
             endpoints: self.integer(5)?,
             position: self

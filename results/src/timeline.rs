@@ -10,6 +10,7 @@ use csv::{ReaderBuilder, WriterBuilder};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::names::current_mode;
 use crate::record::shared::Shared;
 use crate::record::{Clock, Text};
 
@@ -231,7 +232,10 @@ fn each<T: CellRow>(path: &Path, mut take: impl FnMut(T)) -> Result<(), Timeline
     let mut shared: [Shared; 5] = Default::default();
     for row in ReaderBuilder::new().from_reader(file).into_deserialize() {
         let mut row: T = row.map_err(&failed)?;
-        row.texts().into_iter().zip(&mut shared).for_each(|(text, shared)| *text = shared.text(text));
+        row.texts()
+            .into_iter()
+            .zip(&mut shared)
+            .for_each(|(text, shared)| *text = shared.text(current_mode(text)));
         take(row);
     }
     Ok(())
@@ -333,6 +337,18 @@ mod tests {
         assert_eq!((path, old.exists()), (new.clone(), false));
         assert_eq!(impact_file_to_append(folder.path()).unwrap(), new, "once more");
         assert_eq!(read::<ImpactRow>(&impact_file(folder.path())).unwrap(), [impact(1, 5), impact(2, 7)]);
+    }
+
+    #[test]
+    fn modes_are_read_by_their_old_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("timelines.csv");
+        for (old, new) in crate::names::OLD_MODES {
+            let of = |mode: &str| TimelineRow { mode: mode.into(), ..row(1, 1) };
+            let _ = std::fs::remove_file(&path);
+            append(&path, &[of(old), of(new)]).unwrap();
+            assert_eq!(read::<TimelineRow>(&path).unwrap(), [of(new), of(new)]);
+        }
     }
 
     #[test]

@@ -423,3 +423,43 @@ fn an_older_run_is_not_known_to_be_alike() {
     assert!(refused.lanes[0].refusal().unwrap().starts_with("hypervisor differs: not known / kvm"));
     assert_eq!(compared(&[older(base), older(new)], &Policy::default()).outcome, Outcome::Regression);
 }
+
+/// A folder of before the controls beside other rules were renamed, and one of after.
+#[test]
+fn modes_of_old_folders_are_those_of_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let names: [fn((&'static str, &'static str)) -> &'static str; 2] = [|(old, _)| old, |(_, new)| new];
+    let [base, new] = names.map(|name| {
+        let mut run = lookups(&plain());
+        for row in &mut run.records {
+            if let Some(names) = results::names::OLD_MODES.get(row.order as usize % 3) {
+                row.mode = name(*names).into();
+            }
+        }
+        let folder = dir.path().join(name(results::names::OLD_MODES[0]));
+        sides::write(&folder, &run);
+        folder
+    });
+    let text = std::fs::read_to_string(base.join("records.csv")).unwrap();
+    assert!(text.contains("neighbours-legacy") && !text.contains("background"), "an old folder");
+    let old_rows = read_side(&base).unwrap();
+    let modes: std::collections::BTreeSet<&str> =
+        old_rows[0].records.iter().map(|row| row.mode.as_str()).collect();
+    assert_eq!(Vec::from_iter(modes), ["background-legacy", "background-nft", "iptables-legacy"]);
+    let only = |mode: &str| Policy { only_modes: [mode.to_owned()].into(), ..Policy::default() };
+    for (policy, figures) in
+        [(Policy::default(), 27), (only("neighbours-nft"), 9), (only("background-nft"), 9), (only("ipvs"), 0)]
+    {
+        let comparison = compare(&old_rows, &read_side(&new).unwrap(), &policy);
+        assert_eq!(comparison.figures.len(), figures);
+        assert!(
+            comparison.figures.iter().all(|figure| figure.verdict == Judgement::NoDifference),
+            "{comparison:?}"
+        );
+    }
+    // What is recovered and written again has the new names.
+    std::fs::write(base.join("records.csv"), text.trim_end()).unwrap();
+    results::record_file::recover(&base.join("records.csv")).unwrap();
+    let text = std::fs::read_to_string(base.join("records.csv")).unwrap();
+    assert!(text.contains("background-legacy") && !text.contains("neighbours"));
+}

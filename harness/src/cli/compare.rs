@@ -1,6 +1,7 @@
 //! `svcbench compare`: which figures of one run are better or worse than another's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 use harness::sweep::{self, Saved};
 use results::compare::{self, Better, Comparison, Outcome, Policy, Run, comparability, read_side};
+use results::names::current_mode;
 
 use super::{Cli, Exit};
 
@@ -44,7 +46,7 @@ pub struct CompareArgs {
     #[arg(long, short = 'M', value_name = "METRIC")]
     metric: Vec<String>,
     /// Look at this mode only; repeatable
-    #[arg(long, short, value_name = "MODE")]
+    #[arg(long, short, value_name = "MODE", value_parser = mode_name)]
     mode: Vec<String>,
     /// What to print
     #[arg(long, short, value_enum, default_value_t)]
@@ -84,6 +86,11 @@ fn fields() -> PossibleValuesParser {
     PossibleValuesParser::new(
         comparability::FIELDS.map(|field| PossibleValue::new(field).aliases(old(field))),
     )
+}
+
+/// A mode, by its name of today or of before.
+fn mode_name(text: &str) -> Result<String, Infallible> {
+    Ok(current_mode(text).to_owned())
 }
 
 /// `5%` or `5`.

@@ -89,8 +89,7 @@ pub(super) fn case(
     let named = policy.named().map(|metrics| metrics.contains(key.metric));
     let [base, new] = [&cell[0], &cell[1]].map(|side| measured(side, medians));
     let blocks = [base, new].map(|measured| measured.map_or(0, |measured| measured.blocks));
-    let may_decide =
-        policy.modes.as_ref().is_none_or(|modes| modes.contains(key.mode)) && direction != Direction::Neither;
+    let may_decide = policy.may_decide(key.mode) && direction != Direction::Neither;
     let enough = blocks.iter().any(|blocks| *blocks >= DECISIVE_BLOCKS);
     let decisive = may_decide
         && named.unwrap_or_else(|| enough && direction::is_decisive(key.workload, key.metric, key.mode));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::groups::GroupKey;
+use crate::names::current_mode;
 
 /// The threshold where nobody has given one, percent.
 pub const DEFAULT_THRESHOLD: f64 = 5.0;
@@ -47,11 +48,22 @@ impl Policy {
 
     pub(super) fn looks_at(&self, key: &GroupKey<'_>) -> bool {
         let chosen = |only: &BTreeSet<String>, name: &str| only.is_empty() || only.contains(name);
-        chosen(&self.only_metrics, key.metric) && chosen(&self.only_modes, key.mode)
+        chosen(&self.only_metrics, key.metric)
+            && (self.only_modes.is_empty() || has_mode(&self.only_modes, key.mode))
+    }
+
+    /// Whether this mode may decide.
+    pub(super) fn may_decide(&self, mode: &str) -> bool {
+        self.modes.as_ref().is_none_or(|modes| has_mode(modes, mode))
     }
 
     /// The metrics that somebody has named as deciding.
     pub(super) fn named(&self) -> Option<&BTreeSet<String>> {
         if self.only_metrics.is_empty() { self.metrics.as_ref() } else { Some(&self.only_metrics) }
     }
+}
+
+/// Whether `modes` has `mode`, by its name of today or of before.
+fn has_mode(modes: &BTreeSet<String>, mode: &str) -> bool {
+    modes.iter().any(|name| current_mode(name) == mode)
 }
