@@ -93,7 +93,7 @@ pub fn metrics(sides: [&[Run]; 2]) -> BTreeSet<&str> {
 
 /// The modes that have rows on either side, sorted.
 pub fn modes(sides: [&[Run]; 2]) -> BTreeSet<&str> {
-    rows(sides).map(|row| row.mode.as_str()).collect()
+    rows(sides).map(|row| row.cell.mode.as_str()).collect()
 }
 
 fn rows(sides: [&[Run]; 2]) -> impl Iterator<Item = &Record> {

@@ -50,8 +50,9 @@ impl Group<'_> {
     /// One value per block: the median of `field` over the block's rows.
     pub fn per_block(&self, field: fn(&Record) -> Option<u64>) -> BTreeMap<(&str, u32), f64> {
         let rows = self.measured.iter();
-        let mut values: Vec<_> =
-            rows.filter_map(|row| Some(((row.run.as_str(), row.block), field(row)? as f64))).collect();
+        let mut values: Vec<_> = rows
+            .filter_map(|row| Some(((row.cell.run.as_str(), row.cell.block), field(row)? as f64)))
+            .collect();
         // Blocks stand one after another in the file: this is quick.
         values.sort_by_key(|(block, _)| *block);
         let blocks = values.chunk_by(|(one, _), (next, _)| one == next);
@@ -70,8 +71,11 @@ impl Group<'_> {
     pub fn pairs(&self, field: fn(&Record) -> Option<u64>) -> Vec<(f64, f64)> {
         let mut visits: BTreeMap<_, BTreeMap<u32, Vec<f64>>> = BTreeMap::new();
         for row in &self.measured {
-            let visit =
-                visits.entry((row.run.as_str(), row.block)).or_default().entry(row.order).or_default();
+            let visit = visits
+                .entry((row.cell.run.as_str(), row.cell.block))
+                .or_default()
+                .entry(row.cell.order)
+                .or_default();
             visit.extend(field(row).map(|value| value as f64));
         }
         let pair = |visits: BTreeMap<u32, Vec<f64>>| {
@@ -196,18 +200,18 @@ impl<'a> Groups<'a> {
 }
 
 fn key(row: &Record) -> GroupKey<'_> {
-    let position_rank = position::ALL.iter().position(|name| *name == row.position);
+    let position_rank = position::ALL.iter().position(|name| *name == row.cell.position);
     GroupKey {
-        workload: &row.workload,
+        workload: &row.cell.workload,
         metric: &row.metric,
         unit: row.unit,
-        rank: mode_rank(&row.mode),
-        mode: &row.mode,
-        endpoints: row.endpoints,
-        contenders: row.contenders,
+        rank: mode_rank(&row.cell.mode),
+        mode: &row.cell.mode,
+        endpoints: row.cell.endpoints,
+        contenders: row.cell.contenders,
         position_rank: position_rank.unwrap_or(position::ALL.len()),
-        position: &row.position,
-        services: row.services,
+        position: &row.cell.position,
+        services: row.cell.services,
     }
 }
 

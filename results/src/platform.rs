@@ -16,7 +16,7 @@ pub struct Platform<'a> {
 impl<'a> Platform<'a> {
     /// The platform of a row.
     pub fn of(row: &'a Record) -> Self {
-        Platform { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor }
+        Platform { clock: row.cell.clock, kernel: &row.cell.kernel, hypervisor: &row.cell.hypervisor }
     }
 
     /// A heading: `Instruction clock: Linux 6.1.0, emulated by QEMU (one nanosecond of guest time per instruction)`.

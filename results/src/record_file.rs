@@ -17,7 +17,7 @@ pub use self::error::{ReadError, WriteError};
 use self::layout::ColumnLayout;
 use crate::names::{current_mode, position};
 use crate::record::shared::Shared;
-use crate::record::{COLUMNS, Clock, HYPERVISOR_AT, Record, Status, Unit};
+use crate::record::{COLUMNS, Clock, Columns, HYPERVISOR_AT, Record, Status, Unit};
 
 /// Appends cells to a `records.csv`.
 #[derive(Debug)]
@@ -114,8 +114,8 @@ pub fn recover(path: &Path) -> Result<Vec<Record>, ReadError> {
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         parse_records(if whole == 0 { &bytes } else { &bytes[..whole] }, path)?
     };
-    if let Some(last) = rows.last().map(|row| (row.block, row.order)) {
-        rows.retain(|row| (row.block, row.order) != last);
+    if let Some(last) = rows.last().map(|row| (row.cell.block, row.cell.order)) {
+        rows.retain(|row| (row.cell.block, row.cell.order) != last);
     }
     let mut kept = header_line().into_bytes();
     kept.extend(encode(&rows).map_err(io)?);
@@ -253,7 +253,7 @@ impl RawRow<'_> {
             let text = self.text(index)?;
             Ok(shared[index].text(if index == MODE_AT { current_mode(text) } else { text }))
         };
-        let record = Record {
+        let record = Record::from(Columns {
             run: text(0)?,
             block: self.integer(1)?,
             order: self.integer(2)?,
@@ -282,7 +282,7 @@ impl RawRow<'_> {
             status: self.one_of(23, &Status::ALL, Status::name)?,
             note: text(24)?,
             hist: text(25)?,
-        };
+        });
         self.check_figures(&record)?;
         Ok(record)
     }

@@ -74,13 +74,13 @@ impl Sample {
     /// [`RepeatError::Records`], [`RepeatError::Histograms`].
     pub fn read(dir: &Path) -> Result<Vec<Sample>, RepeatError> {
         let mut records = read_records(&dir.join("records.csv"))?;
-        records.retain(|row| row.clock == Clock::Instructions && is_lookup(row));
+        records.retain(|row| row.cell.clock == Clock::Instructions && is_lookup(row));
         Ok(Sample::join(records, read_histograms(&dir.join("histograms.hlog"))?))
     }
 }
 
 fn is_lookup(row: &Record) -> bool {
-    row.workload == workload::PACKET_PROBE
+    row.cell.workload == workload::PACKET_PROBE
         && [metric::LOOKUP_FIRST_PACKET, metric::LOOKUP_ESTABLISHED].contains(&row.metric.as_str())
 }
 
@@ -113,19 +113,19 @@ pub struct LookupKey {
 
 impl LookupKey {
     fn of(row: &Record) -> Self {
-        let known = position::ALL.iter().position(|name| *name == row.position);
+        let known = position::ALL.iter().position(|name| *name == row.cell.position);
         LookupKey {
-            clock: row.clock,
-            kernel: row.kernel.clone(),
-            hypervisor: row.hypervisor.clone(),
-            rank: mode_rank(&row.mode),
-            mode: row.mode.clone(),
-            services: row.services,
-            endpoints: row.endpoints,
+            clock: row.cell.clock,
+            kernel: row.cell.kernel.clone(),
+            hypervisor: row.cell.hypervisor.clone(),
+            rank: mode_rank(&row.cell.mode),
+            mode: row.cell.mode.clone(),
+            services: row.cell.services,
+            endpoints: row.cell.endpoints,
             position_rank: known.unwrap_or(position::ALL.len()),
-            position: row.position.clone(),
+            position: row.cell.position.clone(),
             metric: row.metric.clone(),
-            block: row.block,
+            block: row.cell.block,
             nth: 0,
         }
     }

@@ -70,17 +70,20 @@ fn story() -> [Run; 2] {
     for run in [&mut base, &mut new] {
         let first = sides::key(26, 0, 0);
         let of_noisy = |row: &&mut Record| {
-            (row.mode.as_str(), row.services, row.position.as_str())
+            (row.cell.mode.as_str(), row.cell.services, row.cell.position.as_str())
                 == (first.mode.as_str(), first.services, first.position.as_str())
         };
         for (row, value) in run.records.iter_mut().filter(of_noisy).zip(&noisy) {
-            *row = sides::key(26, row.block, row.order).scalar(&row.metric, row.unit, *value as u64);
+            *row =
+                sides::key(26, row.cell.block, row.cell.order).scalar(&row.metric, row.unit, *value as u64);
         }
     }
     let lost = sides::key(8, 0, 0);
     for row in &mut new.records {
-        if (&row.mode, row.services, &row.position) == (&lost.mode, lost.services, &lost.position) {
-            *row = sides::key(8, row.block, row.order).failed(
+        if (&row.cell.mode, row.cell.services, &row.cell.position)
+            == (&lost.mode, lost.services, &lost.position)
+        {
+            *row = sides::key(8, row.cell.block, row.cell.order).failed(
                 &row.metric,
                 row.unit,
                 "3 of 2,000 probes came back with an endpoint of another Service",
@@ -88,7 +91,7 @@ fn story() -> [Run; 2] {
         }
     }
     new.environment.run = "2026-12-01-7".into();
-    new.records.iter_mut().for_each(|row| row.run = "2026-12-01-7".into());
+    new.records.iter_mut().for_each(|row| row.cell.run = "2026-12-01-7".into());
     (base.name, new.name) = ("runs/main".into(), "runs/pull".into());
     new.environment.tool_version = "0.2.0".into();
     [base, new]
@@ -188,7 +191,7 @@ fn the_real_thing_differs_from_itself_in_nothing_and_a_planted_shift_is_found() 
     let planted = |mode: &str, services: u32| mode == "iptables-legacy" && services == 1_000;
     for row in new[0].records.iter_mut().filter(|row| {
         row.metric == metric::LOOKUP_FIRST_PACKET
-            && planted(&row.mode, row.services)
+            && planted(&row.cell.mode, row.cell.services)
             && row.status == Status::Ok
     }) {
         for value in [&mut row.min, &mut row.p50, &mut row.p90, &mut row.p99, &mut row.p999, &mut row.max] {
@@ -234,7 +237,7 @@ fn other_machines_are_refused_unless_accepted() {
     assert_eq!(accepted.lanes[0].accepted.len(), 3);
     // Another kernel makes another lane of rows; it is still that of before.
     let [base, mut new] = story();
-    new.records.iter_mut().for_each(|row| row.kernel = "6.19".into());
+    new.records.iter_mut().for_each(|row| row.cell.kernel = "6.19".into());
     new.environment.kernel = "6.19".into();
     let kernels =
         compared(&[base, new], &Policy { accept: ["kernel".to_owned()].into(), ..Policy::default() });
@@ -292,7 +295,7 @@ fn blocks_are_paired_where_the_seed_makes_them_alike() {
             (0..27).map(|_| [1e4, 2e4, 3e4, 1.5e4, 2.5e4].map(|value: f64| value * factor).into()).collect();
         let mut run = lookups(&values);
         run.environment.clock = Clock::Instructions;
-        run.records.iter_mut().for_each(|row| row.clock = Clock::Instructions);
+        run.records.iter_mut().for_each(|row| row.cell.clock = Clock::Instructions);
         run
     };
     let (base, new) = (by_instructions(1.0), by_instructions(1.02));
@@ -307,7 +310,7 @@ fn blocks_are_paired_where_the_seed_makes_them_alike() {
     // By the wall clock the same rows tell nothing.
     let wall = [base, new].map(|mut run| {
         run.environment.clock = Clock::Wall;
-        run.records.iter_mut().for_each(|row| row.clock = Clock::Wall);
+        run.records.iter_mut().for_each(|row| row.cell.clock = Clock::Wall);
         run
     });
     assert_eq!(compared(&wall, &policy).outcome, Outcome::Inconclusive);
@@ -317,9 +320,9 @@ fn blocks_are_paired_where_the_seed_makes_them_alike() {
 fn the_floor_of_a_a_pairs_is_respected() {
     // The second visit took a fifth longer.
     let noisy_pairs = |mut run: Run| {
-        let second = |row: &&mut Record| row.order >= 1_000 && row.metric == metric::LOOKUP_FIRST_PACKET;
+        let second = |row: &&mut Record| row.cell.order >= 1_000 && row.metric == metric::LOOKUP_FIRST_PACKET;
         for row in run.records.iter_mut().filter(second) {
-            *row = sides::key(0, row.block, row.order).scalar(&row.metric, row.unit, 1_200);
+            *row = sides::key(0, row.cell.block, row.cell.order).scalar(&row.metric, row.unit, 1_200);
         }
         run
     };
@@ -360,10 +363,10 @@ fn hostile_rows_cannot_inject_markup() {
     let evil = "\"><script>alert(1)</script>|\n# x\u{0}\u{7}`[a](http://b)]]>";
     let [base, new] = story().map(|mut run| {
         for row in &mut run.records {
-            row.mode = evil.into();
-            row.workload = evil.into();
+            row.cell.mode = evil.into();
+            row.cell.workload = evil.into();
             row.note = evil.into();
-            row.kernel = evil.into();
+            row.cell.kernel = evil.into();
         }
         run.name = evil.into();
         run.environment.kernel = evil.into();
@@ -414,7 +417,7 @@ fn folders_are_read_whole_or_not_at_all() {
 fn an_older_run_is_not_known_to_be_alike() {
     let [base, new] = story();
     let older = |mut run: Run| {
-        run.records.iter_mut().for_each(|row| row.hypervisor = Text::new());
+        run.records.iter_mut().for_each(|row| row.cell.hypervisor = Text::new());
         run.environment.hypervisor = String::new();
         run
     };
@@ -432,8 +435,8 @@ fn modes_of_old_folders_are_those_of_new_ones() {
     let [base, new] = names.map(|name| {
         let mut run = lookups(&plain());
         for row in &mut run.records {
-            if let Some(names) = results::names::OLD_MODES.get(row.order as usize % 3) {
-                row.mode = name(*names).into();
+            if let Some(names) = results::names::OLD_MODES.get(row.cell.order as usize % 3) {
+                row.cell.mode = name(*names).into();
             }
         }
         let folder = dir.path().join(name(results::names::OLD_MODES[0]));
@@ -444,7 +447,7 @@ fn modes_of_old_folders_are_those_of_new_ones() {
     assert!(text.contains("neighbours-legacy") && !text.contains("background"), "an old folder");
     let old_rows = read_side(&base).unwrap();
     let modes: std::collections::BTreeSet<&str> =
-        old_rows[0].records.iter().map(|row| row.mode.as_str()).collect();
+        old_rows[0].records.iter().map(|row| row.cell.mode.as_str()).collect();
     assert_eq!(Vec::from_iter(modes), ["background-legacy", "background-nft", "iptables-legacy"]);
     let only = |mode: &str| Policy { only_modes: [mode.to_owned()].into(), ..Policy::default() };
     for (policy, figures) in

@@ -8,7 +8,7 @@ use std::fs;
 
 use results::groups::Groups;
 use results::names::workload;
-use results::record::Clock;
+use results::record::{CellKey, Clock};
 use results::record_file::RecordWriter;
 use results::report::write_report;
 use results::series::{Figure, XAxis, figures};
@@ -32,16 +32,20 @@ fn timeline() -> Vec<TimelineRow> {
         for sync in 0..20 {
             let start = u64::from(sync) * (SECOND + cost);
             rows.push(TimelineRow {
-                run: "2026-11-21-0740".into(),
-                order: order as u32,
-                block: 0,
-                mode: mode.into(),
-                services,
-                endpoints: 10,
-                workload: workload::CHURN_ROLLING_UPDATE.into(),
-                clock: Clock::Wall,
-                kernel: "6.18.44".into(),
-                hypervisor: "kvm".into(),
+                cell: CellKey {
+                    run: "2026-11-21-0740".into(),
+                    order: order as u32,
+                    block: 0,
+                    mode: mode.into(),
+                    services,
+                    endpoints: 10,
+                    workload: workload::CHURN_ROLLING_UPDATE.into(),
+                    clock: Clock::Wall,
+                    kernel: "6.18.44".into(),
+                    hypervisor: "kvm".into(),
+                    position: "".into(),
+                    contenders: 0,
+                },
                 sync: sync + 1,
                 start,
                 end: start + cost,
@@ -78,11 +82,14 @@ fn each_scenario_is_a_figure_and_each_scale_a_panel() {
 fn syncs_of_another_kernel_or_block_are_not_mixed_in() {
     let mut rows = timeline();
     for row in &mut rows {
-        row.kernel = "6.1".into();
+        row.cell.kernel = "6.1".into();
     }
     assert_eq!(drawn(&rows), []);
     let once = timeline();
-    let again = once.iter().map(|row| TimelineRow { block: 1, order: row.order + 10, ..row.clone() });
+    let again = once.iter().cloned().map(|mut row| {
+        (row.cell.block, row.cell.order) = (1, row.cell.order + 10);
+        row
+    });
     let both: Vec<_> = once.iter().cloned().chain(again).collect();
     assert_eq!(drawn(&both), drawn(&once));
 }
@@ -114,16 +121,20 @@ fn impact() -> Timelines {
         for part in 0..20_u64 {
             let busy = u64::from((8..12).contains(&part));
             all.impact.push(ImpactRow {
-                run: "2026-11-21-0740".into(),
-                order,
-                block,
-                mode: mode.into(),
-                services: 1_000,
-                endpoints: 10,
-                workload: workload.as_str().into(),
-                clock: Clock::Wall,
-                kernel: "6.18.44".into(),
-                hypervisor: "kvm".into(),
+                cell: CellKey {
+                    run: "2026-11-21-0740".into(),
+                    order,
+                    block,
+                    mode: mode.into(),
+                    services: 1_000,
+                    endpoints: 10,
+                    workload: workload.as_str().into(),
+                    clock: Clock::Wall,
+                    kernel: "6.18.44".into(),
+                    hypervisor: "kvm".into(),
+                    position: "".into(),
+                    contenders: 0,
+                },
                 from: part * 50_000_000,
                 length: 50_000_000,
                 due: 50,
@@ -134,11 +145,14 @@ fn impact() -> Timelines {
             });
         }
         all.syncs.push(TimelineRow {
-            order,
-            block,
-            mode: mode.into(),
-            services: 1_000,
-            workload: workload.into(),
+            cell: CellKey {
+                order,
+                block,
+                mode: mode.into(),
+                services: 1_000,
+                workload: workload.into(),
+                ..timeline().remove(0).cell
+            },
             sync: 1,
             start: 400_000_000,
             end: 590_000_000,

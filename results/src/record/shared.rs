@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::Text;
+use super::units::Text;
 
 /// A column with more different texts than this hardly repeats any: those beyond are kept row by row.
 const MOST: usize = 1 << 16;

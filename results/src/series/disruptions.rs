@@ -31,7 +31,8 @@ pub(super) fn disruptions(platform: Platform<'_>, all: &Timelines) -> Vec<Figure
         .impact
         .iter()
         .filter(|row| {
-            Platform { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor } == platform
+            Platform { clock: row.cell.clock, kernel: &row.cell.kernel, hypervisor: &row.cell.hypervisor }
+                == platform
         })
         .collect();
     RULE_CHANGES
@@ -49,28 +50,35 @@ fn figure(
     title: &str,
 ) -> Option<Figure> {
     let prefix = format!("{}{change}.", workload::DISRUPTION);
-    let load = impact.iter().filter_map(|row| row.workload.strip_prefix(&prefix)).min()?;
+    let load = impact.iter().filter_map(|row| row.cell.workload.strip_prefix(&prefix)).min()?;
     let of_load = format!("{prefix}{load}");
-    let impact: Vec<&ImpactRow> = impact.iter().copied().filter(|row| row.workload == of_load).collect();
-    let scales: BTreeSet<(u32, u32)> = impact.iter().map(|row| (row.services, row.endpoints)).collect();
+    let impact: Vec<&ImpactRow> = impact.iter().copied().filter(|row| row.cell.workload == of_load).collect();
+    let scales: BTreeSet<(u32, u32)> =
+        impact.iter().map(|row| (row.cell.services, row.cell.endpoints)).collect();
     let modes_at = |scale: (u32, u32)| {
-        let here = impact.iter().filter(|row| (row.services, row.endpoints) == scale);
-        here.map(|row| (mode_rank(&row.mode), row.mode.as_str())).collect::<BTreeSet<_>>()
+        let here = impact.iter().filter(|row| (row.cell.services, row.cell.endpoints) == scale);
+        here.map(|row| (mode_rank(&row.cell.mode), row.cell.mode.as_str())).collect::<BTreeSet<_>>()
     };
     let scale = *scales.iter().max_by_key(|scale| (modes_at(**scale).len(), **scale))?;
     let quantity = Quantity::of(Unit::Ns, platform.clock);
     let mut remarks = Vec::new();
     let mut panels = Vec::new();
     for (_, mode) in modes_at(scale).into_iter().take(MOST_PANELS) {
-        let rows =
-            impact.iter().copied().filter(|row| (row.services, row.endpoints) == scale && row.mode == mode);
-        let Some(first) = rows.clone().map(|row| (&row.run, row.block, row.order)).min() else { continue };
-        let rows: Vec<&ImpactRow> = rows.filter(|row| (&row.run, row.block, row.order) == first).collect();
+        let rows = impact
+            .iter()
+            .copied()
+            .filter(|row| (row.cell.services, row.cell.endpoints) == scale && row.cell.mode == mode);
+        let Some(first) = rows.clone().map(|row| (&row.cell.run, row.cell.block, row.cell.order)).min()
+        else {
+            continue;
+        };
+        let rows: Vec<&ImpactRow> =
+            rows.filter(|row| (&row.cell.run, row.cell.block, row.cell.order) == first).collect();
         let lost: u64 = rows.iter().map(|row| row.lost).sum();
         remarks.push((mode.to_owned(), format!("{} lost", thousands(lost))));
         let spans = syncs
             .iter()
-            .filter(|row| (&row.run, row.block, row.order) == first && row.mode == mode)
+            .filter(|row| (&row.cell.run, row.cell.block, row.cell.order) == first && row.cell.mode == mode)
             .map(|row| Span {
                 mode: mode.to_owned(),
                 from: row.start as f64,

@@ -33,7 +33,7 @@ pub(super) fn timelines(platform: Platform<'_>, rows: &[TimelineRow]) -> Vec<Fig
 }
 
 fn platform_of(row: &TimelineRow) -> Platform<'_> {
-    Platform { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor }
+    Platform { clock: row.cell.clock, kernel: &row.cell.kernel, hypervisor: &row.cell.hypervisor }
 }
 
 fn figure(
@@ -43,8 +43,9 @@ fn figure(
     scenario: &str,
     title: &str,
 ) -> Option<Figure> {
-    let rows: Vec<&TimelineRow> = rows.iter().filter(|row| row.workload == scenario).copied().collect();
-    let mut scales: BTreeSet<(u32, u32)> = rows.iter().map(|row| (row.services, row.endpoints)).collect();
+    let rows: Vec<&TimelineRow> = rows.iter().filter(|row| row.cell.workload == scenario).copied().collect();
+    let mut scales: BTreeSet<(u32, u32)> =
+        rows.iter().map(|row| (row.cell.services, row.cell.endpoints)).collect();
     while scales.len() > MOST_PANELS {
         scales.pop_first();
     }
@@ -56,7 +57,9 @@ fn figure(
             x: XAxis::Time,
             quantity,
             lines: Vec::new(),
-            spans: spans(rows.iter().filter(|row| (row.services, row.endpoints) == (services, endpoints))),
+            spans: spans(
+                rows.iter().filter(|row| (row.cell.services, row.cell.endpoints) == (services, endpoints)),
+            ),
             gaps: Vec::new(),
             limits: Vec::new(),
             crosses: Vec::new(),
@@ -107,12 +110,14 @@ fn subtitle(clock: Clock) -> String {
 fn spans<'a>(rows: impl Iterator<Item = &'a &'a TimelineRow>) -> Vec<Span> {
     let mut modes: BTreeMap<(usize, &str), Vec<&TimelineRow>> = BTreeMap::new();
     for row in rows {
-        modes.entry((mode_rank(&row.mode), &row.mode)).or_default().push(row);
+        modes.entry((mode_rank(&row.cell.mode), &row.cell.mode)).or_default().push(row);
     }
     let mut spans = Vec::new();
     for ((_, mode), rows) in modes {
-        let Some(first) = rows.iter().map(|row| (&row.run, row.block, row.order)).min() else { continue };
-        let rows = rows.iter().filter(|row| (&row.run, row.block, row.order) == first);
+        let Some(first) = rows.iter().map(|row| (&row.cell.run, row.cell.block, row.cell.order)).min() else {
+            continue;
+        };
+        let rows = rows.iter().filter(|row| (&row.cell.run, row.cell.block, row.cell.order) == first);
         spans.extend(rows.map(|row| Span {
             mode: mode.to_owned(),
             from: row.start as f64,

@@ -109,7 +109,7 @@ fn one_group(out: &mut String, key: &GroupKey<'_>, group: &Group<'_>, each: usiz
         escape_html(&name)
     );
     for (row, at) in group.measured.iter().zip(&group.measured_at).take(each) {
-        let _ = write!(out, "<tr><td>{}<td>{}", row.block, row.n);
+        let _ = write!(out, "<tr><td>{}<td>{}", row.cell.block, row.n);
         for value in [row.min, row.p50, row.p99, row.max] {
             let _ = match value {
                 Some(value) => write!(out, "<td>{value}"),
@@ -123,7 +123,7 @@ fn one_group(out: &mut String, key: &GroupKey<'_>, group: &Group<'_>, each: usiz
         let _ = writeln!(
             out,
             "<tr><td>{}<td class=\"why\" colspan=\"5\">{}<td>{}",
-            row.block,
+            row.cell.block,
             escape_html(&why(row)),
             line(*at)
         );
