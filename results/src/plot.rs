@@ -14,4 +14,4 @@ mod words;
 pub use self::document::draw;
 pub use self::legend::{dark_style, key, modes};
 pub use self::panels::{PanelDrawing, panels};
-pub use self::picture::{Picture, PlotError};
+pub use self::picture::{PICTURES, Picture, PlotError};

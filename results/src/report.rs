@@ -19,7 +19,7 @@ use crate::groups::Groups;
 use crate::lanes::{HOST, lanes, rank};
 use crate::names::{is_control, metric, workload};
 use crate::platform::Platform;
-use crate::plot::{Picture, PlotError, draw};
+use crate::plot::{PICTURES, Picture, PlotError, draw};
 use crate::record::{Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
 use crate::series::figures;
@@ -74,7 +74,7 @@ pub struct Rendered {
     /// File name and text of each figure, the lookups of all lanes first. The first lane has plain names
     /// (`lookup.svg`), the others are numbered (`lookup-2.svg`).
     pub figures: Vec<(String, String)>,
-    /// The same as pictures (`lookup.png`).
+    /// The same as pictures (`lookup.png`); none where [`PICTURES`] is false.
     pub images: Vec<(String, Vec<u8>)>,
     /// `report.html`.
     pub html: String,
@@ -84,7 +84,7 @@ pub struct Rendered {
 
 /// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml`, `timelines.csv` and `impact.csv` in `dir`;
 /// writes `lookup.svg`, `sync.svg`, `lock.svg`, `lock-contenders.svg`, `connect.svg`, `load*.svg`, `churn-*.svg` and
-/// `disruption-*.svg` (those that there are rows for, and numbered ones for further lanes), each as a PNG too, `report.html`
+/// `disruption-*.svg` (those that there are rows for, and numbered ones for further lanes), each as a PNG too if [`PICTURES`], `report.html`
 /// and `summary.md` beside them.
 ///
 /// # Errors
@@ -143,7 +143,9 @@ pub fn render(
         for figure in &drawn {
             let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
             files.push((format!("{}{number}.svg", figure.name), draw(figure, &caption)));
-            images.push((format!("{}{number}.png", figure.name), picture.png(figure, &caption)?));
+            if PICTURES {
+                images.push((format!("{}{number}.png", figure.name), picture.png(figure, &caption)?));
+            }
         }
         let mut all = tables::tables(shown, &mut medians);
         all.push(tables::others(shown, &mut medians));

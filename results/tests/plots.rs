@@ -125,6 +125,7 @@ fn the_instruction_clock_never_says_seconds() {
 
 /// With the fonts of this program, whatever the machine has.
 #[test]
+#[cfg_attr(not(feature = "png"), ignore = "built without png; test with --features png")]
 fn pictures_are_the_same_twice_and_have_words() {
     let rows = fixtures::rows(2);
     let groups = Groups::split(&rows);
