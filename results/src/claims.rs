@@ -145,7 +145,7 @@ pub fn claims(lanes: &[&Groups<'_>], environment: &Environment) -> Vec<Claim> {
         .enumerate()
         .map(|(index, groups)| Evidence {
             groups,
-            passport: environment.of(groups.platform),
+            environment: environment.of(groups.platform),
             index,
             findings: OnceCell::new(),
         })

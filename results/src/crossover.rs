@@ -105,7 +105,7 @@ struct Piece {
 /// which a t test over the blocks does not reject that both cost the same there (the inversion that Fieller uses for the ratio of
 /// two means, *Some problems in interval estimation*, JRSS B 16, 1954). So it is exact for few blocks where these scatter
 /// normally, pairs the figures of a block, and is open where a difference is not shown up to the last scale. The scatter of
-/// blocks is all that it holds: that costs run straight between two scales is an assumption, which is why `between` is told.
+/// blocks is all that it holds: that costs run straight between two scales is an assumption, which is why `between` is given.
 pub fn crossover(first: &Curve<'_>, second: &Curve<'_>, between: Between) -> Option<Crossover> {
     let knots = knots(first, second, between);
     let (smallest, largest) = (knots.first()?, knots.last()?);
@@ -172,7 +172,7 @@ fn shown(knot: &Knot<'_>) -> Lower {
     }
 }
 
-/// The axis cut where the t test changes its mind, alike neighbours merged.
+/// The axis cut where the t test changes its mind, equal ones side by side merged.
 fn pieces(knots: &[Knot<'_>]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut push = |piece: Piece| match pieces.last_mut().filter(|last| last.lower == piece.lower) {

@@ -21,7 +21,7 @@ pub(crate) struct Curves<'a> {
 impl<'a> Curves<'a> {
     /// Of the rows of one workload, metric and position: those with the number of endpoints that has most cells, the larger on a
     /// tie. None where nothing was measured.
-    pub fn of(
+    pub(crate) fn of(
         groups: &'a Groups<'a>,
         workload: &'a str,
         metric: &'a str,
@@ -55,22 +55,22 @@ impl<'a> Curves<'a> {
         Some(Curves { modes, endpoints, repeats })
     }
 
-    pub fn get(&self, mode: &str) -> Option<&Curve<'a>> {
+    pub(crate) fn get(&self, mode: &str) -> Option<&Curve<'a>> {
         self.modes.iter().find(|(name, _)| *name == mode).map(|(_, curve)| curve)
     }
 
     /// The modes that are asked for.
-    pub fn keep(mut self, wanted: impl Fn(&str) -> bool) -> Self {
+    pub(crate) fn keep(mut self, wanted: impl Fn(&str) -> bool) -> Self {
         self.modes.retain(|(mode, _)| wanted(mode));
         self
     }
 
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.modes.iter().map(|(mode, _)| (*mode).to_owned()).collect()
     }
 
     /// Every scale at which one of them was measured.
-    pub fn scales(&self) -> Vec<u32> {
+    pub(crate) fn scales(&self) -> Vec<u32> {
         let all: BTreeSet<u32> = self.modes.iter().flat_map(|(_, curve)| curve.keys().copied()).collect();
         all.into_iter().collect()
     }
@@ -78,7 +78,7 @@ impl<'a> Curves<'a> {
     /// What figures differ by although nothing differs (A/A), as a share: what cells visited twice in one block do
     /// ([`crate::stats::floor`]), or a control does between scales, whichever is more; medians over blocks. With no Services in its
     /// way a control is measured under the same conditions again and again.
-    pub fn floor(&self) -> f64 {
+    pub(crate) fn floor(&self) -> f64 {
         let controls = self.modes.iter().filter(|(mode, _)| is_control(mode));
         let spread = controls.filter_map(|(_, curve)| {
             let medians: Vec<f64> = curve.values().filter_map(middle).collect();

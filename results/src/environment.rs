@@ -1,4 +1,4 @@
-//! The environment passport: `environment.json`, the facts without which a figure means nothing.
+//! The environment record: `environment.json`, the facts without which a figure means nothing.
 
 mod condition;
 
@@ -80,12 +80,12 @@ pub struct Environment {
     /// The state of the machine when the run began; unknown for guests, whose machine is the host's.
     #[serde(skip_serializing_if = "Condition::is_unknown")]
     pub condition: Condition,
-    /// What of it spoils figures of the wall clock, or makes them comparable with few others.
+    /// What of it makes figures of the wall clock unreliable, or comparable with few others only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
     /// Duration of the run in seconds; absent while it runs or if it was killed.
     pub elapsed_seconds: Option<f64>,
-    /// Passports of the guests that the same run measured in, one for each lane.
+    /// Environment records of the guests that the same run measured in, one for each lane.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub guests: Vec<Environment>,
 }
@@ -101,7 +101,7 @@ pub enum EnvironmentError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The file is not the passport that this version writes; the message holds line and column.
+    /// The file is not the environment record that this version writes; the message holds line and column.
     #[error("{}: {source}; correct the field, or use the version that wrote it", path.display())]
     Json {
         /// The file.
@@ -136,8 +136,8 @@ impl Environment {
         crate::record_file::replace(path, &[&json[..], b"\n"].concat()).map_err(io)
     }
 
-    /// The passport of the lane that measured the rows of `platform`: this one or one of its guests'. None if no lane
-    /// says so. A passport older than the field `hypervisor` belongs to rows older than that column.
+    /// The environment record of the lane that measured the rows of `platform`: this one or one of its guests'. None if no lane
+    /// says so. An environment record older than the field `hypervisor` belongs to rows older than that column.
     pub fn of(&self, platform: Platform<'_>) -> Option<&Environment> {
         if self.platform() == platform {
             Some(self)
@@ -146,7 +146,7 @@ impl Environment {
         }
     }
 
-    /// The platform that this passport itself describes.
+    /// The platform that this environment record itself describes.
     pub fn platform(&self) -> Platform<'_> {
         Platform { clock: self.clock, kernel: &self.kernel, hypervisor: &self.hypervisor }
     }

@@ -155,7 +155,7 @@ fn ratio(before: &[f64], after: &[f64]) -> Option<(f64, Option<Interval>)> {
     Some((found.effect.exp_m1(), found.degrees.map(|_| interval)))
 }
 
-/// What differs between two passports, in words.
+/// What differs between two environment records, in words.
 fn differences(old: &Facts, new: &Facts) -> Vec<String> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let value = |facts: &Facts, name: &String| {

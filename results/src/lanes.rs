@@ -12,13 +12,13 @@ pub(crate) fn lanes<'a>(records: &'a [Record], environment: &Environment) -> Vec
     platforms
 }
 
-/// Where a lane stands in the report: the host's first, then the guests' in the order of their passports, then what
-/// has no passport.
+/// Where a lane stands in the report: the host's first, then the guests' in the order of their environment records, then what
+/// has no environment record.
 pub(crate) fn rank(environment: &Environment, platform: Platform<'_>) -> usize {
-    let is = |passport: &Environment| passport.of(platform).is_some();
+    let is = |environment: &Environment| environment.of(platform).is_some();
     let guest = environment.guests.iter().position(is).map(|index| index + 1);
     guest.unwrap_or(if is(environment) { HOST } else { usize::MAX })
 }
 
-/// [`rank`] of the lane that the passport on top describes.
+/// [`rank`] of the lane that the environment record on top describes.
 pub(crate) const HOST: usize = 0;

@@ -3,7 +3,7 @@
 //! A run's folder holds `records.csv` ([`record_file`]), `histograms.hlog` ([`histogram`]) and
 //! `environment.json` ([`environment`]). [`report::write_report`] turns them into figures and pages:
 //! rows -> [`groups`] (what was measured alike, one [`platform`] apart from another) -> [`stats`] (medians over blocks)
-//! -> [`series`] and [`tables`] (pure data) -> [`plot`] and [`report`] (SVG, HTML, Markdown). [`repeat`] tells
+//! -> [`series`] and [`tables`] (pure data) -> [`plot`] and [`report`] (SVG, HTML, Markdown). [`repeat`] says
 //! whether two runs in the instruction clock agree, [`compare`] which figures of one run are better or worse than
 //! another's.
 //!

@@ -39,7 +39,7 @@ pub enum ReportError {
     /// The timelines could not be read.
     #[error(transparent)]
     Timelines(#[from] TimelineError),
-    /// The environment passport could not be read.
+    /// The environment record could not be read.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// A figure could not be drawn.
@@ -183,10 +183,10 @@ pub fn render(
     Ok(Rendered { html: html::page(&pages), markdown: markdown::summary(&pages), figures: files, images })
 }
 
-/// The line of the passport that belongs to the rows; a guest's kernel is not the host's.
+/// The line of the environment record that belongs to the rows; a guest's kernel is not the host's.
 fn caption(environment: &Environment, platform: Platform<'_>) -> String {
     match environment.of(platform) {
-        Some(passport) => passport.caption(),
+        Some(environment) => environment.caption(),
         None => format!("{} · no passport of this lane in environment.json", platform.label()),
     }
 }

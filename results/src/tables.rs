@@ -143,9 +143,9 @@ fn lock_by_sync(groups: &Groups<'_>, medians: &mut Medians) -> Table {
         metric::HOLDER_PARTIAL_SYNC_HOLD,
         metric::LOCK_OVERTAKEN,
     ];
-    let told = |name| groups.of(workload::XTABLES_LOCK, name).any(|(_, group)| !group.measured.is_empty());
+    let shown = |name| groups.of(workload::XTABLES_LOCK, name).any(|(_, group)| !group.measured.is_empty());
     // Timeouts alone are in the table before this one.
-    let columns = if names.into_iter().any(told) { &LOCK_BY_SYNC[..] } else { &[] };
+    let columns = if names.into_iter().any(shown) { &LOCK_BY_SYNC[..] } else { &[] };
     wide(
         groups,
         medians,

@@ -3,7 +3,7 @@
 use crate::record::{Clock, Unit};
 use crate::stats::{Estimate, Interval};
 
-/// More reasons than this are told together.
+/// More reasons than this are listed together.
 pub(crate) const MOST_REASONS: usize = 500;
 
 /// What stands for those.

@@ -42,9 +42,9 @@ pub(super) enum Standing<'a> {
     Single(&'a str),
     /// Some figure has too few blocks: so many.
     Few(usize),
-    /// No mode is shown to be dearer than the cheapest.
+    /// No mode is shown to be more expensive than the cheapest.
     Alike,
-    /// These are the cheapest, or not shown to be dearer; at least one other is.
+    /// These are the cheapest, or not shown to be more expensive; at least one other is.
     Best(Vec<&'a str>),
 }
 
@@ -75,12 +75,12 @@ pub(super) fn choices() -> impl Iterator<Item = &'static str> {
 
 impl<'a> Ranking<'a> {
     /// At the largest scale of those at which most modes were measured. None if no mode was measured.
-    pub fn of(groups: &'a Groups<'a>, criterion: Criterion, medians: &mut Medians) -> Option<Self> {
+    pub(super) fn of(groups: &'a Groups<'a>, criterion: Criterion, medians: &mut Medians) -> Option<Self> {
         Self::by(groups, criterion, medians, |row| row.p50)
     }
 
     /// The same by another quantile.
-    pub fn by(
+    pub(super) fn by(
         groups: &'a Groups<'a>,
         criterion: Criterion,
         medians: &mut Medians,
@@ -111,7 +111,7 @@ impl<'a> Ranking<'a> {
     }
 
     /// The figures at one of `scales`, the cheapest first.
-    pub fn at(
+    pub(super) fn at(
         &self,
         groups: &'a Groups<'a>,
         services: u32,
@@ -133,7 +133,7 @@ impl<'a> Ranking<'a> {
         entries
     }
 
-    pub fn standing(&self) -> Standing<'a> {
+    pub(super) fn standing(&self) -> Standing<'a> {
         match self.entries.as_slice() {
             [] => Standing::Unmeasured,
             [one] => Standing::Single(one.mode),
@@ -141,14 +141,14 @@ impl<'a> Ranking<'a> {
         }
     }
 
-    /// The first that is shown to be dearer than the cheapest or, with few blocks, seems to be.
-    pub fn next(&self) -> Option<&RankedMode<'a>> {
+    /// The first that is shown to be more expensive than the cheapest or, with few blocks, seems to be.
+    pub(super) fn next(&self) -> Option<&RankedMode<'a>> {
         let best = self.entries.first()?;
         self.entries.iter().find(|entry| !alike(best, entry))
     }
 
     /// Whether what was seen, if it were true, would be a reason to choose another mode than these.
-    pub fn points_elsewhere(&self, chosen: &[&str]) -> bool {
+    pub(super) fn points_elsewhere(&self, chosen: &[&str]) -> bool {
         let Some(best) = self.entries.first() else { return false };
         !self.entries.iter().any(|entry| chosen.contains(&entry.mode) && alike(best, entry))
     }
@@ -165,7 +165,7 @@ pub(super) fn standing<'a>(entries: &[RankedMode<'a>]) -> Standing<'a> {
     if level.len() == entries.len() { Standing::Alike } else { Standing::Best(level) }
 }
 
-/// Whether the second is not shown to be dearer than the first in any way that matters: it is within a tenth, or the
+/// Whether the second is not shown to be more expensive than the first in any way that matters: it is within a tenth, or the
 /// intervals overlap. That two 95% intervals do not overlap asks for more than that the interval of a difference excludes zero.
 pub(super) fn alike(best: &RankedMode<'_>, other: &RankedMode<'_>) -> bool {
     let (best, other) = (best.estimate, other.estimate);

@@ -19,7 +19,7 @@ pub(super) fn because(said: &mut Sentence, groups: &Groups<'_>, ranking: Option<
     against(said, groups, ranking);
 }
 
-/// The cheapest against the next that is dearer.
+/// The cheapest against the next that is more expensive.
 pub(super) fn against(said: &mut Sentence, groups: &Groups<'_>, ranking: Option<&Ranking<'_>>) {
     let Some((ranking, best)) = ranking.and_then(|ranking| Some((ranking, ranking.entries.first()?))) else {
         return;

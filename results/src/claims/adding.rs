@@ -1,4 +1,4 @@
-//! How long it takes to add one Service: three figures that are told apart.
+//! How long it takes to add one Service: three different figures.
 
 use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
 use super::evidence::Evidence;
@@ -26,7 +26,7 @@ fn times<'a>(lane: &Evidence<'a>, workload: &'static str) -> Option<Curves<'a>> 
 ///
 /// Rule, in wall time: an append (one `iptables -A`) and the partial sync that adds a Service, at 5,000 Services or between the
 /// scales around it. Holds if one of them takes a minute or more in an iptables mode, does not hold if none does: by the 95% interval,
-/// or, with one block, by a factor of ten. So many appends one after another are reckoned beside it from the appends measured, as
+/// or, with one block, by a factor of ten. So many appends one after another are calculated beside it from the appends measured, as
 /// that is what the figures of the talk look like; nobody adds one Service so.
 pub(super) fn minutes_at_5_000(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     takes(lane, 5_000, MINUTE, "a minute")
@@ -37,7 +37,7 @@ pub(super) fn hours_at_20_000(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     takes(lane, 20_000, HOUR, "an hour")
 }
 
-/// Whether a time at a scale exceeds a limit; `None` if that cannot be told.
+/// Whether a time at a scale exceeds a limit; `None` if that is not known.
 fn exceeds(curve: &Curve<'_>, services: u32, limit: f64) -> Option<(f64, Option<bool>)> {
     let value = at(&medians(curve), services)?;
     let measured = curve.get(&services).and_then(estimate);

@@ -13,28 +13,28 @@ use crate::text::Quantity;
 /// One lane and what is known about it.
 pub(crate) struct Evidence<'a> {
     pub groups: &'a Groups<'a>,
-    pub passport: Option<&'a Environment>,
+    pub environment: Option<&'a Environment>,
     /// From 0, in report order: figures of later lanes are numbered.
     pub index: usize,
-    /// What lookups say, reckoned when a rule first asks.
+    /// What lookups say, calculated when a rule first asks.
     pub findings: OnceCell<Vec<Finding>>,
 }
 
 impl Evidence<'_> {
-    pub fn findings(&self) -> &[Finding] {
+    pub(super) fn findings(&self) -> &[Finding] {
         self.findings.get_or_init(|| findings(self.groups, &mut Medians::new()))
     }
 
-    pub fn clock(&self) -> Clock {
+    pub(super) fn clock(&self) -> Clock {
         self.groups.platform.clock
     }
 
-    pub fn quantity(&self, unit: Unit) -> Quantity {
+    pub(super) fn quantity(&self, unit: Unit) -> Quantity {
         self.groups.quantity(unit)
     }
 
     /// Unit of times, for [`MeasuredValue::unit`].
-    pub fn tick(&self) -> &'static str {
+    pub(super) fn tick(&self) -> &'static str {
         match self.clock() {
             Clock::Wall => "ns",
             Clock::Instructions => "instructions",
@@ -42,16 +42,16 @@ impl Evidence<'_> {
     }
 
     /// The version whose rules were planned; empty: unknown.
-    pub fn kube_proxy(&self) -> &str {
-        self.passport.map_or("", |passport| &passport.kube_proxy)
+    pub(super) fn kube_proxy(&self) -> &str {
+        self.environment.map_or("", |environment| &environment.kube_proxy)
     }
 
-    pub fn plot(&self, name: &str) -> Option<String> {
+    pub(super) fn plot(&self, name: &str) -> Option<String> {
         let number = if self.index == 0 { String::new() } else { format!("-{}", self.index + 1) };
         Some(format!("{name}{number}.svg"))
     }
 
-    pub fn settled(
+    pub(super) fn settled(
         &self,
         verdict: Verdict,
         measured: String,
@@ -61,7 +61,7 @@ impl Evidence<'_> {
         LaneVerdict { lane: self.groups.platform.label(), verdict, measured, figures, shown_by }
     }
 
-    pub fn not_shown(&self, missing: impl Into<String>) -> LaneVerdict {
+    pub(super) fn not_shown(&self, missing: impl Into<String>) -> LaneVerdict {
         let verdict = Verdict::NotShown { missing: missing.into() };
         self.settled(verdict, String::new(), Vec::new(), Vec::new())
     }

@@ -92,7 +92,7 @@ pub(super) fn direct_routing(lane: &Evidence<'_>) -> Option<LaneVerdict> {
 ///
 /// Rule: the lab's real servers of this method are in another subnet, so that a measured row is a connection that crossed. Holds if it was
 /// measured and what leaves the director exceeds what reached it by bytes on each packet; does not hold if it does not. Processor time
-/// against direct routing is told beside it, by blocks.
+/// against direct routing stands beside it, by blocks.
 pub(super) fn tunnel(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let sizes = [workload::FORWARDING_64K, workload::FORWARDING];
     let of = |size, name| median_of(lane, TUN, size, name);

@@ -39,7 +39,7 @@ impl Seen<'_> {
 ///
 /// Rule, in wall time and for each number of contenders: it is so if at the smallest scale measured from 5,000 Services on a command
 /// gave up, or the p99 of waits was 5 s or more. Holds if it is so for all numbers of contenders, does not hold if for none, else
-/// depends on how many want the lock. Where the p99 passes 5 s is told beside it; what is extrapolated there decides nothing. One
+/// depends on how many want the lock. Where the p99 passes 5 s stands beside it; what is extrapolated there decides nothing. One
 /// block is enough: that a command gave up needs no interval.
 pub(super) fn timeouts_from_5_000(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let limits = lock_limits(lane.groups, &[LIMIT]);

@@ -49,7 +49,7 @@ pub(super) struct ModeDifference<'a> {
 }
 
 /// All pairs of modes at all scales that are `wanted`. Intervals are of Student's t over the logarithms of the blocks' ratios, at
-/// 1 - 0.05 / k for k comparisons (Bonferroni), so that all of them hold together 95 times in a hundred. The dearer mode is second.
+/// 1 - 0.05 / k for k comparisons (Bonferroni), so that all of them hold together 95 times in a hundred. The more expensive mode is second.
 pub(super) fn differences<'a>(
     curves: &Curves<'a>,
     floor: f64,
@@ -175,7 +175,7 @@ mod tests {
             (state("a", "b"), state("a", "c"), state("c", "d")),
             (Some(State::Same), Some(State::Differ), Some(State::Unclear))
         );
-        // The dearer is second, whichever comes first.
+        // The more expensive one is second, whichever comes first.
         let turned = Curves {
             modes: vec![("c", curve(150.0, 1.0)), ("a", curve(100.0, 1.0))],
             endpoints: 10,

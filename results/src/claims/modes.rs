@@ -61,9 +61,9 @@ impl<'a> ModeCosts<'a> {
         let found = most(Some(State::Differ)).or_else(|| most(None))?;
         let quantity = lane.quantity(Unit::Ns);
         let [low, high] = found.values.map(|value| quantity.show(value));
-        let [cheaper, dearer] = found.modes;
+        let [cheaper, costlier] = found.modes;
         Some(format!(
-            "{} at {}: {dearer} {high}, {cheaper} {low}, {}",
+            "{} at {}: {costlier} {high}, {cheaper} {low}, {}",
             self.what,
             services(found.services),
             percent(found.share, found.interval)
@@ -74,8 +74,9 @@ impl<'a> ModeCosts<'a> {
         self.differences
             .iter()
             .map(|found| {
-                let [cheaper, dearer] = found.modes;
-                let what = format!("{}: {dearer} over {cheaper} at {}", self.what, services(found.services));
+                let [cheaper, costlier] = found.modes;
+                let what =
+                    format!("{}: {costlier} over {cheaper} at {}", self.what, services(found.services));
                 let interval = found.interval.map(|interval| crate::stats::Interval {
                     low: interval.low + 1.0,
                     high: interval.high + 1.0,

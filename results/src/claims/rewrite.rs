@@ -49,7 +49,7 @@ struct Sent<'a> {
 ///
 /// Rule, from exact bytes at the largest scale with a cold and a partial sync: holds if replacing an endpoint sends at least 90% of
 /// a full sync's bytes in all iptables modes. If it sends less, it depends on what is meant where these bytes grow with the
-/// number of Services, and does not hold where they do not. The time of one appended rule stands beside it: it tells what the
+/// number of Services, and does not hold where they do not. The time of one appended rule stands beside it: it shows what the
 /// kernel's part costs, and decides nothing.
 pub(super) fn everything(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let (partial, full) =

@@ -122,7 +122,7 @@ fn shown(found: &[(&str, Counts)]) -> Reference {
 ///
 /// Rule, from exact counts at the largest scale: holds if every iptables mode has within 5% as many rules as Services times endpoints.
 /// Where the number follows Services exactly but by another factor it depends on what is counted, and on the mode; it does not
-/// hold where no mode's rules follow the number of Services. The law is told where it fits every point without a remainder.
+/// hold where no mode's rules follow the number of Services. The law is named where it fits every point without a remainder.
 pub(super) fn product(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let found: Vec<_> =
         counts(lane, metric::RULES).into_iter().filter(|(mode, _)| is_kube_proxy(mode)).collect();
@@ -177,7 +177,7 @@ pub(super) fn product(lane: &Evidence<'_>) -> Option<LaneVerdict> {
 /// whole ipsets (pkg/proxy/ipvs/README.md, "When IPVS falls back to iptables").
 ///
 /// Rule, from exact counts: holds if the rules of `ipvs` are more than none and the same at every scale measured, two at least; does
-/// not hold otherwise. What grows instead is told beside it: entries of ipsets, virtual and real servers.
+/// not hold otherwise. What grows instead stands beside it: entries of ipsets, virtual and real servers.
 pub(super) fn constant_in_ipvs(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let found: Vec<_> = counts(lane, metric::RULES).into_iter().filter(|(mode, _)| *mode == "ipvs").collect();
     let Some((_, rules)) = found.first() else {

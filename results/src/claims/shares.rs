@@ -25,7 +25,7 @@ struct Share<'a> {
 ///
 /// Rule: before lookups are measured each lab sends packets of new flows to one Service and counts which endpoint got them. Holds if no
 /// lab of an iptables mode has a chi-square p-value below 0.01 over the number of labs (Bonferroni); does not hold if one has, or if
-/// a lab was refused because its shares were unequal. What unequal shares could have been missed is told by how far the farthest
+/// a lab was refused because its shares were unequal. What unequal shares could have been missed follows from how far the farthest
 /// endpoint was from its share.
 pub(super) fn equal(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let all = shares(lane);

@@ -55,7 +55,7 @@ fn verdict(verdict: &Verdict) -> String {
     }
 }
 
-/// `lookup.svg: packet_probe lookup_first_packet of ipvs, 10 to 5,000 Services`. What differs in the metric or the workload only is told
+/// `lookup.svg: packet_probe lookup_first_packet of ipvs, 10 to 5,000 Services`. What differs in the metric or the workload only is named
 /// once.
 fn sources(shown: &[Reference]) -> String {
     let same_rows =

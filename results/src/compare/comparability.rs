@@ -1,4 +1,4 @@
-//! Whether two runs were measured alike: which facts of a passport must agree.
+//! Whether two runs were measured alike: which facts of an environment record must agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,8 +70,8 @@ pub(super) fn accepts(accepted: &BTreeSet<String>, field: &str) -> bool {
 /// One fact: field, entry of it (or empty), value.
 type Fact = (&'static str, String, String);
 
-/// The facts of `passport` that figures of `clock` depend on. Taking it apart makes every new field a decision.
-fn facts(passport: &Environment, clock: Clock) -> Vec<Fact> {
+/// The facts of `environment` that figures of `clock` depend on. Taking it apart makes every new field a decision.
+fn facts(environment: &Environment, clock: Clock) -> Vec<Fact> {
     let Environment {
         // Another version is what is compared; so are other rules.
         tool_version: _,
@@ -112,9 +112,9 @@ fn facts(passport: &Environment, clock: Clock) -> Vec<Fact> {
         condition,
         // They follow from the other facts.
         warnings: _,
-        // Each lane has its own passport.
+        // Each lane has its own environment record.
         guests: _,
-    } = passport;
+    } = environment;
     let number = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
     let mut facts: Vec<Fact> = [
         ("kernel", kernel.clone()),
@@ -190,9 +190,9 @@ fn joined(parts: impl Iterator<Item = String>) -> String {
 /// One lane of one run, as far as it decides whether runs may be compared.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Conditions<'a> {
-    /// Its passport, if there is one.
-    pub passport: Option<&'a Environment>,
-    /// The passport of the machine that it is a guest of.
+    /// Its environment record, if there is one.
+    pub environment: Option<&'a Environment>,
+    /// The environment record of the machine that it is a guest of.
     pub host: &'a Environment,
     /// What the sweep installs, in words.
     pub setup: &'a BTreeMap<String, String>,
@@ -201,12 +201,12 @@ pub(super) struct Conditions<'a> {
 
 impl Conditions<'_> {
     fn facts(self) -> BTreeMap<(&'static str, String), String> {
-        let Some(passport) = self.passport else {
+        let Some(environment) = self.environment else {
             return [(("passport", String::new()), "none in environment.json".to_owned())].into();
         };
-        let mut all = facts(passport, self.clock);
+        let mut all = facts(environment, self.clock);
         // By the wall clock a guest is as fast as its host.
-        if self.clock == Clock::Wall && !std::ptr::eq(passport, self.host) {
+        if self.clock == Clock::Wall && !std::ptr::eq(environment, self.host) {
             let host = facts(self.host, self.clock).into_iter();
             all.extend(host.map(|(field, entry, value)| (field, format!("{entry} of the host"), value)));
         }
@@ -218,14 +218,14 @@ impl Conditions<'_> {
 /// What `base` and `new` do not have in common, whether accepted or not.
 pub(super) fn mismatches(base: Conditions<'_>, new: Conditions<'_>) -> Vec<Mismatch> {
     let (base, new) = (base.facts(), new.facts());
-    // Where a lane has no passport there is nothing else to say.
+    // Where a lane has no environment record there is nothing else to say.
     let none = [&base, &new].iter().any(|facts| facts.keys().any(|(field, _)| *field == "passport"));
     let keys: BTreeSet<_> = base.keys().chain(new.keys()).collect();
     let mut found = Vec::new();
     for key in keys.into_iter().filter(|(field, _)| !none || *field == "passport") {
         let value = |facts: &BTreeMap<_, String>| facts.get(key).cloned().unwrap_or_default();
         let (base, new) = (value(&base), value(&new));
-        // Two lanes without a passport are not known to be alike.
+        // Two lanes without an environment record are not known to be alike.
         if base != new || key.0 == "passport" {
             let (field, entry) = key;
             let what = match (entry.as_str(), entry.strip_prefix(" of the host")) {
@@ -243,7 +243,7 @@ pub(super) fn mismatches(base: Conditions<'_>, new: Conditions<'_>) -> Vec<Misma
 mod tests {
     use super::*;
 
-    fn passport() -> Environment {
+    fn environment() -> Environment {
         let text = |value: &str| value.to_owned();
         Environment {
             kernel: text("6.1"),
@@ -257,10 +257,10 @@ mod tests {
     }
 
     fn differences(clock: Clock, change: impl FnOnce(&mut Environment)) -> Vec<String> {
-        let (base, mut new) = (passport(), passport());
+        let (base, mut new) = (environment(), environment());
         change(&mut new);
         let setup = BTreeMap::new();
-        let of = |host| Conditions { passport: Some(host), host, setup: &setup, clock };
+        let of = |host| Conditions { environment: Some(host), host, setup: &setup, clock };
         mismatches(of(&base), of(&new)).iter().map(Mismatch::in_words).collect()
     }
 
@@ -315,10 +315,10 @@ mod tests {
 
     #[test]
     fn a_guest_by_the_wall_clock_is_as_fast_as_its_host() {
-        let (guest, setup) = (passport(), BTreeMap::new());
-        let (base, mut new) = (passport(), passport());
+        let (guest, setup) = (environment(), BTreeMap::new());
+        let (base, mut new) = (environment(), environment());
         new.cpu_model = "B".into();
-        let of = |host, clock| Conditions { passport: Some(&guest), host, setup: &setup, clock };
+        let of = |host, clock| Conditions { environment: Some(&guest), host, setup: &setup, clock };
         let found = mismatches(of(&base, Clock::Wall), of(&new, Clock::Wall));
         assert_eq!(
             found.iter().map(Mismatch::in_words).collect::<Vec<_>>(),
@@ -329,9 +329,9 @@ mod tests {
 
     #[test]
     fn a_lane_without_a_passport_is_not_known_to_be_alike() {
-        let (host, setup) = (passport(), BTreeMap::new());
-        let without = Conditions { passport: None, host: &host, setup: &setup, clock: Clock::Wall };
-        let with = Conditions { passport: Some(&host), ..without };
+        let (host, setup) = (environment(), BTreeMap::new());
+        let without = Conditions { environment: None, host: &host, setup: &setup, clock: Clock::Wall };
+        let with = Conditions { environment: Some(&host), ..without };
         for (base, new) in [(without, with), (with, without), (without, without)] {
             let found = mismatches(base, new);
             assert_eq!(found.len(), 1, "{found:?}");
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn every_fact_has_a_name_to_accept_it_by() {
         for clock in Clock::ALL {
-            for (field, _, _) in facts(&passport(), clock) {
+            for (field, _, _) in facts(&environment(), clock) {
                 assert!(FIELDS.contains(&field), "{field}");
             }
         }

@@ -22,7 +22,7 @@ pub(super) type Block<'a> = (usize, &'a str, u32);
 
 impl<'a> SideGroups<'a> {
     /// One value for each block.
-    pub fn blocks(&self) -> Vec<(Block<'a>, f64)> {
+    pub(super) fn blocks(&self) -> Vec<(Block<'a>, f64)> {
         let values = |(run, group): &(usize, &'a Group<'a>)| {
             let run = *run;
             group.per_block(FIELD).into_iter().map(move |((name, block), value)| ((run, name, block), value))
@@ -31,7 +31,7 @@ impl<'a> SideGroups<'a> {
     }
 
     /// One value for each run that has one: the median over its blocks.
-    pub fn by_run(&self) -> Vec<f64> {
+    pub(super) fn by_run(&self) -> Vec<f64> {
         let value = |(_, group): &(usize, &Group<'_>)| {
             median(&group.per_block(FIELD).into_values().collect::<Vec<_>>())
         };
@@ -39,12 +39,12 @@ impl<'a> SideGroups<'a> {
     }
 
     /// The first failed or skipped row.
-    pub fn lost(&self) -> Option<&'a Record> {
+    pub(super) fn lost(&self) -> Option<&'a Record> {
         self.runs.iter().find_map(|(_, group)| group.lost.first().copied())
     }
 
     /// Number of failed and skipped rows.
-    pub fn lost_rows(&self) -> usize {
+    pub(super) fn lost_rows(&self) -> usize {
         self.runs.iter().map(|(_, group)| group.lost.len()).sum()
     }
 

@@ -251,14 +251,14 @@ pub(super) fn tested(base: &[f64], new: &[f64], method: TestMethod) -> Option<Te
 
 impl Tested {
     /// Whether a difference of more than `share` is claimed at this corrected p value: up or down.
-    pub fn claim(&self, share: f64, p_corrected: f64) -> Option<bool> {
+    pub(super) fn claim(&self, share: f64, p_corrected: f64) -> Option<bool> {
         let Difference { effect, interval, .. } = self.difference;
         let shown = p_corrected < ALPHA && !interval.holds(0.0);
         (shown && effect.abs() > self.scale.difference(share)).then_some(effect > 0.0)
     }
 
     /// The smallest difference, as a share, that could have been shown above `floor` in a family of `members`.
-    pub fn detectable(&self, floor: f64, members: usize, power: &mut Power) -> Option<f64> {
+    pub(super) fn detectable(&self, floor: f64, members: usize, power: &mut Power) -> Option<f64> {
         let level = ALPHA / members.max(1) as f64;
         let limit = self.scale.difference(floor);
         self.scale.share(power.detectable(&self.difference, level, limit)?)

@@ -86,7 +86,7 @@ pub(super) fn lane(platforms: Platforms<'_>, sides: [&[Run]; 2], accepted: &BTre
         let in_it =
             runs.iter().filter(move |run| run.records.iter().any(|row| Platform::of(row) == platform));
         Some(in_it.map(move |run| Conditions {
-            passport: run.environment.of(platform),
+            environment: run.environment.of(platform),
             host: &run.environment,
             setup: &run.setup,
             clock: platform.clock,

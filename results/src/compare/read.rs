@@ -14,13 +14,13 @@ use crate::record_file::{ReadError, read_records};
 pub struct Run {
     /// Where it is, for the reader.
     pub name: String,
-    /// Its passport.
+    /// Its environment record.
     pub environment: Environment,
     /// Its rows.
     pub records: Vec<Record>,
     /// The text of its `sweep.toml`, if there is one.
     pub sweep: Option<String>,
-    /// What its sweep installs that the passport does not tell, by name: must be alike, as the passport.
+    /// What its sweep installs that the environment record does not name, by name: must be alike, as the environment record.
     pub setup: BTreeMap<String, String>,
 }
 
@@ -36,7 +36,7 @@ pub enum SideError {
     /// Rows.
     #[error(transparent)]
     Records(#[from] ReadError),
-    /// Passport.
+    /// Environment record.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// The folder or the sweep.

@@ -19,7 +19,7 @@ pub(super) struct Section<'a> {
     pub rows: Vec<Vec<String>>,
     /// What [`Section::rows`] leaves out.
     pub more: usize,
-    /// Reasons of its figures and how many have them, if not told in the rows.
+    /// Reasons of its figures and how many have them, if the rows do not name them.
     pub reasons: Vec<ReasonCount<'a>>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct ReasonCount<'a> {
 
 impl ReasonCount<'_> {
     /// `12 figures of ipvs`.
-    pub fn whose(&self) -> String {
+    pub(super) fn whose(&self) -> String {
         let modes = Vec::from_iter(self.modes.iter().copied()).join(", ");
         match self.figures {
             1 => format!("1 figure of {modes}"),
@@ -51,7 +51,7 @@ pub(super) struct ComparisonTables<'a> {
 
 impl<'a> ComparisonTables<'a> {
     /// `all`: leave no row out.
-    pub fn new(comparison: &'a Comparison, all: bool) -> Self {
+    pub(super) fn new(comparison: &'a Comparison, all: bool) -> Self {
         let mut workloads: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for Compared { figure, .. } in &comparison.figures {
             workloads.entry(&figure.metric).or_default().insert(&figure.workload);
@@ -66,7 +66,7 @@ impl<'a> ComparisonTables<'a> {
     }
 
     /// Names of the columns, and whether each holds figures.
-    pub fn columns(&self) -> Vec<(&'static str, bool)> {
+    pub(super) fn columns(&self) -> Vec<(&'static str, bool)> {
         let mut columns = if self.several_lanes() { vec![("lane", true)] } else { Vec::new() };
         columns.extend([
             ("figure", false),
@@ -143,7 +143,7 @@ impl<'a> ComparisonTables<'a> {
     }
 
     /// All sections that have figures, what matters most first. What was not shown to differ is only counted.
-    pub fn sections(&self) -> Vec<Section<'a>> {
+    pub(super) fn sections(&self) -> Vec<Section<'a>> {
         let verdict = |verdict, decisive| {
             move |figure: &Compared| {
                 figure.verdict == verdict && figure.decisive == decisive && !figure.inconclusive
@@ -175,13 +175,13 @@ impl<'a> ComparisonTables<'a> {
     }
 
     /// The reasons to show, and how many are left out.
-    pub fn shown_reasons<'s>(&self, section: &'s Section<'a>) -> (&'s [ReasonCount<'a>], usize) {
+    pub(super) fn shown_reasons<'s>(&self, section: &'s Section<'a>) -> (&'s [ReasonCount<'a>], usize) {
         let shown = if self.all { section.reasons.len() } else { section.reasons.len().min(MOST_REASONS) };
         (&section.reasons[..shown], section.reasons.len() - shown)
     }
 
     /// What the figures that decide, and were not shown to differ, could have shown: a sentence, or nothing.
-    pub fn power(&self) -> Option<String> {
+    pub(super) fn power(&self) -> Option<String> {
         let mut could: Vec<f64> = self
             .comparison
             .figures
@@ -199,7 +199,7 @@ impl<'a> ComparisonTables<'a> {
     }
 
     /// The A/A floors of what decides, or else of everything, one for each metric; or that there are none.
-    pub fn floors(&self) -> String {
+    pub(super) fn floors(&self) -> String {
         let mut floors: BTreeMap<(&str, &str), f64> = BTreeMap::new();
         let figures = &self.comparison.figures;
         let any_decides = figures.iter().any(|figure| figure.decisive && figure.floor_percent.is_some());

@@ -28,28 +28,28 @@ pub struct Machine {
 
 impl Machine {
     /// The machine of a lane.
-    pub fn of(passport: &Environment) -> Self {
+    pub fn of(environment: &Environment) -> Self {
         Machine {
-            clock: passport.clock,
-            hypervisor: passport.hypervisor.clone(),
-            machine: passport.machine.clone(),
-            cpu_model: passport.cpu_model.clone(),
-            cores: passport.cores,
-            virtualisation: passport.virtualisation.clone(),
-            background: passport.background.clone(),
+            clock: environment.clock,
+            hypervisor: environment.hypervisor.clone(),
+            machine: environment.machine.clone(),
+            cpu_model: environment.cpu_model.clone(),
+            cores: environment.cores,
+            virtualisation: environment.virtualisation.clone(),
+            background: environment.background.clone(),
         }
     }
 
     /// `wall clock · Intel Xeon, 2 cores · KVM`.
     pub fn label(&self) -> String {
-        let passport = Environment {
+        let environment = Environment {
             hypervisor: self.hypervisor.clone(),
             cpu_model: self.cpu_model.clone(),
             cores: self.cores,
             virtualisation: self.virtualisation.clone(),
             ..Environment::default()
         };
-        let mut parts = vec![self.clock.in_words().to_owned(), passport.caption()];
+        let mut parts = vec![self.clock.in_words().to_owned(), environment.caption()];
         parts.extend((!self.background.is_empty()).then(|| format!("beside {}", self.background)));
         parts.retain(|part| !part.is_empty());
         parts.join(" · ")

@@ -37,7 +37,7 @@ pub struct RunSummary {
 pub struct LaneSummary {
     /// What must agree.
     pub machine: Machine,
-    /// What may differ, and is told: name to value.
+    /// What may differ, and is named: name to value.
     pub facts: Facts,
     /// Medians over blocks.
     pub figures: BTreeMap<SeriesKey, f64>,
@@ -118,15 +118,15 @@ impl RunSummary {
         Ok(RunSummary::of(name, folder.to_owned(), &records, &environment))
     }
 
-    /// Sums up rows. Those of a lane that has no passport are left out: it is not known what they may be compared with.
+    /// Sums up rows. Those of a lane that has no environment record are left out: it is not known what they may be compared with.
     pub fn of(name: String, folder: PathBuf, records: &[Record], environment: &Environment) -> Self {
         let lanes = Groups::split(records)
             .iter()
             .filter_map(|groups| {
-                let passport = environment.of(groups.platform)?;
+                let environment = environment.of(groups.platform)?;
                 Some(LaneSummary {
-                    machine: Machine::of(passport),
-                    facts: facts(passport),
+                    machine: Machine::of(environment),
+                    facts: facts(environment),
                     figures: figures(groups),
                 })
             })
@@ -163,24 +163,26 @@ fn figures(groups: &Groups<'_>) -> BTreeMap<SeriesKey, f64> {
 }
 
 /// Kernel, tools and settings: what may explain a change.
-fn facts(passport: &Environment) -> Facts {
+fn facts(environment: &Environment) -> Facts {
     let mut facts: Facts = [
-        ("kernel", &passport.kernel),
-        ("kernel version", &passport.kernel_version),
-        ("kernel command line", &passport.command_line),
-        ("emulator", &passport.emulator),
-        ("governor", &passport.governor),
-        ("SMT", &passport.smt),
-        ("kube-proxy", &passport.kube_proxy),
-        ("svcbench", &passport.tool_version),
+        ("kernel", &environment.kernel),
+        ("kernel version", &environment.kernel_version),
+        ("kernel command line", &environment.command_line),
+        ("emulator", &environment.emulator),
+        ("governor", &environment.governor),
+        ("SMT", &environment.smt),
+        ("kube-proxy", &environment.kube_proxy),
+        ("svcbench", &environment.tool_version),
     ]
     .map(|(name, value)| (name.to_owned(), value.clone()))
     .into();
-    facts.insert("seed".to_owned(), passport.seed.to_string());
-    facts.insert("memory".to_owned(), passport.memory_bytes.to_string());
-    for (prefix, of) in
-        [("", &passport.programs), ("sysctl ", &passport.sysctls), ("mitigation ", &passport.mitigations)]
-    {
+    facts.insert("seed".to_owned(), environment.seed.to_string());
+    facts.insert("memory".to_owned(), environment.memory_bytes.to_string());
+    for (prefix, of) in [
+        ("", &environment.programs),
+        ("sysctl ", &environment.sysctls),
+        ("mitigation ", &environment.mitigations),
+    ] {
         facts.extend(of.iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone())));
     }
     facts

@@ -83,7 +83,7 @@ impl Frame<'_> {
     }
 
     /// Everything but the heading.
-    pub fn draw(&self, canvas: &mut Canvas, panel: &Panel, labelled: bool) {
+    pub(super) fn draw(&self, canvas: &mut Canvas, panel: &Panel, labelled: bool) {
         if panel.is_empty() {
             return self.draw_empty(canvas, panel);
         }
@@ -205,7 +205,7 @@ impl Frame<'_> {
         canvas.line((self.left, self.top), (self.left, self.bottom()), FRAME, 1);
     }
 
-    /// The scales that were measured; round numbers if they are too many to tell apart.
+    /// The scales that were measured; round numbers if they are too many to see apart.
     fn scales(&self, panel: &Panel) -> Vec<f64> {
         let points = panel.lines.iter().filter(|line| !line.level).flat_map(|line| &line.points);
         let scales: BTreeSet<u64> =

@@ -16,7 +16,7 @@ pub(super) enum ColumnLayout {
 }
 
 impl ColumnLayout {
-    pub fn of(header: &ByteRecord, path: &Path) -> Result<ColumnLayout, ReadError> {
+    pub(super) fn of(header: &ByteRecord, path: &Path) -> Result<ColumnLayout, ReadError> {
         if header.iter().eq(ColumnLayout::WithoutHypervisor.columns().map(str::as_bytes)) {
             return Ok(ColumnLayout::WithoutHypervisor);
         }
@@ -35,12 +35,12 @@ impl ColumnLayout {
         Ok(ColumnLayout::Current)
     }
 
-    pub fn columns(self) -> impl Iterator<Item = &'static str> {
+    pub(super) fn columns(self) -> impl Iterator<Item = &'static str> {
         COLUMNS.into_iter().filter(move |column| self == ColumnLayout::Current || *column != HYPERVISOR)
     }
 
     /// Where the column that is `index` in [`COLUMNS`] stands in this layout.
-    pub fn index_in(self, index: usize) -> Option<usize> {
+    pub(super) fn index_in(self, index: usize) -> Option<usize> {
         match (self, index.cmp(&HYPERVISOR_AT)) {
             (ColumnLayout::Current, _) | (_, Ordering::Less) => Some(index),
             (_, Ordering::Equal) => None,

@@ -12,7 +12,7 @@ use crate::table::Table;
 /// What the pages say about one lane: one platform of rows.
 pub(super) struct Chapter<'a> {
     pub heading: String,
-    /// The line of its passport.
+    /// The line of its environment record.
     pub caption: String,
     pub findings: Vec<Finding>,
     /// The controls' lookups in one sentence; empty if there are none.
@@ -27,7 +27,7 @@ pub(super) struct Chapter<'a> {
 }
 
 impl Chapter<'_> {
-    pub fn clock(&self) -> Clock {
+    pub(super) fn clock(&self) -> Clock {
         self.groups.platform.clock
     }
 }

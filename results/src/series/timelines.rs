@@ -78,7 +78,7 @@ fn figure(
     })
 }
 
-/// Leaves of the syncs of a panel as many as can be told apart, evenly spread; says so.
+/// Leaves of the syncs of a panel as many as can be seen apart, evenly spread; says so.
 pub(super) fn thin(panels: &mut [Panel]) -> Option<String> {
     let mut left_out = 0;
     for panel in panels {

@@ -33,7 +33,7 @@ impl ErrorPart {
     }
 
     /// Satterthwaite's degrees of freedom of squared errors with their own.
-    pub fn welch(parts: [(f64, f64); 2]) -> f64 {
+    pub(super) fn welch(parts: [(f64, f64); 2]) -> f64 {
         let whole = parts[0].0 + parts[1].0;
         whole.powi(2) / parts.iter().map(|(error, degrees)| error.powi(2) / degrees).sum::<f64>()
     }
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!((same.effect, same.p, same.degrees), (0.0, 1.0, None));
         let other = welch(&[0.1; 5], &[0.3; 3]).unwrap();
         assert_eq!((other.p, other.interval), (0.0, Interval::point(0.3 - 0.1)));
-        // One of the two scatters: its blocks alone tell how much.
+        // One of the two scatters: its blocks alone show how much.
         let half = welch(&[0.0; 5], &[1.0, 2.0, 3.0]).unwrap();
         assert_eq!(half.degrees, Some(2.0));
         assert_eq!((welch(&[1.0], &[1.0, 2.0]), paired(&[(1.0, 2.0)])), (None, None));

@@ -10,7 +10,7 @@ use super::student::{Moments, half_width};
 /// From so many values on, 95% intervals of a median exist between order statistics: the smallest and the largest of
 /// n values have the median between them with probability 1 - 2^(1-n), which is 93.75% for five.
 const ORDER_STATISTICS: usize = 6;
-/// Two values do not tell how far a third would be: t with one degree of freedom is 12.7.
+/// Two values do not show how far a third would be: t with one degree of freedom is 12.7.
 const FEWEST: usize = 3;
 
 /// A median over blocks.

@@ -17,7 +17,7 @@ const COLUMNS: [(&str, RowValue, &str); 6] = [
 ];
 
 /// Processor time, context switches and the memory of the programming tool.
-pub fn cost(groups: &Groups<'_>, medians: &mut Medians) -> Table {
+pub(super) fn cost(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = "Of the whole machine while it synced, whatever else ran included. Processor time is counted in ticks, 10 ms \
                   each: a class with fewer than 20 of them is absent, not zero. tool_peak_rss is the most memory that one \
                   program was seen to use.";
@@ -25,7 +25,7 @@ pub fn cost(groups: &Groups<'_>, medians: &mut Medians) -> Table {
 }
 
 /// What rules keep of the kernel's memory, and what a Service and an endpoint have of it.
-pub fn kernel_memory(groups: &Groups<'_>, medians: &mut Medians) -> Table {
+pub(super) fn kernel_memory(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = format!(
         "What the kernel's memory had grown by after a cold sync: slabs that cannot be reclaimed, vmalloc and per-core \
          memory. Per Service and per endpoint it is the same figure divided by their number, so all that does not grow \
@@ -50,7 +50,7 @@ pub fn kernel_memory(groups: &Groups<'_>, medians: &mut Medians) -> Table {
 }
 
 /// Whether one of these tables has it.
-pub fn shown(key: &GroupKey<'_>) -> bool {
+pub(super) fn shown(key: &GroupKey<'_>) -> bool {
     key.workload == workload::FULL_SYNC_COLD
         && (key.metric == metric::KERNEL_MEMORY || COLUMNS.iter().any(|(name, ..)| *name == key.metric))
 }

@@ -1,4 +1,4 @@
-//! The environment passport in the page.
+//! The environment record in the page.
 
 use super::page::Page;
 use crate::environment::Environment;

@@ -13,12 +13,12 @@ pub(super) struct Page<'a> {
 
 impl Page<'_> {
     /// Begins a section of the page, which the table of contents lists.
-    pub fn section(&mut self, id: &str, heading: &str) {
+    pub(super) fn section(&mut self, id: &str, heading: &str) {
         self.contents.push((id.to_owned(), heading.to_owned()));
         self.out += &format!("<h2 id=\"{id}\">{}</h2>\n", escape_html(heading));
     }
 
-    pub fn paragraph(&mut self, class: &str, text: &str) {
+    pub(super) fn paragraph(&mut self, class: &str, text: &str) {
         if !text.is_empty() {
             let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
             self.out += &format!("<p{class}>{}</p>\n", escape_html(text));
@@ -26,7 +26,7 @@ impl Page<'_> {
     }
 
     /// A sentence whose figures lead to their rows.
-    pub fn sentence(&mut self, sentence: &Sentence) {
+    pub(super) fn sentence(&mut self, sentence: &Sentence) {
         for part in &sentence.parts {
             self.out += &match part {
                 SentencePart::Words(words) => escape_html(words),
