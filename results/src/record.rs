@@ -112,116 +112,26 @@ pub(crate) struct Columns {
     pub hist: Text,
 }
 
-impl From<Record> for Columns {
-    fn from(row: Record) -> Self {
-        let CellKey {
-            run,
-            block,
-            order,
-            mode,
-            services,
-            endpoints,
-            position,
-            workload,
-            contenders,
-            clock,
-            kernel,
-            hypervisor,
-        } = row.cell;
-        let Record {
-            cell: _,
-            metric,
-            unit,
-            n,
-            min,
-            p50,
-            p90,
-            p99,
-            p999,
-            max,
-            mean,
-            stddev,
-            status,
-            note,
-            hist,
-        } = row;
-        Columns {
-            run,
-            block,
-            order,
-            mode,
-            services,
-            endpoints,
-            position,
-            workload,
-            contenders,
-            metric,
-            unit,
-            clock,
-            kernel,
-            hypervisor,
-            n,
-            min,
-            p50,
-            p90,
-            p99,
-            p999,
-            max,
-            mean,
-            stddev,
-            status,
-            note,
-            hist,
+/// Takes a row apart into columns and puts it together again.
+macro_rules! row_and_columns {
+    (cell: $($of_cell:ident)+; row: $($own:ident)+;) => {
+        impl From<Record> for Columns {
+            fn from(Record { cell: CellKey { $($of_cell),+ }, $($own),+ }: Record) -> Self {
+                Columns { $($of_cell,)+ $($own),+ }
+            }
         }
-    }
+
+        impl From<Columns> for Record {
+            fn from(Columns { $($of_cell,)+ $($own),+ }: Columns) -> Self {
+                Record { cell: CellKey { $($of_cell),+ }, $($own),+ }
+            }
+        }
+    };
 }
 
-impl From<Columns> for Record {
-    fn from(columns: Columns) -> Self {
-        let Columns {
-            run,
-            block,
-            order,
-            mode,
-            services,
-            endpoints,
-            position,
-            workload,
-            contenders,
-            metric,
-            unit,
-            clock,
-            kernel,
-            hypervisor,
-            n,
-            min,
-            p50,
-            p90,
-            p99,
-            p999,
-            max,
-            mean,
-            stddev,
-            status,
-            note,
-            hist,
-        } = columns;
-        let cell = CellKey {
-            run,
-            block,
-            order,
-            mode,
-            services,
-            endpoints,
-            position,
-            workload,
-            contenders,
-            clock,
-            kernel,
-            hypervisor,
-        };
-        Record { cell, metric, unit, n, min, p50, p90, p99, p999, max, mean, stddev, status, note, hist }
-    }
+row_and_columns! {
+    cell: run block order mode services endpoints position workload contenders clock kernel hypervisor;
+    row: metric unit n min p50 p90 p99 p999 max mean stddev status note hist;
 }
 
 impl Record {

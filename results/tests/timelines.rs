@@ -13,7 +13,7 @@ use results::record_file::RecordWriter;
 use results::report::write_report;
 use results::series::{Figure, XAxis, figures};
 use results::stats::Medians;
-use results::timeline::{ImpactRow, TIMELINES, TimelineRow, Timelines, append};
+use results::timeline::{IMPACT, ImpactRow, OLD_IMPACT, TIMELINES, TimelineRow, Timelines, append};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -114,7 +114,7 @@ fn the_report_of_a_folder_shows_its_timelines() {
 }
 
 /// A load that is disturbed once in each of two modes, and in another block.
-fn impact() -> Timelines {
+fn disturbed() -> Timelines {
     let mut all = Timelines::default();
     for (order, block, mode) in [(1, 1, "iptables-legacy"), (2, 1, "nftables"), (3, 2, "nftables")] {
         let workload = format!("{}restart.tcp_crr", workload::DISRUPTION);
@@ -167,7 +167,7 @@ fn impact() -> Timelines {
 fn a_disruption_is_a_figure_with_a_panel_per_mode() {
     let rows = fixtures::rows(1);
     let groups = Groups::split(&rows);
-    let all = figures(&groups[0], &[], &impact(), &mut Medians::new());
+    let all = figures(&groups[0], &[], &disturbed(), &mut Medians::new());
     let [figure] = &all.iter().filter(|figure| figure.name.starts_with("disruption")).collect::<Vec<_>>()[..]
     else {
         panic!("one happening, one figure")
@@ -181,4 +181,18 @@ fn a_disruption_is_a_figure_with_a_panel_per_mode() {
     assert_eq!((nftables.spans[0].from, nftables.spans[0].y), (4e8, 1.9e8));
     assert_eq!(figure.remarks[1], ("nftables".to_owned(), "8 lost".to_owned()));
     assert!(results::plot::draw(figure, "caption").contains("stroke-dasharray"));
+}
+
+#[test]
+fn an_old_folder_has_the_same_figures() {
+    let drawn = [OLD_IMPACT, IMPACT].map(|name| {
+        let dir = tempfile::tempdir().unwrap();
+        RecordWriter::open(&dir.path().join("records.csv")).unwrap().append_cell(&fixtures::rows(1)).unwrap();
+        fixtures::environment().write(&dir.path().join("environment.json")).unwrap();
+        append(&dir.path().join(TIMELINES), &disturbed().syncs).unwrap();
+        append(&dir.path().join(name), &disturbed().impact).unwrap();
+        write_report(dir.path()).unwrap();
+        fs::read_to_string(dir.path().join("disruption-restart.svg")).unwrap()
+    });
+    assert!(drawn[0].contains("Traffic while kube-proxy restarts") && drawn[0] == drawn[1]);
 }

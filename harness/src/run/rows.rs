@@ -282,16 +282,7 @@ impl Rows {
         };
         self.timeline = steps.iter().enumerate().map(sync).collect();
         let part = |bin: &crate::disruption::Bin| ImpactRow {
-            run: self.key.run.clone(),
-            order: self.key.order,
-            block: self.key.block,
-            mode: self.key.mode.clone(),
-            services: self.key.services,
-            endpoints: self.key.endpoints,
-            workload: self.key.workload.clone(),
-            clock: self.key.clock,
-            kernel: self.key.kernel.clone(),
-            hypervisor: self.key.hypervisor.clone(),
+            cell: self.key.clone(),
             from: bin.from_ns,
             length: bin.length_ns,
             due: bin.due,
@@ -530,23 +521,7 @@ impl Rows {
     }
 
     fn timeline_row(&self, index: usize, start: u64, end: u64, changes: u32, bytes: u64) -> TimelineRow {
-        TimelineRow {
-            run: self.key.run.clone(),
-            order: self.key.order,
-            block: self.key.block,
-            mode: self.key.mode.clone(),
-            services: self.key.services,
-            endpoints: self.key.endpoints,
-            workload: self.key.workload.clone(),
-            clock: self.key.clock,
-            kernel: self.key.kernel.clone(),
-            hypervisor: self.key.hypervisor.clone(),
-            sync: index as u32 + 1,
-            start,
-            end,
-            changes,
-            bytes,
-        }
+        TimelineRow { cell: self.key.clone(), sync: index as u32 + 1, start, end, changes, bytes }
     }
 
     /// A distribution, kept whole.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::groups::{Group, GroupKey, Groups};
-use crate::names::{IPVS_BATCHED, PROXY_MODES, position};
+use crate::names::{PROXY_MODES, is_kube_proxy, position};
 use crate::record::{Record, Unit};
 use crate::stats::{Estimate, Medians};
 
@@ -70,7 +70,7 @@ const HEADLINES: [&str; 5] =
 
 /// What can be chosen: kube-proxy has no batched IPVS.
 pub(super) fn choices() -> impl Iterator<Item = &'static str> {
-    PROXY_MODES.into_iter().filter(|mode| *mode != IPVS_BATCHED)
+    PROXY_MODES.into_iter().filter(|mode| is_kube_proxy(mode))
 }
 
 impl<'a> Ranking<'a> {
@@ -183,10 +183,7 @@ fn measured<'a>(
     criterion: Criterion,
 ) -> impl Iterator<Item = (&'a GroupKey<'a>, &'a Group<'a>)> {
     groups.of(criterion.workload, criterion.metric).filter(|(key, group)| {
-        key.unit == Unit::Ns
-            && key.services > 0
-            && !group.measured.is_empty()
-            && choices().any(|mode| mode == key.mode)
+        key.unit == Unit::Ns && key.services > 0 && !group.measured.is_empty() && is_kube_proxy(key.mode)
     })
 }
 

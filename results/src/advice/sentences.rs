@@ -7,11 +7,11 @@ use super::sentence::{Sentence, SentencePart};
 use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::lock_limit::{Passing, lock_limits};
-use crate::names::{metric, position, workload};
+use crate::names::{is_kube_proxy, metric, position, workload};
 use crate::record::{Clock, Record, Unit};
 use crate::stats::Medians;
 use crate::table::Source;
-use crate::text::{Quantity, in_words, shorten, thousands};
+use crate::text::{Quantity, in_words, services, shorten, thousands};
 
 /// `, because at 10,000 Services a lookup costs 1.3 µs with it, and 78 µs with iptables-nft, the next (59 times as much)`.
 pub(super) fn because(said: &mut Sentence, groups: &Groups<'_>, ranking: Option<&Ranking<'_>>) {
@@ -25,7 +25,7 @@ pub(super) fn against(said: &mut Sentence, groups: &Groups<'_>, ranking: Option<
         return;
     };
     let quantity = groups.quantity(Unit::Ns);
-    said.say(format!("at {} {} ", scale(ranking.services), ranking.criterion.verb));
+    said.say(format!("at {} {} ", services(ranking.services), ranking.criterion.verb));
     show(said, quantity, best);
     said.say(format!(" with {}", best.mode));
     if let Some(next) = ranking.next() {
@@ -50,7 +50,7 @@ pub(super) fn against_chosen(
         return against(said, groups, Some(ranking));
     };
     let quantity = groups.quantity(Unit::Ns);
-    said.say(format!("at {} {} ", scale(ranking.services), ranking.criterion.verb));
+    said.say(format!("at {} {} ", services(ranking.services), ranking.criterion.verb));
     show(said, quantity, found);
     said.say(format!(" with {}, ", found.mode));
     said.show(times(found.estimate.median, best.estimate.median), Source::Group(found.group));
@@ -68,7 +68,7 @@ pub(super) fn ranking(groups: &Groups<'_>, ranking: &Ranking<'_>) -> Sentence {
         position::MIDDLE => ", in the middle of the list,",
         _ => "",
     };
-    said.say(format!("{}{place} at {}", ranking.criterion.words, scale(ranking.services)));
+    said.say(format!("{}{place} at {}", ranking.criterion.words, services(ranking.services)));
     said.say(match ranking.endpoints {
         0 => String::new(),
         1 => " of 1 endpoint".to_owned(),
@@ -119,14 +119,14 @@ pub(super) fn from_scale<'a>(
     };
     match (below, from) {
         (Some((few, alike)), Some((many, apart))) => {
-            said.say(format!("At {} the modes do not differ by what matters (", scale(few)));
+            said.say(format!("At {} the modes do not differ by what matters (", services(few)));
             ends(&mut said, &alike);
             said.say(format!("); from {} on they do (", thousands(many)));
             ends(&mut said, &apart);
             said.say("), measured at these two scales and not between them.");
         }
         (None, Some((fewest, apart))) => {
-            said.say(format!("They differ at {} already, the smallest scale measured: ", scale(fewest)));
+            said.say(format!("They differ at {} already, the smallest scale measured: ", services(fewest)));
             ends(&mut said, &apart);
             said.say(".");
         }
@@ -142,7 +142,7 @@ pub(super) fn with_scale(groups: &Groups<'_>, findings: &[Finding]) -> Vec<Sente
         return Vec::new();
     };
     let mut sentences = Vec::new();
-    let chosen = |finding: &&Finding| choices().any(|mode| mode == finding.mode);
+    let chosen = |finding: &&Finding| is_kube_proxy(&finding.mode);
     for rising in [true, false] {
         let mut said = Sentence::default();
         let findings = findings.iter().filter(chosen);
@@ -220,7 +220,7 @@ pub(super) fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Sentence> 
         let mut said = Sentence::default();
         said.say(format!(
             "Against syncs at {} and {} for the xtables lock, one wait in a hundred is longer than ",
-            scale(waits.services),
+            services(waits.services),
             contenders(waits.contenders)
         ));
         list(&mut said, quantity, &waits.entries);
@@ -248,7 +248,7 @@ pub(super) fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Sentence> 
         list(&mut said, quantity, &free);
         said.say(format!(
             " at {} and {} ({}).",
-            scale(operations.services),
+            services(operations.services),
             contenders(operations.contenders),
             blocks(&free)
         ));
@@ -278,7 +278,7 @@ fn limit(groups: &Groups<'_>, count: u32) -> Option<Sentence> {
     let mut said = Sentence::default();
     for limit in lock_limits(groups, &[5e9]).iter().filter(|limit| limit.contenders == count) {
         let Some(passing) = limit.passing.first() else { continue };
-        if matches!(passing, Passing::NotUpTo(_)) || !choices().any(|mode| mode == limit.mode) {
+        if matches!(passing, Passing::NotUpTo(_)) || !is_kube_proxy(limit.mode) {
             continue;
         }
         said.say(if said.parts.is_empty() { "More than one in a hundred gives up after " } else { "; " });
@@ -351,10 +351,6 @@ fn grown(ratio_of: f64) -> String {
 
 fn ratio(value: f64) -> String {
     if value >= 10.0 { thousands(value.round() as u64) } else { format!("{value:.1}") }
-}
-
-fn scale(services: u32) -> String {
-    if services == 1 { "1 Service".to_owned() } else { format!("{} Services", thousands(services)) }
 }
 
 fn contenders(count: u32) -> String {

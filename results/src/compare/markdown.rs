@@ -23,7 +23,7 @@ pub fn markdown(comparison: &Comparison, all: bool) -> String {
     }
     for (index, lane) in comparison.lanes.iter().enumerate() {
         let number = if comparison.lanes.len() > 1 { format!(" {}", index + 1) } else { String::new() };
-        text += &format!("- LanePair{number}: {}\n", escape_markdown(&lane.label));
+        text += &format!("- Lane{number}: {}\n", escape_markdown(&lane.label));
         if let Some(refusal) = lane.refusal() {
             text += &format!("  - **refused**: {}\n", escape_markdown(&refusal));
         }

@@ -17,7 +17,7 @@ pub fn text(comparison: &Comparison, all: bool) -> String {
     lines.extend(sources("NEW ", &comparison.new));
     for (index, lane) in comparison.lanes.iter().enumerate() {
         let number = if comparison.lanes.len() > 1 { format!(" {}", index + 1) } else { String::new() };
-        lines.push(format!("LanePair{number}: {}", lane.label));
+        lines.push(format!("Lane{number}: {}", lane.label));
         lines.extend(lane.refusal().map(|refusal| format!("  refused: {refusal}")));
         lines.extend(lane.accepted.iter().map(|mismatch| format!("  accepted: {}", mismatch.in_words())));
     }
