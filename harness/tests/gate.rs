@@ -56,7 +56,8 @@ fn a_planted_slow_down_is_found_and_nothing_else_is() {
     ends(&ci(path, "same", &[]), 0);
     // The very same run: not a figure differs.
     let rows = |run: &str| results::record_file::read_records(&path.join(run).join("records.csv")).unwrap();
-    let figures = |run: &str| rows(run).iter().map(|row| (row.order, row.p50, row.max)).collect::<Vec<_>>();
+    let figures =
+        |run: &str| rows(run).iter().map(|row| (row.cell.order, row.p50, row.max)).collect::<Vec<_>>();
     assert_eq!(figures("first"), figures("same"));
 
     ends(&ci(path, "slow", &["--accept", "planted", "--", "--plant", PLANT]), 3);
@@ -64,7 +65,7 @@ fn a_planted_slow_down_is_found_and_nothing_else_is() {
     assert!(told.contains("nftables") && told.contains("lookup_first_packet"), "{told}");
     let environment = Environment::read(&path.join("slow/environment.json")).unwrap();
     for passport in [&environment, &environment.guests[0]] {
-        assert!(passport.planted.starts_with("nftables: 21 rules"), "{:?}", passport.planted);
+        assert!(passport.injected.starts_with("nftables: 21 rules"), "{:?}", passport.injected);
     }
     let summary = fs::read_to_string(path.join("slow/summary.md")).unwrap();
     assert!(summary.contains("PLANTED in nftables: 21 rules"), "{summary}");

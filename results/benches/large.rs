@@ -23,7 +23,7 @@ fn large(criterion: &mut Criterion) {
     let path = dir.path().join("records.csv");
     let rows = fixtures::rows(BLOCKS);
     let mut writer = RecordWriter::open(&path).expect("a new file");
-    for cell in rows.chunk_by(|one, next| one.order == next.order) {
+    for cell in rows.chunk_by(|one, next| one.cell.order == next.cell.order) {
         writer.append_cell(cell).expect("room on the disk");
     }
     let mut group = criterion.benchmark_group("large");

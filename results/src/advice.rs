@@ -5,22 +5,17 @@
 
 mod ranking;
 mod sentence;
-mod told;
+mod sentences;
 
+pub use self::ranking::{ALIKE, ENOUGH_BLOCKS};
 use self::ranking::{Criterion, Ranking, Standing};
-pub use self::sentence::{Part, Sentence};
+pub use self::sentence::{Sentence, SentencePart};
 use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::names::{metric, workload};
 use crate::record::Clock;
 use crate::stats::Medians;
 use crate::text::thousands;
-
-/// Fewer blocks than this rank nothing. Of two modes that do not differ, five blocks each lie apart without any overlap by
-/// chance once in 126 times, three blocks once in 10.
-pub const ENOUGH_BLOCKS: usize = 5;
-/// Modes whose medians are this close are called alike, whatever their intervals say: nobody should choose by less.
-pub const ALIKE: f64 = 0.1;
 
 /// The advice of one lane.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,26 +35,27 @@ pub struct Topic {
     pub sentences: Vec<Sentence>,
 }
 
-/// What the rows of one world advise; `findings` are those of the same world. None if no proxy mode has a figure that says
+/// What the rows of one platform advise; `findings` are those of the same platform. None if no proxy mode has a figure that says
 /// anything about a choice.
 pub fn advice(groups: &Groups<'_>, findings: &[Finding], medians: &mut Medians) -> Option<Advice> {
     let lookup = Ranking::of(groups, Criterion::LOOKUP, medians);
     let partial = Criterion::PARTIAL_SYNCS.iter().find_map(|sync| Ranking::of(groups, *sync, medians));
     let full = Ranking::of(groups, Criterion::FULL_SYNC, medians);
-    let mut of_lookup: Vec<Sentence> = lookup.iter().map(|lookup| told::ranking(groups, lookup)).collect();
-    of_lookup.extend(lookup.iter().filter_map(|lookup| told::from_scale(groups, lookup, medians)));
+    let mut of_lookup: Vec<Sentence> =
+        lookup.iter().map(|lookup| sentences::ranking(groups, lookup)).collect();
+    of_lookup.extend(lookup.iter().filter_map(|lookup| sentences::from_scale(groups, lookup, medians)));
     let mut of_syncs = Vec::new();
     for sync in [&partial, &full].into_iter().flatten() {
-        of_syncs.push(told::ranking(groups, sync));
-        of_syncs.extend(told::growth(groups, sync, medians));
+        of_syncs.push(sentences::ranking(groups, sync));
+        of_syncs.extend(sentences::growth(groups, sync, medians));
     }
     let lead = lead(groups, lookup.as_ref(), partial.as_ref().or(full.as_ref()))?;
     let topics = [
         ("Lookup", of_lookup),
-        ("Lookup with scale", told::with_scale(groups, findings)),
+        ("Lookup with scale", sentences::with_scale(groups, findings)),
         ("Rule sync", of_syncs),
-        ("The xtables lock", told::lock(groups, medians)),
-        ("Not measured", told::unmeasured(groups).into_iter().collect()),
+        ("The xtables lock", sentences::lock(groups, medians)),
+        ("Not measured", sentences::unmeasured(groups).into_iter().collect()),
     ];
     let because = topics.into_iter().filter(|(_, sentences)| !sentences.is_empty());
     Some(Advice { lead, because: because.map(|(name, sentences)| Topic { name, sentences }).collect() })
@@ -67,7 +63,7 @@ pub fn advice(groups: &Groups<'_>, findings: &[Finding], medians: &mut Medians) 
 
 /// What to choose.
 fn lead(groups: &Groups<'_>, lookup: Option<&Ranking<'_>>, sync: Option<&Ranking<'_>>) -> Option<Sentence> {
-    let here = match groups.world.clock {
+    let here = match groups.platform.clock {
         Clock::Wall => "On this machine",
         Clock::Instructions => "By instructions executed, which are not time",
     };
@@ -84,27 +80,27 @@ fn lead(groups: &Groups<'_>, lookup: Option<&Ranking<'_>>, sync: Option<&Ranking
                     or(lookups),
                     or(syncs)
                 ));
-                told::because(&mut said, groups, lookup);
+                sentences::because(&mut said, groups, lookup);
                 said.say("; ");
-                told::against(&mut said, groups, sync);
+                sentences::against(&mut said, groups, sync);
             } else {
                 said.say(format!(
                     "{here}, choose {} both for lookups and where rules change often",
                     or(&both)
                 ));
-                told::because(&mut said, groups, lookup);
+                sentences::because(&mut said, groups, lookup);
                 said.say(", and ");
-                told::against(&mut said, groups, sync);
+                sentences::against(&mut said, groups, sync);
             }
         }
         (Standing::Best(modes), other) => {
             said.say(format!("{here}, choose {} for lookups at scale", or(modes)));
-            told::because(&mut said, groups, lookup);
+            sentences::because(&mut said, groups, lookup);
             hint(&mut said, groups, sync, other, modes);
         }
         (other, Standing::Best(modes)) => {
             said.say(format!("{here}, choose {} where rules change often", or(modes)));
-            told::because(&mut said, groups, sync);
+            sentences::because(&mut said, groups, sync);
             said.say(match other {
                 Standing::Alike => "; lookups give no reason to choose",
                 Standing::Few(_) => "; lookups were measured in too few blocks to rank",
@@ -150,7 +146,7 @@ fn hint(
         (Standing::Alike, _) => said.say("; syncs give no reason to choose otherwise"),
         (Standing::Few(_), Some(sync)) if sync.points_elsewhere(chosen) => {
             said.say(". Where rules change often, look twice: ");
-            told::against_chosen(said, groups, sync, chosen);
+            sentences::against_chosen(said, groups, sync, chosen);
             said.say(", though in too few blocks to rank");
         }
         _ => {}

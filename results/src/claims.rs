@@ -1,14 +1,15 @@
 //! What people say about Services and proxy modes, and whether it is so on the machine that was measured.
 //!
 //! Each claim has a rule, which the doc comment of its function states with its source. A rule is applied to one lane (one
-//! [`World`]) at a time; figures of two lanes are never mixed. What a rule needs and a run does not have is named in the verdict.
+//! [`Platform`]) at a time; figures of two lanes are never mixed. What a rule needs and a run does not have is named in the verdict.
 
 mod adding;
+mod claim;
+mod evidence;
 mod forwarding;
 mod lock;
 mod lookup;
 mod measure;
-pub(crate) use self::measure::{Curves, percent};
 mod modes;
 mod rewrite;
 mod rules;
@@ -17,186 +18,14 @@ mod shown;
 
 use std::cell::OnceCell;
 
-use serde::Serialize;
-
+pub use self::claim::{Claim, LaneVerdict, MeasuredValue, Reference, Verdict};
+use self::evidence::Evidence;
+pub(crate) use self::measure::percent;
 pub use self::shown::{markdown, table, text};
 use crate::environment::Environment;
-use crate::findings::{Finding, findings};
 use crate::groups::Groups;
-use crate::names::PROXY_MODES;
-use crate::record::{Clock, Record, Unit};
-use crate::stats::{Interval, Medians};
-use crate::text::{Quantity, thousands};
-
-/// A claim and what each lane says of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Claim {
-    /// A short name, for scripts.
-    pub id: &'static str,
-    /// As people state it.
-    pub statement: &'static str,
-    /// One for each lane that settles it; where none does, one that says what is missing.
-    pub settled: Vec<Settled>,
-}
-
-/// What one lane says of a claim.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Settled {
-    /// Clock, kernel and what it ran on; empty where no lane has anything to do with the claim.
-    pub lane: String,
-    /// The verdict.
-    #[serde(flatten)]
-    pub verdict: Verdict,
-    /// What was measured, in words.
-    pub measured: String,
-    /// The same as numbers.
-    pub figures: Vec<Figure>,
-    /// Where to look.
-    pub shown_by: Vec<Shown>,
-}
-
-/// Whether a claim is so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum Verdict {
-    /// It is.
-    Holds,
-    /// It is not.
-    DoesNotHold,
-    /// It is in part, or from some number of Services on.
-    Depends {
-        /// On what, in words that follow "depends on".
-        on: String,
-    },
-    /// The rows do not settle it.
-    NotShown {
-        /// What is missing, and what would show it.
-        missing: String,
-    },
-}
-
-impl Verdict {
-    /// The verdict in one or two words.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Verdict::Holds => "holds",
-            Verdict::DoesNotHold => "does not hold",
-            Verdict::Depends { .. } => "depends",
-            Verdict::NotShown { .. } => "not shown",
-        }
-    }
-
-    /// What it depends on, or what is missing; else empty.
-    pub fn detail(&self) -> &str {
-        match self {
-            Verdict::Depends { on } => on,
-            Verdict::NotShown { missing } => missing,
-            Verdict::Holds | Verdict::DoesNotHold => "",
-        }
-    }
-}
-
-/// A figure that a verdict rests on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figure {
-    /// What it is, with mode and scale.
-    pub what: String,
-    /// Median over blocks, or a count.
-    pub value: f64,
-    /// `ns`, `instructions`, `count`, `bytes`, `per_second` or `ratio`.
-    pub unit: &'static str,
-    /// Lower end of its 95% interval; absent where there is none.
-    pub low: Option<f64>,
-    /// Upper end.
-    pub high: Option<f64>,
-    /// Number of blocks.
-    pub blocks: usize,
-}
-
-impl Figure {
-    fn new(
-        what: impl Into<String>,
-        unit: &'static str,
-        value: f64,
-        interval: Option<Interval>,
-        blocks: usize,
-    ) -> Self {
-        let (low, high) = (interval.map(|interval| interval.low), interval.map(|interval| interval.high));
-        Figure { what: what.into(), value, unit, low, high, blocks }
-    }
-}
-
-/// Which plot and rows show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Shown {
-    /// File of the plot in the run's folder; absent where only a table shows it.
-    pub plot: Option<String>,
-    /// Column `workload` of the rows.
-    pub workload: &'static str,
-    /// Column `metric`.
-    pub metric: &'static str,
-    /// Column `mode`.
-    pub modes: Vec<String>,
-    /// Column `services`.
-    pub services: Vec<u32>,
-}
-
-/// One lane and what is known about it.
-pub(crate) struct Lane<'a> {
-    groups: &'a Groups<'a>,
-    passport: Option<&'a Environment>,
-    /// From 0, in report order: figures of later lanes are numbered.
-    index: usize,
-    /// What lookups say, reckoned when a rule first asks.
-    findings: OnceCell<Vec<Finding>>,
-}
-
-impl Lane<'_> {
-    fn findings(&self) -> &[Finding] {
-        self.findings.get_or_init(|| findings(self.groups, &mut Medians::new()))
-    }
-
-    fn clock(&self) -> Clock {
-        self.groups.world.clock
-    }
-
-    fn quantity(&self, unit: Unit) -> Quantity {
-        self.groups.quantity(unit)
-    }
-
-    /// Unit of times, for [`Figure::unit`].
-    fn tick(&self) -> &'static str {
-        match self.clock() {
-            Clock::Wall => "ns",
-            Clock::Instructions => "instructions",
-        }
-    }
-
-    /// The version whose rules were planned; empty: unknown.
-    fn kube_proxy(&self) -> &str {
-        self.passport.map_or("", |passport| &passport.kube_proxy)
-    }
-
-    fn plot(&self, name: &str) -> Option<String> {
-        let number = if self.index == 0 { String::new() } else { format!("-{}", self.index + 1) };
-        Some(format!("{name}{number}.svg"))
-    }
-
-    fn settled(
-        &self,
-        verdict: Verdict,
-        measured: String,
-        figures: Vec<Figure>,
-        shown_by: Vec<Shown>,
-    ) -> Settled {
-        Settled { lane: self.groups.world.label(), verdict, measured, figures, shown_by }
-    }
-
-    fn not_shown(&self, missing: impl Into<String>) -> Settled {
-        let verdict = Verdict::NotShown { missing: missing.into() };
-        self.settled(verdict, String::new(), Vec::new(), Vec::new())
-    }
-}
+use crate::lanes::lanes;
+use crate::record::Record;
 
 /// A claim with its rule. A rule gives `None` where the lane has no row that has to do with the claim.
 struct Rule {
@@ -204,7 +33,7 @@ struct Rule {
     statement: &'static str,
     /// What to do where no lane has such rows.
     needs: &'static str,
-    settle: fn(&Lane<'_>) -> Option<Settled>,
+    settle: fn(&Evidence<'_>) -> Option<LaneVerdict>,
 }
 
 const LOOKUPS: &str =
@@ -311,12 +140,12 @@ const RULES: [Rule; 15] = [
 
 /// Every claim, settled by `lanes`: these in the order of the report, which numbers their plots by it.
 pub fn claims(lanes: &[&Groups<'_>], environment: &Environment) -> Vec<Claim> {
-    let lanes: Vec<Lane<'_>> = lanes
+    let lanes: Vec<Evidence<'_>> = lanes
         .iter()
         .enumerate()
-        .map(|(index, groups)| Lane {
+        .map(|(index, groups)| Evidence {
             groups,
-            passport: environment.of(groups.world),
+            environment: environment.of(groups.platform),
             index,
             findings: OnceCell::new(),
         })
@@ -327,12 +156,12 @@ pub fn claims(lanes: &[&Groups<'_>], environment: &Environment) -> Vec<Claim> {
         .collect()
 }
 
-fn settle(rule: &Rule, lanes: &[Lane<'_>]) -> Vec<Settled> {
-    let all: Vec<Settled> = lanes.iter().filter_map(rule.settle).collect();
-    let is_open = |settled: &Settled| matches!(settled.verdict, Verdict::NotShown { .. });
+fn settle(rule: &Rule, lanes: &[Evidence<'_>]) -> Vec<LaneVerdict> {
+    let all: Vec<LaneVerdict> = lanes.iter().filter_map(rule.settle).collect();
+    let is_open = |settled: &LaneVerdict| matches!(settled.verdict, Verdict::NotShown { .. });
     if all.is_empty() {
         let verdict = Verdict::NotShown { missing: rule.needs.to_owned() };
-        let nothing = Settled {
+        let nothing = LaneVerdict {
             lane: String::new(),
             verdict,
             measured: String::new(),
@@ -350,27 +179,6 @@ fn settle(rule: &Rule, lanes: &[Lane<'_>]) -> Vec<Settled> {
 
 /// Every claim, settled by the rows of a run.
 pub fn claims_of(records: &[Record], environment: &Environment) -> Vec<Claim> {
-    let worlds = crate::report::lanes(records, environment);
-    claims(&worlds.iter().collect::<Vec<_>>(), environment)
-}
-
-/// Modes joined for a sentence: `a`, `a and b`, `a, b and c`.
-fn listed<S: AsRef<str>>(names: &[S]) -> String {
-    match names {
-        [] => String::new(),
-        [only] => only.as_ref().to_owned(),
-        [most @ .., last] => {
-            let most: Vec<&str> = most.iter().map(AsRef::as_ref).collect();
-            format!("{} and {}", most.join(", "), last.as_ref())
-        }
-    }
-}
-
-fn services(count: u32) -> String {
-    if count == 1 { "1 Service".to_owned() } else { format!("{} Services", thousands(count)) }
-}
-
-/// Whether a mode is one of kube-proxy's, as kube-proxy programs it.
-fn is_kube_proxy(mode: &str) -> bool {
-    PROXY_MODES.contains(&mode) && mode != crate::names::IPVS_BATCHED
+    let platforms = lanes(records, environment);
+    claims(&platforms.iter().collect::<Vec<_>>(), environment)
 }

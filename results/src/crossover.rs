@@ -105,7 +105,7 @@ struct Piece {
 /// which a t test over the blocks does not reject that both cost the same there (the inversion that Fieller uses for the ratio of
 /// two means, *Some problems in interval estimation*, JRSS B 16, 1954). So it is exact for few blocks where these scatter
 /// normally, pairs the figures of a block, and is open where a difference is not shown up to the last scale. The scatter of
-/// blocks is all that it holds: that costs run straight between two scales is an assumption, which is why `between` is told.
+/// blocks is all that it holds: that costs run straight between two scales is an assumption, which is why `between` is given.
 pub fn crossover(first: &Curve<'_>, second: &Curve<'_>, between: Between) -> Option<Crossover> {
     let knots = knots(first, second, between);
     let (smallest, largest) = (knots.first()?, knots.last()?);
@@ -172,7 +172,7 @@ fn shown(knot: &Knot<'_>) -> Lower {
     }
 }
 
-/// The axis cut where the t test changes its mind, alike neighbours merged.
+/// The axis cut where the t test changes its mind, equal ones side by side merged.
 fn pieces(knots: &[Knot<'_>]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut push = |piece: Piece| match pieces.last_mut().filter(|last| last.lower == piece.lower) {
@@ -184,7 +184,7 @@ fn pieces(knots: &[Knot<'_>]) -> Vec<Piece> {
         let width = right.x - left.x;
         let ends = left.difference.iter().filter_map(|(block, d)| Some((*d, *right.difference.get(block)?)));
         let ends: Vec<(f64, f64)> = ends.collect();
-        let Some(line) = Line::over(&ends) else {
+        let Some(line) = Segment::over(&ends) else {
             push(Piece { from: left.x, to: right.x, lower: Lower::NotShown });
             continue;
         };
@@ -201,13 +201,13 @@ fn pieces(knots: &[Knot<'_>]) -> Vec<Piece> {
 
 /// The difference between two scales, w from 0 to 1: its mean, and its mean squared less the square of how far it must be from
 /// zero to be shown, a w² + b w + c.
-struct Line {
+struct Segment {
     from: f64,
     to: f64,
     excess: [f64; 3],
 }
 
-impl Line {
+impl Segment {
     fn over(ends: &[(f64, f64)]) -> Option<Self> {
         let n = ends.len() as f64;
         let mean = |of: fn(&(f64, f64)) -> f64| ends.iter().map(of).sum::<f64>() / n;
@@ -223,7 +223,7 @@ impl Line {
             2.0 * from * (to - from) - 2.0 * (both - left),
             from * from - left,
         ];
-        from.is_finite().then_some(Line { from, to, excess })
+        from.is_finite().then_some(Segment { from, to, excess })
     }
 
     fn mean(&self, w: f64) -> f64 {

@@ -1,4 +1,4 @@
-//! The environment passport: `environment.json`, the facts without which a figure means nothing.
+//! The environment record: `environment.json`, the facts without which a figure means nothing.
 
 mod condition;
 
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use self::condition::{Condition, Severity, Warning};
-use crate::groups::World;
+use crate::platform::Platform;
 use crate::record::Clock;
 
 /// Facts about the machine, the kernel, the tools and the run. A string that is empty is a fact that is unknown.
@@ -72,20 +72,20 @@ pub struct Environment {
     /// The kube-proxy version whose rules are planned.
     pub kube_proxy: String,
     /// What else was in the kernel beside kube-proxy's rules, in words; empty: nothing.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub neighbours: String,
-    /// The slow-down that was planted to test a gate, in words; empty: none. A run with one says nothing about its modes.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub planted: String,
+    #[serde(alias = "neighbours", skip_serializing_if = "String::is_empty")]
+    pub background: String,
+    /// The slow-down that was injected to test a gate, in words; empty: none. A run with one says nothing about its modes.
+    #[serde(alias = "planted", skip_serializing_if = "String::is_empty")]
+    pub injected: String,
     /// The state of the machine when the run began; unknown for guests, whose machine is the host's.
     #[serde(skip_serializing_if = "Condition::is_unknown")]
     pub condition: Condition,
-    /// What of it spoils figures of the wall clock, or makes them comparable with few others.
+    /// What of it makes figures of the wall clock unreliable, or comparable with few others only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
     /// Duration of the run in seconds; absent while it runs or if it was killed.
     pub elapsed_seconds: Option<f64>,
-    /// Passports of the guests that the same run measured in, one for each lane.
+    /// Environment records of the guests that the same run measured in, one for each lane.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub guests: Vec<Environment>,
 }
@@ -101,7 +101,7 @@ pub enum EnvironmentError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The file is not the passport that this version writes; the message holds line and column.
+    /// The file is not the environment record that this version writes; the message holds line and column.
     #[error("{}: {source}; correct the field, or use the version that wrote it", path.display())]
     Json {
         /// The file.
@@ -136,15 +136,19 @@ impl Environment {
         crate::record_file::replace(path, &[&json[..], b"\n"].concat()).map_err(io)
     }
 
-    /// The passport of the lane that measured the rows of `world`: this one or one of its guests'. None if no lane
-    /// says so. A passport older than the field `hypervisor` belongs to rows older than that column.
-    pub fn of(&self, world: World<'_>) -> Option<&Environment> {
-        if self.world() == world { Some(self) } else { self.guests.iter().find_map(|guest| guest.of(world)) }
+    /// The environment record of the lane that measured the rows of `platform`: this one or one of its guests'. None if no lane
+    /// says so. An environment record older than the field `hypervisor` belongs to rows older than that column.
+    pub fn of(&self, platform: Platform<'_>) -> Option<&Environment> {
+        if self.platform() == platform {
+            Some(self)
+        } else {
+            self.guests.iter().find_map(|guest| guest.of(platform))
+        }
     }
 
-    /// The world that this passport itself describes.
-    pub fn world(&self) -> World<'_> {
-        World { clock: self.clock, kernel: &self.kernel, hypervisor: &self.hypervisor }
+    /// The platform that this environment record itself describes.
+    pub fn platform(&self) -> Platform<'_> {
+        Platform { clock: self.clock, kernel: &self.kernel, hypervisor: &self.hypervisor }
     }
 
     /// One line for under a plot: clock unless it is the wall's, kernel, machine, hypervisor, tools, date. Unknown
@@ -157,7 +161,7 @@ impl Environment {
             }
         };
         // First of all, so that nobody takes the figures for the modes' own.
-        push(prefixed("PLANTED in ", &self.planted));
+        push(prefixed("PLANTED in ", &self.injected));
         if self.clock != Clock::Wall {
             push(self.clock.in_words().to_owned());
         }
@@ -227,8 +231,8 @@ mod tests {
             started: "2026-11-21T07:40:00Z".into(),
             ..Environment::default()
         };
-        let planted = Environment { planted: "nftables: 20 rules".into(), ..environment.clone() };
-        assert!(planted.caption().starts_with("PLANTED in nftables: 20 rules · Linux 6.18.44"));
+        let injected = Environment { injected: "nftables: 20 rules".into(), ..environment.clone() };
+        assert!(injected.caption().starts_with("PLANTED in nftables: 20 rules · Linux 6.18.44"));
         assert_eq!(
             environment.caption(),
             "Linux 6.18.44 · Intel Xeon Processor, 2 cores · KVM guest · iptables v1.8.9 · nft v1.0.6 · 2026-11-21"
@@ -254,8 +258,8 @@ mod tests {
             guests: vec![guest.clone()],
             ..Environment::default()
         };
-        let world = |clock, kernel, hypervisor| World { clock, kernel, hypervisor };
-        let of = |clock, kernel, hypervisor| host.of(world(clock, kernel, hypervisor));
+        let platform = |clock, kernel, hypervisor| Platform { clock, kernel, hypervisor };
+        let of = |clock, kernel, hypervisor| host.of(platform(clock, kernel, hypervisor));
         assert_eq!(of(Clock::Wall, "6.18", "virtual machine"), Some(&host));
         assert_eq!(of(Clock::Instructions, "6.1.0", "tcg"), Some(&guest));
         assert_eq!(of(Clock::Wall, "6.1.0", "tcg"), None);
@@ -264,6 +268,18 @@ mod tests {
         let json = serde_json::to_string(&host).unwrap();
         assert_eq!(json.matches("guests").count(), 1, "an empty list is left out: {json}");
         assert_eq!(serde_json::from_str::<Environment>(&json).unwrap(), host);
+    }
+
+    #[test]
+    fn fields_are_read_by_their_old_names() {
+        let old = r#"{"neighbours": "calico, 100 pods", "planted": "20 rules"}"#;
+        let environment: Environment = serde_json::from_str(old).unwrap();
+        assert_eq!(
+            (environment.background.as_str(), environment.injected.as_str()),
+            ("calico, 100 pods", "20 rules")
+        );
+        let new = serde_json::to_string(&environment).unwrap();
+        assert!(new.contains(r#""background":"calico"#) && new.contains(r#""injected":"20"#), "{new}");
     }
 
     #[test]

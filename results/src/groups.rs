@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::{mode_rank, position};
+use crate::platform::Platform;
 use crate::record::{Record, Status, Unit};
 use crate::stats::{Estimate, Medians};
 use crate::text::{Quantity, thousands};
-pub use crate::world::World;
 
 /// Everything that makes rows of different blocks alike; sorts as tables are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +34,7 @@ pub struct GroupKey<'a> {
 /// The rows of one key.
 #[derive(Debug, Default, Clone)]
 pub struct Group<'a> {
-    /// Its number among the groups of all worlds, in their order: reports address its rows by it.
+    /// Its number among the groups of all platforms, in their order: reports address its rows by it.
     pub number: usize,
     /// Measured rows, in file order.
     pub measured: Vec<&'a Record>,
@@ -50,8 +50,9 @@ impl Group<'_> {
     /// One value per block: the median of `field` over the block's rows.
     pub fn per_block(&self, field: fn(&Record) -> Option<u64>) -> BTreeMap<(&str, u32), f64> {
         let rows = self.measured.iter();
-        let mut values: Vec<_> =
-            rows.filter_map(|row| Some(((row.run.as_str(), row.block), field(row)? as f64))).collect();
+        let mut values: Vec<_> = rows
+            .filter_map(|row| Some(((row.cell.run.as_str(), row.cell.block), field(row)? as f64)))
+            .collect();
         // Blocks stand one after another in the file: this is quick.
         values.sort_by_key(|(block, _)| *block);
         let blocks = values.chunk_by(|(one, _), (next, _)| one == next);
@@ -70,8 +71,11 @@ impl Group<'_> {
     pub fn pairs(&self, field: fn(&Record) -> Option<u64>) -> Vec<(f64, f64)> {
         let mut visits: BTreeMap<_, BTreeMap<u32, Vec<f64>>> = BTreeMap::new();
         for row in &self.measured {
-            let visit =
-                visits.entry((row.run.as_str(), row.block)).or_default().entry(row.order).or_default();
+            let visit = visits
+                .entry((row.cell.run.as_str(), row.cell.block))
+                .or_default()
+                .entry(row.cell.order)
+                .or_default();
             visit.extend(field(row).map(|value| value as f64));
         }
         let pair = |visits: BTreeMap<u32, Vec<f64>>| {
@@ -102,21 +106,22 @@ pub struct Thinned<'a> {
     pub remark: String,
 }
 
-/// All groups of one world.
+/// All groups of one platform.
 #[derive(Debug)]
 pub struct Groups<'a> {
     /// Clock, kernel and hypervisor.
-    pub world: World<'a>,
+    pub platform: Platform<'a>,
     /// The groups, sorted.
     pub map: BTreeMap<GroupKey<'a>, Group<'a>>,
 }
 
 impl<'a> Groups<'a> {
-    /// Splits `records` by world: the wall clock before instructions, then the world with the most rows first.
+    /// Splits `records` by platform: the wall clock before instructions, then the platform with the most rows first.
     pub fn split(records: &'a [Record]) -> Vec<Groups<'a>> {
-        let mut worlds: BTreeMap<World<'a>, (usize, BTreeMap<GroupKey<'a>, Group<'a>>)> = BTreeMap::new();
+        let mut platforms: BTreeMap<Platform<'a>, (usize, BTreeMap<GroupKey<'a>, Group<'a>>)> =
+            BTreeMap::new();
         for (index, row) in records.iter().enumerate() {
-            let (count, map) = worlds.entry(World::of(row)).or_default();
+            let (count, map) = platforms.entry(Platform::of(row)).or_default();
             *count += 1;
             let group = map.entry(key(row)).or_default();
             let (rows, places) = match row.status {
@@ -126,9 +131,10 @@ impl<'a> Groups<'a> {
             rows.push(row);
             places.push(index);
         }
-        let mut split: Vec<_> = worlds.into_iter().collect();
-        split.sort_by_key(|(world, (count, _))| (world.clock, std::cmp::Reverse(*count)));
-        let mut split: Vec<_> = split.into_iter().map(|(world, (_, map))| Groups { world, map }).collect();
+        let mut split: Vec<_> = platforms.into_iter().collect();
+        split.sort_by_key(|(platform, (count, _))| (platform.clock, std::cmp::Reverse(*count)));
+        let mut split: Vec<_> =
+            split.into_iter().map(|(platform, (_, map))| Groups { platform, map }).collect();
         let groups = split.iter_mut().flat_map(|groups| groups.map.values_mut());
         groups.enumerate().for_each(|(number, group)| group.number = number);
         split
@@ -179,7 +185,7 @@ impl<'a> Groups<'a> {
             thousands(scales.len() as u64),
             thousands(most as u64)
         );
-        Some(Thinned { groups: Groups { world: self.world, map }, remark })
+        Some(Thinned { groups: Groups { platform: self.platform, map }, remark })
     }
 
     /// The number of the first group of one workload and metric, which stands for all of them; None if there is none.
@@ -187,25 +193,25 @@ impl<'a> Groups<'a> {
         self.of(workload, metric).next().map(|(_, group)| group.number)
     }
 
-    /// How figures of `unit` are shown in this world.
+    /// How figures of `unit` are shown in this platform.
     pub fn quantity(&self, unit: Unit) -> Quantity {
-        Quantity::of(unit, self.world.clock)
+        Quantity::of(unit, self.platform.clock)
     }
 }
 
 fn key(row: &Record) -> GroupKey<'_> {
-    let position_rank = position::ALL.iter().position(|name| *name == row.position);
+    let position_rank = position::ALL.iter().position(|name| *name == row.cell.position);
     GroupKey {
-        workload: &row.workload,
+        workload: &row.cell.workload,
         metric: &row.metric,
         unit: row.unit,
-        rank: mode_rank(&row.mode),
-        mode: &row.mode,
-        endpoints: row.endpoints,
-        contenders: row.contenders,
+        rank: mode_rank(&row.cell.mode),
+        mode: &row.cell.mode,
+        endpoints: row.cell.endpoints,
+        contenders: row.cell.contenders,
         position_rank: position_rank.unwrap_or(position::ALL.len()),
-        position: &row.position,
-        services: row.services,
+        position: &row.cell.position,
+        services: row.cell.services,
     }
 }
 
@@ -239,7 +245,7 @@ mod tests {
     fn shown(records: &[Record]) -> Option<Vec<u32>> {
         let groups = Groups::split(records);
         let thinned = groups.first()?.thinned()?;
-        assert_eq!(thinned.groups.world, groups[0].world);
+        assert_eq!(thinned.groups.platform, groups[0].platform);
         let scales: BTreeSet<u32> = thinned.groups.map.keys().map(|key| key.services).collect();
         assert!(thinned.remark.contains(&format!("show {} of them", scales.len())), "{}", thinned.remark);
         Some(scales.into_iter().collect())

@@ -2,8 +2,8 @@
 //!
 //! A run's folder holds `records.csv` ([`record_file`]), `histograms.hlog` ([`histogram`]) and
 //! `environment.json` ([`environment`]). [`report::write_report`] turns them into figures and pages:
-//! rows -> [`groups`] (what was measured alike, one [`world`] apart from another) -> [`stats`] (medians over blocks)
-//! -> [`series`] and [`tables`] (pure data) -> [`plot`] and [`report`] (SVG, HTML, Markdown). [`repeat`] tells
+//! rows -> [`groups`] (what was measured alike, one [`platform`] apart from another) -> [`stats`] (medians over blocks)
+//! -> [`series`] and [`tables`] (pure data) -> [`plot`] and [`report`] (SVG, HTML, Markdown). [`repeat`] says
 //! whether two runs in the instruction clock agree, [`compare`] which figures of one run are better or worse than
 //! another's.
 //!
@@ -40,14 +40,17 @@ pub mod advice;
 pub mod claims;
 pub mod compare;
 pub mod crossover;
+mod curves;
 pub mod environment;
 pub mod findings;
 pub mod groups;
 pub mod histogram;
 pub mod history;
+mod lanes;
 pub mod lock_limit;
 pub mod names;
 pub mod parquet_file;
+pub mod platform;
 pub mod plot;
 pub mod record;
 pub mod record_file;
@@ -55,7 +58,7 @@ pub mod repeat;
 pub mod report;
 pub mod series;
 pub mod stats;
+pub mod table;
 pub mod tables;
 pub mod text;
 pub mod timeline;
-pub mod world;

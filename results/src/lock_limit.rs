@@ -45,7 +45,7 @@ impl Passing {
         }
     }
 
-    /// In words: `2,700, measured between 1,000 and 5,000`. Numbers that were reckoned have two digits.
+    /// In words: `2,700, measured between 1,000 and 5,000`. Numbers that were calculated have two digits.
     pub fn in_words(self) -> String {
         match self {
             Passing::AtOnce(smallest) => format!("at {} already, the smallest measured", thousands(smallest)),

@@ -298,7 +298,10 @@ pub mod position {
 
 /// The controls, cheapest first: nothing, connection tracking only, one plain DNAT rule; one beside whatever else a node has in
 /// its kernel, by either variant of iptables.
-pub const CONTROLS: [&str; 5] = ["direct", "conntrack", "dnat", "neighbours-legacy", "neighbours-nft"];
+pub const CONTROLS: [&str; 5] = ["direct", "conntrack", "dnat", "background-legacy", "background-nft"];
+/// Names that modes had before, which files of old runs hold, and today's.
+pub const OLD_MODES: [(&str, &str); 2] =
+    [("neighbours-legacy", "background-legacy"), ("neighbours-nft", "background-nft")];
 /// The proxy modes in the order in which reports list them. `ipvs-batched` leaves the same kernel state as `ipvs`,
 /// programmed in the best way that the kernel allows instead of kube-proxy's; it has syncs only, because its lookups
 /// would be those of `ipvs`.
@@ -309,6 +312,11 @@ pub const IPVS_BATCHED: &str = "ipvs-batched";
 /// kube-proxy has it, and without; direct routing, tunnel (IPIP). Its control is `direct`: the director only routes.
 pub const FORWARDING_MODES: [&str; 4] = ["ipvs-nat", "ipvs-nat-untracked", "ipvs-dr", "ipvs-tun"];
 
+/// Today's name of the mode that may be called by an old one.
+pub fn current_mode(mode: &str) -> &str {
+    OLD_MODES.iter().find(|(old, _)| *old == mode).map_or(mode, |(_, new)| new)
+}
+
 /// Sorting rank of a mode: controls, proxy modes, forwarding methods, then anything else.
 pub(crate) fn mode_rank(mode: &str) -> usize {
     let known = CONTROLS.iter().chain(&PROXY_MODES).chain(&FORWARDING_MODES);
@@ -318,6 +326,11 @@ pub(crate) fn mode_rank(mode: &str) -> usize {
 /// Whether `mode` is one of [`CONTROLS`].
 pub fn is_control(mode: &str) -> bool {
     CONTROLS.contains(&mode)
+}
+
+/// Whether a mode is one of kube-proxy's, as kube-proxy programs it.
+pub(crate) fn is_kube_proxy(mode: &str) -> bool {
+    PROXY_MODES.contains(&mode) && mode != IPVS_BATCHED
 }
 
 /// Whether a Service with one cluster IP and port is exactly one more rule in a list that packets walk: the chain

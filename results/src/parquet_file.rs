@@ -1,33 +1,25 @@
 //! `records.parquet`: the rows of `records.csv` with typed columns, for those who read them with a program.
 //!
 //! Columns have the CSV's names and order. Text is UTF-8, numbers are unsigned 32 or 64 bits wide; what is empty in the CSV
-//! is null.
+//! is null. It takes the cargo feature `parquet`.
 
-use std::fs::{self, File};
+#[cfg(feature = "parquet")]
+mod writer;
+
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use parquet::basic::{Compression, LogicalType, Repetition, Type as Physical};
-use parquet::column::writer::ColumnWriter;
-use parquet::data_type::ByteArray;
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::Type;
-
-use crate::record::{COLUMNS, Record};
-use crate::record_file::{ReadError, read_records};
+use crate::record_file::ReadError;
 
 /// Name of the file in a run's folder.
 pub const PARQUET: &str = "records.parquet";
 
-/// Rows of a row group: what a reader holds in memory at a time.
-const GROUP: usize = 1 << 16;
-
 /// Why a `records.parquet` could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ParquetFileError {
+    /// The cargo feature `parquet` was off.
+    #[error("built without parquet; build with --features parquet")]
+    NotBuilt,
     /// The rows could not be read.
     #[error(transparent)]
     Records(#[from] ReadError),
@@ -45,141 +37,51 @@ pub enum ParquetFileError {
         /// The file.
         path: PathBuf,
         /// What the library said.
-        source: ParquetError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
-
-/// What a column holds.
-enum Column {
-    /// Text; null where it is empty.
-    Text(fn(&Record) -> &str),
-    /// A number of 32 bits.
-    Short(fn(&Record) -> u32),
-    /// A number of 64 bits, or null.
-    Long(fn(&Record) -> Option<u64>),
-}
-
-/// In the order of [`COLUMNS`].
-const HELD: [Column; COLUMNS.len()] = [
-    Column::Text(|row| &row.run),
-    Column::Short(|row| row.block),
-    Column::Short(|row| row.order),
-    Column::Text(|row| &row.mode),
-    Column::Short(|row| row.services),
-    Column::Short(|row| row.endpoints),
-    Column::Text(|row| &row.position),
-    Column::Text(|row| &row.workload),
-    Column::Short(|row| row.contenders),
-    Column::Text(|row| &row.metric),
-    Column::Text(|row| row.unit.name()),
-    Column::Text(|row| row.clock.name()),
-    Column::Text(|row| &row.kernel),
-    Column::Text(|row| &row.hypervisor),
-    Column::Long(|row| Some(row.n)),
-    Column::Long(|row| row.min),
-    Column::Long(|row| row.p50),
-    Column::Long(|row| row.p90),
-    Column::Long(|row| row.p99),
-    Column::Long(|row| row.p999),
-    Column::Long(|row| row.max),
-    Column::Long(|row| row.mean),
-    Column::Long(|row| row.stddev),
-    Column::Text(|row| row.status.name()),
-    Column::Text(|row| &row.note),
-    Column::Text(|row| &row.hist),
-];
 
 /// Reads `records.csv` in `dir` and writes `records.parquet` beside it, replacing one that is there. Returns its path.
 ///
 /// # Errors
 ///
 /// [`ParquetFileError`]; an old file is left as it is.
+#[cfg(feature = "parquet")]
 pub fn convert(dir: &Path) -> Result<PathBuf, ParquetFileError> {
-    let records = read_records(&dir.join("records.csv"))?;
+    let records = crate::record_file::read_records(&dir.join("records.csv"))?;
     let path = dir.join(PARQUET);
     let temporary = dir.join(format!("{PARQUET}.tmp"));
     let io = |source| ParquetFileError::Io { path: path.clone(), source };
-    let file = File::create(&temporary).map_err(io)?;
-    if let Err(source) = write(&records, file) {
-        // The error to tell is the first one.
-        let _ = fs::remove_file(&temporary);
-        return Err(ParquetFileError::Write { path, source });
+    let file = std::fs::File::create(&temporary).map_err(io)?;
+    if let Err(source) = writer::write(&records, file) {
+        // The error to report is the first one.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(ParquetFileError::Write { path, source: source.into() });
     }
-    fs::rename(&temporary, &path).map_err(io)?;
+    std::fs::rename(&temporary, &path).map_err(io)?;
     Ok(path)
 }
 
-/// Writes rows as a Parquet file.
+/// Without the feature `parquet` nothing is read or written.
 ///
 /// # Errors
 ///
-/// What the library or the output says.
-pub fn write(records: &[Record], output: impl io::Write + Send) -> Result<(), ParquetError> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_created_by(format!("svcbench {}", env!("CARGO_PKG_VERSION")))
-        .build();
-    let mut writer = SerializedFileWriter::new(output, Arc::new(schema()?), Arc::new(properties))?;
-    for rows in records.chunks(GROUP) {
-        let mut group = writer.next_row_group()?;
-        for held in &HELD {
-            let Some(mut column) = group.next_column()? else { break };
-            match (held, column.untyped()) {
-                (Column::Text(of), ColumnWriter::ByteArrayColumnWriter(writer)) => {
-                    let (values, levels) = split(rows, |row| Some(of(row)).filter(|text| !text.is_empty()));
-                    let values: Vec<ByteArray> = values.into_iter().map(ByteArray::from).collect();
-                    writer.write_batch(&values, Some(&levels), None)?;
-                }
-                (Column::Short(of), ColumnWriter::Int32ColumnWriter(writer)) => {
-                    // The type says that these bits are unsigned.
-                    let values: Vec<i32> = rows.iter().map(|row| of(row).cast_signed()).collect();
-                    writer.write_batch(&values, None, None)?;
-                }
-                (Column::Long(of), ColumnWriter::Int64ColumnWriter(writer)) => {
-                    let (values, levels) = split(rows, |row| of(row).map(u64::cast_signed));
-                    writer.write_batch(&values, Some(&levels), None)?;
-                }
-                _ => return Err(ParquetError::General("a column is not of the schema's type".to_owned())),
-            }
-            column.close()?;
-        }
-        group.close()?;
-    }
-    writer.close().map(drop)
+/// [`ParquetFileError::NotBuilt`].
+#[cfg(not(feature = "parquet"))]
+pub fn convert(_dir: &Path) -> Result<PathBuf, ParquetFileError> {
+    Err(ParquetFileError::NotBuilt)
 }
 
-/// The values that are not null, and for each row whether it has one (definition levels 1 and 0).
-fn split<'a, T>(rows: &'a [Record], of: impl Fn(&'a Record) -> Option<T>) -> (Vec<T>, Vec<i16>) {
-    let all: Vec<Option<T>> = rows.iter().map(of).collect();
-    let levels = all.iter().map(|value| i16::from(value.is_some())).collect();
-    (all.into_iter().flatten().collect(), levels)
-}
-
-fn schema() -> Result<Type, ParquetError> {
-    let column = |(name, held): (&&str, &Column)| {
-        let (physical, logical, repetition) = match held {
-            Column::Text(_) => (Physical::BYTE_ARRAY, LogicalType::String, Repetition::OPTIONAL),
-            Column::Short(_) => (Physical::INT32, unsigned(32), Repetition::REQUIRED),
-            Column::Long(_) => (Physical::INT64, unsigned(64), Repetition::OPTIONAL),
-        };
-        let column = Type::primitive_type_builder(name, physical);
-        column.with_logical_type(Some(logical)).with_repetition(repetition).build().map(Arc::new)
-    };
-    let columns = COLUMNS.iter().zip(&HELD).map(column).collect::<Result<_, _>>()?;
-    Type::group_type_builder("records").with_fields(columns).build()
-}
-
-fn unsigned(bit_width: i8) -> LogicalType {
-    LogicalType::integer(bit_width, false)
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "parquet"))]
 mod tests {
+    use std::fs::{self, File};
+
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::record::Field;
 
+    use super::writer::{GROUP, write};
     use super::*;
-    use crate::record::{CellKey, Clock, Text, Unit};
+    use crate::record::{COLUMNS, CellKey, Clock, Record, Text, Unit};
 
     fn rows() -> Vec<Record> {
         let key = |order, mode: &str| CellKey {
@@ -257,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_rows_are_told_and_the_old_file_stays() {
+    fn broken_rows_are_reported_and_the_old_file_stays() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("records.csv"), "a,b\n").unwrap();
         fs::write(dir.path().join(PARQUET), "old").unwrap();
@@ -265,4 +167,21 @@ mod tests {
         assert!(error.contains("records.csv:1"), "{error}");
         assert_eq!(fs::read(dir.path().join(PARQUET)).unwrap(), b"old");
     }
+}
+
+#[cfg(all(test, not(feature = "parquet")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_built_says_how_to_have_it() {
+        let error = convert(Path::new("nowhere")).unwrap_err();
+        assert!(
+            matches!(error, ParquetFileError::NotBuilt) && error.to_string().contains("--features parquet")
+        );
+    }
+
+    #[test]
+    #[ignore = "built without parquet; test with --features parquet"]
+    fn what_is_written_is_what_the_csv_has() {}
 }

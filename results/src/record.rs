@@ -1,15 +1,14 @@
 //! [`Record`], the one row type: one metric of one cell, measured, failed or skipped.
 
+mod cell;
 pub(crate) mod shared;
-
-use std::fmt;
+mod units;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-/// Text of a row: a shared, immutable string, one pointer wide, that compares, sorts and serialises as a `str`. Rows of a run
-/// share most of theirs, so that a million of them fit into memory; an empty one has no allocation.
-pub type Text = arcstr::ArcStr;
+pub use self::cell::CellKey;
+pub use self::units::{Clock, Status, Text, Unit};
 
 /// The columns of `records.csv`, in file order.
 pub const COLUMNS: [&str; 26] = [
@@ -41,143 +40,21 @@ pub const COLUMNS: [&str; 26] = [
     "hist",
 ];
 
-/// What the figures of a row count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    /// Nanoseconds of the row's [`Clock`].
-    Ns,
-    /// A plain count.
-    Count,
-    /// Bytes.
-    Bytes,
-    /// Events per second.
-    PerSecond,
-}
+/// The column that older files lack: its index in [`COLUMNS`].
+pub(crate) const HYPERVISOR_AT: usize = 13;
+/// Its name.
+pub(crate) const HYPERVISOR: &str = COLUMNS[HYPERVISOR_AT];
 
-impl Unit {
-    /// Every unit.
-    pub const ALL: [Unit; 4] = [Unit::Ns, Unit::Count, Unit::Bytes, Unit::PerSecond];
-
-    /// The name in the CSV.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Unit::Ns => "ns",
-            Unit::Count => "count",
-            Unit::Bytes => "bytes",
-            Unit::PerSecond => "per_second",
-        }
-    }
-}
-
-/// Which clock measured the row. Rows of different clocks are never compared.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Clock {
-    /// CLOCK_MONOTONIC of a real or virtual machine.
-    #[default]
-    Wall,
-    /// A virtual machine's clock that advances by exactly one nanosecond per guest instruction.
-    Instructions,
-}
-
-impl Clock {
-    /// Every clock.
-    pub const ALL: [Clock; 2] = [Clock::Wall, Clock::Instructions];
-
-    /// The name in the CSV.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Clock::Wall => "wall",
-            Clock::Instructions => "instructions",
-        }
-    }
-
-    /// The name in running text.
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Clock::Wall => "wall clock",
-            Clock::Instructions => "instruction clock",
-        }
-    }
-}
-
-/// What became of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Measured and verified.
-    Ok,
-    /// Tried, and the check or the measurement failed; the note says why. No figures.
-    Failed,
-    /// Refused beforehand; the note says why. No figures.
-    Skipped,
-}
-
-impl Status {
-    /// Every status.
-    pub const ALL: [Status; 3] = [Status::Ok, Status::Failed, Status::Skipped];
-
-    /// The name in the CSV.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Status::Ok => "ok",
-            Status::Failed => "failed",
-            Status::Skipped => "skipped",
-        }
-    }
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl fmt::Display for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// One row of `records.csv`. Fields are the columns, in file order.
+/// One row of `records.csv`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Columns", into = "Columns")]
 pub struct Record {
-    /// Identifier of the run.
-    pub run: Text,
-    /// Block number: each block runs every cell once.
-    pub block: u32,
-    /// Index of the cell in the shuffled run order; shared by all rows of a cell.
-    pub order: u32,
-    /// Control or proxy mode; see [`crate::names`].
-    pub mode: Text,
-    /// Services installed.
-    pub services: u32,
-    /// Endpoints per Service.
-    pub endpoints: u32,
-    /// Which Service is looked up; one of [`crate::names::position::ALL`].
-    pub position: Text,
-    /// Workload; see [`crate::names::workload`].
-    pub workload: Text,
-    /// Processes contending for the xtables lock.
-    pub contenders: u32,
+    /// The cell that it belongs to.
+    pub cell: CellKey,
     /// What was measured; see [`crate::names::metric`].
     pub metric: Text,
     /// Unit of the figures.
     pub unit: Unit,
-    /// Clock of the figures.
-    pub clock: Clock,
-    /// `uname -r` of the kernel that was measured.
-    pub kernel: Text,
-    /// What that kernel ran on: `none` (bare metal), `kvm`, `tcg` or another name; empty where the file is older
-    /// than the column.
-    pub hypervisor: Text,
     /// Number of samples.
     pub n: u64,
     /// Smallest sample.
@@ -204,7 +81,85 @@ pub struct Record {
     pub hist: Text,
 }
 
+/// The columns of a row, in file order.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Columns {
+    pub run: Text,
+    pub block: u32,
+    pub order: u32,
+    pub mode: Text,
+    pub services: u32,
+    pub endpoints: u32,
+    pub position: Text,
+    pub workload: Text,
+    pub contenders: u32,
+    pub metric: Text,
+    pub unit: Unit,
+    pub clock: Clock,
+    pub kernel: Text,
+    pub hypervisor: Text,
+    pub n: u64,
+    pub min: Option<u64>,
+    pub p50: Option<u64>,
+    pub p90: Option<u64>,
+    pub p99: Option<u64>,
+    pub p999: Option<u64>,
+    pub max: Option<u64>,
+    pub mean: Option<u64>,
+    pub stddev: Option<u64>,
+    pub status: Status,
+    pub note: Text,
+    pub hist: Text,
+}
+
+/// Takes a row apart into columns and puts it together again.
+macro_rules! row_and_columns {
+    (cell: $($of_cell:ident)+; row: $($own:ident)+;) => {
+        impl From<Record> for Columns {
+            fn from(Record { cell: CellKey { $($of_cell),+ }, $($own),+ }: Record) -> Self {
+                Columns { $($of_cell,)+ $($own),+ }
+            }
+        }
+
+        impl From<Columns> for Record {
+            fn from(Columns { $($of_cell,)+ $($own),+ }: Columns) -> Self {
+                Record { cell: CellKey { $($of_cell),+ }, $($own),+ }
+            }
+        }
+    };
+}
+
+row_and_columns! {
+    cell: run block order mode services endpoints position workload contenders clock kernel hypervisor;
+    row: metric unit n min p50 p90 p99 p999 max mean stddev status note hist;
+}
+
 impl Record {
+    /// The column `p50`; as this and the next are used: as a value, where one of several columns is chosen.
+    pub fn p50(&self) -> Option<u64> {
+        self.p50
+    }
+
+    /// The column `p90`.
+    pub fn p90(&self) -> Option<u64> {
+        self.p90
+    }
+
+    /// The column `p99`.
+    pub fn p99(&self) -> Option<u64> {
+        self.p99
+    }
+
+    /// The column `p999`.
+    pub fn p999(&self) -> Option<u64> {
+        self.p999
+    }
+
+    /// The column `max`.
+    pub fn max(&self) -> Option<u64> {
+        self.max
+    }
+
     /// The ordered figures with their column names: min, p50, p90, p99, p999, max.
     pub fn quantiles(&self) -> [(&'static str, Option<u64>); 6] {
         [
@@ -216,35 +171,6 @@ impl Record {
             ("max", self.max),
         ]
     }
-}
-
-/// The columns that all rows of a cell share; its methods make the rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CellKey {
-    /// See [`Record::run`].
-    pub run: Text,
-    /// See [`Record::block`].
-    pub block: u32,
-    /// See [`Record::order`].
-    pub order: u32,
-    /// See [`Record::mode`].
-    pub mode: Text,
-    /// See [`Record::services`].
-    pub services: u32,
-    /// See [`Record::endpoints`].
-    pub endpoints: u32,
-    /// See [`Record::position`].
-    pub position: Text,
-    /// See [`Record::workload`].
-    pub workload: Text,
-    /// See [`Record::contenders`].
-    pub contenders: u32,
-    /// See [`Record::clock`].
-    pub clock: Clock,
-    /// See [`Record::kernel`].
-    pub kernel: Text,
-    /// See [`Record::hypervisor`].
-    pub hypervisor: Text,
 }
 
 impl CellKey {
@@ -316,20 +242,9 @@ impl CellKey {
 
     fn row(&self, metric: &str, unit: Unit, status: Status, note: &str) -> Record {
         Record {
-            run: self.run.clone(),
-            block: self.block,
-            order: self.order,
-            mode: self.mode.clone(),
-            services: self.services,
-            endpoints: self.endpoints,
-            position: self.position.clone(),
-            workload: self.workload.clone(),
-            contenders: self.contenders,
+            cell: self.clone(),
             metric: metric.into(),
             unit,
-            clock: self.clock,
-            kernel: self.kernel.clone(),
-            hypervisor: self.hypervisor.clone(),
             n: 0,
             min: None,
             p50: None,

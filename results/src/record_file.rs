@@ -3,6 +3,7 @@
 //! Files of svcbench 0.1.0 before the column `hypervisor` have 25 columns. They can be read, with an unknown
 //! (empty) hypervisor, but not continued: one file has one layout.
 
+mod error;
 mod layout;
 
 use std::fs::{self, File, OpenOptions};
@@ -11,110 +12,12 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, WriterBuilder};
 
-use self::layout::{HYPERVISOR, HYPERVISOR_AT, Layout};
-use crate::names::position;
+use self::error::excerpt;
+pub use self::error::{ReadError, WriteError};
+use self::layout::ColumnLayout;
+use crate::names::{current_mode, position};
 use crate::record::shared::Shared;
-use crate::record::{COLUMNS, Clock, Record, Status, Unit};
-
-/// Why a `records.csv` could not be read. Each names the file, and the line and column where there is one.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The file could not be opened or read.
-    #[error("{}: {source}; check that the path names a run's folder", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The first line is not the header.
-    #[error(
-        "{}:1: header column {column}: expected {expected:?}, found {found:?}; \
-         not a records.csv of this version: report it with the version that wrote it, or run the sweep again",
-        path.display()
-    )]
-    Header {
-        /// The file.
-        path: PathBuf,
-        /// Column number, from 1.
-        column: usize,
-        /// The name that belongs there, empty where the header should have ended.
-        expected: String,
-        /// The start of what is there.
-        found: String,
-    },
-    /// The file has no column `hypervisor`, and rows were to be added to it.
-    #[error(
-        "{}: written before the column {HYPERVISOR:?} existed, so that it can be read and reported but not \
-         continued: start a new folder, or resume with the version that wrote it",
-        path.display()
-    )]
-    Older {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A row has too few or too many fields.
-    #[error(
-        "{}:{line}: expected {expected} fields, found {found}; delete the line or run the cell again",
-        path.display()
-    )]
-    FieldCount {
-        /// The file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: u64,
-        /// Number of columns.
-        expected: usize,
-        /// Number of fields in the row.
-        found: usize,
-    },
-    /// A field is not what its column holds.
-    #[error(
-        "{}:{line}: column {column:?}: expected {expected}, found {found:?}; \
-         correct the field, delete the row, or run the cell again",
-        path.display()
-    )]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: u64,
-        /// Column name.
-        column: &'static str,
-        /// What the column accepts.
-        expected: String,
-        /// The start of what is there.
-        found: String,
-    },
-    /// The last line has no end: the process that wrote it was killed.
-    #[error(
-        "{}:{line}: the last line is torn: the run was killed while it wrote; \
-         `svcbench run --resume` drops that cell and measures it again",
-        path.display()
-    )]
-    Torn {
-        /// The file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: u64,
-    },
-}
-
-/// Why rows could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The file could not be opened, created or written.
-    #[error("{}: {source}; check free space and permissions", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The file to append to is not a whole `records.csv`.
-    #[error(transparent)]
-    Foreign(#[from] ReadError),
-}
+use crate::record::{COLUMNS, Clock, Columns, HYPERVISOR_AT, Record, Status, Unit};
 
 /// Appends cells to a `records.csv`.
 #[derive(Debug)]
@@ -169,7 +72,7 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, ReadError> {
     }
     let length = file.metadata().map_err(io)?.len();
     file.rewind().map_err(io)?;
-    Table::open(file, path)?.rows(length)
+    RecordReader::open(file, path)?.rows(length)
 }
 
 /// Whether the file's last line has an end.
@@ -199,7 +102,7 @@ pub fn recover(path: &Path) -> Result<Vec<Record>, ReadError> {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(io)?,
     };
-    if layout_of(&bytes, path).is_ok_and(|layout| layout == Layout::WithoutHypervisor) {
+    if layout_of(&bytes, path).is_ok_and(|layout| layout == ColumnLayout::WithoutHypervisor) {
         return Err(ReadError::Older { path: path.to_owned() });
     }
     if bytes.ends_with(b"\n") {
@@ -211,8 +114,8 @@ pub fn recover(path: &Path) -> Result<Vec<Record>, ReadError> {
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         parse_records(if whole == 0 { &bytes } else { &bytes[..whole] }, path)?
     };
-    if let Some(last) = rows.last().map(|row| (row.block, row.order)) {
-        rows.retain(|row| (row.block, row.order) != last);
+    if let Some(last) = rows.last().map(|row| (row.cell.block, row.cell.order)) {
+        rows.retain(|row| (row.cell.block, row.cell.order) != last);
     }
     let mut kept = header_line().into_bytes();
     kept.extend(encode(&rows).map_err(io)?);
@@ -249,7 +152,7 @@ fn check_appendable(file: &mut File, path: &Path) -> Result<(), ReadError> {
     Read::by_ref(file).take(4096).read_to_end(&mut head).map_err(io)?;
     let first = head.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
     parse_records(first, path)?;
-    if layout_of(first, path)? == Layout::WithoutHypervisor {
+    if layout_of(first, path)? == ColumnLayout::WithoutHypervisor {
         return Err(ReadError::Older { path: path.to_owned() });
     }
     if is_whole(file).map_err(io)? {
@@ -269,7 +172,7 @@ fn torn(bytes: &[u8], path: &Path) -> ReadError {
 ///
 /// [`ReadError`] as for [`read_records`].
 pub fn parse_records(bytes: &[u8], path: &Path) -> Result<Vec<Record>, ReadError> {
-    let table = Table::open(bytes, path)?;
+    let table = RecordReader::open(bytes, path)?;
     if bytes.ends_with(b"\n") { table.rows(bytes.len() as u64) } else { Err(torn(bytes, path)) }
 }
 
@@ -279,18 +182,18 @@ const SAMPLE: usize = 1_000;
 const LEAST_BYTES: u64 = 50;
 
 /// A file whose header has been read.
-struct Table<'a, R> {
+struct RecordReader<'a, R> {
     reader: csv::Reader<R>,
-    layout: Layout,
+    layout: ColumnLayout,
     path: &'a Path,
 }
 
-impl<'a, R: Read> Table<'a, R> {
+impl<'a, R: Read> RecordReader<'a, R> {
     fn open(input: R, path: &'a Path) -> Result<Self, ReadError> {
         let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
         let mut header = ByteRecord::new();
         reader.read_byte_record(&mut header).map_err(|error| unreadable(path, &error))?;
-        let layout = Layout::of(&header, path)?;
+        let layout = ColumnLayout::of(&header, path)?;
         Ok(Self { reader, layout, path })
     }
 
@@ -306,7 +209,7 @@ impl<'a, R: Read> Table<'a, R> {
                 let each = (seen / SAMPLE as u64).max(LEAST_BYTES);
                 rows.reserve(usize::try_from(length.saturating_sub(seen) / each).unwrap_or(0));
             }
-            rows.push(Row { fields: &fields, layout, path, line }.record(&mut shared)?);
+            rows.push(RawRow { fields: &fields, layout, path, line }.record(&mut shared)?);
         }
         Ok(rows)
     }
@@ -318,32 +221,24 @@ fn unreadable(path: &Path, error: &csv::Error) -> ReadError {
 }
 
 /// The layout that the first line of `bytes` announces.
-fn layout_of(bytes: &[u8], path: &Path) -> Result<Layout, ReadError> {
-    Table::open(bytes, path).map(|table| table.layout)
-}
-
-/// The start of a field, short enough for a message.
-fn excerpt(field: &[u8]) -> String {
-    let text = String::from_utf8_lossy(field);
-    let mut short: String = text.chars().take(40).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
+fn layout_of(bytes: &[u8], path: &Path) -> Result<ColumnLayout, ReadError> {
+    RecordReader::open(bytes, path).map(|table| table.layout)
 }
 
 /// Index of the column `position` in [`COLUMNS`].
 const POSITION_AT: usize = 6;
+/// Where the mode is.
+const MODE_AT: usize = 3;
 
 /// One row before it is trusted.
-struct Row<'a> {
+struct RawRow<'a> {
     fields: &'a ByteRecord,
-    layout: Layout,
+    layout: ColumnLayout,
     path: &'a Path,
     line: u64,
 }
 
-impl Row<'_> {
+impl RawRow<'_> {
     fn record(&self, shared: &mut [Shared; COLUMNS.len()]) -> Result<Record, ReadError> {
         let expected = self.layout.columns().count();
         if self.fields.len() != expected {
@@ -354,12 +249,15 @@ impl Row<'_> {
                 found: self.fields.len(),
             });
         }
-        let mut text = |index: usize| self.text(index).map(|text| shared[index].text(text));
-        let record = Record {
+        let mut text = |index: usize| {
+            let text = self.text(index)?;
+            Ok(shared[index].text(if index == MODE_AT { current_mode(text) } else { text }))
+        };
+        let record = Record::from(Columns {
             run: text(0)?,
             block: self.integer(1)?,
             order: self.integer(2)?,
-            mode: text(3)?,
+            mode: text(MODE_AT)?,
             services: self.integer(4)?,
             endpoints: self.integer(5)?,
             position: self
@@ -384,7 +282,7 @@ impl Row<'_> {
             status: self.one_of(23, &Status::ALL, Status::name)?,
             note: text(24)?,
             hist: text(25)?,
-        };
+        });
         self.check_figures(&record)?;
         Ok(record)
     }
@@ -414,7 +312,7 @@ impl Row<'_> {
     }
 
     fn bytes(&self, index: usize) -> &[u8] {
-        self.layout.place(index).and_then(|place| self.fields.get(place)).unwrap_or_default()
+        self.layout.index_in(index).and_then(|index_in| self.fields.get(index_in)).unwrap_or_default()
     }
 
     fn text(&self, index: usize) -> Result<&str, ReadError> {

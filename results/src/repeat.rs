@@ -14,9 +14,9 @@ use hdrhistogram::Histogram;
 
 use crate::histogram::{HistogramError, TaggedHistogram, read_histograms};
 use crate::names::{metric, mode_rank, position, workload};
+use crate::platform::Platform;
 use crate::record::{Clock, Record, Status, Text};
 use crate::record_file::{ReadError, read_records};
-use crate::world::World;
 
 /// Most that the p50 of a lookup may differ between passes: this many thousandths of the smaller one.
 pub const P50_LIMIT: u64 = 1;
@@ -74,19 +74,19 @@ impl Sample {
     /// [`RepeatError::Records`], [`RepeatError::Histograms`].
     pub fn read(dir: &Path) -> Result<Vec<Sample>, RepeatError> {
         let mut records = read_records(&dir.join("records.csv"))?;
-        records.retain(|row| row.clock == Clock::Instructions && is_lookup(row));
+        records.retain(|row| row.cell.clock == Clock::Instructions && is_lookup(row));
         Ok(Sample::join(records, read_histograms(&dir.join("histograms.hlog"))?))
     }
 }
 
 fn is_lookup(row: &Record) -> bool {
-    row.workload == workload::PACKET_PROBE
+    row.cell.workload == workload::PACKET_PROBE
         && [metric::LOOKUP_FIRST_PACKET, metric::LOOKUP_ESTABLISHED].contains(&row.metric.as_str())
 }
 
 /// What must agree between passes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct LookupKey {
     /// Clock.
     pub clock: Clock,
     /// `uname -r`.
@@ -111,36 +111,36 @@ pub struct Place {
     pub nth: u32,
 }
 
-impl Place {
+impl LookupKey {
     fn of(row: &Record) -> Self {
-        let known = position::ALL.iter().position(|name| *name == row.position);
-        Place {
-            clock: row.clock,
-            kernel: row.kernel.clone(),
-            hypervisor: row.hypervisor.clone(),
-            rank: mode_rank(&row.mode),
-            mode: row.mode.clone(),
-            services: row.services,
-            endpoints: row.endpoints,
+        let known = position::ALL.iter().position(|name| *name == row.cell.position);
+        LookupKey {
+            clock: row.cell.clock,
+            kernel: row.cell.kernel.clone(),
+            hypervisor: row.cell.hypervisor.clone(),
+            rank: mode_rank(&row.cell.mode),
+            mode: row.cell.mode.clone(),
+            services: row.cell.services,
+            endpoints: row.cell.endpoints,
             position_rank: known.unwrap_or(position::ALL.len()),
-            position: row.position.clone(),
+            position: row.cell.position.clone(),
             metric: row.metric.clone(),
-            block: row.block,
+            block: row.cell.block,
             nth: 0,
         }
     }
 
-    /// The world of its rows.
-    pub fn world(&self) -> World<'_> {
-        World { clock: self.clock, kernel: &self.kernel, hypervisor: &self.hypervisor }
+    /// The platform of its rows.
+    pub fn platform(&self) -> Platform<'_> {
+        Platform { clock: self.clock, kernel: &self.kernel, hypervisor: &self.hypervisor }
     }
 }
 
 /// One lookup that was measured in both passes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Compared {
+pub struct RepeatedLookup {
     /// Which.
-    pub place: Place,
+    pub key: LookupKey,
     /// p50 of the first and the second pass, in nanoseconds of the clock.
     pub p50: [u64; 2],
     /// p1 of each pass; None without a histogram.
@@ -158,7 +158,7 @@ pub enum Fault {
     NoHistogram,
 }
 
-impl Compared {
+impl RepeatedLookup {
     /// Difference of the p50 as a share of the smaller one.
     pub fn difference(&self) -> f64 {
         let [low, high] = self.ordered();
@@ -172,7 +172,7 @@ impl Compared {
             return Some(Fault::P50);
         }
         match self.p1 {
-            _ if self.place.mode != EXACT_MODE => None,
+            _ if self.key.mode != EXACT_MODE => None,
             [Some(first), Some(second)] => (first != second).then_some(Fault::P1),
             _ => Some(Fault::NoHistogram),
         }
@@ -186,9 +186,9 @@ impl Compared {
 
 /// A lookup without a figure in at least one pass: what each pass has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Uncompared {
+pub struct UnpairedLookup {
     /// Which.
-    pub place: Place,
+    pub key: LookupKey,
     /// In words, first and second pass: measured, absent, or status and reason.
     pub passes: [String; 2],
     /// Whether both passes skipped it: that is no disagreement.
@@ -197,14 +197,14 @@ pub struct Uncompared {
 
 /// What two passes say; its [`Display`](std::fmt::Display) is a table, the worst lookups first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Repeatability {
     /// Lookups measured in both passes, the worst first.
-    pub compared: Vec<Compared>,
+    pub compared: Vec<RepeatedLookup>,
     /// The others.
-    pub uncompared: Vec<Uncompared>,
+    pub uncompared: Vec<UnpairedLookup>,
 }
 
-impl Verdict {
+impl Repeatability {
     /// Whether the passes agree: no fault, and nothing that only one pass has or that failed.
     pub fn passes(&self) -> bool {
         self.compared.iter().all(|cell| cell.fault().is_none())
@@ -212,34 +212,34 @@ impl Verdict {
     }
 }
 
-/// Compares the lookups of two passes; other rows do not matter. Rows of different worlds are different lookups.
+/// Compares the lookups of two passes; other rows do not matter. Rows of different platforms are different lookups.
 ///
 /// # Errors
 ///
 /// [`RepeatError::Nothing`] if there is no lookup that both passes measured.
-pub fn compare(first: &[Sample], second: &[Sample]) -> Result<Verdict, RepeatError> {
-    let mut places: BTreeMap<Place, [Option<&Sample>; 2]> = BTreeMap::new();
+pub fn compare(first: &[Sample], second: &[Sample]) -> Result<Repeatability, RepeatError> {
+    let mut keys: BTreeMap<LookupKey, [Option<&Sample>; 2]> = BTreeMap::new();
     for (pass, samples) in [first, second].into_iter().enumerate() {
         for sample in samples.iter().filter(|sample| is_lookup(&sample.record)) {
-            let mut place = Place::of(&sample.record);
-            while places.get(&place).is_some_and(|found| found[pass].is_some()) {
-                place.nth += 1;
+            let mut key = LookupKey::of(&sample.record);
+            while keys.get(&key).is_some_and(|found| found[pass].is_some()) {
+                key.nth += 1;
             }
-            places.entry(place).or_default()[pass] = Some(sample);
+            keys.entry(key).or_default()[pass] = Some(sample);
         }
     }
-    let mut verdict = Verdict { compared: Vec::new(), uncompared: Vec::new() };
-    for (place, found) in places {
+    let mut verdict = Repeatability { compared: Vec::new(), uncompared: Vec::new() };
+    for (key, found) in keys {
         let p50 = found.map(|sample| sample.and_then(|sample| sample.record.p50));
         match p50 {
             [Some(one), Some(other)] => {
                 let p1 = found.map(|sample| Some(sample?.histogram.as_ref()?.value_at_quantile(0.01)));
-                verdict.compared.push(Compared { place, p50: [one, other], p1 });
+                verdict.compared.push(RepeatedLookup { key, p50: [one, other], p1 });
             }
             _ => {
                 let is = |sample: Option<&Sample>| sample.map(|sample| sample.record.status);
                 let skipped = found.iter().all(|sample| is(*sample) == Some(Status::Skipped));
-                verdict.uncompared.push(Uncompared { place, passes: found.map(in_words), skipped });
+                verdict.uncompared.push(UnpairedLookup { key, passes: found.map(in_words), skipped });
             }
         }
     }
@@ -247,8 +247,8 @@ pub fn compare(first: &[Sample], second: &[Sample]) -> Result<Verdict, RepeatErr
         return Err(RepeatError::Nothing);
     }
     verdict.compared.sort_by(|a, b| {
-        let worst = |cell: &Compared| Reverse(cell.fault().is_some());
-        worst(a).cmp(&worst(b)).then(b.difference().total_cmp(&a.difference())).then(a.place.cmp(&b.place))
+        let worst = |cell: &RepeatedLookup| Reverse(cell.fault().is_some());
+        worst(a).cmp(&worst(b)).then(b.difference().total_cmp(&a.difference())).then(a.key.cmp(&b.key))
     });
     Ok(verdict)
 }

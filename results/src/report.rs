@@ -4,27 +4,31 @@
 
 mod html;
 mod markdown;
+mod pages;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::advice::{Advice, advice};
-use crate::claims::{Claim, claims};
+use self::pages::{Chapter, LOOKUP, Pages};
+use crate::advice::advice;
+use crate::claims::claims;
 use crate::environment::{Environment, EnvironmentError};
-use crate::findings::{Finding, findings};
-use crate::groups::{Groups, World};
+use crate::findings::findings;
+use crate::groups::Groups;
+use crate::lanes::{HOST, lanes, rank};
 use crate::names::{is_control, metric, workload};
-use crate::plot::{Picture, PlotError, draw};
-use crate::record::{Clock, Record, Unit};
+use crate::platform::Platform;
+use crate::plot::{PICTURES, Picture, PlotError, draw};
+use crate::record::{Record, Unit};
 use crate::record_file::{ReadError, read_records, replace};
-use crate::series::{Figure, figures};
+use crate::series::figures;
 use crate::stats::{Estimate, Medians};
-use crate::tables::{self, Lane, Table};
-use crate::timeline::{self, FELT, TIMELINES, TimelineError, Timelines};
+use crate::tables::{self, LaneFindings};
+use crate::timeline::{self, TIMELINES, TimelineError, Timelines};
 
 /// Lanes beyond this many are in the CSV only; the page says so.
-const MOST_WORLDS: usize = 8;
+const MOST_PLATFORMS: usize = 8;
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +39,7 @@ pub enum ReportError {
     /// The timelines could not be read.
     #[error(transparent)]
     Timelines(#[from] TimelineError),
-    /// The environment passport could not be read.
+    /// The environment record could not be read.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// A figure could not be drawn.
@@ -70,7 +74,7 @@ pub struct Rendered {
     /// File name and text of each figure, the lookups of all lanes first. The first lane has plain names
     /// (`lookup.svg`), the others are numbered (`lookup-2.svg`).
     pub figures: Vec<(String, String)>,
-    /// The same as pictures (`lookup.png`).
+    /// The same as pictures (`lookup.png`); none where [`PICTURES`] is false.
     pub images: Vec<(String, Vec<u8>)>,
     /// `report.html`.
     pub html: String,
@@ -78,47 +82,9 @@ pub struct Rendered {
     pub markdown: String,
 }
 
-/// What the pages say about one lane: one world of rows.
-pub(crate) struct Chapter<'a> {
-    pub heading: String,
-    /// The line of its passport.
-    pub caption: String,
-    pub findings: Vec<Finding>,
-    /// The controls' lookups in one sentence; empty if there are none.
-    pub controls: String,
-    pub advice: Option<Advice>,
-    pub figures: Vec<Figure>,
-    pub tables: Vec<Table>,
-    pub lost: Table,
-    /// What the figures and tables leave out; empty: nothing.
-    pub thinned: String,
-    pub groups: Groups<'a>,
-}
-
-impl Chapter<'_> {
-    pub fn clock(&self) -> Clock {
-        self.groups.world.clock
-    }
-}
-
-/// Everything that the pages are made of.
-pub(crate) struct Pages<'a> {
-    pub environment: &'a Environment,
-    pub sweep: Option<&'a str>,
-    pub tally: [u64; 3],
-    /// Slopes of all lanes.
-    pub headline: Table,
-    /// What people say, and whether it is so.
-    pub claims: Vec<Claim>,
-    pub chapters: Vec<Chapter<'a>>,
-    /// Whether the chapters need headings: there are several, or the only one is not of the host.
-    pub headings: bool,
-    pub worlds_left_out: usize,
-}
-
-/// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml`, `timelines.csv` and `felt.csv` in `dir`;
+/// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml`, `timelines.csv` and `impact.csv` in `dir`;
 /// writes `lookup.svg`, `sync.svg`, `lock.svg`, `lock-contenders.svg`, `connect.svg`, `load*.svg`, `churn-*.svg` and
-/// `disruption-*.svg` (those that there are rows for, and numbered ones for further lanes), each as a PNG too, `report.html`
+/// `disruption-*.svg` (those that there are rows for, and numbered ones for further lanes), each as a PNG too if [`PICTURES`], `report.html`
 /// and `summary.md` beside them.
 ///
 /// # Errors
@@ -135,7 +101,7 @@ pub fn write_report(dir: &Path) -> Result<Report, ReportError> {
     };
     let timeline = Timelines {
         syncs: timeline::read_first(&dir.join(TIMELINES))?,
-        felt: timeline::read_first(&dir.join(FELT))?,
+        impact: timeline::read_first(&timeline::impact_file(dir))?,
     };
     let rendered = render(&records, &timeline, &environment, sweep.as_deref())?;
     let pages = [("report.html".to_owned(), rendered.html), ("summary.md".to_owned(), rendered.markdown)];
@@ -161,15 +127,15 @@ pub fn render(
     environment: &Environment,
     sweep: Option<&str>,
 ) -> Result<Rendered, PlotError> {
-    let mut worlds = lanes(records, environment);
-    let worlds_left_out = worlds.len().saturating_sub(MOST_WORLDS);
-    worlds.truncate(MOST_WORLDS);
+    let mut platforms = lanes(records, environment);
+    let platforms_left_out = platforms.len().saturating_sub(MOST_PLATFORMS);
+    platforms.truncate(MOST_PLATFORMS);
     let mut medians = Medians::new();
     let picture = Picture::default();
     let mut chapters = Vec::new();
     let (mut files, mut images) = (Vec::new(), Vec::new());
-    for (index, groups) in worlds.into_iter().enumerate() {
-        let caption = caption(environment, groups.world);
+    for (index, groups) in platforms.into_iter().enumerate() {
+        let caption = caption(environment, groups.platform);
         let findings = findings(&groups, &mut medians);
         let thinned = groups.thinned();
         let shown = thinned.as_ref().map_or(&groups, |thinned| &thinned.groups);
@@ -177,13 +143,15 @@ pub fn render(
         for figure in &drawn {
             let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
             files.push((format!("{}{number}.svg", figure.name), draw(figure, &caption)));
-            images.push((format!("{}{number}.png", figure.name), picture.png(figure, &caption)?));
+            if PICTURES {
+                images.push((format!("{}{number}.png", figure.name), picture.png(figure, &caption)?));
+            }
         }
         let mut all = tables::tables(shown, &mut medians);
         all.push(tables::others(shown, &mut medians));
         all.retain(|table| !table.rows.is_empty());
         chapters.push(Chapter {
-            heading: groups.world.heading(),
+            heading: groups.platform.heading(),
             caption,
             controls: controls(&groups, &mut medians),
             advice: advice(&groups, &findings, &mut medians),
@@ -199,9 +167,9 @@ pub fn render(
     images.sort_by_key(|(name, _)| !name.starts_with(LOOKUP));
     let lanes: Vec<_> = chapters
         .iter()
-        .map(|chapter| Lane { groups: &chapter.groups, findings: &chapter.findings })
+        .map(|chapter| LaneFindings { groups: &chapter.groups, findings: &chapter.findings })
         .collect();
-    let only_host = chapters.iter().all(|chapter| place(environment, chapter.groups.world) == HOST);
+    let only_host = chapters.iter().all(|chapter| rank(environment, chapter.groups.platform) == HOST);
     let pages = Pages {
         environment,
         sweep,
@@ -210,38 +178,16 @@ pub fn render(
         claims: claims(&chapters.iter().map(|chapter| &chapter.groups).collect::<Vec<_>>(), environment),
         headings: chapters.len() > 1 || !only_host,
         chapters,
-        worlds_left_out,
+        platforms_left_out,
     };
     Ok(Rendered { html: html::page(&pages), markdown: markdown::summary(&pages), figures: files, images })
 }
 
-/// The lanes of a run in the order in which the report tells of them.
-pub(crate) fn lanes<'a>(records: &'a [Record], environment: &Environment) -> Vec<Groups<'a>> {
-    let mut worlds = Groups::split(records);
-    worlds.sort_by_key(|groups| place(environment, groups.world));
-    worlds
-}
-
-/// Name of the figure that stands before all others.
-const LOOKUP: &str = "lookup";
-/// Names and headings of the figures that stand before everything else.
-const THREE: [(&str, &str); 3] = [(LOOKUP, "Lookup"), ("sync", "Rule sync"), ("lock", "The xtables lock")];
-/// [`place`] of the lane that the passport on top describes.
-const HOST: usize = 0;
-
-/// Where a lane stands in the report: the host's first, then the guests' in the order of their passports, then what
-/// has no passport.
-fn place(environment: &Environment, world: World<'_>) -> usize {
-    let is = |passport: &Environment| passport.of(world).is_some();
-    let guest = environment.guests.iter().position(is).map(|index| index + 1);
-    guest.unwrap_or(if is(environment) { HOST } else { usize::MAX })
-}
-
-/// The line of the passport that belongs to the rows; a guest's kernel is not the host's.
-fn caption(environment: &Environment, world: World<'_>) -> String {
-    match environment.of(world) {
-        Some(passport) => passport.caption(),
-        None => format!("{} · no passport of this lane in environment.json", world.label()),
+/// The line of the environment record that belongs to the rows; a guest's kernel is not the host's.
+fn caption(environment: &Environment, platform: Platform<'_>) -> String {
+    match environment.of(platform) {
+        Some(environment) => environment.caption(),
+        None => format!("{} · no passport of this lane in environment.json", platform.label()),
     }
 }
 
@@ -264,44 +210,4 @@ fn controls(groups: &Groups<'_>, medians: &mut Medians) -> String {
     let identical = shown.iter().all(|(_, estimate)| estimate.identical);
     let agreement = if identical { ", identical in all blocks" } else { "" };
     format!("Controls, without Services: {}{agreement}.", parts.join("; "))
-}
-
-/// How to read a figure, by its name.
-pub(crate) fn how_to_read(figure: &str, clock: Clock) -> &'static str {
-    match (figure, clock) {
-        (LOOKUP, _) => {
-            "Left: a line that climbs is a lookup that walks a list; a level line is a lookup that does not. The legend \
-             gives each mode's slope with its 95% interval. Right: \
-             in one and the same list, the later a Service stands the longer its lookup. The grey controls are what \
-             the same packet costs without any Service: compare with dnat, not with zero."
-        }
-        ("sync", _) => {
-            "Both axes are logarithmic. Full sync is kube-proxy's start on an empty kernel; partial sync is what one change \
-             costs at that size; append is one command or message. They are three different figures: read each panel by itself."
-        }
-        ("lock", Clock::Wall) => {
-            "Solid lines are the typical wait, thin dashed ones the slowest in a hundred. Where a line nears five \
-             seconds, other users of iptables on the node start to fail; crosses count those that did."
-        }
-        ("lock", Clock::Instructions) => {
-            "Solid lines are the typical wait, thin dashed ones the slowest in a hundred. The guest has one processor: \
-             whoever waits waits while the others execute, so a wait is the instructions of everybody else, and idle \
-             time that the clock skipped. The guest's second is 10⁹ instructions, so that “-w 5” gives up after 5 G; \
-             crosses count those that did."
-        }
-        ("lock-contenders", _) => {
-            "The same as in the figure before, at one number of Services, by how many programs want the lock at the same \
-             time. Doubling them doubles the wait where each has to wait for all others; where the line is level, the \
-             holder's sync is what everybody waits for."
-        }
-        (churn, _) if churn.starts_with("churn") => {
-            "Syncs are real; when each begins follows kube-proxy's rate limit. A mode whose marks are few and high takes \
-             long for each sync and carries many changes in one: until it has ended, traffic goes by the old rules. Marks \
-             that run on for long after the others are changes that waited."
-        }
-        _ => {
-            "What a client sees for a whole new connection: both TCP stacks and every packet, of which only the first \
-             is looked up. Solid is p50, thin dashed p99."
-        }
-    }
 }

@@ -3,153 +3,26 @@
 mod chosen;
 mod contenders;
 mod disruptions;
+mod figure;
 mod loads;
 mod notes;
 mod timelines;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::chosen::Chosen;
+pub use self::figure::{Cross, Figure, Gap, Line, Panel, Point, Span, XAxis};
 use self::notes::notes;
+use self::words::{TAIL, gives_up, subtitle, unit_words};
 use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::names::{is_control, metric, position, workload};
 use crate::record::{Clock, Record, Status, Unit};
-use crate::stats::{Estimate, Medians};
-use crate::tables::LOCK_ON_ONE_CPU;
-use crate::text::{Quantity, thousands};
+use crate::stats::Medians;
+use crate::text::{LOCK_ON_ONE_CPU, thousands};
 use crate::timeline::Timelines;
 
-/// One figure: panels side by side under a common title and legend.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Figure {
-    /// File name without extension.
-    pub name: &'static str,
-    /// The quantity, in words.
-    pub title: String,
-    /// What the points are.
-    pub subtitle: String,
-    /// What the legend says beside a mode's name: mode and text.
-    pub remarks: Vec<(String, String)>,
-    /// Panels, left to right.
-    pub panels: Vec<Panel>,
-    /// What is missing, and why; one line each.
-    pub notes: Vec<String>,
-}
-
-impl Figure {
-    /// What the legend says beside a mode's name; empty if nothing.
-    pub fn remark(&self, mode: &str) -> &str {
-        self.remarks.iter().find(|(name, _)| name == mode).map_or("", |(_, text)| text)
-    }
-}
-
-/// One pair of axes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Panel {
-    /// Heading.
-    pub heading: String,
-    /// The horizontal axis.
-    pub x: XAxis,
-    /// The vertical axis.
-    pub quantity: Quantity,
-    /// Lines, in legend order.
-    pub lines: Vec<Line>,
-    /// Single events, of a panel over time.
-    pub spans: Vec<Span>,
-    /// Cells without a figure.
-    pub gaps: Vec<Gap>,
-    /// Horizontal reference lines: value and label.
-    pub limits: Vec<(f64, String)>,
-    /// Crosses with a label, such as timeouts.
-    pub crosses: Vec<Cross>,
-    /// Why there is nothing to draw; empty if there is something.
-    pub empty: String,
-}
-
-impl Panel {
-    /// Whether there is nothing to draw.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.spans.is_empty()
-    }
-}
-
-/// The horizontal axis of a panel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum XAxis {
-    /// Number of Services, logarithmic.
-    Services,
-    /// Number of contenders, logarithmic.
-    Contenders,
-    /// Named positions; x is the index.
-    Names(Vec<&'static str>),
-    /// Time since the beginning, linear, in the panel's quantity.
-    Time,
-}
-
-/// One line.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Line {
-    /// Mode.
-    pub mode: String,
-    /// Secondary lines (a tail beside its median) are thin, dashed and without interval bars.
-    pub secondary: bool,
-    /// A control measured at one scale only: drawn across the panel.
-    pub level: bool,
-    /// Points, left to right.
-    pub points: Vec<Point>,
-}
-
-/// One point: the median over blocks, its interval and the number of blocks.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Point {
-    /// Services, or the index of a name.
-    pub x: f64,
-    /// In the panel's quantity.
-    pub y: Estimate,
-    /// Number of the group of rows behind it; None where it is not of `records.csv`.
-    pub group: Option<usize>,
-}
-
-/// One event that takes time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Span {
-    /// Mode.
-    pub mode: String,
-    /// When it began, in the unit of [`XAxis::Time`].
-    pub from: f64,
-    /// When it had ended.
-    pub to: f64,
-    /// In the panel's quantity.
-    pub y: f64,
-    /// Whether its marker is white inside.
-    pub hollow: bool,
-}
-
-/// A cell that has no figure.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Gap {
-    /// Mode.
-    pub mode: String,
-    /// Services.
-    pub x: f64,
-}
-
-/// A labelled cross.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Cross {
-    /// Mode.
-    pub mode: String,
-    /// Services.
-    pub x: f64,
-    /// In the panel's quantity.
-    pub y: f64,
-    /// Text beside it.
-    pub label: String,
-}
-
-/// Explains the secondary lines.
-const TAIL: &str = "; thin and dashed: p99";
 const PARTIAL_SYNCS: [(&str, &str); 4] = [
     (workload::PARTIAL_SYNC_REPLACE_ENDPOINT, "endpoint replaced"),
     (workload::PARTIAL_SYNC_ADD_SERVICE, "Service added"),
@@ -157,8 +30,8 @@ const PARTIAL_SYNCS: [(&str, &str); 4] = [
     (workload::PARTIAL_SYNC_NOOP, "nothing changed"),
 ];
 
-/// The figures of one world that it has rows for, in report order: lookup, sync, lock, connect, load, churn, disruption. `findings` are
-/// those of the same world; `timeline` is of all worlds.
+/// The figures of one platform that it has rows for, in report order: lookup, sync, lock, connect, load, churn, disruption. `findings` are
+/// those of the same platform; `timeline` is of all platforms.
 pub fn figures(
     groups: &Groups<'_>,
     findings: &[Finding],
@@ -182,24 +55,16 @@ pub fn figures(
         figures.push(connect(groups, medians));
     }
     figures.extend(loads::loads(groups, medians));
-    figures.extend(timelines::timelines(groups.world, &timeline.syncs));
-    figures.extend(disruptions::disruptions(groups.world, timeline));
+    figures.extend(timelines::timelines(groups.platform, &timeline.syncs));
+    figures.extend(disruptions::disruptions(groups.platform, timeline));
     figures
-}
-
-fn p50(row: &Record) -> Option<u64> {
-    row.p50
-}
-
-fn p99(row: &Record) -> Option<u64> {
-    row.p99
 }
 
 fn lookup(groups: &Groups<'_>, findings: &[Finding], medians: &mut Medians) -> Figure {
     let (probe, first) = (workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET);
     let chosen = Chosen::new(groups, probe, first);
     let mut scale = chosen.panel(groups, "Last Service in the list");
-    scale.lines = chosen.lines(medians, p50, false);
+    scale.lines = chosen.lines(medians, Record::p50, false);
     let mut by_position = position_panel(groups, medians, &chosen);
     by_position.gaps.clear();
     let slopes = if findings.is_empty() { "" } else { "; beside each mode: its slope" };
@@ -242,7 +107,7 @@ fn position_panel(groups: &Groups<'_>, medians: &mut Medians, chosen: &Chosen<'_
     let mut lines: Vec<Line> = Vec::new();
     for (key, group) in rows.filter(|(key, _)| Some(key.services) == common) {
         let Some(index) = NAMES.iter().position(|name| *name == key.position) else { continue };
-        let Some(y) = group.estimate(medians, p50) else { continue };
+        let Some(y) = group.estimate(medians, Record::p50) else { continue };
         let point = Point { x: index as f64, y, group: Some(group.number) };
         match lines.last_mut().filter(|line| line.mode == key.mode) {
             Some(line) => line.points.push(point),
@@ -259,7 +124,7 @@ fn position_panel(groups: &Groups<'_>, medians: &mut Medians, chosen: &Chosen<'_
         line.points.dedup_by(|a, b| a.x == b.x);
     }
     // Controls without positions are levels to read the modes against.
-    for control in chosen.lines(medians, p50, false) {
+    for control in chosen.lines(medians, Record::p50, false) {
         let absent = lines.iter().all(|line| line.mode != control.mode);
         let Some(last) = control.points.last().filter(|_| absent && is_control(&control.mode)) else {
             continue;
@@ -286,7 +151,7 @@ fn sync(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
             scope = chosen.scope();
         }
         let mut panel = chosen.panel(groups, heading);
-        panel.lines = chosen.lines(medians, p50, false);
+        panel.lines = chosen.lines(medians, Record::p50, false);
         panels.push(panel);
     }
     let sources: Vec<_> = shown.iter().map(|(name, _)| (*name, metric::APPLY)).collect();
@@ -313,8 +178,8 @@ fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
             scope = chosen.scope();
         }
         let mut panel = chosen.panel(groups, heading);
-        panel.lines = chosen.lines(medians, p50, false);
-        panel.lines.extend(chosen.lines(medians, p99, true));
+        panel.lines = chosen.lines(medians, Record::p50, false);
+        panel.lines.extend(chosen.lines(medians, Record::p99, true));
         if !panel.lines.is_empty() {
             panel.limits.push(gives_up(groups));
             for (mode, services, group) in timeouts.cells() {
@@ -339,11 +204,11 @@ fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
     }
     if syncs.cells().next().is_some() {
         let mut held = syncs.panel(groups, "A full sync against them");
-        held.lines = syncs.lines(medians, p50, false);
+        held.lines = syncs.lines(medians, Record::p50, false);
         lines.splice(0..0, unfinished(&syncs, !held.lines.is_empty()));
         panels.push(held);
     }
-    if groups.world.clock == Clock::Instructions {
+    if groups.platform.clock == Clock::Instructions {
         lines.insert(0, LOCK_ON_ONE_CPU.to_owned());
     }
     Figure {
@@ -354,15 +219,6 @@ fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
         notes: lines,
         panels,
     }
-}
-
-/// When `-w 5` gives up, and its label.
-fn gives_up(groups: &Groups<'_>) -> (f64, String) {
-    let limit = match groups.world.clock {
-        Clock::Wall => "5 s",
-        Clock::Instructions => "5 G",
-    };
-    (5e9, format!("{limit}: “-w 5” gives up"))
 }
 
 /// Which syncs were ended before they were done. `marked`: there are hollow markers for them.
@@ -392,16 +248,16 @@ fn connect(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
     let name = workload::TCP_CRR;
     let response = Chosen::new(groups, name, metric::RESPONSE_TIME);
     let mut time = response.panel(groups, "Response time, connect to close");
-    time.lines = response.lines(medians, p50, false);
-    time.lines.extend(response.lines(medians, p99, true));
+    time.lines = response.lines(medians, Record::p50, false);
+    time.lines.extend(response.lines(medians, Record::p99, true));
     let rate = Chosen::new(groups, name, metric::TRANSACTIONS_PER_SECOND);
-    let heading = match groups.world.clock {
+    let heading = match groups.platform.clock {
         Clock::Wall => "Transactions per second",
         Clock::Instructions => "Transactions per 10⁹ instructions",
     };
     let mut per_second = rate.panel(groups, heading);
     per_second.quantity = groups.quantity(Unit::PerSecond);
-    per_second.lines = rate.lines(medians, p50, false);
+    per_second.lines = rate.lines(medians, Record::p50, false);
     let sources = [(name, metric::RESPONSE_TIME), (name, metric::TRANSACTIONS_PER_SECOND)];
     let panels = vec![time, per_second];
     Figure {
@@ -411,30 +267,5 @@ fn connect(groups: &Groups<'_>, medians: &mut Medians) -> Figure {
         remarks: Vec::new(),
         notes: notes(groups, &sources, &panels),
         panels,
-    }
-}
-
-/// What the points of `panels` are: quantile, number of blocks, interval, then the scope.
-fn subtitle(panels: &[&Panel], tail: &str, scope: &str) -> String {
-    let points = panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
-    let blocks: BTreeSet<usize> = points.clone().map(|point| point.y.n).collect();
-    let identical = points.clone().all(|point| point.y.identical);
-    let what = match (blocks.first(), blocks.last()) {
-        (Some(few), Some(many)) if identical && few == many => format!("p50, identical in all {few} blocks"),
-        (Some(few), Some(many)) if identical => {
-            format!("p50, identical in all blocks, {few} to {many} of them")
-        }
-        (Some(1), Some(1)) => "p50 of one block, hence no interval".to_owned(),
-        (Some(few), Some(many)) if few == many => format!("p50, median over {many} blocks with 95% interval"),
-        (Some(few), Some(many)) => format!("p50, median over {few} to {many} blocks with 95% interval"),
-        _ => "p50 of each block".to_owned(),
-    };
-    format!("{what}{tail}{scope}")
-}
-
-fn unit_words(groups: &Groups<'_>) -> &'static str {
-    match groups.world.clock {
-        Clock::Wall => "wall time",
-        Clock::Instructions => "guest instructions",
     }
 }

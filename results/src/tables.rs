@@ -1,107 +1,29 @@
 //! The report's tables as pure data: headings and cells of text, made once for HTML and Markdown.
 
-mod cell;
 mod cost;
 mod crossovers;
 mod headline;
 mod lock_limit;
 mod lost;
+mod sync;
 mod traffic;
 mod warnings;
+mod wide;
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use self::cell::figure;
-pub use self::cell::{Cell, Origin, Source};
-pub use self::headline::{Lane, headline};
+pub use self::headline::{LaneFindings, headline};
 pub(crate) use self::lock_limit::LOCK_LIMITS;
-pub(crate) use self::lost::LOST;
 pub use self::lost::lost;
-pub(crate) use self::lost::{MOST_REASONS, OTHER_REASONS};
+use self::sync::{SYNC_METRICS, SYNCS, sync};
 pub(crate) use self::warnings::warnings;
-use crate::groups::{Group, GroupKey, Groups};
-use crate::names::{metric, mode_rank, workload};
+use self::wide::{INTERVAL, RowValue, blocks, figure, names, wide};
+use crate::groups::{GroupKey, Groups};
+use crate::names::{metric, workload};
 use crate::record::{Clock, Record, Status};
 use crate::stats::Medians;
-use crate::text::thousands;
+use crate::table::{Cell, Table};
+use crate::text::LOCK_ON_ONE_CPU;
 
-/// A table of text; the first `left` columns are names, the rest figures.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Table {
-    /// Title.
-    pub title: String,
-    /// How to read it.
-    pub remark: String,
-    /// Column headings.
-    pub columns: Vec<String>,
-    /// Number of leading columns that hold names.
-    pub left: usize,
-    /// Rows; each has as many cells as there are columns.
-    pub rows: Vec<Vec<String>>,
-    /// What is behind figures, by row and column; cells that are not here are words, or say by themselves what they count.
-    pub origins: BTreeMap<(usize, usize), Origin>,
-}
-
-impl Table {
-    pub(crate) fn new(title: &str, remark: &str, left: usize, columns: &[&str]) -> Self {
-        Table {
-            title: title.to_owned(),
-            remark: remark.to_owned(),
-            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
-            left,
-            rows: Vec::new(),
-            origins: BTreeMap::new(),
-        }
-    }
-
-    /// Cut down to what can be read, and says so.
-    fn readable(mut self) -> Self {
-        let all = self.rows.len();
-        if all > MOST_ROWS {
-            self.rows.truncate(MOST_ROWS);
-            let [shown, all] = [MOST_ROWS, all].map(|count| thousands(count as u64));
-            self.remark += &format!(" The first {shown} of {all} rows: the rest is in records.csv.");
-        }
-        self
-    }
-
-    /// Adds a row of cells, as many as there are columns.
-    fn push(&mut self, cells: Vec<Cell>) {
-        let row = self.rows.len();
-        let origins =
-            cells.iter().enumerate().filter_map(|(column, cell)| Some(((row, column), cell.origin?)));
-        self.origins.extend(origins);
-        self.rows.push(cells.into_iter().map(|cell| cell.text).collect());
-    }
-}
-
-/// Longer tables nobody reads.
-const MOST_ROWS: usize = 2_000;
-
-const INTERVAL: &str = "Median over blocks, [95% interval], n blocks; no interval where n is 1 or 2 or all \
-                        blocks agree exactly.";
-
-fn p50(row: &Record) -> Option<u64> {
-    row.p50
-}
-
-fn p90(row: &Record) -> Option<u64> {
-    row.p90
-}
-
-fn p99(row: &Record) -> Option<u64> {
-    row.p99
-}
-
-fn p999(row: &Record) -> Option<u64> {
-    row.p999
-}
-
-fn max(row: &Record) -> Option<u64> {
-    row.max
-}
-
-/// Every table of one world, in report order.
+/// Every table of one platform, in report order.
 pub fn tables(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Table> {
     vec![
         lookup(
@@ -149,88 +71,33 @@ fn lookup(groups: &Groups<'_>, medians: &mut Medians, metric: &str, title: &str,
         groups.of(workload::PACKET_PROBE, metric).filter(|(_, group)| !group.measured.is_empty())
     {
         let mut row = names(key, true);
-        row.extend([p50, p90, p99].map(|field| figure(groups, key, group, medians, field)));
+        row.extend(
+            [Record::p50, Record::p90, Record::p99].map(|field| figure(groups, key, group, medians, field)),
+        );
         row.push(blocks(group));
         table.push(row);
     }
     table
 }
 
-const SYNCS: [&str; 8] = [
-    workload::FULL_SYNC_COLD,
-    workload::FULL_SYNC_RESTART,
-    workload::FULL_SYNC_PERIODIC,
-    workload::PARTIAL_SYNC_REPLACE_ENDPOINT,
-    workload::PARTIAL_SYNC_ADD_SERVICE,
-    workload::PARTIAL_SYNC_REMOVE_SERVICE,
-    workload::PARTIAL_SYNC_NOOP,
-    workload::APPEND,
-];
-
-const SYNC_METRICS: [&str; 18] = [
-    metric::GENERATE,
-    metric::APPLY,
-    metric::APPLY_SETUP,
-    metric::APPLY_CANARY,
-    metric::APPLY_JUMPS,
-    metric::APPLY_LISTING,
-    metric::APPLY_SETS,
-    metric::APPLY_RESTORE,
-    metric::APPLY_SERVERS,
-    metric::APPLY_ADDRESSES,
-    metric::APPLY_CONNTRACK,
-    metric::RULES,
-    metric::CHAINS,
-    metric::ELEMENTS,
-    metric::VIRTUAL_SERVERS,
-    metric::REAL_SERVERS,
-    metric::BOUND_ADDRESSES,
-    metric::BYTES,
-];
-
-fn sync(groups: &Groups<'_>, medians: &mut Medians) -> Table {
-    let what = match groups.world.clock {
-        Clock::Wall => "Times are p50.",
-        Clock::Instructions => {
-            "Phases are p50, in instructions of the whole guest from start to end: kernel, kube-proxy's programs and \
-             whatever else ran."
-        }
-    };
-    wide(
-        groups,
-        medians,
-        "Rule sync",
-        &format!(
-            "{what} A phase that could not be seen is absent, not zero. Full sync, partial sync and append are \
-             different operations and are not comparable with one another."
-        ),
-        &SYNCS,
-        &SYNC_METRICS.map(|metric| (metric, p50 as Field, "")),
-    )
-}
-
-/// What waiting means on a guest's single processor.
-pub(crate) const LOCK_ON_ONE_CPU: &str =
-    "One processor: a wait is all that others executed meanwhile, idle time that the clock skipped included.";
-
-const LOCK_COLUMNS: [(&str, Field, &str); 13] = [
-    (metric::LOCK_WAIT, p50, " p50"),
-    (metric::LOCK_WAIT, p99, " p99"),
-    (metric::LOCK_WAIT, max, " max"),
-    (metric::LOCK_HOLD, p50, " p50"),
-    (metric::LOCK_HOLD, p99, " p99"),
-    (metric::LOCK_HOLD, max, " max"),
-    (metric::LOCK_TIMEOUTS, p50, " per block"),
-    (metric::CONTENDER_OPERATION, p50, " p50"),
-    (metric::CONTENDER_OPERATION, p99, " p99"),
-    (metric::HOLDER_LOCK_WAIT, p50, " p50"),
-    (metric::HOLDER_LOCK_HOLD, p50, " p50"),
-    (metric::HOLDER_FULL_SYNC, p50, " p50"),
-    (metric::HOLDER_PARTIAL_SYNC, p50, " p50"),
+const LOCK_COLUMNS: [(&str, RowValue, &str); 13] = [
+    (metric::LOCK_WAIT, Record::p50, " p50"),
+    (metric::LOCK_WAIT, Record::p99, " p99"),
+    (metric::LOCK_WAIT, Record::max, " max"),
+    (metric::LOCK_HOLD, Record::p50, " p50"),
+    (metric::LOCK_HOLD, Record::p99, " p99"),
+    (metric::LOCK_HOLD, Record::max, " max"),
+    (metric::LOCK_TIMEOUTS, Record::p50, " per block"),
+    (metric::CONTENDER_OPERATION, Record::p50, " p50"),
+    (metric::CONTENDER_OPERATION, Record::p99, " p99"),
+    (metric::HOLDER_LOCK_WAIT, Record::p50, " p50"),
+    (metric::HOLDER_LOCK_HOLD, Record::p50, " p50"),
+    (metric::HOLDER_FULL_SYNC, Record::p50, " p50"),
+    (metric::HOLDER_PARTIAL_SYNC, Record::p50, " p50"),
 ];
 
 fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Table {
-    let what = match groups.world.clock {
+    let what = match groups.platform.clock {
         Clock::Wall => "",
         Clock::Instructions => LOCK_ON_ONE_CPU,
     };
@@ -250,22 +117,22 @@ fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     )
 }
 
-const LOCK_BY_SYNC: [(&str, Field, &str); 15] = [
-    (metric::LOCK_WAIT_FULL_SYNC, p50, " p50"),
-    (metric::LOCK_WAIT_FULL_SYNC, p99, " p99"),
-    (metric::LOCK_WAIT_PARTIAL_SYNC, p50, " p50"),
-    (metric::LOCK_WAIT_PARTIAL_SYNC, p99, " p99"),
-    (metric::HOLDER_FULL_SYNC_HOLD, p50, " p50"),
-    (metric::HOLDER_FULL_SYNC_HOLD, max, " max"),
-    (metric::HOLDER_PARTIAL_SYNC_HOLD, p50, " p50"),
-    (metric::HOLDER_PARTIAL_SYNC_HOLD, max, " max"),
-    (metric::RESTORE_SPAWN, p50, " p50"),
-    (metric::RESTORE_LOCK_WAIT, p50, " p50"),
-    (metric::RESTORE_HOLD, p50, " p50"),
-    (metric::RESTORE_REPLY, p50, " p50"),
-    (metric::LOCK_ACQUISITIONS, p50, " per block"),
-    (metric::LOCK_OVERTAKEN, p50, " per block"),
-    (metric::LOCK_TIMEOUTS, p50, " per block"),
+const LOCK_BY_SYNC: [(&str, RowValue, &str); 15] = [
+    (metric::LOCK_WAIT_FULL_SYNC, Record::p50, " p50"),
+    (metric::LOCK_WAIT_FULL_SYNC, Record::p99, " p99"),
+    (metric::LOCK_WAIT_PARTIAL_SYNC, Record::p50, " p50"),
+    (metric::LOCK_WAIT_PARTIAL_SYNC, Record::p99, " p99"),
+    (metric::HOLDER_FULL_SYNC_HOLD, Record::p50, " p50"),
+    (metric::HOLDER_FULL_SYNC_HOLD, Record::max, " max"),
+    (metric::HOLDER_PARTIAL_SYNC_HOLD, Record::p50, " p50"),
+    (metric::HOLDER_PARTIAL_SYNC_HOLD, Record::max, " max"),
+    (metric::RESTORE_SPAWN, Record::p50, " p50"),
+    (metric::RESTORE_LOCK_WAIT, Record::p50, " p50"),
+    (metric::RESTORE_HOLD, Record::p50, " p50"),
+    (metric::RESTORE_REPLY, Record::p50, " p50"),
+    (metric::LOCK_ACQUISITIONS, Record::p50, " per block"),
+    (metric::LOCK_OVERTAKEN, Record::p50, " per block"),
+    (metric::LOCK_TIMEOUTS, Record::p50, " per block"),
 ];
 
 fn lock_by_sync(groups: &Groups<'_>, medians: &mut Medians) -> Table {
@@ -276,9 +143,9 @@ fn lock_by_sync(groups: &Groups<'_>, medians: &mut Medians) -> Table {
         metric::HOLDER_PARTIAL_SYNC_HOLD,
         metric::LOCK_OVERTAKEN,
     ];
-    let told = |name| groups.of(workload::XTABLES_LOCK, name).any(|(_, group)| !group.measured.is_empty());
+    let shown = |name| groups.of(workload::XTABLES_LOCK, name).any(|(_, group)| !group.measured.is_empty());
     // Timeouts alone are in the table before this one.
-    let columns = if names.into_iter().any(told) { &LOCK_BY_SYNC[..] } else { &[] };
+    let columns = if names.into_iter().any(shown) { &LOCK_BY_SYNC[..] } else { &[] };
     wide(
         groups,
         medians,
@@ -300,14 +167,14 @@ const CHURNS: [&str; 4] = [
     workload::CHURN_IDLE,
 ];
 
-const CHURN_COLUMNS: [(&str, Field, &str); 7] = [
-    (metric::SYNCS, p50, ""),
-    (metric::BUSY, p50, ""),
-    (metric::BYTES, p50, ""),
-    (metric::APPLY, p50, " p50"),
-    (metric::APPLY, max, " max"),
-    (metric::PROGRAMMING_LATENCY, p50, " p50"),
-    (metric::PROGRAMMING_LATENCY, p99, " p99"),
+const CHURN_COLUMNS: [(&str, RowValue, &str); 7] = [
+    (metric::SYNCS, Record::p50, ""),
+    (metric::BUSY, Record::p50, ""),
+    (metric::BYTES, Record::p50, ""),
+    (metric::APPLY, Record::p50, " p50"),
+    (metric::APPLY, Record::max, " max"),
+    (metric::PROGRAMMING_LATENCY, Record::p50, " p50"),
+    (metric::PROGRAMMING_LATENCY, Record::p99, " p99"),
 ];
 
 fn churn(groups: &Groups<'_>, medians: &mut Medians) -> Table {
@@ -324,25 +191,25 @@ fn churn(groups: &Groups<'_>, medians: &mut Medians) -> Table {
 }
 
 fn connect(groups: &Groups<'_>, medians: &mut Medians) -> Table {
-    let metrics: [(&str, Field, &str); 3] = [
-        (metric::TRANSACTIONS_PER_SECOND, p50, ""),
-        (metric::RESPONSE_TIME, p50, " p50"),
-        (metric::RESPONSE_TIME, p99, " p99"),
+    let metrics: [(&str, RowValue, &str); 3] = [
+        (metric::TRANSACTIONS_PER_SECOND, Record::p50, ""),
+        (metric::RESPONSE_TIME, Record::p50, " p50"),
+        (metric::RESPONSE_TIME, Record::p99, " p99"),
     ];
     let remark =
         "Closed loop: each transaction starts when the one before has ended, so overload does not show.";
     wide(groups, medians, "New TCP connections", remark, &[workload::TCP_CRR], &metrics)
 }
 
-const FORWARDING_COLUMNS: [(&str, Field, &str); 8] = [
-    (metric::DIRECTOR_PACKETS_IN, p50, ""),
-    (metric::DIRECTOR_PACKETS_OUT, p50, ""),
-    (metric::DIRECTOR_BYTES_IN, p50, ""),
-    (metric::DIRECTOR_BYTES_OUT, p50, ""),
-    (metric::DIRECTOR_CPU, p50, ""),
-    (metric::LOOKUP_FIRST_PACKET, p50, " p50"),
-    (metric::LOOKUP_ESTABLISHED, p50, " p50"),
-    (metric::RESPONSE_TIME, p50, " p50"),
+const FORWARDING_COLUMNS: [(&str, RowValue, &str); 8] = [
+    (metric::DIRECTOR_PACKETS_IN, Record::p50, ""),
+    (metric::DIRECTOR_PACKETS_OUT, Record::p50, ""),
+    (metric::DIRECTOR_BYTES_IN, Record::p50, ""),
+    (metric::DIRECTOR_BYTES_OUT, Record::p50, ""),
+    (metric::DIRECTOR_CPU, Record::p50, ""),
+    (metric::LOOKUP_FIRST_PACKET, Record::p50, " p50"),
+    (metric::LOOKUP_ESTABLISHED, Record::p50, " p50"),
+    (metric::RESPONSE_TIME, Record::p50, " p50"),
 ];
 
 fn forwarding(groups: &Groups<'_>, medians: &mut Medians) -> Table {
@@ -355,98 +222,6 @@ fn forwarding(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     wide(groups, medians, "What the director carries", remark, &workloads, &FORWARDING_COLUMNS)
 }
 
-type Field = fn(&Record) -> Option<u64>;
-
-/// What the rows of a wide table share: workload, mode, endpoints, contenders, position, Services.
-type WideKey<'a> = (usize, usize, &'a str, u32, u32, &'a str, u32);
-
-/// One row per cell, one column per metric and quantile; columns without any figure are left out.
-fn wide(
-    groups: &Groups<'_>,
-    medians: &mut Medians,
-    title: &str,
-    remark: &str,
-    workloads: &[&str],
-    metrics: &[(&str, Field, &str)],
-) -> Table {
-    let mut cells: BTreeMap<WideKey<'_>, (Vec<Cell>, usize)> = BTreeMap::new();
-    let mut used = BTreeSet::new();
-    for (index, name) in workloads.iter().enumerate() {
-        for (column, (metric, field, _)) in metrics.iter().enumerate() {
-            for (key, group) in groups.of(name, metric) {
-                let unfinished = is_unfinished(key, group);
-                if group.measured.is_empty() && !unfinished {
-                    continue;
-                }
-                let rank = mode_rank(key.mode);
-                let at = (index, rank, key.mode, key.endpoints, key.contenders, key.position, key.services);
-                let cell =
-                    if unfinished { UNFINISHED.into() } else { figure(groups, key, group, medians, *field) };
-                let row = cells.entry(at).or_insert_with(|| (vec![Cell::from("—"); metrics.len()], 0));
-                if let Some(slot) = row.0.get_mut(column) {
-                    *slot = cell;
-                }
-                row.1 = row.1.max(group.per_block(p50).len());
-                used.insert(column);
-            }
-        }
-    }
-    let mut table = Table::new(title, &format!("{remark} {INTERVAL}"), 0, &[]);
-    // Columns that would say the same in every row are left out too.
-    let several =
-        |pick: fn(&WideKey<'_>) -> String| cells.keys().map(pick).collect::<BTreeSet<_>>().len() > 1;
-    let (contenders, positions) = (several(|key| key.4.to_string()), several(|key| key.5.to_owned()));
-    let mut columns = vec!["mode", "endpoints"];
-    if workloads.len() > 1 {
-        columns.insert(0, "operation");
-    }
-    if contenders {
-        columns.push("contenders");
-    }
-    if positions {
-        columns.push("position");
-    }
-    columns.push("Services");
-    table.left = columns.len();
-    table.columns = columns.iter().map(|column| (*column).to_owned()).collect();
-    let titles = used
-        .iter()
-        .filter_map(|column| metrics.get(*column))
-        .map(|(metric, _, what)| format!("{metric}{what}"));
-    table.columns.extend(titles);
-    table.columns.push("n".to_owned());
-    for ((index, _, mode, endpoints, contender, position, services), (figures, n)) in &cells {
-        let mut row: Vec<Cell> = Vec::new();
-        if workloads.len() > 1 {
-            row.push(workloads.get(*index).copied().unwrap_or_default().into());
-        }
-        row.extend([(*mode).into(), thousands(*endpoints).into()]);
-        if contenders {
-            row.push(thousands(*contender).into());
-        }
-        if positions {
-            row.push((*position).into());
-        }
-        row.push(thousands(*services).into());
-        row.extend(used.iter().filter_map(|column| figures.get(*column).cloned()));
-        row.push(thousands(*n as u64).into());
-        table.push(row);
-    }
-    table
-}
-
-/// What stands for a sync that was ended before it was done.
-const UNFINISHED: &str = "unfinished";
-
-/// Whether syncs were tried against contenders, and none was waited for to its end.
-pub(crate) fn is_unfinished(key: &GroupKey<'_>, group: &Group<'_>) -> bool {
-    let syncs = [metric::HOLDER_FULL_SYNC, metric::HOLDER_PARTIAL_SYNC];
-    key.workload == workload::XTABLES_LOCK
-        && syncs.contains(&key.metric)
-        && group.measured.is_empty()
-        && group.lost.iter().any(|row| row.status == Status::Skipped)
-}
-
 /// Metrics that no other table shows, so that nothing in the file is invisible.
 pub fn others(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = format!("Everything that the tables above leave out. {INTERVAL}");
@@ -455,7 +230,7 @@ pub fn others(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     for (key, group) in groups.map.iter().filter(|(key, group)| !shown(key) && !group.measured.is_empty()) {
         let mut row: Vec<Cell> = vec![key.workload.into(), key.metric.into()];
         row.extend(names(key, true));
-        row.extend([p50, p99].map(|field| figure(groups, key, group, medians, field)));
+        row.extend([Record::p50, Record::p99].map(|field| figure(groups, key, group, medians, field)));
         row.push(blocks(group));
         table.push(row);
     }
@@ -483,17 +258,4 @@ fn shown(key: &GroupKey<'_>) -> bool {
 /// Number of measured, failed and skipped rows.
 pub fn tally(records: &[Record]) -> [u64; 3] {
     Status::ALL.map(|status| records.iter().filter(|row| row.status == status).count() as u64)
-}
-
-fn names(key: &GroupKey<'_>, position: bool) -> Vec<Cell> {
-    let mut names: Vec<Cell> = vec![key.mode.into(), thousands(key.endpoints).into()];
-    if position {
-        names.push(if key.position.is_empty() { "—".into() } else { key.position.into() });
-    }
-    names.push(thousands(key.services).into());
-    names
-}
-
-fn blocks(group: &Group<'_>) -> Cell {
-    thousands(group.per_block(p50).len() as u64).into()
 }

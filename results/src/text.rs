@@ -3,6 +3,19 @@
 use crate::record::{Clock, Unit};
 use crate::stats::{Estimate, Interval};
 
+/// More reasons than this are listed together.
+pub(crate) const MOST_REASONS: usize = 500;
+
+/// What stands for those.
+pub(crate) const OTHER_REASONS: &str = "other reasons, each in its row of records.csv";
+
+/// Title of the table.
+pub(crate) const LOST: &str = "Failed and skipped cells";
+
+/// What waiting means on a guest's single processor.
+pub(crate) const LOCK_ON_ONE_CPU: &str =
+    "One processor: a wait is all that others executed meanwhile, idle time that the clock skipped included.";
+
 /// What a figure is, for display: a unit together with its clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Quantity {
@@ -98,6 +111,23 @@ impl Quantity {
         let fitting = steps.iter().find(|(scale, _)| round(value.abs() / scale, self.digits()) >= 1.0);
         fitting.or(steps.last()).copied().unwrap_or((1.0, ""))
     }
+}
+
+/// Modes joined for a sentence: `a`, `a and b`, `a, b and c`.
+pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => only.as_ref().to_owned(),
+        [most @ .., last] => {
+            let most: Vec<&str> = most.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", most.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// `1 Service`, `5,000 Services`.
+pub(crate) fn services(count: u32) -> String {
+    if count == 1 { "1 Service".to_owned() } else { format!("{} Services", thousands(count)) }
 }
 
 /// A shown figure for running text, where there is room for the whole word.

@@ -5,13 +5,13 @@
 mod fixtures;
 
 use fixtures::guest;
-use results::advice::{Advice, Part, Sentence, advice};
+use results::advice::{Advice, Sentence, SentencePart, advice};
 use results::findings::findings;
 use results::groups::Groups;
 use results::names::{metric, workload};
 use results::record::{Clock, Record};
 use results::stats::Medians;
-use results::tables::Source;
+use results::table::Source;
 
 /// The advice of each lane.
 fn advise(rows: &[Record]) -> Vec<Option<Advice>> {
@@ -41,7 +41,7 @@ fn read(advice: &Advice) -> String {
 
 /// The rows of one workload and metric.
 fn of(rows: Vec<Record>, workload: &str, metric: &str) -> Vec<Record> {
-    rows.into_iter().filter(|row| row.workload == workload && row.metric == metric).collect()
+    rows.into_iter().filter(|row| row.cell.workload == workload && row.metric == metric).collect()
 }
 
 fn lookups(blocks: u32) -> Vec<Record> {
@@ -94,7 +94,7 @@ fn few_blocks_rank_nothing() {
     }
     // One mode with one block less is enough to hold back.
     let mut rows = lookups(5);
-    rows.retain(|row| !(row.mode == "iptables-legacy" && row.block == 2));
+    rows.retain(|row| !(row.cell.mode == "iptables-legacy" && row.cell.block == 2));
     assert!(only(&rows).lead.text().contains("it has 4 blocks of a figure"));
 }
 
@@ -103,14 +103,14 @@ fn overlapping_intervals_and_small_differences_are_no_reason() {
     // 8% apart in every block, as exactly as can be.
     let mut rows = lookups(5);
     for row in &mut rows {
-        let value = if row.mode == "nftables" { 1_000 } else { 1_080 };
+        let value = if row.cell.mode == "nftables" { 1_000 } else { 1_080 };
         change(row, |_| value);
     }
     let lead = only(&rows).lead.text();
     assert!(lead.contains("the lookup gives no reason to choose: up to 10,000 Services"), "{lead}");
     // Twice as much in the median, and all over the place.
     for row in &mut rows {
-        let value = match (row.mode.as_str(), row.block) {
+        let value = match (row.cell.mode.as_str(), row.cell.block) {
             ("nftables", 4) => 2_600,
             ("nftables", _) => 1_000,
             (_, block) => [900, 1_500, 2_000, 2_500, 9_000][block as usize % 5],
@@ -121,7 +121,7 @@ fn overlapping_intervals_and_small_differences_are_no_reason() {
     assert!(lead.contains("no reason to choose"), "{lead}");
     // 20% apart and steady.
     for row in &mut rows {
-        let value = if row.mode == "nftables" { 1_000 } else { 1_200 };
+        let value = if row.cell.mode == "nftables" { 1_000 } else { 1_200 };
         change(row, |_| value);
     }
     let lead = only(&rows).lead.text();
@@ -133,7 +133,7 @@ fn overlapping_intervals_and_small_differences_are_no_reason() {
 fn modes_that_are_alike_share_the_advice() {
     let mut rows = lookups(5);
     for row in &mut rows {
-        let value = if row.mode == "iptables-legacy" { 9_000 } else { 1_000 };
+        let value = if row.cell.mode == "iptables-legacy" { 9_000 } else { 1_000 };
         change(row, |_| value);
     }
     assert!(only(&rows).lead.text().contains("choose iptables-nft or nftables for lookups"));
@@ -147,7 +147,7 @@ fn syncs_alone_and_one_mode_alone() {
     let names: Vec<_> = advice.because.iter().map(|topic| topic.name).collect();
     assert_eq!(names, ["Rule sync"], "what was not measured is not spoken of");
     let mut rows = lookups(5);
-    rows.retain(|row| row.mode == "nftables");
+    rows.retain(|row| row.cell.mode == "nftables");
     assert_eq!(
         only(&rows).lead.text(),
         "Only nftables was measured, so that there is nothing to choose between."
@@ -158,11 +158,11 @@ fn syncs_alone_and_one_mode_alone() {
 fn nothing_to_choose_between_is_no_advice() {
     assert_eq!(advise(&[]), []);
     let mut rows = lookups(5);
-    rows.retain(|row| row.mode == "direct" || row.mode == "dnat");
+    rows.retain(|row| row.cell.mode == "direct" || row.cell.mode == "dnat");
     assert_eq!(advise(&rows), [None]);
     // What kube-proxy has not cannot be chosen.
     let mut rows = guest::guest_rows(5);
-    rows.retain(|row| row.mode == "ipvs-batched" || row.mode == "ipvs-dr");
+    rows.retain(|row| row.cell.mode == "ipvs-batched" || row.cell.mode == "ipvs-dr");
     assert_eq!(advise(&rows), [None]);
 }
 
@@ -178,15 +178,16 @@ fn lanes_do_not_mix() {
 #[test]
 fn every_figure_has_its_rows() {
     let rows = guest::two_lanes(5);
-    let worlds = Groups::split(&rows);
+    let platforms = Groups::split(&rows);
     let advices = advise(&rows);
-    for (groups, advice) in worlds.iter().zip(advices) {
+    for (groups, advice) in platforms.iter().zip(advices) {
         let advice = advice.unwrap();
         let numbers: Vec<usize> = groups.map.values().map(|group| group.number).collect();
         let sentences = advice.because.iter().flat_map(|topic| &topic.sentences).chain([&advice.lead]);
         let mut figures = 0;
         for part in sentences.flat_map(|sentence| &sentence.parts) {
-            let Part::Figure { source: Source::Group(number) | Source::Metric(number), text } = part else {
+            let SentencePart::Figure { source: Source::Group(number) | Source::Metric(number), text } = part
+            else {
                 continue;
             };
             assert!(numbers.contains(number), "{text}");
@@ -202,7 +203,7 @@ fn extremes_are_advice_too() {
         for clock in Clock::ALL {
             let mut rows = fixtures::rows(5);
             rows.iter_mut().for_each(|row| {
-                row.clock = clock;
+                row.cell.clock = clock;
                 change(row, |_| value);
             });
             assert!(!read(&only(&rows)).is_empty());

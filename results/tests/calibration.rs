@@ -8,7 +8,7 @@ use fixtures::sides;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, LogNormal, Normal, StudentT};
-use results::compare::{Comparison, Outcome, Policy, Run, Verdict, compare};
+use results::compare::{Comparison, Judgement, Outcome, Policy, Run, compare};
 use results::stats::{Interval, Medians, Observation, Power, paired, slope, welch};
 
 const TRIALS: usize = 2_000;
@@ -161,7 +161,7 @@ fn an_identical_run_is_called_different_in_at_most_five_of_a_hundred() {
     let bare = Policy { threshold: 0.0, ..Policy::default() };
     let claims = |comparison: &Comparison| {
         assert_eq!(comparison.family, FIGURES);
-        comparison.figures.iter().any(|figure| matches!(figure.verdict, Verdict::Worse | Verdict::Better))
+        comparison.figures.iter().any(|figure| matches!(figure.verdict, Judgement::Worse | Judgement::Better))
     };
     for noise in [Noise::Normal(2.0), Noise::HeavyTails(2.0)] {
         let rate = comparisons(noise, 1.0, &bare, 600, claims);
@@ -192,7 +192,7 @@ fn a_shift_of_five_percent_is_found_at_the_promised_power() {
             comparison.figures.iter().map(|figure| figure.difference.unwrap().detectable_percent.unwrap()),
         );
         let mut all = comparison.figures.iter();
-        all.any(|figure| figure.verdict == Verdict::Worse && figure.figure == sides::first_figure())
+        all.any(|figure| figure.verdict == Judgement::Worse && figure.figure == sides::first_figure())
     });
     told.sort_unstable_by(f64::total_cmp);
     let told = told[told.len() / 2];

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use results::claims::{self, Claim, Settled, Verdict, claims_of};
+use results::claims::{self, Claim, LaneVerdict, Verdict, claims_of};
 use results::environment::Environment;
 use results::names::{metric, workload};
 use results::record::{CellKey, Clock, Record, Unit};
@@ -50,7 +50,7 @@ fn key(mode: &str, block: u32, services: u32, position: &str, workload: &str) ->
 }
 
 /// What the only lane of `rows` says of one claim.
-fn settled(rows: &[Record], id: &str) -> Settled {
+fn settled(rows: &[Record], id: &str) -> LaneVerdict {
     let claims = claims_of(rows, &Environment::default());
     let claim = claims.into_iter().find(|claim| claim.id == id).unwrap();
     let [settled] = &claim.settled[..] else { panic!("{:?}", claim.settled) };
@@ -112,8 +112,12 @@ fn a_cell_visited_twice_in_a_block_raises_the_floor() {
     let mut rows = lookups("iptables-legacy", 5, 1_300.0, 0.031);
     let again: Vec<Record> = rows
         .iter()
-        .filter(|row| row.services == 100 && row.position == "last")
-        .map(|row| Record { order: 1, p50: row.p50.map(|p50| p50 * 2), ..row.clone() })
+        .filter(|row| row.cell.services == 100 && row.cell.position == "last")
+        .map(|row| Record {
+            cell: CellKey { order: 1, ..row.cell.clone() },
+            p50: row.p50.map(|p50| p50 * 2),
+            ..row.clone()
+        })
         .collect();
     assert_eq!(again.len(), 5);
     rows.extend(again);
@@ -136,10 +140,11 @@ fn modes_are_the_same_where_their_difference_is_small() {
     assert_eq!(settled(&rows, "modes-equal-below-1000").verdict, Verdict::DoesNotHold);
     // Noise of a fifth in one block of five hides what is there, and is not called equality.
     let noisy = rows.iter().map(|row| {
-        let factor = if row.block == 3 && &*row.mode == "nftables" { 14 } else { 10 };
+        let factor = if row.cell.block == 3 && &*row.cell.mode == "nftables" { 14 } else { 10 };
         Record { p50: row.p50.map(|p50| p50 * factor / 10), ..row.clone() }
     });
-    let noisy: Vec<Record> = noisy.filter(|row| row.services <= 10 || row.services > 1_000).collect();
+    let noisy: Vec<Record> =
+        noisy.filter(|row| row.cell.services <= 10 || row.cell.services > 1_000).collect();
     assert!(matches!(settled(&noisy, "modes-equal-below-1000").verdict, Verdict::NotShown { .. }));
     // One mode alone has nothing to differ from.
     let alone = settled(&lookups("nftables", 5, 1_320.0, 0.0), "modes-differ-from-5000");
@@ -279,7 +284,7 @@ fn commands_that_gave_up_are_counted() {
     assert_eq!(settled(&few, id).verdict, Verdict::DoesNotHold);
     let both = [few.clone(), many].concat();
     assert!(matches!(settled(&both, id).verdict, Verdict::Depends { on } if on.contains("8 contenders")));
-    let small: Vec<Record> = few.into_iter().filter(|row| row.services < 5_000).collect();
+    let small: Vec<Record> = few.into_iter().filter(|row| row.cell.services < 5_000).collect();
     assert!(
         matches!(settled(&small, id).verdict, Verdict::NotShown { missing } if missing.contains("5,000"))
     );
@@ -372,7 +377,7 @@ fn nothing_measured_settles_nothing() {
     let claims = claims_of(&[], &Environment::default());
     assert_eq!(claims.len(), 15);
     for claim in &claims {
-        let [Settled { verdict: Verdict::NotShown { missing }, .. }] = &claim.settled[..] else {
+        let [LaneVerdict { verdict: Verdict::NotShown { missing }, .. }] = &claim.settled[..] else {
             panic!("{claim:?}")
         };
         assert!(missing.contains('['), "says what to add to a sweep, or to run: {missing}");
@@ -383,6 +388,7 @@ fn nothing_measured_settles_nothing() {
         Unit::Ns,
         0,
     );
-    let odd = [odd.clone(), Record { endpoints: 0, services: u32::MAX, p50: Some(u64::MAX), ..odd }];
+    let cell = CellKey { endpoints: 0, services: u32::MAX, ..odd.cell.clone() };
+    let odd = [odd.clone(), Record { cell, p50: Some(u64::MAX), ..odd }];
     assert_eq!(claims_of(&odd, &Environment::default()).len(), 15);
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use fixtures::sides::{self, lookups, run_of};
 use results::compare::{
-    Better, Comparison, Method, Outcome, Policy, Run, Verdict, bencher, compare, github_action_benchmark,
-    junit, markdown, read_side, text,
+    Better, Comparison, Judgement, Outcome, Policy, Run, TestMethod, bencher, compare,
+    github_action_benchmark, junit, markdown, read_side, text,
 };
 use results::names::{metric, workload};
 use results::record::{Clock, Record, Status, Text, Unit};
@@ -70,17 +70,20 @@ fn story() -> [Run; 2] {
     for run in [&mut base, &mut new] {
         let first = sides::key(26, 0, 0);
         let of_noisy = |row: &&mut Record| {
-            (row.mode.as_str(), row.services, row.position.as_str())
+            (row.cell.mode.as_str(), row.cell.services, row.cell.position.as_str())
                 == (first.mode.as_str(), first.services, first.position.as_str())
         };
         for (row, value) in run.records.iter_mut().filter(of_noisy).zip(&noisy) {
-            *row = sides::key(26, row.block, row.order).scalar(&row.metric, row.unit, *value as u64);
+            *row =
+                sides::key(26, row.cell.block, row.cell.order).scalar(&row.metric, row.unit, *value as u64);
         }
     }
     let lost = sides::key(8, 0, 0);
     for row in &mut new.records {
-        if (&row.mode, row.services, &row.position) == (&lost.mode, lost.services, &lost.position) {
-            *row = sides::key(8, row.block, row.order).failed(
+        if (&row.cell.mode, row.cell.services, &row.cell.position)
+            == (&lost.mode, lost.services, &lost.position)
+        {
+            *row = sides::key(8, row.cell.block, row.cell.order).failed(
                 &row.metric,
                 row.unit,
                 "3 of 2,000 probes came back with an endpoint of another Service",
@@ -88,7 +91,7 @@ fn story() -> [Run; 2] {
         }
     }
     new.environment.run = "2026-12-01-7".into();
-    new.records.iter_mut().for_each(|row| row.run = "2026-12-01-7".into());
+    new.records.iter_mut().for_each(|row| row.cell.run = "2026-12-01-7".into());
     (base.name, new.name) = ("runs/main".into(), "runs/pull".into());
     new.environment.tool_version = "0.2.0".into();
     [base, new]
@@ -131,23 +134,23 @@ fn what_decides_can_be_chosen() {
         &Policy { metrics: Some(set(&[metric::TRANSACTIONS_PER_SECOND])), ..Policy::default() },
     );
     let rate = of(&rates, metric::TRANSACTIONS_PER_SECOND, "ipvs")[0];
-    assert_eq!((rate.verdict, rate.decisive, rates.outcome), (Verdict::Worse, true, Outcome::Regression));
-    assert!(rates.figures.iter().any(|figure| figure.verdict == Verdict::Worse && !figure.decisive));
+    assert_eq!((rate.verdict, rate.decisive, rates.outcome), (Judgement::Worse, true, Outcome::Regression));
+    assert!(rates.figures.iter().any(|figure| figure.verdict == Judgement::Worse && !figure.decisive));
     // Exact counts are better when lower only where somebody says so.
     let rules = compared(
         &story,
         &Policy { only_metrics: set(&[metric::RULES]), threshold: 0.5, ..Policy::default() },
     );
     let rule = of(&rules, metric::RULES, "ipvs")[0];
-    assert_eq!((rule.verdict, rule.difference.unwrap().method), (Verdict::Worse, Method::Exact));
+    assert_eq!((rule.verdict, rule.difference.unwrap().method), (Judgement::Worse, TestMethod::Exact));
     assert_eq!(rules.figures.len(), 1, "nothing else is looked at");
     let loose = compared(&story, &Policy { only_metrics: set(&[metric::RULES]), ..Policy::default() });
-    assert_eq!((loose.outcome, loose.figures[0].verdict), (Outcome::Ok, Verdict::NoDifference));
+    assert_eq!((loose.outcome, loose.figures[0].verdict), (Outcome::Ok, Judgement::NoDifference));
     // A threshold of its own.
     let thresholds = [(metric::LOOKUP_FIRST_PACKET.to_owned(), 15.0)].into();
     let mild = compared(&story, &Policy { thresholds, ..Policy::default() });
     assert!(
-        mild.figures.iter().all(|figure| figure.verdict != Verdict::Worse || !figure.decisive),
+        mild.figures.iter().all(|figure| figure.verdict != Judgement::Worse || !figure.decisive),
         "{mild:?}"
     );
     let modes = compared(&story, &Policy { modes: Some(set(&["nftables"])), ..Policy::default() });
@@ -169,9 +172,9 @@ fn identical_rows_differ_in_nothing() {
     rows.dedup();
     let run = Run { environment: fixtures::guest::two_passports(), sweep: None, ..run_of(rows) };
     let comparison = compared(&[run.clone(), run], &Policy::default());
-    let claimed = |verdict| matches!(verdict, Verdict::Worse | Verdict::Better | Verdict::Changed);
+    let claimed = |verdict| matches!(verdict, Judgement::Worse | Judgement::Better | Judgement::Changed);
     assert!(comparison.figures.iter().all(|figure| !claimed(figure.verdict)));
-    assert!(comparison.figures.iter().any(|figure| figure.verdict == Verdict::NoDifference));
+    assert!(comparison.figures.iter().any(|figure| figure.verdict == Judgement::NoDifference));
     assert!(comparison.notes.iter().any(|note| note.contains("in common")));
 }
 
@@ -180,13 +183,15 @@ fn the_real_thing_differs_from_itself_in_nothing_and_a_planted_shift_is_found() 
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference-xeon");
     let base = read_side(&reference).unwrap();
     let same = compare(&base, &base, &Policy::default());
-    assert!(same.figures.iter().all(|figure| !matches!(figure.verdict, Verdict::Worse | Verdict::Better)));
+    assert!(
+        same.figures.iter().all(|figure| !matches!(figure.verdict, Judgement::Worse | Judgement::Better))
+    );
     assert_eq!(same.outcome, Outcome::Inconclusive, "by the wall clock some cells are noisier than 5%");
     let mut new = base.clone();
     let planted = |mode: &str, services: u32| mode == "iptables-legacy" && services == 1_000;
     for row in new[0].records.iter_mut().filter(|row| {
         row.metric == metric::LOOKUP_FIRST_PACKET
-            && planted(&row.mode, row.services)
+            && planted(&row.cell.mode, row.cell.services)
             && row.status == Status::Ok
     }) {
         for value in [&mut row.min, &mut row.p50, &mut row.p90, &mut row.p99, &mut row.p999, &mut row.max] {
@@ -195,7 +200,8 @@ fn the_real_thing_differs_from_itself_in_nothing_and_a_planted_shift_is_found() 
     }
     let comparison = compare(&base, &new, &Policy::default());
     assert_eq!(comparison.outcome, Outcome::Regression);
-    let worse: Vec<_> = comparison.figures.iter().filter(|figure| figure.verdict == Verdict::Worse).collect();
+    let worse: Vec<_> =
+        comparison.figures.iter().filter(|figure| figure.verdict == Judgement::Worse).collect();
     assert!(worse.iter().all(|found| planted(&found.figure.mode, found.figure.services)));
     let by_instructions = worse.iter().filter(|found| found.figure.clock == Clock::Instructions).count();
     assert_eq!(by_instructions, 5, "every position");
@@ -218,7 +224,7 @@ fn other_machines_are_refused_unless_accepted() {
     let refused = compared(&sides, &Policy::default());
     assert_eq!(refused.outcome, Outcome::NotComparable);
     assert!(
-        refused.figures.iter().all(|figure| figure.verdict == Verdict::NotComparable && !figure.decisive)
+        refused.figures.iter().all(|figure| figure.verdict == Judgement::NotComparable && !figure.decisive)
     );
     insta::assert_snapshot!("refused", text(&refused, false));
     insta::assert_snapshot!(
@@ -231,7 +237,7 @@ fn other_machines_are_refused_unless_accepted() {
     assert_eq!(accepted.lanes[0].accepted.len(), 3);
     // Another kernel makes another lane of rows; it is still that of before.
     let [base, mut new] = story();
-    new.records.iter_mut().for_each(|row| row.kernel = "6.19".into());
+    new.records.iter_mut().for_each(|row| row.cell.kernel = "6.19".into());
     new.environment.kernel = "6.19".into();
     let kernels =
         compared(&[base, new], &Policy { accept: ["kernel".to_owned()].into(), ..Policy::default() });
@@ -271,8 +277,8 @@ fn a_side_of_several_runs_knows_how_runs_differ() {
     let (base, new) = (side([0.0, 3.0, -2.5]), side([2.0, 6.0, 3.5]));
     let policy = Policy { threshold: 1.0, ..Policy::default() };
     let runs = compare(&base, &new, &policy);
-    assert!(runs.figures.iter().all(|figure| figure.difference.unwrap().method == Method::Runs));
-    assert!(runs.figures.iter().all(|figure| figure.verdict == Verdict::NoDifference));
+    assert!(runs.figures.iter().all(|figure| figure.difference.unwrap().method == TestMethod::Runs));
+    assert!(runs.figures.iter().all(|figure| figure.verdict == Judgement::NoDifference));
     assert_eq!(runs.outcome, Outcome::Inconclusive);
     // One run of each would have been taken for a difference.
     let blocks = compare(&base[..1], &new[1..2], &policy);
@@ -289,14 +295,14 @@ fn blocks_are_paired_where_the_seed_makes_them_alike() {
             (0..27).map(|_| [1e4, 2e4, 3e4, 1.5e4, 2.5e4].map(|value: f64| value * factor).into()).collect();
         let mut run = lookups(&values);
         run.environment.clock = Clock::Instructions;
-        run.records.iter_mut().for_each(|row| row.clock = Clock::Instructions);
+        run.records.iter_mut().for_each(|row| row.cell.clock = Clock::Instructions);
         run
     };
     let (base, new) = (by_instructions(1.0), by_instructions(1.02));
     let policy = Policy { threshold: 1.0, ..Policy::default() };
     let comparison = compared(&[base.clone(), new.clone()], &policy);
     assert_eq!(comparison.outcome, Outcome::Regression);
-    assert_eq!(comparison.figures.iter().filter(|figure| figure.verdict == Verdict::Worse).count(), 27);
+    assert_eq!(comparison.figures.iter().filter(|figure| figure.verdict == Judgement::Worse).count(), 27);
     // Below what histograms keep, nothing is claimed whatever the threshold.
     let tiny =
         compared(&[base.clone(), by_instructions(1.0009)], &Policy { threshold: 0.0, ..Policy::default() });
@@ -304,7 +310,7 @@ fn blocks_are_paired_where_the_seed_makes_them_alike() {
     // By the wall clock the same rows tell nothing.
     let wall = [base, new].map(|mut run| {
         run.environment.clock = Clock::Wall;
-        run.records.iter_mut().for_each(|row| row.clock = Clock::Wall);
+        run.records.iter_mut().for_each(|row| row.cell.clock = Clock::Wall);
         run
     });
     assert_eq!(compared(&wall, &policy).outcome, Outcome::Inconclusive);
@@ -314,20 +320,20 @@ fn blocks_are_paired_where_the_seed_makes_them_alike() {
 fn the_floor_of_a_a_pairs_is_respected() {
     // The second visit took a fifth longer.
     let noisy_pairs = |mut run: Run| {
-        let second = |row: &&mut Record| row.order >= 1_000 && row.metric == metric::LOOKUP_FIRST_PACKET;
+        let second = |row: &&mut Record| row.cell.order >= 1_000 && row.metric == metric::LOOKUP_FIRST_PACKET;
         for row in run.records.iter_mut().filter(second) {
-            *row = sides::key(0, row.block, row.order).scalar(&row.metric, row.unit, 1_200);
+            *row = sides::key(0, row.cell.block, row.cell.order).scalar(&row.metric, row.unit, 1_200);
         }
         run
     };
     let story = story();
     let before = compared(&story, &Policy::default());
-    assert!(before.figures.iter().any(|figure| figure.verdict == Verdict::Worse && figure.decisive));
+    assert!(before.figures.iter().any(|figure| figure.verdict == Judgement::Worse && figure.decisive));
     let after = compared(&story.map(noisy_pairs), &Policy::default());
     let lookups =
         || after.figures.iter().filter(|figure| figure.figure.metric == metric::LOOKUP_FIRST_PACKET);
     assert!(lookups().all(|figure| figure.floor_percent.unwrap() > 8.0));
-    assert!(lookups().all(|figure| figure.verdict != Verdict::Worse), "10% is within the floor");
+    assert!(lookups().all(|figure| figure.verdict != Judgement::Worse), "10% is within the floor");
     assert!(lookups().filter(|figure| figure.new.is_some()).all(|figure| figure.inconclusive));
 }
 
@@ -348,7 +354,7 @@ fn zeros_have_no_ratio_and_losses_are_still_losses() {
     assert_eq!(outcome([40, 50, 45, 52, 48], [0; 5]), Outcome::Ok);
     assert_eq!(outcome([0; 5], [0, 0, 0, 0, 9]), Outcome::Inconclusive);
     let gone = compared(&[lost([40, 50, 45, 52, 48]), lost([0; 5])], &policy);
-    assert_eq!(gone.figures[0].verdict, Verdict::Better);
+    assert_eq!(gone.figures[0].verdict, Judgement::Better);
     assert!((gone.figures[0].difference.unwrap().percent.unwrap() + 100.0).abs() < 1e-9);
 }
 
@@ -357,10 +363,10 @@ fn hostile_rows_cannot_inject_markup() {
     let evil = "\"><script>alert(1)</script>|\n# x\u{0}\u{7}`[a](http://b)]]>";
     let [base, new] = story().map(|mut run| {
         for row in &mut run.records {
-            row.mode = evil.into();
-            row.workload = evil.into();
+            row.cell.mode = evil.into();
+            row.cell.workload = evil.into();
             row.note = evil.into();
-            row.kernel = evil.into();
+            row.cell.kernel = evil.into();
         }
         run.name = evil.into();
         run.environment.kernel = evil.into();
@@ -411,7 +417,7 @@ fn folders_are_read_whole_or_not_at_all() {
 fn an_older_run_is_not_known_to_be_alike() {
     let [base, new] = story();
     let older = |mut run: Run| {
-        run.records.iter_mut().for_each(|row| row.hypervisor = Text::new());
+        run.records.iter_mut().for_each(|row| row.cell.hypervisor = Text::new());
         run.environment.hypervisor = String::new();
         run
     };
@@ -419,4 +425,44 @@ fn an_older_run_is_not_known_to_be_alike() {
     assert_eq!((refused.outcome, refused.lanes.len()), (Outcome::NotComparable, 1));
     assert!(refused.lanes[0].refusal().unwrap().starts_with("hypervisor differs: not known / kvm"));
     assert_eq!(compared(&[older(base), older(new)], &Policy::default()).outcome, Outcome::Regression);
+}
+
+/// A folder of before the controls beside other rules were renamed, and one of after.
+#[test]
+fn modes_of_old_folders_are_those_of_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let names: [fn((&'static str, &'static str)) -> &'static str; 2] = [|(old, _)| old, |(_, new)| new];
+    let [base, new] = names.map(|name| {
+        let mut run = lookups(&plain());
+        for row in &mut run.records {
+            if let Some(names) = results::names::OLD_MODES.get(row.cell.order as usize % 3) {
+                row.cell.mode = name(*names).into();
+            }
+        }
+        let folder = dir.path().join(name(results::names::OLD_MODES[0]));
+        sides::write(&folder, &run);
+        folder
+    });
+    let text = std::fs::read_to_string(base.join("records.csv")).unwrap();
+    assert!(text.contains("neighbours-legacy") && !text.contains("background"), "an old folder");
+    let old_rows = read_side(&base).unwrap();
+    let modes: std::collections::BTreeSet<&str> =
+        old_rows[0].records.iter().map(|row| row.cell.mode.as_str()).collect();
+    assert_eq!(Vec::from_iter(modes), ["background-legacy", "background-nft", "iptables-legacy"]);
+    let only = |mode: &str| Policy { only_modes: [mode.to_owned()].into(), ..Policy::default() };
+    for (policy, figures) in
+        [(Policy::default(), 27), (only("neighbours-nft"), 9), (only("background-nft"), 9), (only("ipvs"), 0)]
+    {
+        let comparison = compare(&old_rows, &read_side(&new).unwrap(), &policy);
+        assert_eq!(comparison.figures.len(), figures);
+        assert!(
+            comparison.figures.iter().all(|figure| figure.verdict == Judgement::NoDifference),
+            "{comparison:?}"
+        );
+    }
+    // What is recovered and written again has the new names.
+    std::fs::write(base.join("records.csv"), text.trim_end()).unwrap();
+    results::record_file::recover(&base.join("records.csv")).unwrap();
+    let text = std::fs::read_to_string(base.join("records.csv")).unwrap();
+    assert!(text.contains("background-legacy") && !text.contains("neighbours"));
 }

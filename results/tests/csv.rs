@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use results::names::position;
-use results::record::{COLUMNS, Clock, Record, Status, Text, Unit};
+use results::record::{COLUMNS, CellKey, Clock, Record, Status, Text, Unit};
 use results::record_file::{RecordWriter, parse_records, read_records, recover};
 use results::timeline::Timelines;
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ fn folder() -> (TempDir, PathBuf) {
 fn write(rows: &[Record]) -> (TempDir, PathBuf) {
     let (dir, path) = folder();
     let mut writer = RecordWriter::open(&path).unwrap();
-    for cell in rows.chunk_by(|a, b| a.order == b.order) {
+    for cell in rows.chunk_by(|a, b| a.cell.order == b.cell.order) {
         writer.append_cell(cell).unwrap();
     }
     (dir, path)
@@ -96,7 +96,7 @@ fn older(rows: &[Record]) -> Vec<u8> {
 fn a_file_without_the_hypervisor_is_read_but_not_continued() {
     let mut rows = fixtures::rows(1);
     let bytes = older(&rows);
-    rows.iter_mut().for_each(|row| row.hypervisor = "".into());
+    rows.iter_mut().for_each(|row| row.cell.hypervisor = "".into());
     let (_dir, path) = folder();
     assert_eq!(parse_records(&bytes, &path).unwrap(), rows);
     for whole in [&bytes[..], &bytes[..bytes.len() - 5]] {
@@ -138,8 +138,9 @@ fn a_kill_at_any_byte_costs_at_most_two_cells() {
         assert_eq!(kept, rows[..kept.len()], "cut at {length}");
         assert_eq!(read_records(&path).unwrap(), kept);
         let complete = whole[..length].iter().filter(|byte| **byte == b'\n').count().saturating_sub(1);
-        let dropped =
-            rows[..complete].iter().filter(|row| length > header && row.order == rows[complete - 1].order);
+        let dropped = rows[..complete]
+            .iter()
+            .filter(|row| length > header && row.cell.order == rows[complete - 1].cell.order);
         assert_eq!(kept.len() + dropped.count(), complete);
         RecordWriter::open(&path).unwrap().append_cell(&rows[kept.len()..]).unwrap();
         assert_eq!(fs::read(&path).unwrap(), whole);
@@ -199,20 +200,22 @@ fn any_record() -> impl Strategy<Value = Record> {
             let texts = texts.into_iter().map(Text::from).collect::<Vec<_>>();
             let [run, mode, workload, metric, kernel, hypervisor, note, hist] = texts.try_into().unwrap();
             Record {
-                run,
-                block,
-                order,
-                mode,
-                services,
-                endpoints,
-                position: position::ALL[names.0].into(),
-                workload,
-                contenders,
+                cell: CellKey {
+                    run,
+                    block,
+                    order,
+                    mode,
+                    services,
+                    endpoints,
+                    position: position::ALL[names.0].into(),
+                    workload,
+                    contenders,
+                    clock: Clock::ALL[names.2],
+                    kernel,
+                    hypervisor,
+                },
                 metric,
                 unit: Unit::ALL[names.1],
-                clock: Clock::ALL[names.2],
-                kernel,
-                hypervisor,
                 n,
                 min: figure(quantiles[0]),
                 p50: figure(quantiles[1]),

@@ -102,7 +102,7 @@ fn a_change_is_marked_with_what_came_with_it() {
     let history = of(&[dir.path().to_owned()], dir.path());
     insta::assert_snapshot!("text", history::text(&history));
     insta::assert_snapshot!("markdown", history::markdown(&history));
-    assert_eq!((history.runs.len(), history.places.len()), (25, 2));
+    assert_eq!((history.runs.len(), history.machines.len()), (25, 2));
     let changed: Vec<_> = history.series.iter().filter(|series| !series.changes.is_empty()).collect();
     let [nftables] = changed[..] else { panic!("{changed:?}") };
     assert_eq!((nftables.figure.mode.as_str(), nftables.figure.services), ("nftables", 10_000));
@@ -163,7 +163,7 @@ fn what_cannot_be_read_is_named_and_left_out() {
     // Twenty are left of twenty-five; one of them has no passport of its lane, and so no figures.
     assert_eq!(history.runs.len(), 20);
     let nftables =
-        history.series.iter().find(|series| series.place == 0 && series.figure.mode == "nftables").unwrap();
+        history.series.iter().find(|series| series.machine == 0 && series.figure.mode == "nftables").unwrap();
     assert_eq!((nftables.points.len(), nftables.changes.len()), (18, 1));
 }
 

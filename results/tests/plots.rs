@@ -14,11 +14,11 @@ use results::timeline::Timelines;
 
 fn draw_all(rows: &[Record]) -> Vec<(String, String)> {
     let groups = Groups::split(rows);
-    let Some(world) = groups.first() else { return Vec::new() };
+    let Some(platform) = groups.first() else { return Vec::new() };
     let caption = fixtures::environment().caption();
     let mut medians = Medians::new();
-    let findings = findings(world, &mut medians);
-    let figures = figures(world, &findings, &Timelines::default(), &mut medians);
+    let findings = findings(platform, &mut medians);
+    let figures = figures(platform, &findings, &Timelines::default(), &mut medians);
     figures.iter().map(|figure| (figure.name.to_owned(), draw(figure, &caption))).collect()
 }
 
@@ -65,13 +65,14 @@ fn several_numbers_of_contenders_are_a_figure_of_their_own() {
         assert!(svg.contains(words), "{words}");
     }
     // One number of contenders is what the figure over Services shows.
-    let few: Vec<Record> = fixtures::contenders().into_iter().filter(|row| row.contenders == 4).collect();
+    let few: Vec<Record> =
+        fixtures::contenders().into_iter().filter(|row| row.cell.contenders == 4).collect();
     assert_eq!(draw_all(&few).len(), 1);
 }
 
 #[test]
 fn a_run_that_was_all_skipped_says_why() {
-    let rows: Vec<Record> = fixtures::rows(1).into_iter().filter(|row| row.mode == "ipvs").collect();
+    let rows: Vec<Record> = fixtures::rows(1).into_iter().filter(|row| row.cell.mode == "ipvs").collect();
     for (name, svg) in draw_all(&rows) {
         assert!(svg.contains("no data"), "{name}");
         std::fs::write(format!("{}/skipped-{name}.svg", env!("CARGO_TARGET_TMPDIR")), svg).unwrap();
@@ -85,7 +86,7 @@ fn one_point_zeros_and_extremes_are_drawn() {
         for services in [0, 1, u32::MAX] {
             let mut rows = all.clone();
             for row in &mut rows {
-                row.services = services;
+                row.cell.services = services;
                 for figure in
                     [&mut row.min, &mut row.p50, &mut row.p90, &mut row.p99, &mut row.p999, &mut row.max]
                 {
@@ -101,8 +102,8 @@ fn one_point_zeros_and_extremes_are_drawn() {
 #[test]
 fn noisy_blocks_get_wide_intervals() {
     let mut rows = fixtures::rows(5);
-    for row in rows.iter_mut().filter(|row| row.mode != "nftables") {
-        let factor = [5, 9, 10, 13, 24][row.block as usize % 5];
+    for row in rows.iter_mut().filter(|row| row.cell.mode != "nftables") {
+        let factor = [5, 9, 10, 13, 24][row.cell.block as usize % 5];
         for figure in [&mut row.min, &mut row.p50, &mut row.p90, &mut row.p99, &mut row.p999, &mut row.max] {
             *figure = figure.map(|value| value * factor / 10);
         }
@@ -115,7 +116,7 @@ fn noisy_blocks_get_wide_intervals() {
 #[test]
 fn the_instruction_clock_never_says_seconds() {
     let mut rows = fixtures::rows(3);
-    rows.iter_mut().for_each(|row| row.clock = results::record::Clock::Instructions);
+    rows.iter_mut().for_each(|row| row.cell.clock = results::record::Clock::Instructions);
     for (name, svg) in draw_all(&rows) {
         assert!(svg.contains("instr") && !svg.contains("µs") && !svg.contains(" ms"), "{name}");
         std::fs::write(format!("{}/instructions-{name}.svg", env!("CARGO_TARGET_TMPDIR")), svg).unwrap();
@@ -124,6 +125,7 @@ fn the_instruction_clock_never_says_seconds() {
 
 /// With the fonts of this program, whatever the machine has.
 #[test]
+#[cfg_attr(not(feature = "png"), ignore = "built without png; test with --features png")]
 fn pictures_are_the_same_twice_and_have_words() {
     let rows = fixtures::rows(2);
     let groups = Groups::split(&rows);

@@ -12,11 +12,11 @@ use proptest::prelude::*;
 use results::histogram::{HistogramWriter, TaggedHistogram};
 use results::record::{Clock, Record, Status};
 use results::record_file::RecordWriter;
-use results::repeat::{Fault, RepeatError, Sample, Verdict, compare};
+use results::repeat::{Fault, RepeatError, Repeatability, Sample, compare};
 
 /// Lookups of the guest's lane, each with a histogram whose p1 is below its p50.
 fn pass() -> Vec<Sample> {
-    let rows = guest_rows(2).into_iter().filter(|row| row.workload == "packet_probe");
+    let rows = guest_rows(2).into_iter().filter(|row| row.cell.workload == "packet_probe");
     rows.map(|mut record| {
         let histogram = histogram(&record, 0);
         record.p50 = Some(histogram.value_at_quantile(0.5));
@@ -35,10 +35,10 @@ fn histogram(row: &Record, lower: u64) -> Histogram<u64> {
 }
 
 fn find(pass: &mut [Sample], mode: &str, metric: &str) -> usize {
-    pass.iter().position(|sample| sample.record.mode == mode && sample.record.metric == metric).unwrap()
+    pass.iter().position(|sample| sample.record.cell.mode == mode && sample.record.metric == metric).unwrap()
 }
 
-fn verdict(second: &[Sample]) -> Verdict {
+fn verdict(second: &[Sample]) -> Repeatability {
     compare(&pass(), second).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn p50_may_differ_by_a_thousandth_in_every_mode() {
             second[at].record.p50 = Some(to);
             let verdict = compare(&first, &second).unwrap();
             assert_eq!(verdict.passes(), agrees, "{mode} {from} {to}");
-            assert_eq!((&verdict.compared[0].place.mode[..], verdict.compared[0].p50), (mode, [from, to]));
+            assert_eq!((&verdict.compared[0].key.mode[..], verdict.compared[0].p50), (mode, [from, to]));
             assert_eq!(verdict.compared[0].fault(), (!agrees).then_some(Fault::P50));
         }
     }
@@ -116,7 +116,7 @@ fn what_only_one_pass_has_fails_and_what_both_skipped_does_not() {
 
     let (mut first, mut second) = (pass(), pass());
     for pass in [&mut first, &mut second] {
-        let of_ipvs = pass.iter_mut().filter(|sample| sample.record.mode == "ipvs");
+        let of_ipvs = pass.iter_mut().filter(|sample| sample.record.cell.mode == "ipvs");
         of_ipvs.for_each(|sample| lose(sample, Status::Skipped, "no ip_vs"));
     }
     let skipped = compare(&first, &second).unwrap();
@@ -125,14 +125,14 @@ fn what_only_one_pass_has_fails_and_what_both_skipped_does_not() {
         skipped.to_string().contains("not compared: 56 lookups of ipvs: skipped — no ip_vs\n"),
         "{skipped}"
     );
-    second.iter_mut().filter(|s| s.record.mode == "ipvs").for_each(|s| s.record.status = Status::Failed);
+    second.iter_mut().filter(|s| s.record.cell.mode == "ipvs").for_each(|s| s.record.status = Status::Failed);
     assert!(!compare(&first, &second).unwrap().passes());
 }
 
 #[test]
-fn worlds_are_never_compared() {
+fn platforms_are_never_compared() {
     let mut second = pass();
-    second.iter_mut().for_each(|sample| sample.record.hypervisor = "kvm".into());
+    second.iter_mut().for_each(|sample| sample.record.cell.hypervisor = "kvm".into());
     assert!(matches!(compare(&pass(), &second), Err(RepeatError::Nothing)));
     assert!(matches!(compare(&[], &[]), Err(RepeatError::Nothing)));
     let message = compare(&pass(), &[]).unwrap_err().to_string();
@@ -157,7 +157,9 @@ fn a_folder_is_read_with_its_histograms() {
     let dir = tempfile::tempdir().unwrap();
     let mut rows: Vec<Record> = pass().into_iter().map(|sample| sample.record).take(4).collect();
     // The wall clock has nothing to say here.
-    rows.push(Record { clock: Clock::Wall, ..rows[0].clone() });
+    let mut wall = rows[0].clone();
+    wall.cell.clock = Clock::Wall;
+    rows.push(wall);
     RecordWriter::open(&dir.path().join("records.csv")).unwrap().append_cell(&rows).unwrap();
     let mut log = HistogramWriter::open(&dir.path().join("histograms.hlog")).unwrap();
     let mut append = |row: &Record, histogram: &Histogram<u64>| {
@@ -203,7 +205,7 @@ proptest! {
         let (first, second) = (samples(&first), samples(&second));
         let (forward, back) = (compare(&first, &second).unwrap(), compare(&second, &first).unwrap());
         prop_assert_eq!(forward.passes(), back.passes());
-        let differences = |verdict: &Verdict| -> Vec<f64> {
+        let differences = |verdict: &Repeatability| -> Vec<f64> {
             verdict.compared.iter().map(|cell| cell.difference()).collect()
         };
         prop_assert_eq!(differences(&forward), differences(&back));

@@ -1,4 +1,4 @@
-//! Churn scenarios as figures: whose syncs are drawn, where, and in which world.
+//! Churn scenarios as figures: whose syncs are drawn, where, and in which platform.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
@@ -8,12 +8,12 @@ use std::fs;
 
 use results::groups::Groups;
 use results::names::workload;
-use results::record::Clock;
+use results::record::{CellKey, Clock};
 use results::record_file::RecordWriter;
 use results::report::write_report;
 use results::series::{Figure, XAxis, figures};
 use results::stats::Medians;
-use results::timeline::{FeltRow, TIMELINES, TimelineRow, Timelines, append};
+use results::timeline::{IMPACT, ImpactRow, OLD_IMPACT, TIMELINES, TimelineRow, Timelines, append};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -32,16 +32,20 @@ fn timeline() -> Vec<TimelineRow> {
         for sync in 0..20 {
             let start = u64::from(sync) * (SECOND + cost);
             rows.push(TimelineRow {
-                run: "2026-11-21-0740".into(),
-                order: order as u32,
-                block: 0,
-                mode: mode.into(),
-                services,
-                endpoints: 10,
-                workload: workload::CHURN_ROLLING_UPDATE.into(),
-                clock: Clock::Wall,
-                kernel: "6.18.44".into(),
-                hypervisor: "kvm".into(),
+                cell: CellKey {
+                    run: "2026-11-21-0740".into(),
+                    order: order as u32,
+                    block: 0,
+                    mode: mode.into(),
+                    services,
+                    endpoints: 10,
+                    workload: workload::CHURN_ROLLING_UPDATE.into(),
+                    clock: Clock::Wall,
+                    kernel: "6.18.44".into(),
+                    hypervisor: "kvm".into(),
+                    position: "".into(),
+                    contenders: 0,
+                },
                 sync: sync + 1,
                 start,
                 end: start + cost,
@@ -56,7 +60,7 @@ fn timeline() -> Vec<TimelineRow> {
 fn drawn(timeline: &[TimelineRow]) -> Vec<Figure> {
     let rows = fixtures::rows(1);
     let groups = Groups::split(&rows);
-    let timelines = Timelines { syncs: timeline.to_vec(), felt: Vec::new() };
+    let timelines = Timelines { syncs: timeline.to_vec(), impact: Vec::new() };
     let all = figures(&groups[0], &[], &timelines, &mut Medians::new());
     all.into_iter().filter(|figure| figure.name.starts_with("churn")).collect()
 }
@@ -78,11 +82,14 @@ fn each_scenario_is_a_figure_and_each_scale_a_panel() {
 fn syncs_of_another_kernel_or_block_are_not_mixed_in() {
     let mut rows = timeline();
     for row in &mut rows {
-        row.kernel = "6.1".into();
+        row.cell.kernel = "6.1".into();
     }
     assert_eq!(drawn(&rows), []);
     let once = timeline();
-    let again = once.iter().map(|row| TimelineRow { block: 1, order: row.order + 10, ..row.clone() });
+    let again = once.iter().cloned().map(|mut row| {
+        (row.cell.block, row.cell.order) = (1, row.cell.order + 10);
+        row
+    });
     let both: Vec<_> = once.iter().cloned().chain(again).collect();
     assert_eq!(drawn(&both), drawn(&once));
 }
@@ -107,23 +114,27 @@ fn the_report_of_a_folder_shows_its_timelines() {
 }
 
 /// A load that is disturbed once in each of two modes, and in another block.
-fn felt() -> Timelines {
+fn disturbed() -> Timelines {
     let mut all = Timelines::default();
     for (order, block, mode) in [(1, 1, "iptables-legacy"), (2, 1, "nftables"), (3, 2, "nftables")] {
         let workload = format!("{}restart.tcp_crr", workload::DISRUPTION);
         for part in 0..20_u64 {
             let busy = u64::from((8..12).contains(&part));
-            all.felt.push(FeltRow {
-                run: "2026-11-21-0740".into(),
-                order,
-                block,
-                mode: mode.into(),
-                services: 1_000,
-                endpoints: 10,
-                workload: workload.as_str().into(),
-                clock: Clock::Wall,
-                kernel: "6.18.44".into(),
-                hypervisor: "kvm".into(),
+            all.impact.push(ImpactRow {
+                cell: CellKey {
+                    run: "2026-11-21-0740".into(),
+                    order,
+                    block,
+                    mode: mode.into(),
+                    services: 1_000,
+                    endpoints: 10,
+                    workload: workload.as_str().into(),
+                    clock: Clock::Wall,
+                    kernel: "6.18.44".into(),
+                    hypervisor: "kvm".into(),
+                    position: "".into(),
+                    contenders: 0,
+                },
                 from: part * 50_000_000,
                 length: 50_000_000,
                 due: 50,
@@ -134,11 +145,14 @@ fn felt() -> Timelines {
             });
         }
         all.syncs.push(TimelineRow {
-            order,
-            block,
-            mode: mode.into(),
-            services: 1_000,
-            workload: workload.into(),
+            cell: CellKey {
+                order,
+                block,
+                mode: mode.into(),
+                services: 1_000,
+                workload: workload.into(),
+                ..timeline().remove(0).cell
+            },
             sync: 1,
             start: 400_000_000,
             end: 590_000_000,
@@ -153,7 +167,7 @@ fn felt() -> Timelines {
 fn a_disruption_is_a_figure_with_a_panel_per_mode() {
     let rows = fixtures::rows(1);
     let groups = Groups::split(&rows);
-    let all = figures(&groups[0], &[], &felt(), &mut Medians::new());
+    let all = figures(&groups[0], &[], &disturbed(), &mut Medians::new());
     let [figure] = &all.iter().filter(|figure| figure.name.starts_with("disruption")).collect::<Vec<_>>()[..]
     else {
         panic!("one happening, one figure")
@@ -167,4 +181,18 @@ fn a_disruption_is_a_figure_with_a_panel_per_mode() {
     assert_eq!((nftables.spans[0].from, nftables.spans[0].y), (4e8, 1.9e8));
     assert_eq!(figure.remarks[1], ("nftables".to_owned(), "8 lost".to_owned()));
     assert!(results::plot::draw(figure, "caption").contains("stroke-dasharray"));
+}
+
+#[test]
+fn an_old_folder_has_the_same_figures() {
+    let drawn = [OLD_IMPACT, IMPACT].map(|name| {
+        let dir = tempfile::tempdir().unwrap();
+        RecordWriter::open(&dir.path().join("records.csv")).unwrap().append_cell(&fixtures::rows(1)).unwrap();
+        fixtures::environment().write(&dir.path().join("environment.json")).unwrap();
+        append(&dir.path().join(TIMELINES), &disturbed().syncs).unwrap();
+        append(&dir.path().join(name), &disturbed().impact).unwrap();
+        write_report(dir.path()).unwrap();
+        fs::read_to_string(dir.path().join("disruption-restart.svg")).unwrap()
+    });
+    assert!(drawn[0].contains("Traffic while kube-proxy restarts") && drawn[0] == drawn[1]);
 }

@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use lab::apply::ApplyError;
 use results::record::{CellKey, Clock, Record, Status, Unit};
-use results::timeline::{FeltRow, TimelineRow};
+use results::timeline::{ImpactRow, TimelineRow};
 use serde::{Deserialize, Serialize};
 use workloads::recorder::Times;
 
@@ -17,7 +17,7 @@ pub struct CellResult {
     /// Syncs of a scenario, one by one.
     pub timeline: Vec<TimelineRow>,
     /// What a load felt of syncs, over time.
-    pub felt: Vec<FeltRow>,
+    pub felt: Vec<ImpactRow>,
 }
 
 /// What the rows of a lane have in common.
@@ -58,7 +58,7 @@ pub struct Rows {
     pub(crate) records: Vec<Record>,
     histograms: Vec<(String, Histogram<u64>)>,
     pub(crate) timeline: Vec<TimelineRow>,
-    pub(crate) felt: Vec<FeltRow>,
+    pub(crate) felt: Vec<ImpactRow>,
 }
 
 impl Rows {
@@ -123,8 +123,7 @@ impl Rows {
         self.felt.clear();
         for record in &mut self.records {
             if record.status == Status::Ok {
-                let (workload, position) = (record.workload.clone(), record.position.clone());
-                let key = CellKey { workload, position, ..self.key.clone() };
+                let key = record.cell.clone();
                 *record = key.failed(&record.metric, record.unit, reason);
             }
         }
@@ -139,23 +138,7 @@ impl Rows {
         changes: u32,
         bytes: u64,
     ) -> TimelineRow {
-        TimelineRow {
-            run: self.key.run.clone(),
-            order: self.key.order,
-            block: self.key.block,
-            mode: self.key.mode.clone(),
-            services: self.key.services,
-            endpoints: self.key.endpoints,
-            workload: self.key.workload.clone(),
-            clock: self.key.clock,
-            kernel: self.key.kernel.clone(),
-            hypervisor: self.key.hypervisor.clone(),
-            sync: index as u32 + 1,
-            start,
-            end,
-            changes,
-            bytes,
-        }
+        TimelineRow { cell: self.key.clone(), sync: index as u32 + 1, start, end, changes, bytes }
     }
 
     /// A distribution, kept whole.

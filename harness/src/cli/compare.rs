@@ -1,13 +1,16 @@
 //! `svcbench compare`: which figures of one run are better or worse than another's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
 use harness::sweep::{self, Saved};
-use results::compare::{self, Better, Comparison, Outcome, Policy, Run, likeness, read_side};
+use results::compare::{self, Better, Comparison, Outcome, Policy, Run, comparability, read_side};
+use results::names::current_mode;
 
 use super::exit::Exit;
 use super::output::Output;
@@ -38,13 +41,13 @@ pub struct CompareArgs {
     #[arg(long, value_name = "METRIC=PERCENT", value_parser = metric_percent)]
     threshold_for: Vec<(String, f64)>,
     /// Compare runs although they differ in this; repeatable
-    #[arg(long, value_name = "FIELD", value_parser = clap::builder::PossibleValuesParser::new(likeness::FIELDS))]
+    #[arg(long, value_name = "FIELD", value_parser = fields())]
     accept: Vec<String>,
     /// Look at this metric only, and let it decide; repeatable
     #[arg(long, short = 'M', value_name = "METRIC")]
     metric: Vec<String>,
     /// Look at this mode only; repeatable
-    #[arg(long, short, value_name = "MODE")]
+    #[arg(long, short, value_name = "MODE", value_parser = mode_name)]
     mode: Vec<String>,
     /// What to print
     #[arg(long, short, value_enum, default_value_t)]
@@ -74,6 +77,21 @@ enum Format {
     GithubActionBenchmarkBigger,
     /// Figures of NEW, in Bencher Metric Format (`bencher run --adapter json`)
     Bencher,
+}
+
+/// The fields of `--accept`, which old names stand for too.
+fn fields() -> PossibleValuesParser {
+    let old = |field| {
+        comparability::OLD_FIELDS.into_iter().filter(move |(_, new)| *new == field).map(|(old, _)| old)
+    };
+    PossibleValuesParser::new(
+        comparability::FIELDS.map(|field| PossibleValue::new(field).aliases(old(field))),
+    )
+}
+
+/// A mode, by its name of today or of before.
+fn mode_name(text: &str) -> Result<String, Infallible> {
+    Ok(current_mode(text).to_owned())
 }
 
 /// `5%` or `5`.

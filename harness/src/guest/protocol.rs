@@ -5,7 +5,7 @@ use std::time::Duration;
 use results::environment::Environment;
 use results::histogram::{pack, unpack};
 use results::record::{Clock, Record};
-use results::timeline::{FeltRow, TimelineRow};
+use results::timeline::{ImpactRow, TimelineRow};
 use serde::{Deserialize, Serialize};
 
 use crate::events::Event;
@@ -86,7 +86,7 @@ pub enum Message {
     /// What a person may want to know.
     Event(Event),
     /// A finished cell: rows, packed histograms by tag, the syncs of a scenario, and what a load felt.
-    Cell(Vec<Record>, Vec<(String, String)>, Vec<TimelineRow>, Vec<FeltRow>),
+    Cell(Vec<Record>, Vec<(String, String)>, Vec<TimelineRow>, Vec<ImpactRow>),
     /// It cannot go on.
     Failed(String),
     /// All is measured.
@@ -112,7 +112,7 @@ impl Message {
         records: Vec<Record>,
         packed: &[(String, String)],
         timeline: Vec<TimelineRow>,
-        felt: Vec<FeltRow>,
+        felt: Vec<ImpactRow>,
     ) -> anyhow::Result<CellResult> {
         let histograms = packed.iter().map(|(tag, text)| Ok((tag.clone(), unpack(text)?)));
         Ok(CellResult { records, histograms: histograms.collect::<anyhow::Result<_>>()?, timeline, felt })

@@ -55,8 +55,8 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
         programs: programs(&sweep.modes),
         sysctls: sysctls(),
         kube_proxy: sweep.kube_proxy.name().into(),
-        neighbours: sweep.neighbours.map_or_else(String::new, |neighbours| neighbours.to_string()),
-        planted: sweep.plant.map_or_else(String::new, |plant| plant.to_string()),
+        background: sweep.neighbours.map_or_else(String::new, |neighbours| neighbours.to_string()),
+        injected: sweep.plant.map_or_else(String::new, |plant| plant.to_string()),
         ..Environment::default()
     }
 }

@@ -9,7 +9,7 @@ use results::environment::Environment;
 use results::histogram::HistogramWriter;
 use results::record::Record;
 use results::record_file::{RecordWriter, recover};
-use results::timeline::{self, FELT, FeltRow, TIMELINES, TimelineRow};
+use results::timeline::{self, IMPACT, ImpactRow, TIMELINES, TimelineRow};
 
 use super::interference::Interference;
 use super::result_sink::Outlet;
@@ -77,13 +77,13 @@ impl Folder {
             );
             let planted = sweep.plant.map_or_else(String::new, |plant| plant.to_string());
             anyhow::ensure!(
-                environment.planted == planted,
+                environment.injected == planted,
                 "{} was begun {}; give the same --plant to go on with it",
                 path.display(),
-                if environment.planted.is_empty() {
+                if environment.injected.is_empty() {
                     "without a planted slow-down".to_owned()
                 } else {
-                    format!("with a planted slow-down ({})", environment.planted)
+                    format!("with a planted slow-down ({})", environment.injected)
                 }
             );
             environment
@@ -95,12 +95,13 @@ impl Folder {
         environment.write(&path.join(ENVIRONMENT))?;
         let before = if resumed { recover(&path.join(RECORDS))? } else { Vec::new() };
         // Timelines are written before their cell's rows: what has none is measured again.
-        let whole: HashSet<_> = before.iter().map(|row| (row.order, &*row.kernel, row.clock)).collect();
+        let whole: HashSet<_> =
+            before.iter().map(|row| (row.cell.order, &*row.cell.kernel, row.cell.clock)).collect();
         timeline::retain(&path.join(TIMELINES), |row: &TimelineRow| {
-            whole.contains(&(row.order, &*row.kernel, row.clock))
+            whole.contains(&(row.cell.order, &*row.cell.kernel, row.cell.clock))
         })?;
-        timeline::retain(&path.join(FELT), |row: &FeltRow| {
-            whole.contains(&(row.order, &*row.kernel, row.clock))
+        timeline::retain(&timeline::impact_file_to_append(path)?, |row: &ImpactRow| {
+            whole.contains(&(row.cell.order, &*row.cell.kernel, row.cell.clock))
         })?;
         Ok(Self {
             environment,
@@ -143,7 +144,7 @@ impl Folder {
             timeline::append(&self.path.join(TIMELINES), &found.timeline)?;
         }
         if !found.felt.is_empty() {
-            timeline::append(&self.path.join(FELT), &found.felt)?;
+            timeline::append(&self.path.join(IMPACT), &found.felt)?;
         }
         Ok(self.records.append_cell(&found.records)?)
     }

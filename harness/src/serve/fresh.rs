@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use results::report::write_report;
+use results::timeline::{IMPACT, OLD_IMPACT, TIMELINES};
 
 use crate::lane::{ENVIRONMENT, RECORDS};
 use lab::explain::explain;
@@ -14,7 +15,7 @@ use lab::explain::explain;
 pub(super) const INDEX: &str = "report.html";
 
 /// What a report is made from.
-const SOURCES: [&str; 4] = [RECORDS, ENVIRONMENT, results::timeline::TIMELINES, results::timeline::FELT];
+const SOURCES: [&str; 5] = [RECORDS, ENVIRONMENT, TIMELINES, IMPACT, OLD_IMPACT];
 
 /// The report of a folder.
 pub(super) struct Fresh {

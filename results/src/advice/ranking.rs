@@ -2,11 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ALIKE, ENOUGH_BLOCKS};
 use crate::groups::{Group, GroupKey, Groups};
-use crate::names::{IPVS_BATCHED, PROXY_MODES, position};
+use crate::names::{PROXY_MODES, is_kube_proxy, position};
 use crate::record::{Record, Unit};
 use crate::stats::{Estimate, Medians};
+
+/// Fewer blocks than this rank nothing. Of two modes that do not differ, five blocks each lie apart without any overlap by
+/// chance once in 126 times, three blocks once in 10.
+pub const ENOUGH_BLOCKS: usize = 5;
+
+/// Modes whose medians are this close are called alike, whatever their intervals say: nobody should choose by less.
+pub const ALIKE: f64 = 0.1;
 
 /// What is compared. Less is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +27,7 @@ pub(super) struct Criterion {
 
 /// One mode's figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Entry<'a> {
+pub(super) struct RankedMode<'a> {
     pub mode: &'a str,
     pub estimate: Estimate,
     pub group: usize,
@@ -36,9 +42,9 @@ pub(super) enum Standing<'a> {
     Single(&'a str),
     /// Some figure has too few blocks: so many.
     Few(usize),
-    /// No mode is shown to be dearer than the cheapest.
+    /// No mode is shown to be more expensive than the cheapest.
     Alike,
-    /// These are the cheapest, or not shown to be dearer; at least one other is.
+    /// These are the cheapest, or not shown to be more expensive; at least one other is.
     Best(Vec<&'a str>),
 }
 
@@ -53,7 +59,7 @@ pub(super) struct Ranking<'a> {
     pub endpoints: u32,
     pub contenders: u32,
     pub services: u32,
-    pub entries: Vec<Entry<'a>>,
+    pub entries: Vec<RankedMode<'a>>,
     /// Every scale at which all of these modes were measured, ascending.
     pub scales: Vec<u32>,
 }
@@ -64,17 +70,17 @@ const HEADLINES: [&str; 5] =
 
 /// What can be chosen: kube-proxy has no batched IPVS.
 pub(super) fn choices() -> impl Iterator<Item = &'static str> {
-    PROXY_MODES.into_iter().filter(|mode| *mode != IPVS_BATCHED)
+    PROXY_MODES.into_iter().filter(|mode| is_kube_proxy(mode))
 }
 
 impl<'a> Ranking<'a> {
     /// At the largest scale of those at which most modes were measured. None if no mode was measured.
-    pub fn of(groups: &'a Groups<'a>, criterion: Criterion, medians: &mut Medians) -> Option<Self> {
+    pub(super) fn of(groups: &'a Groups<'a>, criterion: Criterion, medians: &mut Medians) -> Option<Self> {
         Self::by(groups, criterion, medians, |row| row.p50)
     }
 
     /// The same by another quantile.
-    pub fn by(
+    pub(super) fn by(
         groups: &'a Groups<'a>,
         criterion: Criterion,
         medians: &mut Medians,
@@ -105,14 +111,14 @@ impl<'a> Ranking<'a> {
     }
 
     /// The figures at one of `scales`, the cheapest first.
-    pub fn at(
+    pub(super) fn at(
         &self,
         groups: &'a Groups<'a>,
         services: u32,
         medians: &mut Medians,
         field: fn(&Record) -> Option<u64>,
-    ) -> Vec<Entry<'a>> {
-        let mut entries: Vec<Entry<'_>> = measured(groups, self.criterion)
+    ) -> Vec<RankedMode<'a>> {
+        let mut entries: Vec<RankedMode<'_>> = measured(groups, self.criterion)
             .filter(|(key, _)| {
                 key.services == services
                     && (key.position, key.endpoints, key.contenders)
@@ -120,14 +126,14 @@ impl<'a> Ranking<'a> {
             })
             .filter_map(|(key, group)| {
                 let estimate = group.estimate(medians, field)?;
-                Some(Entry { mode: key.mode, estimate, group: group.number })
+                Some(RankedMode { mode: key.mode, estimate, group: group.number })
             })
             .collect();
         entries.sort_by(|a, b| a.estimate.median.total_cmp(&b.estimate.median));
         entries
     }
 
-    pub fn standing(&self) -> Standing<'a> {
+    pub(super) fn standing(&self) -> Standing<'a> {
         match self.entries.as_slice() {
             [] => Standing::Unmeasured,
             [one] => Standing::Single(one.mode),
@@ -135,20 +141,20 @@ impl<'a> Ranking<'a> {
         }
     }
 
-    /// The first that is shown to be dearer than the cheapest or, with few blocks, seems to be.
-    pub fn next(&self) -> Option<&Entry<'a>> {
+    /// The first that is shown to be more expensive than the cheapest or, with few blocks, seems to be.
+    pub(super) fn next(&self) -> Option<&RankedMode<'a>> {
         let best = self.entries.first()?;
         self.entries.iter().find(|entry| !alike(best, entry))
     }
 
     /// Whether what was seen, if it were true, would be a reason to choose another mode than these.
-    pub fn points_elsewhere(&self, chosen: &[&str]) -> bool {
+    pub(super) fn points_elsewhere(&self, chosen: &[&str]) -> bool {
         let Some(best) = self.entries.first() else { return false };
         !self.entries.iter().any(|entry| chosen.contains(&entry.mode) && alike(best, entry))
     }
 }
 
-pub(super) fn standing<'a>(entries: &[Entry<'a>]) -> Standing<'a> {
+pub(super) fn standing<'a>(entries: &[RankedMode<'a>]) -> Standing<'a> {
     let Some(best) = entries.first() else { return Standing::Unmeasured };
     let few = entries.iter().map(|entry| entry.estimate.n).min().filter(|n| *n < ENOUGH_BLOCKS);
     if let Some(few) = few {
@@ -159,9 +165,9 @@ pub(super) fn standing<'a>(entries: &[Entry<'a>]) -> Standing<'a> {
     if level.len() == entries.len() { Standing::Alike } else { Standing::Best(level) }
 }
 
-/// Whether the second is not shown to be dearer than the first in any way that matters: it is within a tenth, or the
+/// Whether the second is not shown to be more expensive than the first in any way that matters: it is within a tenth, or the
 /// intervals overlap. That two 95% intervals do not overlap asks for more than that the interval of a difference excludes zero.
-pub(super) fn alike(best: &Entry<'_>, other: &Entry<'_>) -> bool {
+pub(super) fn alike(best: &RankedMode<'_>, other: &RankedMode<'_>) -> bool {
     let (best, other) = (best.estimate, other.estimate);
     if other.median <= best.median * (1.0 + ALIKE) {
         return true;
@@ -177,10 +183,7 @@ fn measured<'a>(
     criterion: Criterion,
 ) -> impl Iterator<Item = (&'a GroupKey<'a>, &'a Group<'a>)> {
     groups.of(criterion.workload, criterion.metric).filter(|(key, group)| {
-        key.unit == Unit::Ns
-            && key.services > 0
-            && !group.measured.is_empty()
-            && choices().any(|mode| mode == key.mode)
+        key.unit == Unit::Ns && key.services > 0 && !group.measured.is_empty() && is_kube_proxy(key.mode)
     })
 }
 

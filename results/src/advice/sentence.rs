@@ -1,10 +1,10 @@
 //! Sentences with figures in them.
 
-use crate::tables::Source;
+use crate::table::Source;
 
 /// A part of a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum SentencePart {
     /// Words.
     Words(String),
     /// A figure, and the rows that it comes from.
@@ -20,26 +20,26 @@ pub enum Part {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sentence {
     /// Its parts, to be read without anything between them.
-    pub parts: Vec<Part>,
+    pub parts: Vec<SentencePart>,
 }
 
 impl Sentence {
     /// The sentence as text alone.
     pub fn text(&self) -> String {
-        let text = |part: &Part| match part {
-            Part::Words(text) | Part::Figure { text, .. } => text.clone(),
+        let text = |part: &SentencePart| match part {
+            SentencePart::Words(text) | SentencePart::Figure { text, .. } => text.clone(),
         };
         self.parts.iter().map(text).collect()
     }
 
     pub(super) fn say(&mut self, words: impl Into<String>) {
         match self.parts.last_mut() {
-            Some(Part::Words(last)) => last.push_str(&words.into()),
-            _ => self.parts.push(Part::Words(words.into())),
+            Some(SentencePart::Words(last)) => last.push_str(&words.into()),
+            _ => self.parts.push(SentencePart::Words(words.into())),
         }
     }
 
     pub(super) fn show(&mut self, text: impl Into<String>, source: Source) {
-        self.parts.push(Part::Figure { text: text.into(), source });
+        self.parts.push(SentencePart::Figure { text: text.into(), source });
     }
 }

@@ -1,11 +1,13 @@
-//! How long it takes to add one Service: three figures that are told apart.
+//! How long it takes to add one Service: three different figures.
 
-use super::measure::{Curves, at, estimate, medians, p50, shown, why_lost};
-use super::{Figure, Lane, Settled, Shown, Verdict, services};
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::evidence::Evidence;
+use super::measure::{at, estimate, shown, why_lost};
 use crate::crossover::Curve;
+use crate::curves::{Curves, medians};
 use crate::names::{IPVS_BATCHED, metric, position, walks_one_rule_per_service, workload};
-use crate::record::{Clock, Unit};
-use crate::text::{Quantity, thousands};
+use crate::record::{Clock, Record, Unit};
+use crate::text::{Quantity, services, thousands};
 
 const MINUTE: f64 = 60e9;
 const HOUR: f64 = 3_600e9;
@@ -15,8 +17,8 @@ const FAR: f64 = 10.0;
 const CONSTANT: f64 = 2.0;
 const RANGE: u32 = 10;
 
-fn times<'a>(lane: &Lane<'a>, workload: &'static str) -> Option<Curves<'a>> {
-    Curves::of(lane.groups, workload, metric::APPLY, position::NONE, p50)
+fn times<'a>(lane: &Evidence<'a>, workload: &'static str) -> Option<Curves<'a>> {
+    Curves::of(lane.groups, workload, metric::APPLY, position::NONE, Record::p50)
 }
 
 /// "Adding one Service takes minutes at 5,000 Services": after a talk of Xie and Hoole at KubeCon Europe 2017, "Scale Kubernetes to
@@ -24,18 +26,18 @@ fn times<'a>(lane: &Lane<'a>, workload: &'static str) -> Option<Curves<'a>> {
 ///
 /// Rule, in wall time: an append (one `iptables -A`) and the partial sync that adds a Service, at 5,000 Services or between the
 /// scales around it. Holds if one of them takes a minute or more in an iptables mode, does not hold if none does: by the 95% interval,
-/// or, with one block, by a factor of ten. So many appends one after another are reckoned beside it from the appends measured, as
+/// or, with one block, by a factor of ten. So many appends one after another are calculated beside it from the appends measured, as
 /// that is what the figures of the talk look like; nobody adds one Service so.
-pub(super) fn minutes_at_5_000(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn minutes_at_5_000(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     takes(lane, 5_000, MINUTE, "a minute")
 }
 
 /// "... and hours at 20,000": the same at 20,000 Services, and an hour.
-pub(super) fn hours_at_20_000(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn hours_at_20_000(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     takes(lane, 20_000, HOUR, "an hour")
 }
 
-/// Whether a time at a scale exceeds a limit; `None` if that cannot be told.
+/// Whether a time at a scale exceeds a limit; `None` if that is not known.
 fn exceeds(curve: &Curve<'_>, services: u32, limit: f64) -> Option<(f64, Option<bool>)> {
     let value = at(&medians(curve), services)?;
     let measured = curve.get(&services).and_then(estimate);
@@ -50,7 +52,7 @@ fn exceeds(curve: &Curve<'_>, services: u32, limit: f64) -> Option<(f64, Option<
     Some((value, side))
 }
 
-fn takes(lane: &Lane<'_>, scale: u32, limit: f64, word: &str) -> Option<Settled> {
+fn takes(lane: &Evidence<'_>, scale: u32, limit: f64, word: &str) -> Option<LaneVerdict> {
     let figures = [
         (workload::APPEND, "one append"),
         (workload::PARTIAL_SYNC_ADD_SERVICE, "the sync that adds a Service"),
@@ -81,7 +83,7 @@ fn takes(lane: &Lane<'_>, scale: u32, limit: f64, word: &str) -> Option<Settled>
             let estimate = curve.get(&scale).and_then(estimate);
             let interval = estimate.and_then(|estimate| estimate.interval);
             let blocks = estimate.map_or(1, |estimate| estimate.n);
-            found.push(Figure::new(
+            found.push(MeasuredValue::new(
                 format!("{mode}: {what} at {}", services(scale)),
                 "ns",
                 value,
@@ -91,7 +93,7 @@ fn takes(lane: &Lane<'_>, scale: u32, limit: f64, word: &str) -> Option<Settled>
             sides.push(side);
         }
     }
-    let of = |workload, curves: &Curves<'_>| Shown {
+    let of = |workload, curves: &Curves<'_>| Reference {
         plot: lane.plot("sync"),
         workload,
         metric: metric::APPLY,
@@ -177,7 +179,7 @@ fn one_after_another(points: &[(u32, f64)], count: u32) -> Option<f64> {
 /// best that the kernel allows): constant if no scale costs twice as much as another while Services multiply by ten at least.
 /// Holds if all are constant, does not hold if none is, else depends on who programs it. Without the sync of `ipvs` nothing is
 /// shown: that is what adds a Service. Two is far beyond what one block scatters.
-pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn constant_in_ipvs(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let is_ipvs = |mode: &str| mode == "ipvs" || mode == IPVS_BATCHED;
     let wanted = [
         (workload::APPEND, "one virtual server"),
@@ -220,9 +222,9 @@ pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
                 services(many)
             );
             let blocks = curve.values().map(std::collections::BTreeMap::len).min().unwrap_or(0);
-            figures.push(Figure::new(what, "ratio", most / least, None, blocks));
+            figures.push(MeasuredValue::new(what, "ratio", most / least, None, blocks));
         }
-        shown_by.push(Shown {
+        shown_by.push(Reference {
             plot: lane.plot("sync"),
             workload: name,
             metric: metric::APPLY,

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::measure::{LEAST_BLOCKS, middle, p50, percent, shown, why_lost};
-use super::{Figure, Lane, Settled, Shown, Verdict};
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::evidence::Evidence;
+use super::measure::{LEAST_BLOCKS, percent, shown, why_lost};
 use crate::crossover::t_interval;
+use crate::curves::middle;
 use crate::names::{metric, workload};
-use crate::record::Unit;
+use crate::record::{Record, Unit};
 use crate::stats::{Interval, median};
 use crate::text::{Quantity, thousands};
 
@@ -21,20 +23,20 @@ const SPARED: f64 = 0.1;
 type Blocks<'a> = BTreeMap<(&'a str, u32), f64>;
 
 fn blocks<'a>(
-    lane: &Lane<'a>,
+    lane: &Evidence<'a>,
     mode: &str,
     workload: &'static str,
     metric: &'static str,
 ) -> Option<Blocks<'a>> {
     let mut of = lane.groups.of(workload, metric).filter(|(key, _)| key.mode == mode);
-    of.find_map(|(_, group)| Some(group.per_block(p50)).filter(|blocks| !blocks.is_empty()))
+    of.find_map(|(_, group)| Some(group.per_block(Record::p50)).filter(|blocks| !blocks.is_empty()))
 }
 
-fn median_of(lane: &Lane<'_>, mode: &str, workload: &'static str, metric: &'static str) -> Option<f64> {
+fn median_of(lane: &Evidence<'_>, mode: &str, workload: &'static str, metric: &'static str) -> Option<f64> {
     middle(&blocks(lane, mode, workload, metric)?)
 }
 
-fn lost(lane: &Lane<'_>, mode: &str) -> Option<Settled> {
+fn lost(lane: &Evidence<'_>, mode: &str) -> Option<LaneVerdict> {
     let why = why_lost(lane, mode, &[workload::FORWARDING, workload::FORWARDING_64K])?;
     Some(lane.not_shown(format!("{why}; --kernel guest measures IPVS in a guest")))
 }
@@ -45,7 +47,7 @@ fn lost(lane: &Lane<'_>, mode: &str) -> Option<Settled> {
 /// Rule, from packets and bytes counted on the director's links: a response of 64 KiB instead of one segment must add at least 64 KiB to
 /// what reaches the director with NAT, and less than a tenth of that with direct routing. With one size of response only, fewer packets
 /// must reach it with direct routing than with NAT. Holds if so, else does not.
-pub(super) fn direct_routing(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn direct_routing(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let bytes = |mode, workload| median_of(lane, mode, workload, metric::DIRECTOR_BYTES_IN);
     let packets = |mode, workload| median_of(lane, mode, workload, metric::DIRECTOR_PACKETS_IN);
     let sizes = [workload::FORWARDING_64K, workload::FORWARDING];
@@ -79,7 +81,7 @@ pub(super) fn direct_routing(lane: &Lane<'_>) -> Option<Settled> {
         for (name, unit) in [(metric::DIRECTOR_PACKETS_IN, "count"), (metric::DIRECTOR_BYTES_IN, "bytes")] {
             let Some(of) = blocks(lane, mode, size, name) else { continue };
             let what = format!("{mode}: {name} of a connection, {size}");
-            figures.extend(middle(&of).map(|value| Figure::new(what, unit, value, None, of.len())));
+            figures.extend(middle(&of).map(|value| MeasuredValue::new(what, unit, value, None, of.len())));
         }
     }
     Some(lane.settled(verdict, parts.join("; "), figures, rows(size, [DR, NAT])))
@@ -90,8 +92,8 @@ pub(super) fn direct_routing(lane: &Lane<'_>) -> Option<Settled> {
 ///
 /// Rule: the lab's real servers of this method are in another subnet, so that a measured row is a connection that crossed. Holds if it was
 /// measured and what leaves the director exceeds what reached it by bytes on each packet; does not hold if it does not. Processor time
-/// against direct routing is told beside it, by blocks.
-pub(super) fn tunnel(lane: &Lane<'_>) -> Option<Settled> {
+/// against direct routing stands beside it, by blocks.
+pub(super) fn tunnel(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let sizes = [workload::FORWARDING_64K, workload::FORWARDING];
     let of = |size, name| median_of(lane, TUN, size, name);
     let Some(size) = sizes.into_iter().find(|size| of(size, metric::DIRECTOR_PACKETS_OUT).is_some()) else {
@@ -108,13 +110,18 @@ pub(super) fn tunnel(lane: &Lane<'_>) -> Option<Settled> {
         thousands(packets as u64)
     )];
     parts.extend(cpu(lane, size, TUN, DR));
-    let figures =
-        vec![Figure::new(format!("{TUN}: bytes added to each packet, {size}"), "bytes", each, None, 1)];
+    let figures = vec![MeasuredValue::new(
+        format!("{TUN}: bytes added to each packet, {size}"),
+        "bytes",
+        each,
+        None,
+        1,
+    )];
     Some(lane.settled(verdict, parts.join("; "), figures, rows(size, [TUN, DR])))
 }
 
 /// `the director's processor time is 202,200 instr with ipvs-tun, 194,700 instr with ipvs-dr, +3.9% [3.9, 3.9]`.
-fn cpu(lane: &Lane<'_>, size: &'static str, one: &str, other: &str) -> Option<String> {
+fn cpu(lane: &Evidence<'_>, size: &'static str, one: &str, other: &str) -> Option<String> {
     let ours = blocks(lane, one, size, metric::DIRECTOR_CPU)?;
     let theirs = blocks(lane, other, size, metric::DIRECTOR_CPU)?;
     let quantity = lane.quantity(Unit::Ns);
@@ -130,9 +137,9 @@ fn cpu(lane: &Lane<'_>, size: &'static str, one: &str, other: &str) -> Option<St
     ))
 }
 
-fn rows(workload: &'static str, modes: [&str; 2]) -> Vec<Shown> {
+fn rows(workload: &'static str, modes: [&str; 2]) -> Vec<Reference> {
     [metric::DIRECTOR_PACKETS_IN, metric::DIRECTOR_BYTES_IN, metric::DIRECTOR_BYTES_OUT, metric::DIRECTOR_CPU]
-        .map(|metric| Shown {
+        .map(|metric| Reference {
             plot: None,
             workload,
             metric,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Figure, Lane, Settled, Shown, Verdict};
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::evidence::Evidence;
 use crate::lock_limit::{LockLimit, Passing, lock_limits};
 use crate::names::{metric, workload};
 use crate::record::{Clock, Unit};
@@ -38,9 +39,9 @@ impl Seen<'_> {
 ///
 /// Rule, in wall time and for each number of contenders: it is so if at the smallest scale measured from 5,000 Services on a command
 /// gave up, or the p99 of waits was 5 s or more. Holds if it is so for all numbers of contenders, does not hold if for none, else
-/// depends on how many want the lock. Where the p99 passes 5 s is told beside it; what is extrapolated there decides nothing. One
+/// depends on how many want the lock. Where the p99 passes 5 s stands beside it; what is extrapolated there decides nothing. One
 /// block is enough: that a command gave up needs no interval.
-pub(super) fn timeouts_from_5_000(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn timeouts_from_5_000(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let limits = lock_limits(lane.groups, &[LIMIT]);
     let found: Vec<Seen<'_>> =
         limits.into_iter().filter(|limit| limit.mode == MODE).map(|limit| seen(lane, limit)).collect();
@@ -49,7 +50,7 @@ pub(super) fn timeouts_from_5_000(lane: &Lane<'_>) -> Option<Settled> {
     }
     let parts: Vec<String> = found.iter().map(|seen| in_words(lane, seen)).collect();
     let figures = found.iter().flat_map(|seen| figures(lane, seen)).collect();
-    let shown = |metric| Shown {
+    let shown = |metric| Reference {
         plot: lane.plot("lock"),
         workload: workload::XTABLES_LOCK,
         metric,
@@ -92,7 +93,7 @@ pub(super) fn timeouts_from_5_000(lane: &Lane<'_>) -> Option<Settled> {
     ))
 }
 
-fn seen<'a>(lane: &Lane<'a>, limit: LockLimit<'a>) -> Seen<'a> {
+fn seen<'a>(lane: &Evidence<'a>, limit: LockLimit<'a>) -> Seen<'a> {
     let mut waits: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
     let mut add = |name: &'static str,
                    put: &dyn Fn(&mut (f64, f64), f64),
@@ -114,7 +115,7 @@ fn seen<'a>(lane: &Lane<'a>, limit: LockLimit<'a>) -> Seen<'a> {
 }
 
 /// `with 4 contenders p99 of waits is 2.52 s at 5,000 Services, none gave up; it passes 5 s at 9,900 [...], extrapolated`.
-fn in_words(lane: &Lane<'_>, seen: &Seen<'_>) -> String {
+fn in_words(lane: &Evidence<'_>, seen: &Seen<'_>) -> String {
     let quantity = lane.quantity(Unit::Ns);
     let contenders = seen.limit.contenders;
     let with = if contenders == 1 {
@@ -148,14 +149,14 @@ fn in_words(lane: &Lane<'_>, seen: &Seen<'_>) -> String {
     text
 }
 
-fn figures(lane: &Lane<'_>, seen: &Seen<'_>) -> Vec<Figure> {
+fn figures(lane: &Evidence<'_>, seen: &Seen<'_>) -> Vec<MeasuredValue> {
     let each = |(services, (p99, gave_up)): (&u32, &(f64, f64))| {
         let of = |what: &str| {
             format!("{MODE}, {} contenders, {} Services: {what}", seen.limit.contenders, thousands(*services))
         };
         [
-            Figure::new(of("p99 of waits"), lane.tick(), *p99, None, 1),
-            Figure::new(of("commands that gave up"), "count", *gave_up, None, 1),
+            MeasuredValue::new(of("p99 of waits"), lane.tick(), *p99, None, 1),
+            MeasuredValue::new(of("commands that gave up"), "count", *gave_up, None, 1),
         ]
     };
     seen.waits.iter().flat_map(each).collect()

@@ -1,12 +1,14 @@
 //! Whether lookups grow with the number of Services.
 
-use super::measure::{ALIKE, Curves, LEAST_BLOCKS, medians, middle, p50, why_lost};
-use super::{Figure, Lane, Settled, Shown, Verdict, listed};
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::evidence::Evidence;
+use super::measure::{ALIKE, LEAST_BLOCKS, why_lost};
+use crate::curves::{Curves, medians, middle};
 use crate::findings::Finding;
 use crate::names::{IPVS_BATCHED, metric, position, walks_one_rule_per_service, workload};
-use crate::record::Unit;
+use crate::record::{Record, Unit};
 use crate::stats::Slope;
-use crate::text::thousands;
+use crate::text::{listed, thousands};
 
 /// Where the cost beyond that of the first Service grows by more than this power of N between two scales, it is said to grow
 /// faster than in proportion.
@@ -45,7 +47,7 @@ fn trend(slope: &Slope, floor: f64) -> Trend {
 /// exceeds both 10% of the cost at position 0 and the A/A floor (what controls differ by between scales). Does not hold if the
 /// whole interval lies within that in all of them. From three blocks on. Where growth between two scales exceeds N^1.25 it is
 /// named: the number of rules passed is then not all that grows.
-pub(super) fn iptables_is_linear(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn iptables_is_linear(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let found = with_slopes(lane, walks_one_rule_per_service)?;
     let mut parts: Vec<String> = found.iter().map(|(finding, _)| in_words(lane, finding)).collect();
     parts.extend(found.iter().filter_map(|(finding, _)| faster_than_linear(lane, &finding.mode)));
@@ -66,7 +68,7 @@ pub(super) fn iptables_is_linear(lane: &Lane<'_>) -> Option<Settled> {
 ///
 /// Rule: holds if the 95% interval of the slope over positions, times the largest N measured, lies within 10% of the cost at
 /// position 0 or within the A/A floor, whichever is more; does not hold if its lower end exceeds that. From three blocks on.
-pub(super) fn ipvs_is_constant(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn ipvs_is_constant(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let Some(found) = with_slopes(lane, |mode| mode == "ipvs") else {
         return why_lost(lane, "ipvs", &[workload::PACKET_PROBE])
             .map(|why| lane.not_shown(format!("{why}; --kernel guest measures IPVS in a guest")));
@@ -104,7 +106,7 @@ fn undecided(found: &[(Finding, Trend)], wanted: Trend) -> Verdict {
 }
 
 /// Findings with a slope, of some modes; none if there are none.
-fn with_slopes(lane: &Lane<'_>, wanted: impl Fn(&str) -> bool) -> Option<Vec<(Finding, Trend)>> {
+fn with_slopes(lane: &Evidence<'_>, wanted: impl Fn(&str) -> bool) -> Option<Vec<(Finding, Trend)>> {
     let floor = first_packets(lane).map_or(0.0, |curves| curves.floor());
     let found: Vec<(Finding, Trend)> = lane
         .findings()
@@ -118,12 +120,12 @@ fn with_slopes(lane: &Lane<'_>, wanted: impl Fn(&str) -> bool) -> Option<Vec<(Fi
     (!found.is_empty()).then_some(found)
 }
 
-fn first_packets<'a>(lane: &Lane<'a>) -> Option<Curves<'a>> {
-    Curves::of(lane.groups, workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET, position::LAST, p50)
+fn first_packets<'a>(lane: &Evidence<'a>) -> Option<Curves<'a>> {
+    Curves::of(lane.groups, workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET, position::LAST, Record::p50)
 }
 
 /// `iptables-legacy +2.7 ns per rule [2.6, 2.8] over 10 to 10,000 Services`.
-fn in_words(lane: &Lane<'_>, finding: &Finding) -> String {
+fn in_words(lane: &Evidence<'_>, finding: &Finding) -> String {
     let Some((rise, interval)) = finding.slope_in(lane.quantity(Unit::Ns)) else {
         return finding.mode.clone();
     };
@@ -138,10 +140,15 @@ fn in_words(lane: &Lane<'_>, finding: &Finding) -> String {
 }
 
 /// Where the cost of the last Service beyond that of the first grows faster than in proportion.
-fn faster_than_linear(lane: &Lane<'_>, mode: &str) -> Option<String> {
+fn faster_than_linear(lane: &Evidence<'_>, mode: &str) -> Option<String> {
     let curves = first_packets(lane)?;
-    let first =
-        Curves::of(lane.groups, workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET, position::FIRST, p50)?;
+    let first = Curves::of(
+        lane.groups,
+        workload::PACKET_PROBE,
+        metric::LOOKUP_FIRST_PACKET,
+        position::FIRST,
+        Record::p50,
+    )?;
     let first = first.get(mode)?;
     let beyond: Vec<(u32, f64, f64)> = medians(curves.get(mode)?)
         .into_iter()
@@ -165,16 +172,21 @@ fn faster_than_linear(lane: &Lane<'_>, mode: &str) -> Option<String> {
     ))
 }
 
-fn settled(lane: &Lane<'_>, verdict: Verdict, found: &[(Finding, Trend)], parts: Vec<String>) -> Settled {
+fn settled(
+    lane: &Evidence<'_>,
+    verdict: Verdict,
+    found: &[(Finding, Trend)],
+    parts: Vec<String>,
+) -> LaneVerdict {
     let figures = found
         .iter()
         .filter_map(|(finding, _)| {
             let slope = finding.slope?;
             let what = format!("{}: rise per {}", finding.mode, finding.per());
-            Some(Figure::new(what, lane.tick(), slope.per_service, slope.interval, slope.n))
+            Some(MeasuredValue::new(what, lane.tick(), slope.per_service, slope.interval, slope.n))
         })
         .collect();
-    let shown = Shown {
+    let shown = Reference {
         plot: lane.plot("lookup"),
         workload: workload::PACKET_PROBE,
         metric: metric::LOOKUP_FIRST_PACKET,

@@ -1,125 +1,17 @@
 //! Figures by mode and scale, and differences between modes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::Lane;
-use crate::crossover::{Curve, t_interval};
-use crate::groups::{Group, GroupKey, Groups};
-use crate::names::is_control;
-use crate::record::Record;
-use crate::stats::{Estimate, Interval, Medians, floor, median};
-use crate::text::Quantity;
+use super::evidence::Evidence;
+use crate::crossover::t_interval;
+use crate::curves::{Curves, middle, values};
+use crate::stats::{Estimate, Interval, Medians, median};
+use crate::text::{LOST, Quantity};
 
 /// With fewer blocks than this nothing is said of a difference.
 pub(super) const LEAST_BLOCKS: usize = 3;
 /// Figures that are closer than this are the same to whoever chooses a mode: the share below which a lookup is called flat too.
 pub(super) const ALIKE: f64 = 0.1;
-
-pub(super) fn p50(row: &Record) -> Option<u64> {
-    row.p50
-}
-
-/// One figure of all modes at one number of endpoints.
-pub(crate) struct Curves<'a> {
-    /// By mode, controls first.
-    pub modes: Vec<(&'a str, Curve<'a>)>,
-    /// Endpoints per Service.
-    pub endpoints: u32,
-    /// By what share each cell that was visited twice in one block differs, in the median over blocks.
-    repeats: Vec<f64>,
-}
-
-impl<'a> Curves<'a> {
-    /// Of the rows of one workload, metric and position: those with the number of endpoints that has most cells, the larger on a
-    /// tie. None where nothing was measured.
-    pub fn of(
-        groups: &'a Groups<'a>,
-        workload: &'a str,
-        metric: &'a str,
-        position: &str,
-        field: fn(&Record) -> Option<u64>,
-    ) -> Option<Self> {
-        let all = |(key, group): &(&GroupKey<'a>, &Group<'a>)| {
-            key.position == position && !group.measured.is_empty()
-        };
-        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-        for (key, _) in groups.of(workload, metric).filter(all) {
-            *counts.entry(key.endpoints).or_default() += usize::from(!is_control(key.mode));
-        }
-        let (endpoints, _) = counts.into_iter().max_by_key(|(endpoints, count)| (*count, *endpoints))?;
-        let mut modes: Vec<(&'a str, Curve<'a>)> = Vec::new();
-        let mut repeats = Vec::new();
-        for (key, group) in groups.of(workload, metric).filter(all) {
-            if key.endpoints != endpoints && !is_control(key.mode) {
-                continue;
-            }
-            let blocks = group.per_block(field);
-            if blocks.is_empty() {
-                continue;
-            }
-            repeats.extend(repeated(group, field));
-            match modes.last_mut().filter(|(mode, _)| *mode == key.mode) {
-                Some((_, curve)) => drop(curve.insert(key.services, blocks)),
-                None => modes.push((key.mode, Curve::from([(key.services, blocks)]))),
-            }
-        }
-        Some(Curves { modes, endpoints, repeats })
-    }
-
-    pub fn get(&self, mode: &str) -> Option<&Curve<'a>> {
-        self.modes.iter().find(|(name, _)| *name == mode).map(|(_, curve)| curve)
-    }
-
-    /// The modes that are asked for.
-    pub fn keep(mut self, wanted: impl Fn(&str) -> bool) -> Self {
-        self.modes.retain(|(mode, _)| wanted(mode));
-        self
-    }
-
-    pub fn names(&self) -> Vec<String> {
-        self.modes.iter().map(|(mode, _)| (*mode).to_owned()).collect()
-    }
-
-    /// Every scale at which one of them was measured.
-    pub fn scales(&self) -> Vec<u32> {
-        let all: BTreeSet<u32> = self.modes.iter().flat_map(|(_, curve)| curve.keys().copied()).collect();
-        all.into_iter().collect()
-    }
-
-    /// What figures differ by although nothing differs (A/A), as a share: what cells visited twice in one block do
-    /// ([`crate::stats::floor`]), or a control does between scales, whichever is more; medians over blocks. With no Services in its
-    /// way a control is measured under the same conditions again and again.
-    pub fn floor(&self) -> f64 {
-        let controls = self.modes.iter().filter(|(mode, _)| is_control(mode));
-        let spread = controls.filter_map(|(_, curve)| {
-            let medians: Vec<f64> = curve.values().filter_map(middle).collect();
-            let low = medians.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = medians.iter().copied().fold(0.0, f64::max);
-            (low > 0.0 && low.is_finite()).then_some(high / low - 1.0)
-        });
-        spread.fold(floor(&self.repeats).map_or(0.0, |floor| floor.difference), f64::max)
-    }
-}
-
-/// By what share the two visits of an A/A pair differ, in the median over blocks.
-fn repeated(group: &Group<'_>, field: fn(&Record) -> Option<u64>) -> Option<f64> {
-    let shares: Vec<f64> = group
-        .pairs(field)
-        .into_iter()
-        .filter(|(one, other)| one.min(*other) > 0.0)
-        .map(|(one, other)| one.max(other) / one.min(other) - 1.0)
-        .collect();
-    median(&shares)
-}
-
-fn values(blocks: &BTreeMap<(&str, u32), f64>) -> Vec<f64> {
-    blocks.values().copied().collect()
-}
-
-/// Median over blocks.
-pub(super) fn middle(blocks: &BTreeMap<(&str, u32), f64>) -> Option<f64> {
-    median(&values(blocks))
-}
 
 /// Median over blocks with its interval, as the tables show it.
 pub(super) fn estimate(blocks: &BTreeMap<(&str, u32), f64>) -> Option<Estimate> {
@@ -143,7 +35,7 @@ pub(super) enum State {
 
 /// How much more the second mode costs than the first.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Difference<'a> {
+pub(super) struct ModeDifference<'a> {
     pub modes: [&'a str; 2],
     pub services: u32,
     /// Medians over blocks.
@@ -157,12 +49,12 @@ pub(super) struct Difference<'a> {
 }
 
 /// All pairs of modes at all scales that are `wanted`. Intervals are of Student's t over the logarithms of the blocks' ratios, at
-/// 1 - 0.05 / k for k comparisons (Bonferroni), so that all of them hold together 95 times in a hundred. The dearer mode is second.
+/// 1 - 0.05 / k for k comparisons (Bonferroni), so that all of them hold together 95 times in a hundred. The more expensive mode is second.
 pub(super) fn differences<'a>(
     curves: &Curves<'a>,
     floor: f64,
     wanted: impl Fn(u32) -> bool,
-) -> Vec<Difference<'a>> {
+) -> Vec<ModeDifference<'a>> {
     let mut pairs = Vec::new();
     for (index, (first, ours)) in curves.modes.iter().enumerate() {
         for (second, theirs) in curves.modes.iter().skip(index + 1) {
@@ -194,7 +86,7 @@ pub(super) fn differences<'a>(
                 _ => State::Unclear,
             };
             let blocks = logs.len();
-            Some(Difference { modes, services, values: [a, b], share, interval, blocks, state })
+            Some(ModeDifference { modes, services, values: [a, b], share, interval, blocks, state })
         })
         .collect()
 }
@@ -229,23 +121,18 @@ pub(super) fn at(points: &[(u32, f64)], services: u32) -> Option<f64> {
     Some(y0 * (y1 / y0).powf(share))
 }
 
-/// Medians over blocks by scale.
-pub(super) fn medians(curve: &Curve<'_>) -> Vec<(u32, f64)> {
-    curve.iter().filter_map(|(services, blocks)| Some((*services, middle(blocks)?))).collect()
-}
-
 /// That a mode has no figure of a workload although it was asked for. Its rows say why, and the report lists them once.
-pub(super) fn why_lost<'a>(lane: &Lane<'a>, mode: &str, workloads: &[&str]) -> Option<String> {
+pub(super) fn why_lost<'a>(lane: &Evidence<'a>, mode: &str, workloads: &[&str]) -> Option<String> {
     let lost =
         lane.groups.map.iter().filter(|(key, _)| key.mode == mode && workloads.contains(&key.workload));
     let note = lost.flat_map(|(_, group)| &group.lost).next()?;
-    let table = crate::tables::LOST;
-    Some(format!("{mode} was {} in this lane (see “{table}” in the report)", note.status))
+    Some(format!("{mode} was {} in this lane (see “{LOST}” in the report)", note.status))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crossover::Curve;
 
     #[test]
     fn shares_are_shown_as_finely_as_they_are_known() {
@@ -288,7 +175,7 @@ mod tests {
             (state("a", "b"), state("a", "c"), state("c", "d")),
             (Some(State::Same), Some(State::Differ), Some(State::Unclear))
         );
-        // The dearer is second, whichever comes first.
+        // The more expensive one is second, whichever comes first.
         let turned = Curves {
             modes: vec![("c", curve(150.0, 1.0)), ("a", curve(100.0, 1.0))],
             endpoints: 10,

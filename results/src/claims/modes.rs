@@ -1,11 +1,13 @@
 //! From which number of Services on modes differ.
 
-use super::measure::{Curves, Difference, State, differences, p50, percent};
-use super::{Figure, Lane, Settled, Shown, Verdict, is_kube_proxy, services};
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::evidence::Evidence;
+use super::measure::{ModeDifference, State, differences, percent};
 use crate::crossover::{Between, crossover};
-use crate::names::{metric, position, walks_one_rule_per_service, workload};
-use crate::record::Unit;
-use crate::text::thousands;
+use crate::curves::Curves;
+use crate::names::{is_kube_proxy, metric, position, walks_one_rule_per_service, workload};
+use crate::record::{Record, Unit};
+use crate::text::{services, thousands};
 
 const FEW: u32 = 1_000;
 const MANY: u32 = 5_000;
@@ -13,13 +15,13 @@ const LOOKUP: &str = "lookup of the last Service";
 const CONNECTION: &str = "a whole connection to it";
 
 /// What is compared: a lookup, which is where modes can differ, and a whole connection, which is what a client sees of it.
-struct Compared<'a> {
+struct ModeCosts<'a> {
     what: &'static str,
     plot: &'static str,
     workload: &'static str,
     metric: &'static str,
     curves: Curves<'a>,
-    differences: Vec<Difference<'a>>,
+    differences: Vec<ModeDifference<'a>>,
 }
 
 /// What all pairs at all scales asked for say together.
@@ -31,8 +33,8 @@ enum Answer {
     Absent,
 }
 
-impl<'a> Compared<'a> {
-    fn all(lane: &Lane<'a>, wanted: impl Fn(u32) -> bool + Copy) -> Vec<Self> {
+impl<'a> ModeCosts<'a> {
+    fn all(lane: &Evidence<'a>, wanted: impl Fn(u32) -> bool + Copy) -> Vec<Self> {
         let figures = [
             (LOOKUP, "lookup", workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET),
             (CONNECTION, "connect", workload::TCP_CRR, metric::RESPONSE_TIME),
@@ -40,17 +42,17 @@ impl<'a> Compared<'a> {
         figures
             .into_iter()
             .filter_map(|(what, plot, workload, metric)| {
-                let curves = Curves::of(lane.groups, workload, metric, position::LAST, p50)?;
+                let curves = Curves::of(lane.groups, workload, metric, position::LAST, Record::p50)?;
                 let floor = curves.floor();
                 let curves = curves.keep(is_kube_proxy);
                 let differences = differences(&curves, floor, wanted);
-                Some(Compared { what, plot, workload, metric, curves, differences })
+                Some(ModeCosts { what, plot, workload, metric, curves, differences })
             })
             .collect()
     }
 
     /// Of the largest difference: `lookup of the last Service at 100 Services: iptables-nft 2.19 µs, nftables 1.3 µs, +68% [60, 75]`.
-    fn largest(&self, lane: &Lane<'_>) -> Option<String> {
+    fn largest(&self, lane: &Evidence<'_>) -> Option<String> {
         let most = |state: Option<State>| {
             let those = self.differences.iter().filter(move |d| state.is_none_or(|state| d.state == state));
             those.max_by(|a, b| a.share.total_cmp(&b.share))
@@ -59,32 +61,33 @@ impl<'a> Compared<'a> {
         let found = most(Some(State::Differ)).or_else(|| most(None))?;
         let quantity = lane.quantity(Unit::Ns);
         let [low, high] = found.values.map(|value| quantity.show(value));
-        let [cheaper, dearer] = found.modes;
+        let [cheaper, costlier] = found.modes;
         Some(format!(
-            "{} at {}: {dearer} {high}, {cheaper} {low}, {}",
+            "{} at {}: {costlier} {high}, {cheaper} {low}, {}",
             self.what,
             services(found.services),
             percent(found.share, found.interval)
         ))
     }
 
-    fn figures(&self) -> Vec<Figure> {
+    fn figures(&self) -> Vec<MeasuredValue> {
         self.differences
             .iter()
             .map(|found| {
-                let [cheaper, dearer] = found.modes;
-                let what = format!("{}: {dearer} over {cheaper} at {}", self.what, services(found.services));
+                let [cheaper, costlier] = found.modes;
+                let what =
+                    format!("{}: {costlier} over {cheaper} at {}", self.what, services(found.services));
                 let interval = found.interval.map(|interval| crate::stats::Interval {
                     low: interval.low + 1.0,
                     high: interval.high + 1.0,
                 });
-                Figure::new(what, "ratio", found.share + 1.0, interval, found.blocks)
+                MeasuredValue::new(what, "ratio", found.share + 1.0, interval, found.blocks)
             })
             .collect()
     }
 
-    fn shown(&self, lane: &Lane<'_>) -> Shown {
-        Shown {
+    fn shown(&self, lane: &Evidence<'_>) -> Reference {
+        Reference {
             plot: lane.plot(self.plot),
             workload: self.workload,
             metric: self.metric,
@@ -107,8 +110,8 @@ impl<'a> Compared<'a> {
 /// Holds if all lookups are the same. Does not hold if a lookup and a whole connection differ, or a lookup does and connections
 /// were not measured. Depends on what is looked at if a lookup differs and all connections are the same, or it is not shown that
 /// any differs.
-pub(super) fn equal_below(lane: &Lane<'_>) -> Option<Settled> {
-    let all = Compared::all(lane, |services| (1..FEW).contains(&services));
+pub(super) fn equal_below(lane: &Evidence<'_>) -> Option<LaneVerdict> {
+    let all = ModeCosts::all(lane, |services| (1..FEW).contains(&services));
     let answer = |what: &str| {
         let found = all.iter().find(|compared| compared.what == what);
         match found.filter(|compared| !compared.differences.is_empty()) {
@@ -144,8 +147,8 @@ pub(super) fn equal_below(lane: &Lane<'_>) -> Option<Settled> {
 /// Rule: compared as in [`equal_below`]. Holds if at every scale measured from 5,000 on some pair differs in lookups and some in
 /// whole connections. Depends if lookups differ and connections were not measured or are not shown to. Does not hold if all pairs
 /// are the same in both.
-pub(super) fn differ_above(lane: &Lane<'_>) -> Option<Settled> {
-    let all = Compared::all(lane, |services| services >= MANY);
+pub(super) fn differ_above(lane: &Evidence<'_>) -> Option<LaneVerdict> {
+    let all = ModeCosts::all(lane, |services| services >= MANY);
     let answer = |what: &str| {
         let found = all.iter().find(|compared| compared.what == what);
         let Some(compared) = found.filter(|compared| !compared.differences.is_empty()) else {
@@ -192,15 +195,20 @@ pub(super) fn differ_above(lane: &Lane<'_>) -> Option<Settled> {
 }
 
 /// The lane has lookups of Services, but not where they are asked for.
-fn missing(lane: &Lane<'_>, what: &str) -> Option<Settled> {
-    let any = Compared::all(lane, |_| true).iter().any(|compared| !compared.differences.is_empty());
+fn missing(lane: &Evidence<'_>, what: &str) -> Option<LaneVerdict> {
+    let any = ModeCosts::all(lane, |_| true).iter().any(|compared| !compared.differences.is_empty());
     any.then(|| lane.not_shown(what))
 }
 
 /// Where each mode that walks a list overtakes each that does not, in lookups of the last Service.
-fn crossings(lane: &Lane<'_>) -> Vec<String> {
-    let found =
-        Curves::of(lane.groups, workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET, position::LAST, p50);
+fn crossings(lane: &Evidence<'_>) -> Vec<String> {
+    let found = Curves::of(
+        lane.groups,
+        workload::PACKET_PROBE,
+        metric::LOOKUP_FIRST_PACKET,
+        position::LAST,
+        Record::p50,
+    );
     let Some(curves) = found.map(|curves| curves.keep(is_kube_proxy)) else { return Vec::new() };
     let (walking, others): (Vec<_>, Vec<_>) =
         curves.modes.iter().partition(|(mode, _)| walks_one_rule_per_service(mode));
@@ -213,9 +221,9 @@ fn crossings(lane: &Lane<'_>) -> Vec<String> {
     parts
 }
 
-fn settled(lane: &Lane<'_>, verdict: Verdict, all: &[Compared<'_>], parts: Vec<String>) -> Settled {
+fn settled(lane: &Evidence<'_>, verdict: Verdict, all: &[ModeCosts<'_>], parts: Vec<String>) -> LaneVerdict {
     let compared = all.iter().filter(|compared| !compared.differences.is_empty());
-    let figures = compared.clone().flat_map(Compared::figures).collect();
+    let figures = compared.clone().flat_map(ModeCosts::figures).collect();
     let shown = compared.map(|compared| compared.shown(lane)).collect();
     lane.settled(verdict, parts.join("; "), figures, shown)
 }

@@ -1,19 +1,21 @@
 //! How much of the rules a change rewrites.
 
-use super::measure::{Curves, medians, middle, p50, shown};
-use super::{Figure, Lane, Settled, Shown, Verdict, services};
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::evidence::Evidence;
+use super::measure::shown;
 use crate::crossover::Curve;
+use crate::curves::{Curves, medians, middle};
 use crate::names::{metric, position, walks_one_rule_per_service, workload};
-use crate::record::Unit;
-use crate::text::thousands;
+use crate::record::{Record, Unit};
+use crate::text::{services, thousands};
 
 /// From this share on, "everything" and "all" are what people mean.
 const ALL: f64 = 0.9;
 /// Below this scale the fixed part of the rules is too large a share of them.
 const LEAST_SCALE: u32 = 100;
 
-fn bytes<'a>(lane: &Lane<'a>, workload: &'static str) -> Option<Curves<'a>> {
-    Curves::of(lane.groups, workload, metric::BYTES, position::NONE, p50)
+fn bytes<'a>(lane: &Evidence<'a>, workload: &'static str) -> Option<Curves<'a>> {
+    Curves::of(lane.groups, workload, metric::BYTES, position::NONE, Record::p50)
 }
 
 /// Bytes of one mode at the largest scale that all of `curves` have.
@@ -47,9 +49,9 @@ struct Sent<'a> {
 ///
 /// Rule, from exact bytes at the largest scale with a cold and a partial sync: holds if replacing an endpoint sends at least 90% of
 /// a full sync's bytes in all iptables modes. If it sends less, it depends on what is meant where these bytes grow with the
-/// number of Services, and does not hold where they do not. The time of one appended rule stands beside it: it tells what the
+/// number of Services, and does not hold where they do not. The time of one appended rule stands beside it: it shows what the
 /// kernel's part costs, and decides nothing.
-pub(super) fn everything(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn everything(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let (partial, full) =
         (bytes(lane, workload::PARTIAL_SYNC_REPLACE_ENDPOINT)?, bytes(lane, workload::FULL_SYNC_COLD));
     let partial = partial.keep(walks_one_rule_per_service);
@@ -100,16 +102,16 @@ pub(super) fn everything(lane: &Lane<'_>) -> Option<Settled> {
         })
         .collect();
     parts.extend(appended(lane));
-    let mut figures: Vec<Figure> = Vec::new();
+    let mut figures: Vec<MeasuredValue> = Vec::new();
     for sent in &sent {
         let what = format!(
             "{}: bytes of an endpoint's change over a full sync's, {}",
             sent.mode,
             services(sent.services)
         );
-        figures.push(Figure::new(what, "ratio", sent.partial / sent.full, None, 1));
+        figures.push(MeasuredValue::new(what, "ratio", sent.partial / sent.full, None, 1));
     }
-    let of = |workload| Shown {
+    let of = |workload| Reference {
         plot: None,
         workload,
         metric: metric::BYTES,
@@ -126,8 +128,8 @@ pub(super) fn everything(lane: &Lane<'_>) -> Option<Settled> {
 }
 
 /// `one appended rule takes 1.22 ms at 10 Services and 709 ms at 10,000 in iptables-legacy`.
-fn appended(lane: &Lane<'_>) -> Vec<String> {
-    let found = Curves::of(lane.groups, workload::APPEND, metric::APPLY, position::NONE, p50);
+fn appended(lane: &Evidence<'_>) -> Vec<String> {
+    let found = Curves::of(lane.groups, workload::APPEND, metric::APPLY, position::NONE, Record::p50);
     let Some(curves) = found.map(|curves| curves.keep(walks_one_rule_per_service)) else { return Vec::new() };
     let quantity = lane.quantity(Unit::Ns);
     curves
@@ -155,7 +157,7 @@ fn appended(lane: &Lane<'_>) -> Vec<String> {
 /// change sends beyond an empty sync, over what a full sync sends for each Service beyond an empty one. Holds from 90% on in all
 /// iptables modes, or where an empty sync sends 90% of everything already; does not hold if it is at most two endpoints' share,
 /// of the Service's; else it depends on the mode.
-pub(super) fn probabilities(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn probabilities(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let replace = bytes(lane, workload::PARTIAL_SYNC_REPLACE_ENDPOINT)?.keep(walks_one_rule_per_service);
     if replace.modes.is_empty() {
         return None;
@@ -210,10 +212,10 @@ pub(super) fn probabilities(lane: &Lane<'_>) -> Option<Settled> {
                 "{mode}: bytes that an endpoint's change adds over a Service's chains, {}",
                 services(*at)
             );
-            Figure::new(what, "ratio", *share, None, 1)
+            MeasuredValue::new(what, "ratio", *share, None, 1)
         })
         .collect();
-    let of = |workload| Shown {
+    let of = |workload| Reference {
         plot: None,
         workload,
         metric: metric::BYTES,

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::measure::{middle, p50, why_lost};
-use super::{Figure, Lane, Settled, Shown, Verdict, is_kube_proxy, listed, services};
-use crate::names::{metric, walks_one_rule_per_service, workload};
-use crate::text::{Quantity, thousands};
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::evidence::Evidence;
+use super::measure::why_lost;
+use crate::curves::middle;
+use crate::names::{is_kube_proxy, metric, walks_one_rule_per_service, workload};
+use crate::record::Record;
+use crate::text::{Quantity, listed, services, thousands};
 
 /// A count that is this near to another is the same to people who quote it.
 const NEAR: f64 = 0.05;
@@ -82,10 +85,12 @@ impl Law {
 }
 
 /// Exact counts of one metric over cold syncs, by mode in report order.
-fn counts<'a>(lane: &Lane<'a>, name: &'static str) -> Vec<(&'a str, Counts)> {
+fn counts<'a>(lane: &Evidence<'a>, name: &'static str) -> Vec<(&'a str, Counts)> {
     let mut modes: Vec<(&str, Counts)> = Vec::new();
     for (key, group) in lane.groups.of(workload::FULL_SYNC_COLD, name) {
-        let Some(count) = middle(&group.per_block(p50)).filter(|_| key.services > 0) else { continue };
+        let Some(count) = middle(&group.per_block(Record::p50)).filter(|_| key.services > 0) else {
+            continue;
+        };
         let point = ((key.services, key.endpoints), count.round() as i64);
         match modes.last_mut().filter(|(mode, _)| *mode == key.mode) {
             Some((_, counts)) => drop(counts.insert(point.0, point.1)),
@@ -102,9 +107,9 @@ fn per_endpoint(counts: &Counts) -> Option<f64> {
     (product > 0.0).then(|| *rules as f64 / product)
 }
 
-fn shown(found: &[(&str, Counts)]) -> Shown {
+fn shown(found: &[(&str, Counts)]) -> Reference {
     let scales: BTreeSet<u32> = found.iter().flat_map(|(_, counts)| counts.keys().map(|(n, _)| *n)).collect();
-    Shown {
+    Reference {
         plot: None,
         workload: workload::FULL_SYNC_COLD,
         metric: metric::RULES,
@@ -117,8 +122,8 @@ fn shown(found: &[(&str, Counts)]) -> Shown {
 ///
 /// Rule, from exact counts at the largest scale: holds if every iptables mode has within 5% as many rules as Services times endpoints.
 /// Where the number follows Services exactly but by another factor it depends on what is counted, and on the mode; it does not
-/// hold where no mode's rules follow the number of Services. The law is told where it fits every point without a remainder.
-pub(super) fn product(lane: &Lane<'_>) -> Option<Settled> {
+/// hold where no mode's rules follow the number of Services. The law is named where it fits every point without a remainder.
+pub(super) fn product(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let found: Vec<_> =
         counts(lane, metric::RULES).into_iter().filter(|(mode, _)| is_kube_proxy(mode)).collect();
     let ratios: Vec<(&str, f64)> =
@@ -162,7 +167,7 @@ pub(super) fn product(lane: &Lane<'_>) -> Option<Settled> {
     let figures = ratios
         .iter()
         .map(|(mode, ratio)| {
-            Figure::new(format!("{mode}: rules over Services × endpoints"), "ratio", *ratio, None, 1)
+            MeasuredValue::new(format!("{mode}: rules over Services × endpoints"), "ratio", *ratio, None, 1)
         })
         .collect();
     Some(lane.settled(verdict, parts.join("; "), figures, vec![shown(&found)]))
@@ -172,8 +177,8 @@ pub(super) fn product(lane: &Lane<'_>) -> Option<Settled> {
 /// whole ipsets (pkg/proxy/ipvs/README.md, "When IPVS falls back to iptables").
 ///
 /// Rule, from exact counts: holds if the rules of `ipvs` are more than none and the same at every scale measured, two at least; does
-/// not hold otherwise. What grows instead is told beside it: entries of ipsets, virtual and real servers.
-pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
+/// not hold otherwise. What grows instead stands beside it: entries of ipsets, virtual and real servers.
+pub(super) fn constant_in_ipvs(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let found: Vec<_> = counts(lane, metric::RULES).into_iter().filter(|(mode, _)| *mode == "ipvs").collect();
     let Some((_, rules)) = found.first() else {
         return why_lost(lane, "ipvs", &[workload::FULL_SYNC_COLD])
@@ -221,7 +226,7 @@ pub(super) fn constant_in_ipvs(lane: &Lane<'_>) -> Option<Settled> {
     let figures = rules
         .iter()
         .map(|((n, _), count)| {
-            Figure::new(format!("ipvs: rules at {}", services(*n)), "count", *count as f64, None, 1)
+            MeasuredValue::new(format!("ipvs: rules at {}", services(*n)), "count", *count as f64, None, 1)
         })
         .collect();
     Some(lane.settled(verdict, text, figures, vec![shown(&found)]))

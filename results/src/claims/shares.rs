@@ -1,9 +1,10 @@
 //! Whether endpoints share traffic equally.
 
-use super::measure::p50;
-use super::{Figure, Lane, Settled, Shown, Verdict, listed};
+use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::evidence::Evidence;
 use crate::names::{metric, walks_one_rule_per_service, workload};
-use crate::text::thousands;
+use crate::record::Record;
+use crate::text::{listed, thousands};
 
 /// The chance that equal shares are called unequal, over all labs of a lane together.
 const LEVEL: f64 = 0.01;
@@ -24,9 +25,9 @@ struct Share<'a> {
 ///
 /// Rule: before lookups are measured each lab sends packets of new flows to one Service and counts which endpoint got them. Holds if no
 /// lab of an iptables mode has a chi-square p-value below 0.01 over the number of labs (Bonferroni); does not hold if one has, or if
-/// a lab was refused because its shares were unequal. What unequal shares could have been missed is told by how far the farthest
+/// a lab was refused because its shares were unequal. What unequal shares could have been missed follows from how far the farthest
 /// endpoint was from its share.
-pub(super) fn equal(lane: &Lane<'_>) -> Option<Settled> {
+pub(super) fn equal(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let all = shares(lane);
     let found: Vec<&Share<'_>> = all.iter().filter(|share| walks_one_rule_per_service(share.mode)).collect();
     let refused = lane
@@ -73,10 +74,10 @@ pub(super) fn equal(lane: &Lane<'_>) -> Option<Settled> {
                 share.mode,
                 thousands(share.services)
             );
-            Figure::new(what, "probability", share.p_value, None, 1)
+            MeasuredValue::new(what, "probability", share.p_value, None, 1)
         })
         .collect();
-    let shown = Shown {
+    let shown = Reference {
         plot: None,
         workload: workload::TRAFFIC_SHARES,
         metric: metric::SHARE_P_VALUE,
@@ -91,7 +92,7 @@ pub(super) fn equal(lane: &Lane<'_>) -> Option<Settled> {
     Some(lane.settled(verdict, parts.join("; "), figures, vec![shown]))
 }
 
-fn shares<'a>(lane: &Lane<'a>) -> Vec<Share<'a>> {
+fn shares<'a>(lane: &Evidence<'a>) -> Vec<Share<'a>> {
     let mut found = Vec::new();
     for (key, group) in lane.groups.of(workload::TRAFFIC_SHARES, metric::SHARE_P_VALUE) {
         let packets =
@@ -99,8 +100,10 @@ fn shares<'a>(lane: &Lane<'a>) -> Vec<Share<'a>> {
                 (other.mode, other.services, other.endpoints) == (key.mode, key.services, key.endpoints)
             });
         // A resumed run has checked its labs again.
-        for (p_value, row) in
-            group.per_block(p50).into_values().zip(packets.iter().flat_map(|(_, group)| &group.measured))
+        for (p_value, row) in group
+            .per_block(Record::p50)
+            .into_values()
+            .zip(packets.iter().flat_map(|(_, group)| &group.measured))
         {
             let (Some(min), Some(max), Some(mean)) = (row.min, row.max, row.mean) else { continue };
             let mean = mean.max(1) as f64;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Claim, Settled, Shown, Verdict, listed};
-use crate::tables::Table;
-use crate::text::{escape_markdown, printable, thousands};
+use super::claim::{Claim, LaneVerdict, Reference, Verdict};
+use crate::table::Table;
+use crate::text::{escape_markdown, listed, printable, thousands};
 
 const TITLE: &str = "What people say";
 const REMARK: &str = "Each claim as people state it, and whether it is so on this machine. Intervals are 95%; where several figures \
@@ -36,7 +36,7 @@ pub fn table(claims: &[Claim]) -> Table {
     Table { rows, ..Table::new(TITLE, REMARK, columns.len(), &columns) }
 }
 
-fn all(claims: &[Claim]) -> impl Iterator<Item = (&Claim, &Settled)> {
+fn all(claims: &[Claim]) -> impl Iterator<Item = (&Claim, &LaneVerdict)> {
     claims.iter().flat_map(|claim| claim.settled.iter().map(move |settled| (claim, settled)))
 }
 
@@ -55,12 +55,13 @@ fn verdict(verdict: &Verdict) -> String {
     }
 }
 
-/// `lookup.svg: packet_probe lookup_first_packet of ipvs, 10 to 5,000 Services`. What differs in the metric or the workload only is told
+/// `lookup.svg: packet_probe lookup_first_packet of ipvs, 10 to 5,000 Services`. What differs in the metric or the workload only is named
 /// once.
-fn sources(shown: &[Shown]) -> String {
+fn sources(shown: &[Reference]) -> String {
     let same_rows =
-        |a: &Shown, b: &Shown| (&a.plot, &a.modes, &a.services) == (&b.plot, &b.modes, &b.services);
-    let alike = |a: &Shown, b: &Shown| same_rows(a, b) && (a.workload == b.workload || a.metric == b.metric);
+        |a: &Reference, b: &Reference| (&a.plot, &a.modes, &a.services) == (&b.plot, &b.modes, &b.services);
+    let alike =
+        |a: &Reference, b: &Reference| same_rows(a, b) && (a.workload == b.workload || a.metric == b.metric);
     let unique = |names: Vec<&'static str>| {
         names.into_iter().fold(Vec::new(), |mut kept, name| {
             if !kept.contains(&name) {
@@ -69,7 +70,7 @@ fn sources(shown: &[Shown]) -> String {
             kept
         })
     };
-    let each = |shown: &[Shown]| {
+    let each = |shown: &[Reference]| {
         let first = shown.first()?;
         let scales = match (first.services.first(), first.services.last()) {
             (Some(few), Some(many)) if few != many => {

@@ -13,7 +13,7 @@ pub(crate) enum Direction {
     /// Exact and equal to the model that is under test: rules, chains, bytes sent. A release may trade rules for sets, so
     /// neither is better, but that it changed is worth knowing.
     Structure,
-    /// Circumstances of the measurement, such as how many requests were due.
+    /// Conditions of the measurement, such as how many requests were due.
     Neither,
 }
 

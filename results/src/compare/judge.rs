@@ -6,10 +6,16 @@ use crate::record::{Clock, Status};
 use crate::stats::{Difference, Floor, Interval, Medians, Power, holm, paired, welch};
 use crate::text::thousands;
 
+use super::comparison::{Compared, Effect, Judgement, Measured, MetricKey, TestMethod};
 use super::direction::{self, Direction};
-use super::gather::{Cell, SideCell};
-use super::{Compared, DECISIVE_BLOCKS, Figure, Measured, Method, Policy, RESOLUTION, Shown, Verdict};
+use super::gather::{BothSides, SideGroups};
+use super::policy::Policy;
 
+/// Differences up to this share are never claimed, whatever the threshold: histograms keep three digits.
+const RESOLUTION: f64 = 0.001;
+
+/// By default a figure decides if it was measured in so many blocks of either side; with fewer it can show nothing.
+const DECISIVE_BLOCKS: usize = 3;
 /// Corrected p values up to this are claimed.
 const ALPHA: f64 = 0.05;
 const SIDES: [&str; 2] = ["BASE", "NEW"];
@@ -58,7 +64,7 @@ impl Scale {
 pub(super) struct Tested {
     pub difference: Difference,
     pub scale: Scale,
-    pub method: Method,
+    pub method: TestMethod,
 }
 
 /// A figure before its family is known.
@@ -73,7 +79,7 @@ pub(super) struct Case {
 /// Compares one figure.
 pub(super) fn case(
     key: &GroupKey<'_>,
-    cell: &Cell<'_>,
+    cell: &BothSides<'_>,
     floor: Option<Floor>,
     lane: &LaneFacts,
     policy: &Policy,
@@ -83,14 +89,13 @@ pub(super) fn case(
     let named = policy.named().map(|metrics| metrics.contains(key.metric));
     let [base, new] = [&cell[0], &cell[1]].map(|side| measured(side, medians));
     let blocks = [base, new].map(|measured| measured.map_or(0, |measured| measured.blocks));
-    let may_decide =
-        policy.modes.as_ref().is_none_or(|modes| modes.contains(key.mode)) && direction != Direction::Neither;
+    let may_decide = policy.may_decide(key.mode) && direction != Direction::Neither;
     let enough = blocks.iter().any(|blocks| *blocks >= DECISIVE_BLOCKS);
     let decisive = may_decide
         && named.unwrap_or_else(|| enough && direction::is_decisive(key.workload, key.metric, key.mode));
     let mut compared = Compared {
-        figure: Figure::of(key, lane.index, lane.clock),
-        verdict: Verdict::NotComparable,
+        figure: MetricKey::of(key, lane.index, lane.clock),
+        verdict: Judgement::NotComparable,
         decisive,
         inconclusive: false,
         why: String::new(),
@@ -145,7 +150,7 @@ fn push(why: &mut String, more: &str) {
     why.push_str(more);
 }
 
-fn measured(side: &SideCell<'_>, medians: &mut Medians) -> Option<Measured> {
+fn measured(side: &SideGroups<'_>, medians: &mut Medians) -> Option<Measured> {
     let values: Vec<f64> = side.blocks().into_iter().map(|(_, value)| value).collect();
     let estimate = medians.estimate(&values)?;
     let runs = side.by_run().len();
@@ -153,7 +158,7 @@ fn measured(side: &SideCell<'_>, medians: &mut Medians) -> Option<Measured> {
 }
 
 /// Why a figure that a side has not cannot be compared, and whether that may hide a regression.
-fn absent(cell: &Cell<'_>, measured: [Option<Measured>; 2], lane: &LaneFacts) -> (String, bool) {
+fn absent(cell: &BothSides<'_>, measured: [Option<Measured>; 2], lane: &LaneFacts) -> (String, bool) {
     let mut why = String::new();
     let mut notes: Vec<String> = Vec::new();
     for ((name, side), measured) in SIDES.into_iter().zip(cell).zip(measured) {
@@ -192,12 +197,12 @@ fn has_fixed_blocks(name: &str) -> bool {
 }
 
 /// Exact counts: any difference is one.
-fn structure(cell: &Cell<'_>) -> Verdict {
+fn structure(cell: &BothSides<'_>) -> Judgement {
     let [base, new] = [&cell[0], &cell[1]].map(distinct);
-    if base == new { Verdict::NoDifference } else { Verdict::Changed }
+    if base == new { Judgement::NoDifference } else { Judgement::Changed }
 }
 
-fn distinct(side: &SideCell<'_>) -> Vec<f64> {
+fn distinct(side: &SideGroups<'_>) -> Vec<f64> {
     let mut values: Vec<f64> = side.blocks().into_iter().map(|(_, value)| value).collect();
     values.sort_unstable_by(f64::total_cmp);
     values.dedup();
@@ -205,12 +210,12 @@ fn distinct(side: &SideCell<'_>) -> Vec<f64> {
 }
 
 /// The difference, and how it was found. None where a side has too few values.
-fn test(cell: &Cell<'_>, direction: Direction, may_pair: bool) -> Option<Tested> {
-    let [base, new] = [&cell[0], &cell[1]].map(SideCell::by_run);
+fn test(cell: &BothSides<'_>, direction: Direction, may_pair: bool) -> Option<Tested> {
+    let [base, new] = [&cell[0], &cell[1]].map(SideGroups::by_run);
     if base.len() > 1 && new.len() > 1 {
-        return tested(&base, &new, Method::Runs);
+        return tested(&base, &new, TestMethod::Runs);
     }
-    let [base, new] = [&cell[0], &cell[1]].map(SideCell::blocks);
+    let [base, new] = [&cell[0], &cell[1]].map(SideGroups::blocks);
     let number = |blocks: &[((usize, &str, u32), f64)]| -> Vec<u32> {
         blocks.iter().map(|((_, _, number), _)| *number).collect()
     };
@@ -221,48 +226,49 @@ fn test(cell: &Cell<'_>, direction: Direction, may_pair: bool) -> Option<Tested>
     if direction == Direction::Structure
         && let ([base, ..], [new, ..]) = (&base[..], &new[..])
     {
-        return tested(&[*base; 2], &[*new; 2], Method::Blocks);
+        return tested(&[*base; 2], &[*new; 2], TestMethod::Blocks);
     }
-    let method = if may_pair && same_blocks && one_run { Method::PairedBlocks } else { Method::Blocks };
+    let method =
+        if may_pair && same_blocks && one_run { TestMethod::PairedBlocks } else { TestMethod::Blocks };
     tested(&base, &new, method)
 }
 
 /// Tests two sides, on logarithms if all values are positive.
-pub(super) fn tested(base: &[f64], new: &[f64], method: Method) -> Option<Tested> {
+pub(super) fn tested(base: &[f64], new: &[f64], method: TestMethod) -> Option<Tested> {
     let ratio = base.iter().chain(new).all(|value| *value > 0.0);
     let scaled = |values: &[f64]| -> Vec<f64> {
         values.iter().map(|value| if ratio { value.ln() } else { *value }).collect()
     };
     let (one, other) = (scaled(base), scaled(new));
     let difference = match method {
-        Method::PairedBlocks => paired(&Vec::from_iter(one.into_iter().zip(other))),
+        TestMethod::PairedBlocks => paired(&Vec::from_iter(one.into_iter().zip(other))),
         _ => welch(&one, &other),
     }?;
     let scale = if ratio { Scale::Ratio } else { Scale::Sum(base.iter().sum::<f64>() / base.len() as f64) };
-    let method = if difference.degrees.is_none() { Method::Exact } else { method };
+    let method = if difference.degrees.is_none() { TestMethod::Exact } else { method };
     Some(Tested { difference, scale, method })
 }
 
 impl Tested {
     /// Whether a difference of more than `share` is claimed at this corrected p value: up or down.
-    pub fn claim(&self, share: f64, p_corrected: f64) -> Option<bool> {
+    pub(super) fn claim(&self, share: f64, p_corrected: f64) -> Option<bool> {
         let Difference { effect, interval, .. } = self.difference;
         let shown = p_corrected < ALPHA && !interval.holds(0.0);
         (shown && effect.abs() > self.scale.difference(share)).then_some(effect > 0.0)
     }
 
     /// The smallest difference, as a share, that could have been shown above `floor` in a family of `members`.
-    pub fn detectable(&self, floor: f64, members: usize, power: &mut Power) -> Option<f64> {
+    pub(super) fn detectable(&self, floor: f64, members: usize, power: &mut Power) -> Option<f64> {
         let level = ALPHA / members.max(1) as f64;
         let limit = self.scale.difference(floor);
         self.scale.share(power.detectable(&self.difference, level, limit)?)
     }
 
-    fn shown(&self, p_corrected: f64, detectable: Option<f64>) -> Shown {
+    fn shown(&self, p_corrected: f64, detectable: Option<f64>) -> Effect {
         let Difference { effect, interval, p, .. } = self.difference;
         let percent = |difference| self.scale.share(difference).map(|share| 100.0 * share);
         let ends = percent(interval.low).zip(percent(interval.high));
-        Shown {
+        Effect {
             percent: percent(effect),
             interval_percent: ends.map(|(low, high)| Interval { low, high }),
             p,
@@ -291,7 +297,7 @@ pub(super) fn verdicts(cases: Vec<Case>) -> (Vec<Compared>, usize) {
     judged.sort_by(|(size, one), (other_size, other)| {
         // Worse, then what may hide something, then the rest by verdict.
         let rank =
-            |figure: &Compared| (figure.verdict != Verdict::Worse, !figure.inconclusive, figure.verdict);
+            |figure: &Compared| (figure.verdict != Judgement::Worse, !figure.inconclusive, figure.verdict);
         let decides = |figure: &Compared| !figure.decisive;
         rank(one).cmp(&rank(other)).then(decides(one).cmp(&decides(other))).then(other_size.total_cmp(size))
     });
@@ -308,13 +314,13 @@ fn judge(case: Case, p_corrected: f64, members: usize, power: &mut Power) -> (f6
     let floor = floor.max(RESOLUTION);
     let more_is_worse = direction != Direction::Higher;
     compared.verdict = match tested.claim(threshold.max(floor), p_corrected) {
-        Some(up) if up == more_is_worse => Verdict::Worse,
-        Some(_) => Verdict::Better,
-        None => Verdict::NoDifference,
+        Some(up) if up == more_is_worse => Judgement::Worse,
+        Some(_) => Judgement::Better,
+        None => Judgement::NoDifference,
     };
-    if compared.verdict == Verdict::NoDifference {
+    if compared.verdict == Judgement::NoDifference {
         // Nothing lost on either side is exact, though it is a share of nothing.
-        let exact = tested.method == Method::Exact;
+        let exact = tested.method == TestMethod::Exact;
         let unseen = match detectable {
             Some(share) => share > threshold.max(RESOLUTION),
             None => !exact,

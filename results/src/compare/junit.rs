@@ -1,7 +1,7 @@
 //! A comparison as JUnit XML, which every CI server reads.
 
-use super::table::difference;
-use super::{Compared, Comparison, Verdict};
+use super::comparison::{Compared, Comparison, Judgement};
+use super::sections::difference;
 use crate::text::escape_html;
 
 /// One test case for each figure, of a test suite for each lane: worse is a failure, a deciding figure that NEW has lost
@@ -54,7 +54,7 @@ fn case(class: &str, name: &str, inside: &str) -> String {
 fn problem(compared: &Compared) -> (Option<usize>, String) {
     let why = escape_html(&compared.why);
     match compared.verdict {
-        Verdict::Worse if compared.decisive => {
+        Judgement::Worse if compared.decisive => {
             let quantity = compared.figure.quantity();
             let sides = [compared.base, compared.new].map(|side| side.map_or(0.0, |side| side.median));
             let [base, new] = sides.map(|median| quantity.show(median));
@@ -71,13 +71,13 @@ fn problem(compared: &Compared) -> (Option<usize>, String) {
                 format!("<failure type=\"worse\" message=\"{message}\">{}</failure>", escape_html(&details)),
             )
         }
-        Verdict::NotComparable
+        Judgement::NotComparable
             if compared.inconclusive && compared.base.is_some() && compared.new.is_none() =>
         {
             (Some(2), format!("<error type=\"lost\" message=\"{why}\"/>"))
         }
         _ if compared.inconclusive => (Some(3), format!("<skipped message=\"inconclusive: {why}\"/>")),
-        Verdict::NotComparable => (Some(3), format!("<skipped message=\"not comparable: {why}\"/>")),
+        Judgement::NotComparable => (Some(3), format!("<skipped message=\"not comparable: {why}\"/>")),
         _ => (None, String::new()),
     }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::Run;
-use super::likeness::{Circumstances, Unlike, unlike};
+use super::comparability::{Conditions, Mismatch, accepts, mismatches};
+use super::read::Run;
+use crate::platform::Platform;
 use crate::record::Clock;
-use crate::world::World;
 
 /// One lane: rows of one clock, kernel and hypervisor on either side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Lane {
+pub struct LanePair {
     /// Clock, kernel and place, in words; both sides' where they differ.
     pub label: String,
     /// Its clock.
@@ -19,42 +19,44 @@ pub struct Lane {
     /// Whether BASE and NEW have rows in it.
     pub sides: [bool; 2],
     /// What BASE and NEW do not have in common, and nobody has accepted. Not empty: refused.
-    pub refused: Vec<Unlike>,
+    pub refused: Vec<Mismatch>,
     /// What they do not have in common, accepted.
-    pub accepted: Vec<Unlike>,
+    pub accepted: Vec<Mismatch>,
 }
 
-impl Lane {
+impl LanePair {
     /// Why the lane is refused: all differences, and how to accept them. None if it is not.
     pub fn refusal(&self) -> Option<String> {
         if self.refused.is_empty() {
             return None;
         }
-        let words: Vec<_> = self.refused.iter().map(Unlike::in_words).collect();
-        let fields: BTreeSet<_> = self.refused.iter().map(|unlike| unlike.field).collect();
+        let words: Vec<_> = self.refused.iter().map(Mismatch::in_words).collect();
+        let fields: BTreeSet<_> = self.refused.iter().map(|mismatch| mismatch.field).collect();
         let flags: Vec<_> = fields.iter().map(|field| format!("--accept {field}")).collect();
         Some(format!("{} (to compare all the same: {})", words.join("; "), flags.join(" ")))
     }
 }
 
-/// The worlds of a lane on either side.
-pub(super) type Worlds<'a> = [Option<World<'a>>; 2];
+/// The platforms of a lane on either side.
+pub(super) type Platforms<'a> = [Option<Platform<'a>>; 2];
 
-/// Pairs the worlds of two sides: those that are the same, then those that are alone of their clock on their side, or
+/// Pairs the platforms of two sides: those that are the same, then those that are alone of their clock on their side, or
 /// alone of their clock and hypervisor.
-pub(super) fn pair<'a>(sides: [&'a [Run]; 2]) -> Vec<Worlds<'a>> {
+pub(super) fn pair<'a>(sides: [&'a [Run]; 2]) -> Vec<Platforms<'a>> {
     let [base, new] = sides.map(|runs| {
-        runs.iter().flat_map(|run| run.records.iter().map(World::of)).collect::<BTreeSet<World<'a>>>()
+        runs.iter().flat_map(|run| run.records.iter().map(Platform::of)).collect::<BTreeSet<Platform<'a>>>()
     });
-    let mut lanes: Vec<Worlds<'a>> = base.intersection(&new).map(|world| [Some(*world); 2]).collect();
-    let mut left: [BTreeSet<World<'a>>; 2] = [&base - &new, &new - &base];
-    type Trait<'a> = fn(World<'a>) -> (Clock, &'a str);
-    let traits: [Trait<'a>; 2] = [|world| (world.clock, world.hypervisor), |world| (world.clock, "")];
+    let mut lanes: Vec<Platforms<'a>> =
+        base.intersection(&new).map(|platform| [Some(*platform); 2]).collect();
+    let mut left: [BTreeSet<Platform<'a>>; 2] = [&base - &new, &new - &base];
+    type Trait<'a> = fn(Platform<'a>) -> (Clock, &'a str);
+    let traits: [Trait<'a>; 2] =
+        [|platform| (platform.clock, platform.hypervisor), |platform| (platform.clock, "")];
     for of in traits {
-        let mut by_trait: BTreeMap<_, [Vec<World<'a>>; 2]> = BTreeMap::new();
-        for (side, worlds) in left.iter().enumerate() {
-            for world in worlds {
-                by_trait.entry(of(*world)).or_default()[side].push(*world);
+        let mut by_trait: BTreeMap<_, [Vec<Platform<'a>>; 2]> = BTreeMap::new();
+        for (side, platforms) in left.iter().enumerate() {
+            for platform in platforms {
+                by_trait.entry(of(*platform)).or_default()[side].push(*platform);
             }
         }
         for [base, new] in by_trait.into_values() {
@@ -66,36 +68,37 @@ pub(super) fn pair<'a>(sides: [&'a [Run]; 2]) -> Vec<Worlds<'a>> {
         }
     }
     let [base, new] = left;
-    lanes.extend(base.into_iter().map(|world| [Some(world), None]));
-    lanes.extend(new.into_iter().map(|world| [None, Some(world)]));
+    lanes.extend(base.into_iter().map(|platform| [Some(platform), None]));
+    lanes.extend(new.into_iter().map(|platform| [None, Some(platform)]));
     lanes.sort_by_key(|[base, new]| (base.or(*new), *new));
     lanes
 }
 
 /// Compares the circumstances of a lane's runs, on both sides, with those of the first.
-pub(super) fn lane(worlds: Worlds<'_>, sides: [&[Run]; 2], accepted: &BTreeSet<String>) -> Lane {
-    let label = match worlds {
+pub(super) fn lane(platforms: Platforms<'_>, sides: [&[Run]; 2], accepted: &BTreeSet<String>) -> LanePair {
+    let label = match platforms {
         [Some(base), Some(new)] if base != new => format!("{} / {}", base.label(), new.label()),
-        [base, new] => base.or(new).map(World::label).unwrap_or_default(),
+        [base, new] => base.or(new).map(Platform::label).unwrap_or_default(),
     };
-    let clock = worlds.iter().flatten().map(|world| world.clock).next().unwrap_or_default();
-    let all = worlds.into_iter().zip(sides).flat_map(|(world, runs)| {
-        let world = world?;
-        let in_it = runs.iter().filter(move |run| run.records.iter().any(|row| World::of(row) == world));
-        Some(in_it.map(move |run| Circumstances {
-            passport: run.environment.of(world),
+    let clock = platforms.iter().flatten().map(|platform| platform.clock).next().unwrap_or_default();
+    let all = platforms.into_iter().zip(sides).flat_map(|(platform, runs)| {
+        let platform = platform?;
+        let in_it =
+            runs.iter().filter(move |run| run.records.iter().any(|row| Platform::of(row) == platform));
+        Some(in_it.map(move |run| Conditions {
+            environment: run.environment.of(platform),
             host: &run.environment,
             setup: &run.setup,
-            clock: world.clock,
+            clock: platform.clock,
         }))
     });
     let mut all = all.flatten();
-    let mut found: BTreeSet<Unlike> = BTreeSet::new();
-    if let (Some(first), true) = (all.next(), worlds.iter().all(Option::is_some)) {
-        found.extend(all.flat_map(|other| unlike(first, other)));
+    let mut found: BTreeSet<Mismatch> = BTreeSet::new();
+    if let (Some(first), true) = (all.next(), platforms.iter().all(Option::is_some)) {
+        found.extend(all.flat_map(|other| mismatches(first, other)));
     }
-    let (accepted, refused) = found.into_iter().partition(|unlike| accepted.contains(unlike.field));
-    Lane { label, clock, sides: worlds.map(|world| world.is_some()), refused, accepted }
+    let (accepted, refused) = found.into_iter().partition(|mismatch| accepts(accepted, mismatch.field));
+    LanePair { label, clock, sides: platforms.map(|platform| platform.is_some()), refused, accepted }
 }
 
 #[cfg(test)]
@@ -103,7 +106,7 @@ mod tests {
     use super::*;
     use crate::record::{CellKey, Unit};
 
-    fn run(worlds: &[(Clock, &str, &str)]) -> Vec<Run> {
+    fn run(platforms: &[(Clock, &str, &str)]) -> Vec<Run> {
         let row = |(clock, kernel, hypervisor): &(Clock, &str, &str)| {
             let key = CellKey {
                 run: "r".into(),
@@ -121,13 +124,15 @@ mod tests {
             };
             key.scalar("apply", Unit::Ns, 1)
         };
-        vec![Run { records: worlds.iter().map(row).collect(), ..Run::default() }]
+        vec![Run { records: platforms.iter().map(row).collect(), ..Run::default() }]
     }
 
     fn paired(base: &[(Clock, &str, &str)], new: &[(Clock, &str, &str)]) -> Vec<[String; 2]> {
         let (base, new) = (run(base), run(new));
-        let name = |world: Option<World<'_>>| world.map_or("-".to_owned(), |world| world.kernel.to_owned());
-        pair([&base, &new]).into_iter().map(|worlds| worlds.map(name)).collect()
+        let name = |platform: Option<Platform<'_>>| {
+            platform.map_or("-".to_owned(), |platform| platform.kernel.to_owned())
+        };
+        pair([&base, &new]).into_iter().map(|platforms| platforms.map(name)).collect()
     }
 
     #[test]

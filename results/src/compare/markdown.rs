@@ -1,14 +1,14 @@
 //! A comparison in Markdown, for the summary of a CI job.
 
-use super::table::Tables;
-use super::{Comparison, Outcome};
+use super::comparison::{Comparison, Outcome};
+use super::sections::ComparisonTables;
 use crate::text::{escape_markdown, shorten, thousands};
 
 const REASON: usize = 300;
 
 /// The comparison as GitHub-flavoured Markdown: the outcome first, then what matters most. `all`: every figure.
 pub fn markdown(comparison: &Comparison, all: bool) -> String {
-    let tables = Tables::new(comparison, all);
+    let tables = ComparisonTables::new(comparison, all);
     let mark = match comparison.outcome {
         Outcome::Ok => "✅",
         Outcome::Regression => "❌",
@@ -27,8 +27,8 @@ pub fn markdown(comparison: &Comparison, all: bool) -> String {
         if let Some(refusal) = lane.refusal() {
             text += &format!("  - **refused**: {}\n", escape_markdown(&refusal));
         }
-        for unlike in &lane.accepted {
-            text += &format!("  - accepted: {}\n", escape_markdown(&unlike.in_words()));
+        for mismatch in &lane.accepted {
+            text += &format!("  - accepted: {}\n", escape_markdown(&mismatch.in_words()));
         }
     }
     for note in &comparison.notes {

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Compared, Lane, Outcome, Policy, Run, Verdict};
+use super::comparison::{Compared, Judgement, Outcome};
+use super::lanes::LanePair;
+use super::policy::Policy;
+use super::read::Run;
 use crate::text::thousands;
 
 /// Whether all runs say that they measured one and the same sweep.
@@ -47,9 +50,9 @@ pub(super) fn unmeasured(figures: &[Compared], policy: &Policy) -> Vec<String> {
 }
 
 /// What all figures together mean.
-pub(super) fn outcome(figures: &[Compared], lanes: &[Lane], unmeasured: bool) -> Outcome {
+pub(super) fn outcome(figures: &[Compared], lanes: &[LanePair], unmeasured: bool) -> Outcome {
     let deciding = || figures.iter().filter(|figure| figure.decisive);
-    if deciding().any(|figure| figure.verdict == Verdict::Worse) {
+    if deciding().any(|figure| figure.verdict == Judgement::Worse) {
         Outcome::Regression
     } else if lanes.iter().any(|lane| !lane.refused.is_empty())
         || deciding().all(|figure| figure.difference.is_none())
@@ -66,7 +69,7 @@ pub(super) fn outcome(figures: &[Compared], lanes: &[Lane], unmeasured: bool) ->
 pub(super) fn summary(
     outcome: Outcome,
     figures: &[Compared],
-    lanes: &[Lane],
+    lanes: &[LanePair],
     unmeasured: &[String],
 ) -> String {
     let deciding: Vec<_> = figures.iter().filter(|figure| figure.decisive).collect();
@@ -77,13 +80,13 @@ pub(super) fn summary(
         1 => "1 deciding figure".to_owned(),
         many => format!("{} deciding figures", thousands(many as u64)),
     };
-    let better = match count(Verdict::Better) {
+    let better = match count(Judgement::Better) {
         0 => String::new(),
         better => format!("; {} better", thousands(better as u64)),
     };
     match outcome {
         Outcome::Regression => {
-            let worse = thousands(count(Verdict::Worse) as u64);
+            let worse = thousands(count(Judgement::Worse) as u64);
             format!("REGRESSION: worse: {worse} of {deciding_in_words}{better}")
         }
         Outcome::NotComparable if refused > 0 => {

@@ -1,12 +1,28 @@
 //! A side of a comparison from its folder.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Run;
 use crate::environment::{Environment, EnvironmentError};
+use crate::record::Record;
 use crate::record_file::{ReadError, read_records};
+
+/// One run, as it was read.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Where it is, for the reader.
+    pub name: String,
+    /// Its environment record.
+    pub environment: Environment,
+    /// Its rows.
+    pub records: Vec<Record>,
+    /// The text of its `sweep.toml`, if there is one.
+    pub sweep: Option<String>,
+    /// What its sweep installs that the environment record does not name, by name: must be alike, as the environment record.
+    pub setup: BTreeMap<String, String>,
+}
 
 /// Why a side could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +36,7 @@ pub enum SideError {
     /// Rows.
     #[error(transparent)]
     Records(#[from] ReadError),
-    /// Passport.
+    /// Environment record.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     /// The folder or the sweep.

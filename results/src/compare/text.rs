@@ -1,7 +1,7 @@
 //! A comparison for a terminal.
 
-use super::table::{Section, Tables};
-use super::{Comparison, Source};
+use super::comparison::{ComparedRun, Comparison};
+use super::sections::{ComparisonTables, Section};
 use crate::text::{printable, shorten, thousands};
 
 /// Longest reason in characters.
@@ -11,7 +11,7 @@ const CELL: usize = 48;
 
 /// The comparison as aligned text, what matters most first and the outcome in the last line. `all`: every figure.
 pub fn text(comparison: &Comparison, all: bool) -> String {
-    let tables = Tables::new(comparison, all);
+    let tables = ComparisonTables::new(comparison, all);
     let mut lines = Vec::new();
     lines.extend(sources("BASE", &comparison.base));
     lines.extend(sources("NEW ", &comparison.new));
@@ -19,7 +19,7 @@ pub fn text(comparison: &Comparison, all: bool) -> String {
         let number = if comparison.lanes.len() > 1 { format!(" {}", index + 1) } else { String::new() };
         lines.push(format!("Lane{number}: {}", lane.label));
         lines.extend(lane.refusal().map(|refusal| format!("  refused: {refusal}")));
-        lines.extend(lane.accepted.iter().map(|unlike| format!("  accepted: {}", unlike.in_words())));
+        lines.extend(lane.accepted.iter().map(|mismatch| format!("  accepted: {}", mismatch.in_words())));
     }
     lines.extend(comparison.notes.iter().map(|note| format!("Note: {note}.")));
     for section in tables.sections() {
@@ -35,15 +35,15 @@ pub fn text(comparison: &Comparison, all: bool) -> String {
     lines.iter().map(|line| printable(line).trim_end().to_owned() + "\n").collect()
 }
 
-fn sources(side: &str, sources: &[Source]) -> Vec<String> {
-    let line = |source: &Source| {
+fn sources(side: &str, sources: &[ComparedRun]) -> Vec<String> {
+    let line = |source: &ComparedRun| {
         let run = if source.run.is_empty() { "unknown run" } else { &source.run };
         format!("{side} {}: {run}, svcbench {}", source.name, source.tool_version)
     };
     sources.iter().map(line).collect()
 }
 
-fn write_section(tables: &Tables<'_>, section: &Section<'_>, lines: &mut Vec<String>) {
+fn write_section(tables: &ComparisonTables<'_>, section: &Section<'_>, lines: &mut Vec<String>) {
     lines.push(section.title.clone());
     if !section.rows.is_empty() {
         lines.extend(aligned(tables, &section.rows));
@@ -60,7 +60,7 @@ fn write_section(tables: &Tables<'_>, section: &Section<'_>, lines: &mut Vec<Str
     }
 }
 
-fn aligned(tables: &Tables<'_>, rows: &[Vec<String>]) -> Vec<String> {
+fn aligned(tables: &ComparisonTables<'_>, rows: &[Vec<String>]) -> Vec<String> {
     let columns = tables.columns();
     let header: Vec<String> = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
     let cells: Vec<Vec<String>> = std::iter::once(&header)

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::comparison::{Compared, Comparison};
 use super::direction::{self, Direction};
-use super::table::difference;
-use super::{Compared, Comparison};
+use super::sections::difference;
 use crate::record::{Clock, Unit};
 use crate::text::{printable, shorten};
 
@@ -25,7 +25,7 @@ pub enum Better {
 }
 
 #[derive(Serialize)]
-struct Entry {
+struct BenchmarkEntry {
     name: String,
     unit: &'static str,
     value: f64,
@@ -37,7 +37,7 @@ struct Entry {
 /// The figures of NEW as github-action-benchmark's custom tools read them (its README, "Custom benchmarks"): a list of name,
 /// unit, value, range and extra. Values are plain numbers: nanoseconds or instructions, bytes, counts, per second.
 pub fn github_action_benchmark(comparison: &Comparison, better: Better) -> String {
-    let entries: Vec<Entry> = comparison
+    let entries: Vec<BenchmarkEntry> = comparison
         .figures
         .iter()
         .filter(|compared| has_trend(compared) && (better == Better::Bigger) == is_rate(compared))
@@ -52,7 +52,7 @@ pub fn github_action_benchmark(comparison: &Comparison, better: Better) -> Strin
                 }
             }
             let name = name(comparison, compared, &compared.figure.metric);
-            Some(Entry {
+            Some(BenchmarkEntry {
                 name,
                 unit: unit(compared),
                 value: measured.median,

@@ -1,4 +1,4 @@
-//! The state that a machine was in when a run began, as far as it decides figures, and what of it spoils them.
+//! The state that a machine was in when a run began, as far as it decides figures, and what of it makes them unreliable.
 
 use std::collections::BTreeMap;
 
@@ -112,7 +112,7 @@ pub struct Warning {
     pub what: String,
     /// What it does to figures.
     pub why: String,
-    /// How to mend it.
+    /// How to fix it.
     pub how: String,
 }
 

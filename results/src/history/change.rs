@@ -22,7 +22,7 @@ pub struct Found {
 /// Where `values` change, from left to right.
 ///
 /// E-divisive (Matteson and James, *A nonparametric approach for multiple change point analysis of multivariate data*, JASA 109,
-/// 2014), which MongoDB and Hunter (Fleming et al., *Hunter: Using Change Point Detection to Hunt for Performance Regressions*, ICPE
+/// 2014), which MongoDB and Hunter (Fleming et al., *Hunter: Using Change RunValue Detection to Hunt for Performance Regressions*, ICPE
 /// 2023) use for benchmarks: a stretch is split where the energy distance between both parts, weighted by their sizes, is largest, if
 /// it is larger than in all but a share `level` of random orders of the same values; then both parts are looked at. The
 /// permutation test supposes nothing of how values scatter, which is why few values can show little: see [`least_series`].

@@ -1,6 +1,8 @@
 //! A history as pictures: one SVG of small panels, and a page around it.
 
-use super::{Change, History, Series};
+use super::machine::Machine;
+use super::series::{Change, History, Series};
+use super::shown::sparkline;
 use crate::text::{escape_html, shorten, thousands};
 
 const STYLE: &str = include_str!("../report/style.css");
@@ -59,9 +61,9 @@ fn label(out: &mut String, x: f64, y: f64, size: u32, colour: &str, anchor: &str
 
 fn panel(out: &mut String, history: &History, series: &Series, top: f64) {
     let quantity = history.quantity(series);
-    let place = history.places.get(series.place).map(super::Place::label).unwrap_or_default();
-    let name = if history.places.len() > 1 {
-        format!("{} — {place}", series.figure.label())
+    let machine = history.machines.get(series.machine).map(Machine::label).unwrap_or_default();
+    let name = if history.machines.len() > 1 {
+        format!("{} — {machine}", series.figure.label())
     } else {
         series.figure.label()
     };
@@ -84,7 +86,7 @@ fn panel(out: &mut String, history: &History, series: &Series, top: f64) {
         label(out, axis, y(low) + 5.0, 14, SOFT, "end", &quantity.show_short(low));
     }
     let at = |run: usize| series.points.iter().position(|point| point.run >= run);
-    for event in history.events.iter().filter(|event| event.place == series.place) {
+    for event in history.events.iter().filter(|event| event.machine == series.machine) {
         if let Some(index) = at(event.run).filter(|index| *index > 0) {
             upright(out, x(index as f64 - 0.5), ceiling - 6.0, floor + 6.0, EVENT, "2 4");
         }
@@ -188,10 +190,10 @@ pub fn html(history: &History) -> String {
         .map(|series| {
             let last = series.points.last().map(|point| history.quantity(series).show(point.value));
             vec![
-                history.places.get(series.place).map(super::Place::label).unwrap_or_default(),
+                history.machines.get(series.machine).map(Machine::label).unwrap_or_default(),
                 series.figure.label(),
                 last.unwrap_or_default(),
-                super::shown::sparkline(series),
+                sparkline(series),
                 thousands(series.points.len() as u64),
                 thousands(series.changes.len() as u64),
             ]

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Facts, Field, FigureKey, Place, followed, rank};
+use super::key::{Quantile, SeriesKey, followed};
+use super::machine::{Facts, Machine};
 use crate::environment::Environment;
 use crate::groups::Groups;
+use crate::names::mode_rank;
 use crate::record::Record;
 use crate::record_file::read_records;
 use crate::stats::median;
@@ -19,7 +21,7 @@ const DEPTH: usize = 3;
 
 /// One run, summed up.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Run {
+pub struct RunSummary {
     /// Name of its folder.
     pub name: String,
     /// Its folder.
@@ -27,18 +29,18 @@ pub struct Run {
     /// When it began, RFC 3339.
     pub started: String,
     /// Its lanes.
-    pub lanes: Vec<Lane>,
+    pub lanes: Vec<LaneSummary>,
 }
 
 /// One lane of a run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lane {
+pub struct LaneSummary {
     /// What must agree.
-    pub place: Place,
-    /// What may differ, and is told: name to value.
+    pub machine: Machine,
+    /// What may differ, and is named: name to value.
     pub facts: Facts,
     /// Medians over blocks.
-    pub figures: BTreeMap<FigureKey, f64>,
+    pub figures: BTreeMap<SeriesKey, f64>,
 }
 
 /// A folder that was left out.
@@ -51,7 +53,7 @@ pub struct Unreadable {
 }
 
 /// Reads the runs in `dirs`: each is the folder of a run, or one that holds such folders. What cannot be read is left out and named.
-pub fn read(dirs: &[PathBuf]) -> (Vec<Run>, Vec<Unreadable>) {
+pub fn read(dirs: &[PathBuf]) -> (Vec<RunSummary>, Vec<Unreadable>) {
     let (mut folders, mut unreadable) = (Vec::new(), Vec::new());
     for dir in dirs {
         let before = folders.len();
@@ -71,7 +73,7 @@ pub fn read(dirs: &[PathBuf]) -> (Vec<Run>, Vec<Unreadable>) {
             continue;
         }
         seen.push(real);
-        match Run::read(&folder) {
+        match RunSummary::read(&folder) {
             Ok(run) => runs.push(run),
             Err(why) => unreadable.push(Unreadable { folder, why }),
         }
@@ -97,7 +99,7 @@ fn find(dir: &Path, depth: usize, folders: &mut Vec<PathBuf>) -> Result<(), Stri
     Ok(())
 }
 
-impl Run {
+impl RunSummary {
     /// Reads a run's folder.
     ///
     /// # Errors
@@ -113,37 +115,41 @@ impl Run {
         let name = folder
             .file_name()
             .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned());
-        Ok(Run::of(name, folder.to_owned(), &records, &environment))
+        Ok(RunSummary::of(name, folder.to_owned(), &records, &environment))
     }
 
-    /// Sums up rows. Those of a lane that has no passport are left out: it is not known what they may be compared with.
+    /// Sums up rows. Those of a lane that has no environment record are left out: it is not known what they may be compared with.
     pub fn of(name: String, folder: PathBuf, records: &[Record], environment: &Environment) -> Self {
         let lanes = Groups::split(records)
             .iter()
             .filter_map(|groups| {
-                let passport = environment.of(groups.world)?;
-                Some(Lane { place: Place::of(passport), facts: facts(passport), figures: figures(groups) })
+                let environment = environment.of(groups.platform)?;
+                Some(LaneSummary {
+                    machine: Machine::of(environment),
+                    facts: facts(environment),
+                    figures: figures(groups),
+                })
             })
             .collect();
-        Run { name, folder, started: environment.started.clone(), lanes }
+        RunSummary { name, folder, started: environment.started.clone(), lanes }
     }
 }
 
-fn figures(groups: &Groups<'_>) -> BTreeMap<FigureKey, f64> {
+fn figures(groups: &Groups<'_>) -> BTreeMap<SeriesKey, f64> {
     let mut figures = BTreeMap::new();
     for (key, group) in &groups.map {
         let Some(field) = followed(key.workload, key.metric) else { continue };
         let of: fn(&Record) -> Option<u64> = match field {
-            Field::P50 => |row| row.p50,
-            Field::P99 => |row| row.p99,
+            Quantile::P50 => |row| row.p50,
+            Quantile::P99 => |row| row.p99,
         };
         let values: Vec<f64> = group.per_block(of).into_values().collect();
         let Some(value) = median(&values) else { continue };
-        let key = FigureKey {
+        let key = SeriesKey {
             workload: key.workload.to_owned(),
             metric: key.metric.to_owned(),
             field,
-            rank: rank(key.mode),
+            rank: mode_rank(key.mode),
             mode: key.mode.to_owned(),
             endpoints: key.endpoints,
             contenders: key.contenders,
@@ -157,24 +163,26 @@ fn figures(groups: &Groups<'_>) -> BTreeMap<FigureKey, f64> {
 }
 
 /// Kernel, tools and settings: what may explain a change.
-fn facts(passport: &Environment) -> Facts {
+fn facts(environment: &Environment) -> Facts {
     let mut facts: Facts = [
-        ("kernel", &passport.kernel),
-        ("kernel version", &passport.kernel_version),
-        ("kernel command line", &passport.command_line),
-        ("emulator", &passport.emulator),
-        ("governor", &passport.governor),
-        ("SMT", &passport.smt),
-        ("kube-proxy", &passport.kube_proxy),
-        ("svcbench", &passport.tool_version),
+        ("kernel", &environment.kernel),
+        ("kernel version", &environment.kernel_version),
+        ("kernel command line", &environment.command_line),
+        ("emulator", &environment.emulator),
+        ("governor", &environment.governor),
+        ("SMT", &environment.smt),
+        ("kube-proxy", &environment.kube_proxy),
+        ("svcbench", &environment.tool_version),
     ]
     .map(|(name, value)| (name.to_owned(), value.clone()))
     .into();
-    facts.insert("seed".to_owned(), passport.seed.to_string());
-    facts.insert("memory".to_owned(), passport.memory_bytes.to_string());
-    for (prefix, of) in
-        [("", &passport.programs), ("sysctl ", &passport.sysctls), ("mitigation ", &passport.mitigations)]
-    {
+    facts.insert("seed".to_owned(), environment.seed.to_string());
+    facts.insert("memory".to_owned(), environment.memory_bytes.to_string());
+    for (prefix, of) in [
+        ("", &environment.programs),
+        ("sysctl ", &environment.sysctls),
+        ("mitigation ", &environment.mitigations),
+    ] {
         facts.extend(of.iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone())));
     }
     facts

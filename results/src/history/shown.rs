@@ -1,6 +1,7 @@
 //! A history for a terminal and for Markdown.
 
-use super::{Change, Field, FigureKey, History, Series, Worse};
+use super::key::{Quantile, SeriesKey, Worse};
+use super::series::{Change, History, Series};
 use crate::claims::percent;
 use crate::stats::Interval;
 use crate::text::{Quantity, escape_markdown, printable, shorten, thousands};
@@ -12,7 +13,7 @@ const MOST_BARS: usize = 40;
 impl History {
     /// How the figures of a series are shown.
     pub(super) fn quantity(&self, series: &Series) -> Quantity {
-        let clock = self.places.get(series.place).map_or_else(Default::default, |place| place.clock);
+        let clock = self.machines.get(series.machine).map_or_else(Default::default, |machine| machine.clock);
         Quantity::of(series.figure.unit, clock)
     }
 
@@ -78,12 +79,12 @@ fn runs(count: usize) -> String {
     if count == 1 { "1 run".to_owned() } else { format!("{} runs", thousands(count as u64)) }
 }
 
-impl FigureKey {
+impl SeriesKey {
     /// `packet_probe lookup_first_packet p50, nftables, last of 10,000 × 10`.
     pub fn label(&self) -> String {
         let field = match self.field {
-            Field::P50 => "p50",
-            Field::P99 => "p99",
+            Quantile::P50 => "p50",
+            Quantile::P99 => "p99",
         };
         let position =
             if self.position.is_empty() { String::new() } else { format!("{} of ", self.position) };
@@ -118,12 +119,12 @@ pub(super) fn sparkline(series: &Series) -> String {
 /// For a terminal: by machine and clock, each figure with its last value, a sparkline and its changes.
 pub fn text(history: &History) -> String {
     let mut out = String::new();
-    for (index, place) in history.places.iter().enumerate() {
-        let series: Vec<&Series> = history.series.iter().filter(|series| series.place == index).collect();
+    for (index, machine) in history.machines.iter().enumerate() {
+        let series: Vec<&Series> = history.series.iter().filter(|series| series.machine == index).collect();
         if series.is_empty() {
             continue;
         }
-        out += &format!("{}\n", printable(&place.label()));
+        out += &format!("{}\n", printable(&machine.label()));
         let rows: Vec<[String; 2]> =
             series.iter().map(|one| [one.figure.label(), last(history, one)]).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -134,7 +135,7 @@ pub fn text(history: &History) -> String {
                 out += &format!("    ^ {}\n", history.sentence(one, change));
             }
         }
-        for event in history.events.iter().filter(|event| event.place == index) {
+        for event in history.events.iter().filter(|event| event.machine == index) {
             let run = history.runs.get(event.run).map_or("", |run| run.name.as_str());
             let what: Vec<String> = event.what.iter().map(|what| shorten(what, 120)).collect();
             out += &format!("  from {} on: {}\n", printable(run), printable(&what.join("; ")));
@@ -152,14 +153,14 @@ fn last(history: &History, series: &Series) -> String {
 /// A section for a job summary: changes first, then all figures.
 pub fn markdown(history: &History) -> String {
     let mut out = format!("## Figures over time\n\n{}\n", escape_markdown(&history.remark()));
-    for (index, place) in history.places.iter().enumerate() {
-        let series: Vec<&Series> = history.series.iter().filter(|series| series.place == index).collect();
+    for (index, machine) in history.machines.iter().enumerate() {
+        let series: Vec<&Series> = history.series.iter().filter(|series| series.machine == index).collect();
         if series.is_empty() {
             continue;
         }
         out += &format!(
             "\n### {}\n\n| figure | last | over time | changes |\n",
-            escape_markdown(&place.label())
+            escape_markdown(&machine.label())
         );
         out += "| --- | ---: | --- | --- |\n";
         for one in series {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::{History, html, svg};
+use super::page::{html, svg};
+use super::series::History;
 use crate::record_file::replace;
 
 /// Writes `history.html` and `history.svg` into `dir`, which is made if it is not there, each in one step.

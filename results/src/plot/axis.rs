@@ -12,7 +12,7 @@ pub(super) struct LogAxis {
 impl LogAxis {
     /// The smallest 1-2-5 bounds around the positive finite `values`, with a little room; 1 to 10 if there are
     /// none.
-    pub fn around(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(super) fn around(values: impl IntoIterator<Item = f64>) -> Self {
         match extremes(values) {
             None => LogAxis { low: 1.0, high: 10.0 },
             Some((low, high)) => LogAxis { low: step_down(low / 1.12), high: step_up(high * 1.15) },
@@ -20,7 +20,7 @@ impl LogAxis {
     }
 
     /// Bounds a little outside the positive finite `values`.
-    pub fn close(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(super) fn close(values: impl IntoIterator<Item = f64>) -> Self {
         match extremes(values) {
             None => LogAxis { low: 1.0, high: 10.0 },
             Some((low, high)) if low == high => LogAxis { low: low / 2.0, high: high * 2.0 },
@@ -32,7 +32,7 @@ impl LogAxis {
     }
 
     /// Where `value` lies between the bounds: 0 to 1. Zero and less lie on the lower bound.
-    pub fn share(self, value: f64) -> f64 {
+    pub(super) fn share(self, value: f64) -> f64 {
         if value <= 0.0 {
             return 0.0;
         }
@@ -40,7 +40,7 @@ impl LogAxis {
     }
 
     /// At most `limit` ticks, roughly: 1-2-5 steps if they fit, else decades, else every few decades.
-    pub fn ticks(self, limit: usize) -> Vec<f64> {
+    pub(super) fn ticks(self, limit: usize) -> Vec<f64> {
         let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
         for (steps, every) in [(&[1.0, 2.0, 5.0][..], 1), (&[1.0], 1), (&[1.0], 2), (&[1.0], 3), (&[1.0], 6)]
         {
@@ -66,7 +66,7 @@ pub(super) struct TimeAxis {
 
 impl TimeAxis {
     /// As long as the longest of the panels over time.
-    pub fn of(panels: &[Panel]) -> Self {
+    pub(super) fn of(panels: &[Panel]) -> Self {
         let panels = panels.iter().filter(|panel| panel.x == XAxis::Time);
         let ends = panels.flat_map(|panel| {
             let points = panel.lines.iter().flat_map(|line| &line.points).map(|point| point.x);
@@ -77,12 +77,12 @@ impl TimeAxis {
     }
 
     /// Where this many nanoseconds lie: 0 to 1.
-    pub fn share(self, nanoseconds: f64) -> f64 {
+    pub(super) fn share(self, nanoseconds: f64) -> f64 {
         (nanoseconds / 1e9 / self.high).clamp(0.0, 1.0)
     }
 
     /// At most `limit` round ticks, seconds.
-    pub fn ticks(self, limit: usize) -> Vec<f64> {
+    pub(super) fn ticks(self, limit: usize) -> Vec<f64> {
         let least = self.high / limit.max(1) as f64;
         let decade = 10_f64.powf(least.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|step| step * decade).into_iter().find(|step| *step >= least);

@@ -38,35 +38,35 @@ pub(super) struct Canvas {
 
 impl Canvas {
     /// What was drawn.
-    pub fn into_text(self) -> String {
+    pub(super) fn into_text(self) -> String {
         self.out
     }
 
     /// Opens an element with attributes that the caller has escaped; [`Canvas::close`] ends it.
-    pub fn open(&mut self, element: &str, attributes: impl Display) {
+    pub(super) fn open(&mut self, element: &str, attributes: impl Display) {
         // Writing into a string does not fail, here and below.
         let _ = writeln!(self.out, "<{element} {attributes}>");
     }
 
-    pub fn close(&mut self, element: &str) {
+    pub(super) fn close(&mut self, element: &str) {
         let _ = writeln!(self.out, "</{element}>");
     }
 
     /// The title of the element that is open.
-    pub fn title(&mut self, text: &str) {
+    pub(super) fn title(&mut self, text: &str) {
         let _ = writeln!(self.out, "<title>{}</title>", escape_html(text));
     }
 
-    pub fn polyline(&mut self, points: &[(f64, f64)], colour: Colour, width: u32) {
+    pub(super) fn polyline(&mut self, points: &[(f64, f64)], colour: Colour, width: u32) {
         self.stroke(points, colour, width, None);
     }
 
-    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour, width: u32) {
+    pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour, width: u32) {
         self.stroke(&[from, to], colour, width, None);
     }
 
     /// A polyline in dashes that run on across its corners.
-    pub fn dashed(&mut self, points: &[(f64, f64)], dash: (f64, f64), colour: Colour, width: u32) {
+    pub(super) fn dashed(&mut self, points: &[(f64, f64)], dash: (f64, f64), colour: Colour, width: u32) {
         self.stroke(points, colour, width, Some(dash));
     }
 
@@ -87,7 +87,7 @@ impl Canvas {
     }
 
     /// Lines that share a look, such as a grid.
-    pub fn lines(&mut self, lines: &[[(f64, f64); 2]], colour: Colour, width: u32) {
+    pub(super) fn lines(&mut self, lines: &[[(f64, f64); 2]], colour: Colour, width: u32) {
         if lines.is_empty() {
             return;
         }
@@ -101,7 +101,7 @@ impl Canvas {
         );
     }
 
-    pub fn ground(&mut self, size: (f64, f64)) {
+    pub(super) fn ground(&mut self, size: (f64, f64)) {
         let _ = writeln!(
             self.out,
             "<rect class=\"f-{}\" width=\"{}\" height=\"{}\" fill=\"{}\"/>",
@@ -113,12 +113,12 @@ impl Canvas {
     }
 
     /// The outline of a rectangle.
-    pub fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour) {
+    pub(super) fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour) {
         self.polyline(&[from, (to.0, from.1), to, (from.0, to.1), from], colour, 1);
     }
 
     /// What a pointer may hit around `centre`, as nobody hits a marker exactly. Nothing is seen of it.
-    pub fn target(&mut self, (x, y): (f64, f64), r: f64) {
+    pub(super) fn target(&mut self, (x, y): (f64, f64), r: f64) {
         let _ = writeln!(
             self.out,
             "<circle class=\"hit\" cx=\"{}\" cy=\"{}\" r=\"{}\" fill=\"none\" pointer-events=\"all\"/>",
@@ -129,7 +129,7 @@ impl Canvas {
     }
 
     /// A marker of the given radius in its colour and edge; hollow ones have the ground inside.
-    pub fn marker(
+    pub(super) fn marker(
         &mut self,
         centre: (f64, f64),
         marker: Marker,
@@ -171,16 +171,16 @@ impl Canvas {
         let _ = writeln!(self.out, "<path d=\"{}Z\" {look}/>", path(&outline));
     }
 
-    pub fn cross(&mut self, (x, y): (f64, f64), r: f64, colour: Colour) {
+    pub(super) fn cross(&mut self, (x, y): (f64, f64), r: f64, colour: Colour) {
         self.lines(&[[(x - r, y - r), (x + r, y + r)], [(x - r, y + r), (x + r, y - r)]], colour, 3);
     }
 
     /// Text, vertically centred on `at` and anchored there at `anchor`.
-    pub fn text(&mut self, text: &str, at: (f64, f64), size: u32, colour: Colour, anchor: Anchor) {
+    pub(super) fn text(&mut self, text: &str, at: (f64, f64), size: u32, colour: Colour, anchor: Anchor) {
         self.styled(text, at, size, colour, anchor, "");
     }
 
-    pub fn bold(&mut self, text: &str, at: (f64, f64), size: u32, colour: Colour, anchor: Anchor) {
+    pub(super) fn bold(&mut self, text: &str, at: (f64, f64), size: u32, colour: Colour, anchor: Anchor) {
         self.styled(text, at, size, colour, anchor, " font-weight=\"bold\"");
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::axis::{LogAxis, TimeAxis};
 use super::canvas::{Anchor, Canvas, fit, text_width};
+use super::legend::modes;
 use super::style::{FRAME, GRID, INK, LIMIT, SOFT, style};
 use super::words;
 use crate::series::{Line, Panel, Point, XAxis};
@@ -82,7 +83,7 @@ impl Frame<'_> {
     }
 
     /// Everything but the heading.
-    pub fn draw(&self, canvas: &mut Canvas, panel: &Panel, labelled: bool) {
+    pub(super) fn draw(&self, canvas: &mut Canvas, panel: &Panel, labelled: bool) {
         if panel.is_empty() {
             return self.draw_empty(canvas, panel);
         }
@@ -96,7 +97,7 @@ impl Frame<'_> {
         }
         let gaps = self.gaps(panel);
         let labels = self.end_labels(panel);
-        for mode in super::modes(std::slice::from_ref(panel)) {
+        for mode in modes(std::slice::from_ref(panel)) {
             canvas.open("g", format!("class=\"mode\" data-mode=\"{}\"", escape_html(mode)));
             let lines = || panel.lines.iter().enumerate().filter(|(_, line)| line.mode == mode);
             for (_, line) in lines().filter(|(_, line)| line.secondary) {
@@ -204,7 +205,7 @@ impl Frame<'_> {
         canvas.line((self.left, self.top), (self.left, self.bottom()), FRAME, 1);
     }
 
-    /// The scales that were measured; round numbers if they are too many to tell apart.
+    /// The scales that were measured; round numbers if they are too many to see apart.
     fn scales(&self, panel: &Panel) -> Vec<f64> {
         let points = panel.lines.iter().filter(|line| !line.level).flat_map(|line| &line.points);
         let scales: BTreeSet<u64> =

@@ -1,10 +1,11 @@
 //! What points and panels say in words: titles of points, and descriptions for those who do not see the panel.
 
+use super::legend::modes;
 use crate::series::{Gap, Line, Panel, Point, Span, XAxis};
 use crate::stats::Estimate;
 use crate::text::{Quantity, in_words, thousands};
 
-/// More modes than this are not told one by one.
+/// More modes than this are not listed one by one.
 const MOST_MODES: usize = 8;
 
 /// `nftables at 10,000 Services: 1.32 µs [1.3, 1.34], median of 5 blocks`.
@@ -82,8 +83,8 @@ pub(super) fn describe(panel: &Panel) -> String {
         .collect();
     ends.sort_by(|a, b| b.0.total_cmp(&a.0));
     let more = ends.len().saturating_sub(MOST_MODES);
-    let told: Vec<_> = ends.into_iter().take(MOST_MODES).map(|(_, words)| words).collect();
-    text += &format!(" From left to right: {}", told.join("; "));
+    let shown: Vec<_> = ends.into_iter().take(MOST_MODES).map(|(_, words)| words).collect();
+    text += &format!(" From left to right: {}", shown.join("; "));
     if more > 0 {
         text += &format!("; and {more} more");
     }
@@ -91,8 +92,8 @@ pub(super) fn describe(panel: &Panel) -> String {
 }
 
 fn over_time(panel: &Panel) -> String {
-    let modes = super::modes(std::slice::from_ref(panel));
-    let told = modes.iter().take(MOST_MODES).map(|mode| {
+    let modes = modes(std::slice::from_ref(panel));
+    let shown = modes.iter().take(MOST_MODES).map(|mode| {
         let spans: Vec<_> = panel.spans.iter().filter(|span| span.mode == *mode).collect();
         let longest = spans.iter().map(|span| span.y).fold(0.0, f64::max);
         let worst = panel.lines.iter().filter(|line| line.mode == *mode && !line.secondary);
@@ -106,5 +107,5 @@ fn over_time(panel: &Panel) -> String {
         }
         text
     });
-    format!("Over time. {}.", told.collect::<Vec<_>>().join("; "))
+    format!("Over time. {}.", shown.collect::<Vec<_>>().join("; "))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::Text;
+use super::units::Text;
 
 /// A column with more different texts than this hardly repeats any: those beyond are kept row by row.
 const MOST: usize = 1 << 16;
@@ -16,7 +16,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// `text`, as the copy that earlier rows have if one of them has it.
-    pub fn text(&mut self, text: &str) -> Text {
+    pub(crate) fn text(&mut self, text: &str) -> Text {
         if self.last != text {
             self.last = self.known.get(text).cloned().unwrap_or_else(|| {
                 let new = Text::from(text);

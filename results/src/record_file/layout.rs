@@ -5,25 +5,20 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
-use super::{ReadError, excerpt};
-use crate::record::COLUMNS;
-
-/// The column that older files lack: its index in [`COLUMNS`].
-pub(super) const HYPERVISOR_AT: usize = 13;
-/// Its name.
-pub(super) const HYPERVISOR: &str = COLUMNS[HYPERVISOR_AT];
+use super::error::{ReadError, excerpt};
+use crate::record::{COLUMNS, HYPERVISOR, HYPERVISOR_AT};
 
 /// Which columns a file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(super) enum ColumnLayout {
     Current,
     WithoutHypervisor,
 }
 
-impl Layout {
-    pub fn of(header: &ByteRecord, path: &Path) -> Result<Layout, ReadError> {
-        if header.iter().eq(Layout::WithoutHypervisor.columns().map(str::as_bytes)) {
-            return Ok(Layout::WithoutHypervisor);
+impl ColumnLayout {
+    pub(super) fn of(header: &ByteRecord, path: &Path) -> Result<ColumnLayout, ReadError> {
+        if header.iter().eq(ColumnLayout::WithoutHypervisor.columns().map(str::as_bytes)) {
+            return Ok(ColumnLayout::WithoutHypervisor);
         }
         for index in 0..COLUMNS.len().max(header.len()) {
             let expected = COLUMNS.get(index).copied().unwrap_or_default();
@@ -37,17 +32,17 @@ impl Layout {
                 });
             }
         }
-        Ok(Layout::Current)
+        Ok(ColumnLayout::Current)
     }
 
-    pub fn columns(self) -> impl Iterator<Item = &'static str> {
-        COLUMNS.into_iter().filter(move |column| self == Layout::Current || *column != HYPERVISOR)
+    pub(super) fn columns(self) -> impl Iterator<Item = &'static str> {
+        COLUMNS.into_iter().filter(move |column| self == ColumnLayout::Current || *column != HYPERVISOR)
     }
 
     /// Where the column that is `index` in [`COLUMNS`] stands in this layout.
-    pub fn place(self, index: usize) -> Option<usize> {
+    pub(super) fn index_in(self, index: usize) -> Option<usize> {
         match (self, index.cmp(&HYPERVISOR_AT)) {
-            (Layout::Current, _) | (_, Ordering::Less) => Some(index),
+            (ColumnLayout::Current, _) | (_, Ordering::Less) => Some(index),
             (_, Ordering::Equal) => None,
             (_, Ordering::Greater) => Some(index - 1),
         }

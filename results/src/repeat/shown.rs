@@ -1,9 +1,9 @@
-//! A [`Verdict`] in words, for a terminal.
+//! A [`Repeatability`] in words, for a terminal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Compared, EXACT_MODE, Fault, P50_LIMIT, Place, Verdict};
+use super::{EXACT_MODE, Fault, LookupKey, P50_LIMIT, Repeatability, RepeatedLookup};
 use crate::names::metric;
 use crate::text::{printable, shorten, thousands};
 
@@ -12,42 +12,42 @@ const MOST_ROWS: usize = 12;
 /// Faults listed before the rest is only counted.
 const MOST_FAULTS: usize = 60;
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Repeatability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let worlds: BTreeSet<_> = self.compared.iter().map(|cell| cell.place.world().label()).collect();
-        for world in &worlds {
-            writeln!(f, "Lookups twice: {}", printable(world))?;
+        let platforms: BTreeSet<_> = self.compared.iter().map(|cell| cell.key.platform().label()).collect();
+        for platform in &platforms {
+            writeln!(f, "Lookups twice: {}", printable(platform))?;
         }
         let faults = self.compared.iter().filter(|cell| cell.fault().is_some()).count();
         let listed = faults.clamp(MOST_ROWS, MOST_FAULTS).min(self.compared.len());
-        write_rows(f, self.compared.get(..listed).unwrap_or_default(), worlds.len() > 1)?;
+        write_rows(f, self.compared.get(..listed).unwrap_or_default(), platforms.len() > 1)?;
         if let Some(next) = self.compared.get(listed) {
             let more = thousands((self.compared.len() - listed) as u64);
             writeln!(f, "… and {more} more, p50 off by {} at most", percent(next.difference()))?;
         }
         // A reason once, however many cells it has cost.
-        let mut reasons: BTreeMap<(bool, &[String; 2]), Vec<&Place>> = BTreeMap::new();
+        let mut reasons: BTreeMap<(bool, &[String; 2]), Vec<&LookupKey>> = BTreeMap::new();
         for cell in &self.uncompared {
-            reasons.entry((cell.skipped, &cell.passes)).or_default().push(&cell.place);
+            reasons.entry((cell.skipped, &cell.passes)).or_default().push(&cell.key);
         }
-        for ((_, [first, second]), places) in &reasons {
-            let modes: BTreeSet<&str> = places.iter().map(|place| place.mode.as_str()).collect();
+        for ((_, [first, second]), keys) in &reasons {
+            let modes: BTreeSet<&str> = keys.iter().map(|key| key.mode.as_str()).collect();
             let modes = Vec::from_iter(modes).join(", ");
             let passes = if first == second { first.clone() } else { format!("{first}; then {second}") };
-            let line = format!("not compared: {} of {modes}: {passes}", lookups(places.len()));
+            let line = format!("not compared: {} of {modes}: {passes}", lookups(keys.len()));
             writeln!(f, "{}", shorten(&printable(&line), 300))?;
         }
         self.write_conclusion(f, faults)
     }
 }
 
-impl Verdict {
+impl Repeatability {
     fn write_conclusion(&self, f: &mut fmt::Formatter<'_>, faults: usize) -> fmt::Result {
         let count = thousands(self.compared.len() as u64);
-        let modes: BTreeSet<&str> = self.compared.iter().map(|cell| cell.place.mode.as_str()).collect();
-        let worst = self.compared.iter().map(Compared::difference).fold(0.0, f64::max);
+        let modes: BTreeSet<&str> = self.compared.iter().map(|cell| cell.key.mode.as_str()).collect();
+        let worst = self.compared.iter().map(RepeatedLookup::difference).fold(0.0, f64::max);
         let allowed = percent(P50_LIMIT as f64 / 1_000.0);
-        let exact = self.compared.iter().filter(|cell| cell.place.mode == EXACT_MODE).count();
+        let exact = self.compared.iter().filter(|cell| cell.key.mode == EXACT_MODE).count();
         if self.passes() {
             write!(
                 f,
@@ -69,7 +69,7 @@ impl Verdict {
     }
 }
 
-fn write_rows(f: &mut fmt::Formatter<'_>, cells: &[Compared], kernels: bool) -> fmt::Result {
+fn write_rows(f: &mut fmt::Formatter<'_>, cells: &[RepeatedLookup], kernels: bool) -> fmt::Result {
     let mut rows = vec![
         [
             "mode",
@@ -87,17 +87,16 @@ fn write_rows(f: &mut fmt::Formatter<'_>, cells: &[Compared], kernels: bool) -> 
         .map(str::to_owned),
     ];
     rows.extend(cells.iter().map(|cell| {
-        let place = &cell.place;
+        let key = &cell.key;
         let [p1, then] = cell.p1.map(|value| value.map_or_else(|| "—".to_owned(), thousands));
-        let packet = if place.metric == metric::LOOKUP_FIRST_PACKET { "first" } else { "established" };
-        let mode =
-            if kernels { format!("{} ({})", place.mode, place.kernel) } else { place.mode.to_string() };
+        let packet = if key.metric == metric::LOOKUP_FIRST_PACKET { "first" } else { "established" };
+        let mode = if kernels { format!("{} ({})", key.mode, key.kernel) } else { key.mode.to_string() };
         [
             shorten(&printable(&mode), 48),
-            thousands(place.services),
-            place.position.to_string(),
+            thousands(key.services),
+            key.position.to_string(),
             packet.to_owned(),
-            place.block.to_string(),
+            key.block.to_string(),
             thousands(cell.p50[0]),
             thousands(cell.p50[1]),
             percent(cell.difference()),

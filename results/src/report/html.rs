@@ -1,9 +1,10 @@
 //! `report.html`: one file, no network; light and dark, phone and paper. A script of its own adds what pointers and keyboards
 //! can do; without it everything still reads.
 
+mod environment;
 mod figures;
 mod links;
-mod passport;
+mod page;
 mod rows;
 mod tables;
 
@@ -11,49 +12,16 @@ use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
 use self::links::Links;
-use super::{Chapter, Pages, THREE};
-use crate::advice::{ENOUGH_BLOCKS, Part, Sentence};
+use self::page::Page;
+use super::pages::{Chapter, LOOKUP, Pages, THREE};
+use crate::advice::ENOUGH_BLOCKS;
 use crate::plot::dark_style;
 use crate::record::{Clock, Unit};
-use crate::tables::{Origin, Source, Table};
+use crate::table::{Origin, Source, Table};
 use crate::text::{escape_html, thousands};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("report.js");
-
-/// The page as it grows, and what its table of contents is to list.
-struct Page<'a> {
-    out: String,
-    contents: Vec<(String, String)>,
-    links: Links<'a>,
-}
-
-impl Page<'_> {
-    /// Begins a section of the page, which the table of contents lists.
-    fn section(&mut self, id: &str, heading: &str) {
-        self.contents.push((id.to_owned(), heading.to_owned()));
-        self.out += &format!("<h2 id=\"{id}\">{}</h2>\n", escape_html(heading));
-    }
-
-    fn paragraph(&mut self, class: &str, text: &str) {
-        if !text.is_empty() {
-            let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
-            self.out += &format!("<p{class}>{}</p>\n", escape_html(text));
-        }
-    }
-
-    /// A sentence whose figures lead to their rows.
-    fn sentence(&mut self, sentence: &Sentence) {
-        for part in &sentence.parts {
-            self.out += &match part {
-                Part::Words(words) => escape_html(words),
-                Part::Figure { text, source } => {
-                    format!("<a href=\"{}\">{}</a>", self.links.to(*source), escape_html(text))
-                }
-            };
-        }
-    }
-}
 
 pub(super) fn page(pages: &Pages<'_>) -> String {
     let mut page = Page { out: String::new(), contents: Vec::new(), links: Links::of(pages) };
@@ -74,17 +42,17 @@ pub(super) fn page(pages: &Pages<'_>) -> String {
     for (lane, chapter) in pages.chapters.iter().enumerate() {
         details(&mut page, pages, lane, chapter);
     }
-    if pages.worlds_left_out > 0 {
-        let more = pages.worlds_left_out;
+    if pages.platforms_left_out > 0 {
+        let more = pages.platforms_left_out;
         page.paragraph(
             "",
             &format!("{more} more lanes (clock, kernel, hypervisor) are in records.csv only."),
         );
     }
-    passport::push(&mut page, "environment", "Environment", pages.environment);
+    environment::push(&mut page, "environment", "Environment", pages.environment);
     for (index, guest) in pages.environment.guests.iter().enumerate() {
-        let heading = format!("Environment of the guest: {}", guest.world().label());
-        passport::push(&mut page, &format!("environment-{}", index + 2), &heading, guest);
+        let heading = format!("Environment of the guest: {}", guest.platform().label());
+        environment::push(&mut page, &format!("environment-{}", index + 2), &heading, guest);
     }
     if let Some(sweep) = pages.sweep {
         page.section("sweep", "Sweep");
@@ -104,7 +72,7 @@ fn claims(pages: &Pages<'_>) -> Table {
     let mut table = crate::claims::table(&pages.claims);
     let column = table.columns.len().saturating_sub(1);
     for (row, settled) in pages.claims.iter().flat_map(|claim| &claim.settled).enumerate() {
-        let lane = pages.chapters.iter().find(|chapter| chapter.groups.world.label() == settled.lane);
+        let lane = pages.chapters.iter().find(|chapter| chapter.groups.platform.label() == settled.lane);
         let first = lane
             .zip(settled.shown_by.first())
             .and_then(|(lane, shown)| lane.groups.first_of(shown.workload, shown.metric));
@@ -217,7 +185,7 @@ fn three(page: &mut Page<'_>, pages: &Pages<'_>, name: &str, heading: &str) {
         for figure in chapter.figures.iter().filter(|figure| figure.name == name) {
             figures::push(page, pages, lane, chapter, figure);
         }
-        if name != super::LOOKUP {
+        if name != LOOKUP {
             continue;
         }
         if !chapter.findings.is_empty() {

@@ -1,8 +1,9 @@
 //! `summary.md`: the headline for a CI log or a pull request.
 
-use super::Pages;
+use super::pages::Pages;
 use crate::record::Clock;
-use crate::tables::{LOCK_LIMITS, Table};
+use crate::table::Table;
+use crate::tables::LOCK_LIMITS;
 use crate::text::{escape_markdown, shorten, thousands};
 
 /// Tables that the summary holds, cut down to the largest scale.
@@ -60,10 +61,10 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
     if pages.chapters.is_empty() {
         out += "\nThe run has no rows yet.\n";
     }
-    if pages.worlds_left_out > 0 {
+    if pages.platforms_left_out > 0 {
         out += &format!(
             "\n{} more lanes (clock, kernel, hypervisor) are in records.csv only.\n",
-            pages.worlds_left_out
+            pages.platforms_left_out
         );
     }
     out

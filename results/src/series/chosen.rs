@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Gap, Line, Panel, Point, XAxis};
+use super::figure::{Gap, Line, Panel, Point, XAxis};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{is_control, mode_rank, position};
 use crate::record::{Record, Unit};
@@ -27,7 +27,7 @@ pub(super) struct Chosen<'a> {
 impl<'a> Chosen<'a> {
     /// The endpoint count with the most groups wins, the larger one on a tie; of contender counts the largest.
     /// Controls may have been measured without Services, so their endpoint and contender counts do not matter.
-    pub fn new(groups: &'a Groups<'a>, workload: &'a str, metric: &'a str) -> Self {
+    pub(super) fn new(groups: &'a Groups<'a>, workload: &'a str, metric: &'a str) -> Self {
         let rows = groups.of(workload, metric);
         let modes = rows.clone().filter(|(key, _)| !is_control(key.mode));
         let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
@@ -61,7 +61,7 @@ impl<'a> Chosen<'a> {
     }
 
     /// Whether rows of `key` belong to what the figure shows.
-    pub fn shows(&self, key: &GroupKey<'_>) -> bool {
+    pub(super) fn shows(&self, key: &GroupKey<'_>) -> bool {
         self.wants(key) && self.cells.contains_key(&(mode_rank(key.mode), key.mode))
     }
 
@@ -70,13 +70,13 @@ impl<'a> Chosen<'a> {
             || (Some(key.endpoints) == self.endpoints && Some(key.contenders) == self.contenders)
     }
 
-    pub fn cells(&self) -> impl Iterator<Item = (&'a str, u32, &'a Group<'a>)> {
+    pub(super) fn cells(&self) -> impl Iterator<Item = (&'a str, u32, &'a Group<'a>)> {
         self.cells.iter().flat_map(|((_, mode), cells)| {
             cells.iter().map(move |(services, group)| (*mode, *services, *group))
         })
     }
 
-    pub fn lines(
+    pub(super) fn lines(
         &self,
         medians: &mut Medians,
         field: fn(&Record) -> Option<u64>,
@@ -104,7 +104,7 @@ impl<'a> Chosen<'a> {
         lines
     }
 
-    pub fn panel(&self, groups: &Groups<'_>, heading: &str) -> Panel {
+    pub(super) fn panel(&self, groups: &Groups<'_>, heading: &str) -> Panel {
         let gap = |(mode, services, group): (&str, u32, &Group<'_>)| {
             let missing = group.measured.is_empty() && services > 0;
             missing.then(|| Gap { mode: mode.to_owned(), x: f64::from(services) })
@@ -127,7 +127,7 @@ impl<'a> Chosen<'a> {
         }
     }
 
-    pub fn scope(&self) -> String {
+    pub(super) fn scope(&self) -> String {
         let mut scope = String::new();
         if let Some(endpoints) = self.endpoints.filter(|count| *count > 0) {
             scope += &format!(

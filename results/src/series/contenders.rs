@@ -2,20 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Figure, Line, Panel, Point, TAIL, XAxis, gives_up, p50, p99, subtitle, unit_words};
+use super::figure::{Figure, Line, Panel, Point, XAxis};
+use super::words::{TAIL, gives_up, subtitle, unit_words};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, workload};
 use crate::record::{Record, Unit};
 use crate::stats::Medians;
-use crate::tables::LOCK_ON_ONE_CPU;
-use crate::text::thousands;
+use crate::text::{LOCK_ON_ONE_CPU, thousands};
 
 const SHOWN: [(&str, &str); 2] = [
     (metric::LOCK_WAIT, "Waiting for the xtables lock"),
     (metric::CONTENDER_OPERATION, "One contending “iptables -w 5”"),
 ];
 
-type Cell<'a> = (&'a GroupKey<'a>, &'a Group<'a>);
+type KeyedGroup<'a> = (&'a GroupKey<'a>, &'a Group<'a>);
 
 /// The figure, if contenders were measured in different numbers at one scale. Shows the largest such scale.
 pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<Figure> {
@@ -28,11 +28,11 @@ pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<F
     let ((services, endpoints), _) = scales.into_iter().rfind(|(_, contenders)| contenders.len() > 1)?;
     let mut panels = Vec::new();
     for (metric, heading) in SHOWN {
-        let cells: Vec<Cell<'_>> = measured(metric)
+        let cells: Vec<KeyedGroup<'_>> = measured(metric)
             .filter(|(key, _)| (key.services, key.endpoints) == (services, endpoints) && key.contenders > 0)
             .collect();
-        let mut lines = lines(&cells, medians, p50, false);
-        lines.extend(self::lines(&cells, medians, p99, true));
+        let mut lines = lines(&cells, medians, Record::p50, false);
+        lines.extend(self::lines(&cells, medians, Record::p99, true));
         panels.push(Panel {
             heading: heading.to_owned(),
             x: XAxis::Contenders,
@@ -51,7 +51,7 @@ pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<F
         thousands(endpoints),
         if endpoints == 1 { "" } else { "s" }
     );
-    let instructions = groups.world.clock == crate::record::Clock::Instructions;
+    let instructions = groups.platform.clock == crate::record::Clock::Instructions;
     Some(Figure {
         name: "lock-contenders",
         title: format!("The xtables lock by the number of contenders, {}", unit_words(groups)),
@@ -64,7 +64,7 @@ pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<F
 
 /// One line per mode; the cells are sorted by mode and number of contenders.
 fn lines(
-    cells: &[Cell<'_>],
+    cells: &[KeyedGroup<'_>],
     medians: &mut Medians,
     field: fn(&Record) -> Option<u64>,
     secondary: bool,

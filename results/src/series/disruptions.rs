@@ -1,17 +1,17 @@
-//! What loads felt while rules changed, as figures: response times over time, with the syncs.
+//! The impact of rule changes on loads, as figures: response times over time, with the syncs.
 
 use std::collections::BTreeSet;
 
-use super::{Figure, Line, Panel, Point, Span, XAxis};
-use crate::groups::World;
+use super::figure::{Figure, Line, Panel, Point, Span, XAxis};
 use crate::names::{mode_rank, workload};
+use crate::platform::Platform;
 use crate::record::{Clock, Unit};
 use crate::stats::Estimate;
 use crate::text::{Quantity, thousands};
-use crate::timeline::{FeltRow, TimelineRow, Timelines};
+use crate::timeline::{ImpactRow, TimelineRow, Timelines};
 
 /// File name, what happens (as in names of workloads), and title.
-const HAPPENINGS: [(&str, &str, &str); 5] = [
+const RULE_CHANGES: [(&str, &str, &str); 5] = [
     ("disruption-full-sync", "full_sync", "Traffic during the periodic full sync"),
     ("disruption-partial-sync", "partial_sync", "Traffic while one endpoint is replaced"),
     ("disruption-endpoint-churn", "endpoint_churn", "Traffic during a rolling update"),
@@ -24,51 +24,61 @@ const MOST_PANELS: usize = 4;
 /// Nor more points than this in a line.
 const MOST_POINTS: usize = 1_000;
 
-/// One figure for each that happened in `world`: the load that names come first of, at the largest scale that most modes
+/// One figure for each that happened in `platform`: the load that names come first of, at the largest scale that most modes
 /// have, with a panel per mode.
-pub(super) fn disruptions(world: World<'_>, all: &Timelines) -> Vec<Figure> {
-    let felt: Vec<&FeltRow> = all
-        .felt
+pub(super) fn disruptions(platform: Platform<'_>, all: &Timelines) -> Vec<Figure> {
+    let impact: Vec<&ImpactRow> = all
+        .impact
         .iter()
-        .filter(|row| World { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor } == world)
+        .filter(|row| {
+            Platform { clock: row.cell.clock, kernel: &row.cell.kernel, hypervisor: &row.cell.hypervisor }
+                == platform
+        })
         .collect();
-    HAPPENINGS
+    RULE_CHANGES
         .iter()
-        .filter_map(|(name, happening, title)| figure(world, &felt, &all.syncs, name, happening, title))
+        .filter_map(|(name, change, title)| figure(platform, &impact, &all.syncs, name, change, title))
         .collect()
 }
 
 fn figure(
-    world: World<'_>,
-    felt: &[&FeltRow],
+    platform: Platform<'_>,
+    impact: &[&ImpactRow],
     syncs: &[TimelineRow],
     name: &'static str,
-    happening: &str,
+    change: &str,
     title: &str,
 ) -> Option<Figure> {
-    let prefix = format!("{}{happening}.", workload::DISRUPTION);
-    let load = felt.iter().filter_map(|row| row.workload.strip_prefix(&prefix)).min()?;
+    let prefix = format!("{}{change}.", workload::DISRUPTION);
+    let load = impact.iter().filter_map(|row| row.cell.workload.strip_prefix(&prefix)).min()?;
     let of_load = format!("{prefix}{load}");
-    let felt: Vec<&FeltRow> = felt.iter().copied().filter(|row| row.workload == of_load).collect();
-    let scales: BTreeSet<(u32, u32)> = felt.iter().map(|row| (row.services, row.endpoints)).collect();
+    let impact: Vec<&ImpactRow> = impact.iter().copied().filter(|row| row.cell.workload == of_load).collect();
+    let scales: BTreeSet<(u32, u32)> =
+        impact.iter().map(|row| (row.cell.services, row.cell.endpoints)).collect();
     let modes_at = |scale: (u32, u32)| {
-        let here = felt.iter().filter(|row| (row.services, row.endpoints) == scale);
-        here.map(|row| (mode_rank(&row.mode), row.mode.as_str())).collect::<BTreeSet<_>>()
+        let here = impact.iter().filter(|row| (row.cell.services, row.cell.endpoints) == scale);
+        here.map(|row| (mode_rank(&row.cell.mode), row.cell.mode.as_str())).collect::<BTreeSet<_>>()
     };
     let scale = *scales.iter().max_by_key(|scale| (modes_at(**scale).len(), **scale))?;
-    let quantity = Quantity::of(Unit::Ns, world.clock);
+    let quantity = Quantity::of(Unit::Ns, platform.clock);
     let mut remarks = Vec::new();
     let mut panels = Vec::new();
     for (_, mode) in modes_at(scale).into_iter().take(MOST_PANELS) {
-        let rows =
-            felt.iter().copied().filter(|row| (row.services, row.endpoints) == scale && row.mode == mode);
-        let Some(first) = rows.clone().map(|row| (&row.run, row.block, row.order)).min() else { continue };
-        let rows: Vec<&FeltRow> = rows.filter(|row| (&row.run, row.block, row.order) == first).collect();
+        let rows = impact
+            .iter()
+            .copied()
+            .filter(|row| (row.cell.services, row.cell.endpoints) == scale && row.cell.mode == mode);
+        let Some(first) = rows.clone().map(|row| (&row.cell.run, row.cell.block, row.cell.order)).min()
+        else {
+            continue;
+        };
+        let rows: Vec<&ImpactRow> =
+            rows.filter(|row| (&row.cell.run, row.cell.block, row.cell.order) == first).collect();
         let lost: u64 = rows.iter().map(|row| row.lost).sum();
         remarks.push((mode.to_owned(), format!("{} lost", thousands(lost))));
         let spans = syncs
             .iter()
-            .filter(|row| (&row.run, row.block, row.order) == first && row.mode == mode)
+            .filter(|row| (&row.cell.run, row.cell.block, row.cell.order) == first && row.cell.mode == mode)
             .map(|row| Span {
                 mode: mode.to_owned(),
                 from: row.start as f64,
@@ -91,7 +101,7 @@ fn figure(
     let mut notes: Vec<String> = super::timelines::thin(&mut panels).into_iter().collect();
     notes.extend(thin(&mut panels));
     let (services, endpoints) = scale;
-    let since = match world.clock {
+    let since = match platform.clock {
         Clock::Wall => "",
         Clock::Instructions => ", in 10⁹ instructions, a guest's second",
     };
@@ -119,14 +129,14 @@ fn thin(panels: &mut [Panel]) -> Option<String> {
     }
     (together > 1).then(|| {
         format!(
-            "Of every {} parts the one with the highest value is drawn; felt.csv has all.",
+            "Of every {} parts the one with the highest value is drawn; impact.csv has all.",
             thousands(together as u64)
         )
     })
 }
 
-fn line(mode: &str, rows: &[&FeltRow], secondary: bool, of: fn(&FeltRow) -> Option<u64>) -> Line {
-    let point = |row: &&FeltRow| {
+fn line(mode: &str, rows: &[&ImpactRow], secondary: bool, of: fn(&ImpactRow) -> Option<u64>) -> Line {
+    let point = |row: &&ImpactRow| {
         let value = of(row)? as f64;
         let y = Estimate { median: value, interval: None, n: 1, identical: true };
         Some(Point { x: (row.from + row.length / 2) as f64, y, group: None })

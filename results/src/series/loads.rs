@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Figure, TAIL, notes, p50, p99, subtitle, unit_words};
+use super::chosen::Chosen;
+use super::figure::Figure;
+use super::notes::notes;
+use super::words::{TAIL, subtitle, unit_words};
 use crate::groups::Groups;
 use crate::names::{metric, workload};
-use crate::record::{Clock, Unit};
-use crate::series::chosen::Chosen;
+use crate::record::{Clock, Record, Unit};
 use crate::stats::Medians;
 use crate::text::thousands;
 
@@ -52,7 +54,7 @@ pub(super) fn loads(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Figure> {
 }
 
 fn saturation(groups: &Groups<'_>, loads: &[(&str, &str, u64)], medians: &mut Medians) -> Figure {
-    let per = match groups.world.clock {
+    let per = match groups.platform.clock {
         Clock::Wall => "per second",
         Clock::Instructions => "per 10⁹ instructions",
     };
@@ -63,7 +65,7 @@ fn saturation(groups: &Groups<'_>, loads: &[(&str, &str, u64)], medians: &mut Me
         scope = chosen.scope();
         let mut panel = chosen.panel(groups, load);
         panel.quantity = groups.quantity(Unit::PerSecond);
-        panel.lines = chosen.lines(medians, p50, false);
+        panel.lines = chosen.lines(medians, Record::p50, false);
         panels.push(panel);
     }
     let sources: Vec<_> = loads.iter().map(|(_, name, _)| (*name, metric::TRANSACTIONS_PER_SECOND)).collect();
@@ -84,8 +86,8 @@ fn response(groups: &Groups<'_>, loads: &[(&str, &str, u64)], medians: &mut Medi
         let chosen = Chosen::new(groups, name, metric::RESPONSE_TIME);
         scope = chosen.scope();
         let mut panel = chosen.panel(groups, &format!("{load} at {} per second", thousands(*rate)));
-        panel.lines = chosen.lines(medians, p50, false);
-        panel.lines.extend(chosen.lines(medians, p99, true));
+        panel.lines = chosen.lines(medians, Record::p50, false);
+        panel.lines.extend(chosen.lines(medians, Record::p99, true));
         panels.push(panel);
     }
     let sources: Vec<_> = loads.iter().map(|(_, name, _)| (*name, metric::RESPONSE_TIME)).collect();

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Panel;
+use super::figure::Panel;
 use crate::groups::Groups;
 use crate::names::mode_rank;
 use crate::record::Status;
-use crate::tables::{MOST_REASONS, OTHER_REASONS};
-use crate::text::{printable, thousands};
+use crate::text::{MOST_REASONS, OTHER_REASONS, printable, thousands};
 
 /// Explains the hollow markers.
 const GAPS: &str = "Hollow markers on the upper edge are cells without a figure:";

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Figure, Panel, Span, XAxis};
-use crate::groups::World;
+use super::figure::{Figure, Panel, Span, XAxis};
 use crate::names::{mode_rank, workload};
+use crate::platform::Platform;
 use crate::record::{Clock, Unit};
 use crate::text::{Quantity, thousands};
 use crate::timeline::TimelineRow;
@@ -23,32 +23,33 @@ const MOST_PANELS: usize = 3;
 /// Nor more marks than this in a panel.
 const MOST_SPANS: usize = 2_000;
 
-/// One figure for each scenario that has syncs in `world`; in each a panel per scale.
-pub(super) fn timelines(world: World<'_>, rows: &[TimelineRow]) -> Vec<Figure> {
-    let here: Vec<&TimelineRow> = rows.iter().filter(|row| world_of(row) == world).collect();
+/// One figure for each scenario that has syncs in `platform`; in each a panel per scale.
+pub(super) fn timelines(platform: Platform<'_>, rows: &[TimelineRow]) -> Vec<Figure> {
+    let here: Vec<&TimelineRow> = rows.iter().filter(|row| platform_of(row) == platform).collect();
     SCENARIOS
         .iter()
-        .filter_map(|(name, scenario, title)| figure(world, &here, name, scenario, title))
+        .filter_map(|(name, scenario, title)| figure(platform, &here, name, scenario, title))
         .collect()
 }
 
-fn world_of(row: &TimelineRow) -> World<'_> {
-    World { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor }
+fn platform_of(row: &TimelineRow) -> Platform<'_> {
+    Platform { clock: row.cell.clock, kernel: &row.cell.kernel, hypervisor: &row.cell.hypervisor }
 }
 
 fn figure(
-    world: World<'_>,
+    platform: Platform<'_>,
     rows: &[&TimelineRow],
     name: &'static str,
     scenario: &str,
     title: &str,
 ) -> Option<Figure> {
-    let rows: Vec<&TimelineRow> = rows.iter().filter(|row| row.workload == scenario).copied().collect();
-    let mut scales: BTreeSet<(u32, u32)> = rows.iter().map(|row| (row.services, row.endpoints)).collect();
+    let rows: Vec<&TimelineRow> = rows.iter().filter(|row| row.cell.workload == scenario).copied().collect();
+    let mut scales: BTreeSet<(u32, u32)> =
+        rows.iter().map(|row| (row.cell.services, row.cell.endpoints)).collect();
     while scales.len() > MOST_PANELS {
         scales.pop_first();
     }
-    let quantity = Quantity::of(Unit::Ns, world.clock);
+    let quantity = Quantity::of(Unit::Ns, platform.clock);
     let mut panels: Vec<Panel> = scales
         .iter()
         .map(|&(services, endpoints)| Panel {
@@ -56,7 +57,9 @@ fn figure(
             x: XAxis::Time,
             quantity,
             lines: Vec::new(),
-            spans: spans(rows.iter().filter(|row| (row.services, row.endpoints) == (services, endpoints))),
+            spans: spans(
+                rows.iter().filter(|row| (row.cell.services, row.cell.endpoints) == (services, endpoints)),
+            ),
             gaps: Vec::new(),
             limits: Vec::new(),
             crosses: Vec::new(),
@@ -68,14 +71,14 @@ fn figure(
     (!panels.is_empty()).then(|| Figure {
         name,
         title: title.to_owned(),
-        subtitle: subtitle(world.clock),
+        subtitle: subtitle(platform.clock),
         remarks,
         panels,
         notes,
     })
 }
 
-/// Leaves of the syncs of a panel as many as can be told apart, evenly spread; says so.
+/// Leaves of the syncs of a panel as many as can be seen apart, evenly spread; says so.
 pub(super) fn thin(panels: &mut [Panel]) -> Option<String> {
     let mut left_out = 0;
     for panel in panels {
@@ -107,12 +110,14 @@ fn subtitle(clock: Clock) -> String {
 fn spans<'a>(rows: impl Iterator<Item = &'a &'a TimelineRow>) -> Vec<Span> {
     let mut modes: BTreeMap<(usize, &str), Vec<&TimelineRow>> = BTreeMap::new();
     for row in rows {
-        modes.entry((mode_rank(&row.mode), &row.mode)).or_default().push(row);
+        modes.entry((mode_rank(&row.cell.mode), &row.cell.mode)).or_default().push(row);
     }
     let mut spans = Vec::new();
     for ((_, mode), rows) in modes {
-        let Some(first) = rows.iter().map(|row| (&row.run, row.block, row.order)).min() else { continue };
-        let rows = rows.iter().filter(|row| (&row.run, row.block, row.order) == first);
+        let Some(first) = rows.iter().map(|row| (&row.cell.run, row.cell.block, row.cell.order)).min() else {
+            continue;
+        };
+        let rows = rows.iter().filter(|row| (&row.cell.run, row.cell.block, row.cell.order) == first);
         spans.extend(rows.map(|row| Span {
             mode: mode.to_owned(),
             from: row.start as f64,

@@ -1,6 +1,6 @@
 //! The difference between two sets of blocks.
 
-use super::Interval;
+use super::interval::Interval;
 use super::student::{Moments, half_width, p_value};
 
 /// How far the second of two sets lies above the first.
@@ -17,37 +17,37 @@ pub struct Difference {
     /// Probability of an effect at least this far from zero if there were none.
     pub p: f64,
     /// What each side adds to the standard error.
-    pub(super) parts: [Part; 2],
+    pub(super) parts: [ErrorPart; 2],
 }
 
 /// What a side adds to a standard error.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Part {
+pub(super) struct ErrorPart {
     pub error_squared: f64,
     pub degrees: f64,
 }
 
-impl Part {
+impl ErrorPart {
     fn of(moments: Moments) -> Self {
-        Part { error_squared: moments.error_squared(), degrees: moments.n - 1.0 }
+        ErrorPart { error_squared: moments.error_squared(), degrees: moments.n - 1.0 }
     }
 
     /// Satterthwaite's degrees of freedom of squared errors with their own.
-    pub fn welch(parts: [(f64, f64); 2]) -> f64 {
+    pub(super) fn welch(parts: [(f64, f64); 2]) -> f64 {
         let whole = parts[0].0 + parts[1].0;
         whole.powi(2) / parts.iter().map(|(error, degrees)| error.powi(2) / degrees).sum::<f64>()
     }
 }
 
 impl Difference {
-    fn of(effect: f64, parts: [Part; 2]) -> Option<Self> {
+    fn of(effect: f64, parts: [ErrorPart; 2]) -> Option<Self> {
         let error_squared = parts[0].error_squared + parts[1].error_squared;
         if error_squared == 0.0 {
             let p = if effect == 0.0 { 1.0 } else { 0.0 };
             let interval = Interval::point(effect);
             return Some(Difference { effect, standard_error: 0.0, degrees: None, interval, p, parts });
         }
-        let degrees = Part::welch(parts.map(|part| (part.error_squared, part.degrees)));
+        let degrees = ErrorPart::welch(parts.map(|part| (part.error_squared, part.degrees)));
         let standard_error = error_squared.sqrt();
         let half = half_width(degrees)? * standard_error;
         Some(Difference {
@@ -66,7 +66,8 @@ impl Difference {
 /// scatter alike. None if either has fewer than two values, or values that are not finite.
 pub fn welch(first: &[f64], second: &[f64]) -> Option<Difference> {
     let (one, other) = (Moments::of(first)?, Moments::of(second)?);
-    Difference::of(other.mean - one.mean, [one, other].map(Part::of)).filter(|found| found.effect.is_finite())
+    Difference::of(other.mean - one.mean, [one, other].map(ErrorPart::of))
+        .filter(|found| found.effect.is_finite())
 }
 
 /// Pairs that have their block in common, the first of each pair first, by Student's t of their differences. None for
@@ -74,8 +75,8 @@ pub fn welch(first: &[f64], second: &[f64]) -> Option<Difference> {
 pub fn paired(pairs: &[(f64, f64)]) -> Option<Difference> {
     let differences: Vec<f64> = pairs.iter().map(|(first, second)| second - first).collect();
     let moments = Moments::of(&differences)?;
-    let none = Part { error_squared: 0.0, degrees: 1.0 };
-    Difference::of(moments.mean, [Part::of(moments), none]).filter(|found| found.effect.is_finite())
+    let none = ErrorPart { error_squared: 0.0, degrees: 1.0 };
+    Difference::of(moments.mean, [ErrorPart::of(moments), none]).filter(|found| found.effect.is_finite())
 }
 
 #[cfg(test)]
@@ -115,7 +116,7 @@ mod tests {
         assert_eq!((same.effect, same.p, same.degrees), (0.0, 1.0, None));
         let other = welch(&[0.1; 5], &[0.3; 3]).unwrap();
         assert_eq!((other.p, other.interval), (0.0, Interval::point(0.3 - 0.1)));
-        // One of the two scatters: its blocks alone tell how much.
+        // One of the two scatters: its blocks alone show how much.
         let half = welch(&[0.0; 5], &[1.0, 2.0, 3.0]).unwrap();
         assert_eq!(half.degrees, Some(2.0));
         assert_eq!((welch(&[1.0], &[1.0, 2.0]), paired(&[(1.0, 2.0)])), (None, None));

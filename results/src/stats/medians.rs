@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use statrs::distribution::{Binomial, DiscreteCDF};
 
+use super::interval::{CONFIDENCE, Interval};
 use super::student::{Moments, half_width};
-use super::{CONFIDENCE, Interval};
 
 /// From so many values on, 95% intervals of a median exist between order statistics: the smallest and the largest of
 /// n values have the median between them with probability 1 - 2^(1-n), which is 93.75% for five.
 const ORDER_STATISTICS: usize = 6;
-/// Two values do not tell how far a third would be: t with one degree of freedom is 12.7.
+/// Two values do not show how far a third would be: t with one degree of freedom is 12.7.
 const FEWEST: usize = 3;
 
 /// A median over blocks.
@@ -45,19 +45,19 @@ fn median_of_sorted(sorted: &[f64]) -> Option<f64> {
 
 /// How the interval of a number of values is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Method {
+enum IntervalMethod {
     /// Student's t: half of its width in standard deviations.
     Student(f64),
     /// Between the order statistics `depth` and `depth + 1` from either end (from 1): this share of the way.
     Interpolated { depth: usize, share: f64 },
 }
 
-impl Method {
-    fn of(n: usize) -> Option<Method> {
+impl IntervalMethod {
+    fn of(n: usize) -> Option<IntervalMethod> {
         if n < FEWEST {
             None
         } else if n < ORDER_STATISTICS {
-            Some(Method::Student(half_width(n as f64 - 1.0)? / (n as f64).sqrt()))
+            Some(IntervalMethod::Student(half_width(n as f64 - 1.0)? / (n as f64).sqrt()))
         } else {
             interpolated(n)
         }
@@ -67,7 +67,7 @@ impl Method {
 /// Hettmansperger and Sheather, *Confidence intervals based on interpolated order statistics*, Statistics and
 /// Probability Letters 4, 1986: the order statistics whose intervals are just above and just below the confidence
 /// wanted, and how far to go from one to the other.
-fn interpolated(n: usize) -> Option<Method> {
+fn interpolated(n: usize) -> Option<IntervalMethod> {
     let binomial = Binomial::new(0.5, n as u64).ok()?;
     let confidence = |depth: usize| 1.0 - 2.0 * binomial.cdf(depth as u64 - 1);
     // Confidence falls with depth: the last that is still enough.
@@ -79,7 +79,7 @@ fn interpolated(n: usize) -> Option<Method> {
     let (outer, inner) = (confidence(depth), confidence(depth + 1));
     let excess = (outer - CONFIDENCE) / (outer - inner);
     let (n, d) = (n as f64, depth as f64);
-    Some(Method::Interpolated { depth, share: (n - d) * excess / (d + (n - 2.0 * d) * excess) })
+    Some(IntervalMethod::Interpolated { depth, share: (n - d) * excess / (d + (n - 2.0 * d) * excess) })
 }
 
 /// Medians with 95% intervals.
@@ -92,7 +92,7 @@ fn interpolated(n: usize) -> Option<Method> {
 /// What depends on the number of values alone is kept, so that a report over many cells stays fast.
 #[derive(Debug, Default)]
 pub struct Medians {
-    methods: HashMap<usize, Option<Method>>,
+    methods: HashMap<usize, Option<IntervalMethod>>,
 }
 
 impl Medians {
@@ -122,10 +122,10 @@ impl Medians {
         if identical {
             return Some(Estimate { median, interval: Some(Interval::point(median)), n, identical });
         }
-        let interval = match *self.methods.entry(n).or_insert_with(|| Method::of(n)) {
+        let interval = match *self.methods.entry(n).or_insert_with(|| IntervalMethod::of(n)) {
             None => None,
-            Some(Method::Student(half)) => student(&sorted, half, logarithms),
-            Some(Method::Interpolated { depth, share }) => between(&sorted, depth, share),
+            Some(IntervalMethod::Student(half)) => student(&sorted, half, logarithms),
+            Some(IntervalMethod::Interpolated { depth, share }) => between(&sorted, depth, share),
         };
         Some(Estimate { median, interval, n, identical })
     }
@@ -160,7 +160,7 @@ mod tests {
     fn minitabs_example_of_an_interpolated_interval() {
         // Minitab, "1-Sample Sign", sample output: n = 29, 97.59% between the 9th (101, 220), 93.86% between the 10th
         // (110, 210), hence 95% between 108.5 and 211.7.
-        let Some(Method::Interpolated { depth, share }) = Method::of(29) else { panic!() };
+        let Some(IntervalMethod::Interpolated { depth, share }) = IntervalMethod::of(29) else { panic!() };
         assert_eq!(depth, 9);
         let binomial = Binomial::new(0.5, 29).unwrap();
         assert!((1.0 - 2.0 * binomial.cdf(8) - 0.9759).abs() < 5e-5);

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use statrs::distribution::{ContinuousCDF, Normal};
 use statrs::function::gamma::ln_gamma;
 
-use super::Difference;
-use super::difference::Part;
+use super::difference::{Difference, ErrorPart};
 use super::student::two_sided;
 
 /// Chance at which a difference counts as one that could have been shown.
@@ -29,7 +28,7 @@ const MOST_STEPS: usize = 60;
 #[derive(Debug, Default)]
 pub struct Power {
     /// Critical values by level and degrees of both sides.
-    tables: HashMap<[u64; 3], Option<Table>>,
+    tables: HashMap<[u64; 3], Option<CriticalValues>>,
 }
 
 impl Power {
@@ -58,9 +57,10 @@ impl Power {
         found.degrees?;
         let [one, other] = found.parts;
         let key = [alpha, one.degrees, other.degrees].map(f64::to_bits);
-        let table = self.tables.entry(key).or_insert_with(|| Table::new(alpha, found.parts)).as_ref()?;
+        let table =
+            self.tables.entry(key).or_insert_with(|| CriticalValues::new(alpha, found.parts)).as_ref()?;
         let whole = one.error_squared + other.error_squared;
-        let share = |part: Part| part.error_squared / whole;
+        let share = |part: ErrorPart| part.error_squared / whole;
         let [one_scatters, other_scatters] = [one, other].map(scatter);
         let mut hurdles = Vec::with_capacity(one_scatters.len() * other_scatters.len());
         for (first, first_weight) in &one_scatters {
@@ -69,7 +69,7 @@ impl Power {
                 let squares = [first * share(one), second * share(other)];
                 let estimate = squares[0] + squares[1];
                 if weight > NEGLIGIBLE && estimate > 0.0 {
-                    let degrees = Part::welch([(squares[0], one.degrees), (squares[1], other.degrees)]);
+                    let degrees = ErrorPart::welch([(squares[0], one.degrees), (squares[1], other.degrees)]);
                     let critical = table.critical(degrees) * estimate.sqrt();
                     hurdles.push((critical.max(limit / found.standard_error), weight));
                 }
@@ -117,7 +117,7 @@ impl Test {
 
 /// Estimated over true variance of a side, with weights: chi-square over its degrees of freedom, by the trapezoid rule
 /// over its root, which is exact for what falls to nothing at both ends.
-fn scatter(part: Part) -> Vec<(f64, f64)> {
+fn scatter(part: ErrorPart) -> Vec<(f64, f64)> {
     if part.error_squared == 0.0 {
         return vec![(1.0, 1.0)];
     }
@@ -138,21 +138,21 @@ fn scatter(part: Part) -> Vec<(f64, f64)> {
 
 /// Critical values of one level for all degrees of freedom that Welch's test can come to.
 #[derive(Debug)]
-struct Table {
+struct CriticalValues {
     /// Inverse degrees of freedom: the first, and the distance to the next.
     from: f64,
     step: f64,
     logarithms: Vec<f64>,
 }
 
-impl Table {
-    fn new(alpha: f64, parts: [Part; 2]) -> Option<Self> {
+impl CriticalValues {
+    fn new(alpha: f64, parts: [ErrorPart; 2]) -> Option<Self> {
         let scattering = parts.iter().filter(|part| part.error_squared > 0.0).map(|part| part.degrees);
         let fewest = scattering.clone().fold(f64::INFINITY, f64::min);
         let (from, to) = (1.0 / scattering.sum::<f64>(), 1.0 / fewest);
         let step = (to - from) / (POINTS - 1) as f64;
         let value = |index| Some(two_sided(1.0 / (from + step * index as f64), alpha)?.ln());
-        Some(Table { from, step, logarithms: (0..POINTS).map(value).collect::<Option<_>>()? })
+        Some(CriticalValues { from, step, logarithms: (0..POINTS).map(value).collect::<Option<_>>()? })
     }
 
     /// Interpolated, linear in the logarithm against inverse degrees.
@@ -177,10 +177,10 @@ mod tests {
         Difference {
             effect: 0.0,
             standard_error: (one.0 + other.0).sqrt(),
-            degrees: Some(Part::welch(parts)),
+            degrees: Some(ErrorPart::welch(parts)),
             interval: Interval::point(0.0),
             p: 1.0,
-            parts: parts.map(|(error_squared, degrees)| Part { error_squared, degrees }),
+            parts: parts.map(|(error_squared, degrees)| ErrorPart { error_squared, degrees }),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Interval, Medians, median};
+use super::interval::Interval;
+use super::medians::{Medians, median};
 
 /// Theil-Sen is quadratic in the number of distinct x; more are thinned evenly to this many.
 const SLOPE_POINTS: usize = 64;

@@ -2,7 +2,7 @@
 
 use statrs::distribution::{Continuous, ContinuousCDF, StudentsT};
 
-use super::CONFIDENCE;
+use super::interval::CONFIDENCE;
 
 /// The t of `degrees` of freedom that is exceeded, on both sides together, with probability `alpha`. None for
 /// degrees that are not positive or an alpha outside (0, 1).
@@ -46,7 +46,7 @@ pub(crate) struct Moments {
 
 impl Moments {
     /// None below two values. Equal values have exactly the variance 0.
-    pub fn of(values: &[f64]) -> Option<Self> {
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let (first, rest) = values.split_first().filter(|(_, rest)| !rest.is_empty())?;
         let n = values.len() as f64;
         if rest.iter().all(|value| value == first) {
@@ -59,7 +59,7 @@ impl Moments {
     }
 
     /// Square of the mean's standard error.
-    pub fn error_squared(self) -> f64 {
+    pub(crate) fn error_squared(self) -> f64 {
         self.variance / self.n
     }
 }

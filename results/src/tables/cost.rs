@@ -1,21 +1,23 @@
 //! What cold syncs take from the machine besides time, and what of its memory they leave in use.
 
-use super::{Cell, Field, INTERVAL, Source, Table, blocks, figure, names, p50, wide};
+use super::wide::{INTERVAL, RowValue, blocks, figure, names, wide};
 use crate::groups::{Group, GroupKey, Groups};
 use crate::names::{metric, workload};
+use crate::record::Record;
 use crate::stats::Medians;
+use crate::table::{Cell, Source, Table};
 
-const COLUMNS: [(&str, Field, &str); 6] = [
-    (metric::SYNC_CPU_USER, p50, ""),
-    (metric::SYNC_CPU_SYSTEM, p50, ""),
-    (metric::SYNC_CPU_SOFTIRQ, p50, ""),
-    (metric::SYNC_CPU_IRQ, p50, ""),
-    (metric::CONTEXT_SWITCHES, p50, ""),
-    (metric::TOOL_PEAK_RSS, p50, ""),
+const COLUMNS: [(&str, RowValue, &str); 6] = [
+    (metric::SYNC_CPU_USER, Record::p50, ""),
+    (metric::SYNC_CPU_SYSTEM, Record::p50, ""),
+    (metric::SYNC_CPU_SOFTIRQ, Record::p50, ""),
+    (metric::SYNC_CPU_IRQ, Record::p50, ""),
+    (metric::CONTEXT_SWITCHES, Record::p50, ""),
+    (metric::TOOL_PEAK_RSS, Record::p50, ""),
 ];
 
 /// Processor time, context switches and the memory of the programming tool.
-pub fn cost(groups: &Groups<'_>, medians: &mut Medians) -> Table {
+pub(super) fn cost(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = "Of the whole machine while it synced, whatever else ran included. Processor time is counted in ticks, 10 ms \
                   each: a class with fewer than 20 of them is absent, not zero. tool_peak_rss is the most memory that one \
                   program was seen to use.";
@@ -23,7 +25,7 @@ pub fn cost(groups: &Groups<'_>, medians: &mut Medians) -> Table {
 }
 
 /// What rules keep of the kernel's memory, and what a Service and an endpoint have of it.
-pub fn kernel_memory(groups: &Groups<'_>, medians: &mut Medians) -> Table {
+pub(super) fn kernel_memory(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = format!(
         "What the kernel's memory had grown by after a cold sync: slabs that cannot be reclaimed, vmalloc and per-core \
          memory. Per Service and per endpoint it is the same figure divided by their number, so all that does not grow \
@@ -38,7 +40,7 @@ pub fn kernel_memory(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     {
         let services = u64::from(key.services);
         let mut row = names(key, false);
-        row.push(figure(groups, key, group, medians, p50));
+        row.push(figure(groups, key, group, medians, Record::p50));
         row.push(each(groups, key, group, medians, services));
         row.push(each(groups, key, group, medians, services * u64::from(key.endpoints)));
         row.push(blocks(group));
@@ -48,7 +50,7 @@ pub fn kernel_memory(groups: &Groups<'_>, medians: &mut Medians) -> Table {
 }
 
 /// Whether one of these tables has it.
-pub fn shown(key: &GroupKey<'_>) -> bool {
+pub(super) fn shown(key: &GroupKey<'_>) -> bool {
     key.workload == workload::FULL_SYNC_COLD
         && (key.metric == metric::KERNEL_MEMORY || COLUMNS.iter().any(|(name, ..)| *name == key.metric))
 }
@@ -63,7 +65,7 @@ fn each(
 ) -> Cell {
     let values: Vec<f64> = match count {
         0 => Vec::new(),
-        count => group.per_block(p50).into_values().map(|value| value / count as f64).collect(),
+        count => group.per_block(Record::p50).into_values().map(|value| value / count as f64).collect(),
     };
     let estimate = medians.estimate(&values);
     match estimate {
@@ -78,7 +80,7 @@ fn each(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{CellKey, Clock, Record, Unit};
+    use crate::record::{CellKey, Clock, Unit};
 
     fn row(block: u32, (services, endpoints): (u32, u32), metric: &str, unit: Unit, value: u64) -> Record {
         let key = CellKey {

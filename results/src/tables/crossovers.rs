@@ -1,10 +1,11 @@
 //! From how many Services on one mode costs more than another, for every pair.
 
-use super::{SYNCS, Table};
-use crate::claims::Curves;
+use super::sync::SYNCS;
 use crate::crossover::{Between, crossover};
+use crate::curves::Curves;
 use crate::groups::Groups;
 use crate::names::{is_control, metric, position, workload};
+use crate::table::Table;
 use crate::text::thousands;
 
 /// One row for each figure and pair of modes that were measured at two scales at least.

@@ -1,15 +1,15 @@
 //! The slopes of every lane in one table: beside one another, never computed with one another.
 
-use super::{Cell, Source, Table};
 use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::names::{metric, workload};
 use crate::record::Unit;
+use crate::table::{Cell, Source, Table};
 use crate::text::thousands;
 
-/// One world's groups and what they say about lookups.
+/// One platform's groups and what they say about lookups.
 #[derive(Debug, Clone, Copy)]
-pub struct Lane<'a> {
+pub struct LaneFindings<'a> {
     /// The rows.
     pub groups: &'a Groups<'a>,
     /// [`crate::findings::findings`] of `groups`.
@@ -17,7 +17,7 @@ pub struct Lane<'a> {
 }
 
 /// Slopes in words: one row per lane and finding; a column names the lane if there are several.
-pub fn headline(lanes: &[Lane<'_>]) -> Table {
+pub fn headline(lanes: &[LaneFindings<'_>]) -> Table {
     let several = lanes.len() > 1;
     let mut remark =
         "Lookup of the last Service at the smallest and the largest scale; slope by Theil-Sen over the \
@@ -49,7 +49,7 @@ pub fn headline(lanes: &[Lane<'_>]) -> Table {
                 Cell::figure(text, value, Source::Group(finding.groups[index]))
             };
             let mut row: Vec<Cell> =
-                if several { vec![lane.groups.world.label().into()] } else { Vec::new() };
+                if several { vec![lane.groups.platform.label().into()] } else { Vec::new() };
             row.extend([finding.mode.as_str().into(), finding.verdict.as_str().into(), end(0), end(1)]);
             let all = lane.groups.first_of(workload::PACKET_PROBE, metric::LOOKUP_FIRST_PACKET);
             row.push(match (finding.slope_in(quantity), finding.slope, all) {

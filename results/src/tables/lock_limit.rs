@@ -1,10 +1,10 @@
 //! At how many Services waiting for the lock passes a limit, in words.
 
-use super::{Cell, Source, Table};
 use crate::groups::Groups;
 use crate::lock_limit::lock_limits as find;
 use crate::names::{metric, workload};
 use crate::record::Unit;
+use crate::table::{Cell, Source, Table};
 use crate::text::thousands;
 
 /// Title of the table.

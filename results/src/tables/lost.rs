@@ -2,30 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cell, Source, Table};
 use crate::groups::Groups;
 use crate::names::mode_rank;
 use crate::record::Status;
-use crate::text::thousands;
-
-/// More reasons than this are told together.
-pub(crate) const MOST_REASONS: usize = 500;
-/// What stands for those.
-pub(crate) const OTHER_REASONS: &str = "other reasons, each in its row of records.csv";
-/// Title of the table.
-pub(crate) const LOST: &str = "Failed and skipped cells";
+use crate::table::{Cell, Source, Table};
+use crate::text::{LOST, MOST_REASONS, OTHER_REASONS, thousands};
 
 /// What one reason cost one mode.
-type Reason<'a> = (usize, &'a str, Status, &'a str);
+type LossReason<'a> = (usize, &'a str, Status, &'a str);
 
 /// Workloads, number of rows and the first group that has some, by reason and the scales that it touched.
-type Reasons<'a> = BTreeMap<(Reason<'a>, BTreeSet<u32>), (Vec<&'a str>, u64, usize)>;
+type LossReasons<'a> = BTreeMap<(LossReason<'a>, BTreeSet<u32>), (Vec<&'a str>, u64, usize)>;
 
 /// Failed and skipped cells: one row per mode and reason, and per workload only where the scales differ.
 pub fn lost(groups: &Groups<'_>) -> Table {
     let columns = ["mode", "workload", "status", "Services", "reason", "rows"];
     let mut table = Table::new(LOST, "Nothing is dropped silently.", 5, &columns);
-    let mut scales: BTreeMap<(Reason<'_>, &str), (BTreeSet<u32>, u64, usize)> = BTreeMap::new();
+    let mut scales: BTreeMap<(LossReason<'_>, &str), (BTreeSet<u32>, u64, usize)> = BTreeMap::new();
     for (key, group) in &groups.map {
         for row in &group.lost {
             let mut reason = (mode_rank(key.mode), key.mode, row.status, row.note.as_str());
@@ -38,7 +31,7 @@ pub fn lost(groups: &Groups<'_>) -> Table {
             entry.1 += 1;
         }
     }
-    let mut reasons = Reasons::new();
+    let mut reasons = LossReasons::new();
     for ((reason, workload), (services, count, first)) in scales {
         let entry = reasons.entry((reason, services)).or_insert_with(|| (Vec::new(), 0, first));
         entry.0.push(workload);

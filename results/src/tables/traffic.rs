@@ -2,45 +2,47 @@
 
 use std::collections::BTreeSet;
 
-use super::{Field, Table, max, p50, p99, p999, wide};
+use super::wide::{RowValue, wide};
 use crate::groups::Groups;
 use crate::names::{metric, workload};
+use crate::record::Record;
 use crate::stats::Medians;
+use crate::table::Table;
 
-const LOAD_COLUMNS: [(&str, Field, &str); 17] = [
-    (metric::TRANSACTIONS_PER_SECOND, p50, ""),
-    (metric::THROUGHPUT, p50, ""),
-    (metric::RESPONSE_TIME, p50, " p50"),
-    (metric::RESPONSE_TIME, p99, " p99"),
-    (metric::RESPONSE_TIME, p999, " p99.9"),
-    (metric::SERVICE_TIME, p50, " p50"),
-    (metric::SERVICE_TIME, p99, " p99"),
-    (metric::REQUESTS, p50, ""),
-    (metric::LOST_REQUESTS, p50, ""),
-    (metric::LATE_REQUESTS, p50, ""),
-    (metric::REQUEST_CPU_USER, p50, ""),
-    (metric::REQUEST_CPU_SYSTEM, p50, ""),
-    (metric::REQUEST_CPU_SOFTIRQ, p50, ""),
-    (metric::REQUEST_CPU_IRQ, p50, ""),
-    (metric::CONTEXT_SWITCHES, p50, ""),
-    (metric::CONNTRACK_ENTRIES, p50, ""),
-    (metric::IPVS_CONNECTIONS, p50, ""),
+const LOAD_COLUMNS: [(&str, RowValue, &str); 17] = [
+    (metric::TRANSACTIONS_PER_SECOND, Record::p50, ""),
+    (metric::THROUGHPUT, Record::p50, ""),
+    (metric::RESPONSE_TIME, Record::p50, " p50"),
+    (metric::RESPONSE_TIME, Record::p99, " p99"),
+    (metric::RESPONSE_TIME, Record::p999, " p99.9"),
+    (metric::SERVICE_TIME, Record::p50, " p50"),
+    (metric::SERVICE_TIME, Record::p99, " p99"),
+    (metric::REQUESTS, Record::p50, ""),
+    (metric::LOST_REQUESTS, Record::p50, ""),
+    (metric::LATE_REQUESTS, Record::p50, ""),
+    (metric::REQUEST_CPU_USER, Record::p50, ""),
+    (metric::REQUEST_CPU_SYSTEM, Record::p50, ""),
+    (metric::REQUEST_CPU_SOFTIRQ, Record::p50, ""),
+    (metric::REQUEST_CPU_IRQ, Record::p50, ""),
+    (metric::CONTEXT_SWITCHES, Record::p50, ""),
+    (metric::CONNTRACK_ENTRIES, Record::p50, ""),
+    (metric::IPVS_CONNECTIONS, Record::p50, ""),
 ];
 
-const DISRUPTION_COLUMNS: [(&str, Field, &str); 13] = [
-    (metric::RESPONSE_BEFORE, p50, " p50"),
-    (metric::RESPONSE_DURING, p50, " p50"),
-    (metric::RESPONSE_BEFORE, p99, " p99"),
-    (metric::RESPONSE_DURING, p99, " p99"),
-    (metric::RESPONSE_BEFORE, max, " max"),
-    (metric::RESPONSE_DURING, max, " max"),
-    (metric::LOST_REQUESTS, p50, ""),
-    (metric::RESET_CONNECTIONS, p50, ""),
-    (metric::BLOCKED_TIME, p50, ""),
-    (metric::STALE_WINDOW, p50, " p50"),
-    (metric::STALE_WINDOW, max, " max"),
-    (metric::PROGRAMMING_LATENCY, p50, " p50"),
-    (metric::APPLY, p50, " p50"),
+const DISRUPTION_COLUMNS: [(&str, RowValue, &str); 13] = [
+    (metric::RESPONSE_BEFORE, Record::p50, " p50"),
+    (metric::RESPONSE_DURING, Record::p50, " p50"),
+    (metric::RESPONSE_BEFORE, Record::p99, " p99"),
+    (metric::RESPONSE_DURING, Record::p99, " p99"),
+    (metric::RESPONSE_BEFORE, Record::max, " max"),
+    (metric::RESPONSE_DURING, Record::max, " max"),
+    (metric::LOST_REQUESTS, Record::p50, ""),
+    (metric::RESET_CONNECTIONS, Record::p50, ""),
+    (metric::BLOCKED_TIME, Record::p50, ""),
+    (metric::STALE_WINDOW, Record::p50, " p50"),
+    (metric::STALE_WINDOW, Record::max, " max"),
+    (metric::PROGRAMMING_LATENCY, Record::p50, " p50"),
+    (metric::APPLY, Record::p50, " p50"),
 ];
 
 /// Whether a workload is one of these tables'.
@@ -50,7 +52,7 @@ pub(super) fn has(name: &str) -> bool {
 
 /// Whether its table has the metric.
 pub(super) fn shows(name: &str, metric: &str) -> bool {
-    let columns: &[(&str, Field, &str)] =
+    let columns: &[(&str, RowValue, &str)] =
         if name.starts_with(workload::LOAD) { &LOAD_COLUMNS } else { &DISRUPTION_COLUMNS };
     columns.iter().any(|(name, ..)| *name == metric)
 }
@@ -76,6 +78,6 @@ pub(super) fn disruption(groups: &Groups<'_>, medians: &mut Medians) -> Table {
                   beginning. Blocked: lost requests over the rate at which they were due. Stale window: from when an \
                   endpoint's removal was applied until the last new flow to it. Programming latency: from the decision until \
                   the first request that reached the new endpoint; requests choose among all endpoints, so that it is at \
-                  most some endpoints / rate too long. Parts over time are in felt.csv, syncs in timelines.csv.";
+                  most some endpoints / rate too long. Parts over time are in impact.csv, syncs in timelines.csv.";
     wide(groups, medians, "Disruption", remark, &named(groups, workload::DISRUPTION), &DISRUPTION_COLUMNS)
 }

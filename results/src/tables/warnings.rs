@@ -1,9 +1,9 @@
 //! What was wrong with the machine when the run began.
 
-use super::Table;
 use crate::environment::{Severity, Warning};
+use crate::table::Table;
 
-/// One row per warning, in the order of the passport.
+/// One row per warning, in the order of the environment record.
 pub(crate) fn warnings(warnings: &[Warning]) -> Table {
     let remark = "As found when the run began. What spoils figures makes those of the wall clock noisy or biased; what differs makes \
                   them comparable only with runs where it was the same. Instructions of an emulated guest depend on none of it.";

@@ -16,7 +16,7 @@ const PROGRAMS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-br
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The browser of this machine, or what is missing.
-pub fn find() -> Result<PathBuf, String> {
+pub(crate) fn find() -> Result<PathBuf, String> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
     let mut places = PROGRAMS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
@@ -26,7 +26,7 @@ pub fn find() -> Result<PathBuf, String> {
 }
 
 /// A browser with one tab; it ends with this value.
-pub struct Browser {
+pub(crate) struct Browser {
     child: Child,
     to: ChildStdin,
     from: Receiver<Value>,
@@ -39,7 +39,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    pub fn start(program: &Path) -> Self {
+    pub(crate) fn start(program: &Path) -> Self {
         let profile = tempfile::tempdir().unwrap();
         // The shell hands descriptors 3 and 4 on, which Rust can't without unsafe code.
         let mut child = Command::new("sh")
@@ -94,7 +94,7 @@ impl Browser {
     }
 
     /// Sends a command and waits for its result.
-    pub fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn ask(&mut self, method: &str, params: Value) -> Value {
         self.last += 1;
         let id = self.last;
         let mut message = json!({ "id": id, "method": method, "params": params });
@@ -129,7 +129,7 @@ impl Browser {
     }
 
     /// Opens a file and waits until it is loaded.
-    pub fn open(&mut self, file: &Path) {
+    pub(crate) fn open(&mut self, file: &Path) {
         self.complaints.clear();
         // Another document in between: a mere change of the fragment loads nothing.
         for address in ["about:blank".to_owned(), format!("file://{}", file.display())] {
@@ -142,14 +142,14 @@ impl Browser {
     }
 
     /// How wide and high the window is, and whether it is a phone's.
-    pub fn size(&mut self, width: u32, height: u32) {
+    pub(crate) fn size(&mut self, width: u32, height: u32) {
         let phone = width < 500;
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone });
         self.ask("Emulation.setDeviceMetricsOverride", metrics);
     }
 
     /// `screen` or `print`, and `light` or `dark`.
-    pub fn media(&mut self, media: &str, scheme: &str) {
+    pub(crate) fn media(&mut self, media: &str, scheme: &str) {
         let features = json!([
             { "name": "prefers-color-scheme", "value": scheme },
             { "name": "prefers-reduced-motion", "value": "reduce" }
@@ -157,12 +157,12 @@ impl Browser {
         self.ask("Emulation.setEmulatedMedia", json!({ "media": media, "features": features }));
     }
 
-    pub fn scripts(&mut self, enabled: bool) {
+    pub(crate) fn scripts(&mut self, enabled: bool) {
         self.ask("Emulation.setScriptExecutionDisabled", json!({ "value": !enabled }));
     }
 
     /// The value of an expression; promises are waited for.
-    pub fn value(&mut self, expression: &str) -> Value {
+    pub(crate) fn value(&mut self, expression: &str) -> Value {
         let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let result = self.ask("Runtime.evaluate", params);
         assert!(result["exceptionDetails"].is_null(), "{}", result["exceptionDetails"]);
@@ -170,14 +170,14 @@ impl Browser {
     }
 
     /// The words that an expression gives.
-    pub fn list(&mut self, expression: &str) -> Vec<String> {
+    pub(crate) fn list(&mut self, expression: &str) -> Vec<String> {
         let value = self.value(expression);
         let words = value.as_array().unwrap_or_else(|| panic!("no list: {value}"));
         words.iter().map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned)).collect()
     }
 
     /// Moves the pointer to the middle of the element that `expression` gives, after it was scrolled there.
-    pub fn point(&mut self, expression: &str) -> (f64, f64) {
+    pub(crate) fn point(&mut self, expression: &str) -> (f64, f64) {
         let at = self.value(&format!(
             "(() => {{ const e = {expression}; e.scrollIntoView({{ block: 'center', inline: 'center' }}); \
              const b = e.getClientRects()[0]; return [b.left + b.width / 2, b.top + b.height / 2]; }})()"
@@ -187,7 +187,7 @@ impl Browser {
         (x, y)
     }
 
-    pub fn click(&mut self, expression: &str) {
+    pub(crate) fn click(&mut self, expression: &str) {
         let (x, y) = self.point(expression);
         for kind in ["mousePressed", "mouseReleased"] {
             let params = json!({ "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1 });
@@ -196,7 +196,7 @@ impl Browser {
     }
 
     /// Presses a key: `Enter`, `Tab`, `ArrowRight`, `Escape`.
-    pub fn press(&mut self, key: &str) {
+    pub(crate) fn press(&mut self, key: &str) {
         let code = match key {
             "Enter" => 13,
             "Tab" => 9,

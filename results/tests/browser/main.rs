@@ -15,9 +15,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Trial};
-use results::record::Record;
+use results::record::{CellKey, Record};
 use results::report::render;
-use results::timeline::{FeltRow, TimelineRow, Timelines};
+use results::timeline::{ImpactRow, TimelineRow, Timelines};
 use serde_json::{Value, json};
 
 use self::chromium::Browser;
@@ -94,9 +94,9 @@ fn folder() -> PathBuf {
 fn make_page() -> Page {
     let mut rows = fixtures::guest::two_lanes(5);
     // More modes than are known, and names that are long.
-    let mut other = rows.iter().filter(|row| row.mode == "nftables").cloned().collect::<Vec<_>>();
+    let mut other = rows.iter().filter(|row| row.cell.mode == "nftables").cloned().collect::<Vec<_>>();
     for row in &mut other {
-        row.mode = "a-dataplane-with-a-long-name".into();
+        row.cell.mode = "a-dataplane-with-a-long-name".into();
         for figure in [&mut row.min, &mut row.p50, &mut row.p90, &mut row.p99, &mut row.p999, &mut row.max] {
             *figure = figure.map(|value| value * 3 / 2);
         }
@@ -113,7 +113,7 @@ fn make_page() -> Page {
     Page { file, rows }
 }
 
-/// A rolling update at two scales, and what a load felt of a restart.
+/// A rolling update at two scales, and the impact of a restart on a load.
 fn over_time() -> Timelines {
     let mut all = Timelines::default();
     for (index, mode) in fixtures::MODES.into_iter().enumerate() {
@@ -125,16 +125,20 @@ fn over_time() -> Timelines {
             for sync in 0..20_u32 {
                 let start = u64::from(sync) * 1_500_000_000;
                 all.syncs.push(TimelineRow {
-                    run: "r".into(),
-                    order: index as u32,
-                    block: 1,
-                    mode: mode.into(),
-                    services,
-                    endpoints: 10,
-                    workload: workload.into(),
-                    clock: results::record::Clock::Wall,
-                    kernel: "6.18.44".into(),
-                    hypervisor: "kvm".into(),
+                    cell: CellKey {
+                        run: "r".into(),
+                        order: index as u32,
+                        block: 1,
+                        mode: mode.into(),
+                        services,
+                        endpoints: 10,
+                        workload: workload.into(),
+                        clock: results::record::Clock::Wall,
+                        kernel: "6.18.44".into(),
+                        hypervisor: "kvm".into(),
+                        position: "".into(),
+                        contenders: 0,
+                    },
                     sync: sync + 1,
                     start,
                     end: start + 40_000 * u64::from(services) * (1 + index as u64),
@@ -144,17 +148,21 @@ fn over_time() -> Timelines {
             }
         }
         for part in 0..30_u64 {
-            all.felt.push(FeltRow {
-                run: "r".into(),
-                order: index as u32,
-                block: 1,
-                mode: mode.into(),
-                services: 1_000,
-                endpoints: 10,
-                workload: "disruption_restart.tcp_crr_2000".into(),
-                clock: results::record::Clock::Wall,
-                kernel: "6.18.44".into(),
-                hypervisor: "kvm".into(),
+            all.impact.push(ImpactRow {
+                cell: CellKey {
+                    run: "r".into(),
+                    order: index as u32,
+                    block: 1,
+                    mode: mode.into(),
+                    services: 1_000,
+                    endpoints: 10,
+                    workload: "disruption_restart.tcp_crr_2000".into(),
+                    clock: results::record::Clock::Wall,
+                    kernel: "6.18.44".into(),
+                    hypervisor: "kvm".into(),
+                    position: "".into(),
+                    contenders: 0,
+                },
                 from: part * 1_000_000_000,
                 length: 1_000_000_000,
                 due: 2_000,
@@ -308,7 +316,7 @@ fn check_rows(browser: &mut Browser, page: &Page, median: f64) {
         let line: usize = cells[6].parse().unwrap();
         let row = &page.rows[line - 2];
         let figures = [row.min, row.p50, row.p99, row.max].map(|value| value.unwrap().to_string());
-        assert_eq!((&cells[2..6], &cells[0]), (&figures[..], &row.block.to_string()));
+        assert_eq!((&cells[2..6], &cells[0]), (&figures[..], &row.cell.block.to_string()));
         p50.push(row.p50.unwrap());
     }
     p50.sort_unstable();

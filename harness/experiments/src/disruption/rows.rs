@@ -2,7 +2,7 @@
 
 use results::names::metric;
 use results::record::{Status, Unit};
-use results::timeline::FeltRow;
+use results::timeline::ImpactRow;
 
 use super::{Disruption, Step};
 use crate::rows::Rows;
@@ -44,17 +44,8 @@ impl Rows {
             self.timeline_row(index, step.decided_ns, step.applied_ns, changes, step.bytes)
         };
         self.timeline = steps.iter().enumerate().map(sync).collect();
-        let part = |bin: &super::Bin| FeltRow {
-            run: self.key.run.clone(),
-            order: self.key.order,
-            block: self.key.block,
-            mode: self.key.mode.clone(),
-            services: self.key.services,
-            endpoints: self.key.endpoints,
-            workload: self.key.workload.clone(),
-            clock: self.key.clock,
-            kernel: self.key.kernel.clone(),
-            hypervisor: self.key.hypervisor.clone(),
+        let part = |bin: &super::Bin| ImpactRow {
+            cell: self.key.clone(),
             from: bin.from_ns,
             length: bin.length_ns,
             due: bin.due,

@@ -1,10 +1,10 @@
 //! Figures in the page: words and legend as text, panels as drawings that take the width that there is.
 
-use super::Page;
+use super::page::Page;
 use crate::plot::{key, modes, panels};
-use crate::report::{Chapter, Pages, how_to_read};
+use crate::report::pages::{Chapter, Pages, how_to_read};
 use crate::series::Figure;
-use crate::tables::Source;
+use crate::table::Source;
 use crate::text::escape_html;
 
 pub(super) fn push(
@@ -16,7 +16,7 @@ pub(super) fn push(
 ) {
     let id = format!("plot-{}-{}", lane + 1, figure.name);
     let lane = if pages.headings {
-        format!(" <small>{}</small>", escape_html(&chapter.groups.world.label()))
+        format!(" <small>{}</small>", escape_html(&chapter.groups.platform.label()))
     } else {
         String::new()
     };

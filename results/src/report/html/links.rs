@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::groups::{GroupKey, Groups};
-use crate::report::Pages;
-use crate::tables::Source;
+use crate::report::pages::Pages;
+use crate::table::Source;
 
 /// Groups whose rows the page addresses one by one; those beyond are in records.csv only, which the section says.
 pub(super) const MOST_GROUPS: usize = 6_000;
@@ -19,7 +19,7 @@ pub(super) struct Links<'a> {
 }
 
 impl<'a> Links<'a> {
-    pub fn of(pages: &'a Pages<'a>) -> Self {
+    pub(super) fn of(pages: &'a Pages<'a>) -> Self {
         let mut links = Links { metrics: BTreeSet::new(), pages };
         let mut metrics = BTreeSet::new();
         for chapter in &links.pages.chapters {
@@ -34,7 +34,7 @@ impl<'a> Links<'a> {
     }
 
     /// The address of the rows.
-    pub fn to(&self, source: Source) -> String {
+    pub(super) fn to(&self, source: Source) -> String {
         match source {
             Source::Group(number) if number < MOST_GROUPS => format!("#{}", group(number)),
             Source::Metric(number) if self.metrics.contains(&number) => format!("#{}", metric(number)),

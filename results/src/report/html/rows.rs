@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use super::Page;
 use super::links::{MOST_GROUPS, ROWS, by_metric, group as group_id, metric as metric_id};
+use super::page::Page;
 use crate::groups::{Group, GroupKey, Groups};
 use crate::record::{Clock, Record, Unit};
-use crate::report::Pages;
+use crate::report::pages::Pages;
 use crate::text::{escape_html, shorten, thousands};
 
 /// Rows that the page shows at most, over all groups.
@@ -60,7 +60,7 @@ fn metric(out: &mut String, groups: &Groups<'_>, keys: &[&GroupKey<'_>], each: u
         .filter(|(_, group)| group.number < MOST_GROUPS)
         .collect();
     let Some((key, first)) = known.first() else { return };
-    let unit = match (key.unit, groups.world.clock) {
+    let unit = match (key.unit, groups.platform.clock) {
         (Unit::Ns, Clock::Wall) => "ns",
         (Unit::Ns, Clock::Instructions) => "instructions",
         (Unit::Count, _) => "count",
@@ -109,7 +109,7 @@ fn one_group(out: &mut String, key: &GroupKey<'_>, group: &Group<'_>, each: usiz
         escape_html(&name)
     );
     for (row, at) in group.measured.iter().zip(&group.measured_at).take(each) {
-        let _ = write!(out, "<tr><td>{}<td>{}", row.block, row.n);
+        let _ = write!(out, "<tr><td>{}<td>{}", row.cell.block, row.n);
         for value in [row.min, row.p50, row.p99, row.max] {
             let _ = match value {
                 Some(value) => write!(out, "<td>{value}"),
@@ -123,7 +123,7 @@ fn one_group(out: &mut String, key: &GroupKey<'_>, group: &Group<'_>, each: usiz
         let _ = writeln!(
             out,
             "<tr><td>{}<td class=\"why\" colspan=\"5\">{}<td>{}",
-            row.block,
+            row.cell.block,
             escape_html(&why(row)),
             line(*at)
         );

@@ -1,7 +1,7 @@
 //! Tables in the page: figures lead to their rows and carry the number by which they are sorted.
 
-use super::Page;
-use crate::tables::{Origin, Table};
+use super::page::Page;
+use crate::table::{Origin, Table};
 use crate::text::escape_html;
 
 /// A table whose heading, with the identifier `heading`, stands before it.

@@ -1,6 +1,6 @@
-//! The environment passport in the page.
+//! The environment record in the page.
 
-use super::Page;
+use super::page::Page;
 use crate::environment::Environment;
 use crate::record::Clock;
 use crate::text::{Quantity, escape_html, thousands};
@@ -43,11 +43,11 @@ pub(super) fn push(page: &mut Page<'_>, id: &str, heading: &str, environment: &E
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect::<Vec<_>>();
-    if !environment.neighbours.is_empty() {
-        facts.push(("neighbours".to_owned(), environment.neighbours.clone()));
+    if !environment.background.is_empty() {
+        facts.push(("background".to_owned(), environment.background.clone()));
     }
-    if !environment.planted.is_empty() {
-        facts.push(("planted".to_owned(), environment.planted.clone()));
+    if !environment.injected.is_empty() {
+        facts.push(("injected".to_owned(), environment.injected.clone()));
     }
     if !environment.emulator.is_empty() {
         facts.push(("emulator".to_owned(), environment.emulator.clone()));

@@ -1,4 +1,4 @@
-//! Whether two runs were measured alike: which facts of a passport must agree.
+//! Whether two runs were measured alike: which facts of an environment record must agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::record::Clock;
 
 /// A fact that two runs do not have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Unlike {
+pub struct Mismatch {
     /// The field that `--accept` names: one of [`FIELDS`].
     pub field: &'static str,
     /// The field, and which of its entries: `mitigations.retbleed`.
@@ -20,11 +20,11 @@ pub struct Unlike {
     pub new: String,
 }
 
-impl Unlike {
+impl Mismatch {
     /// `kernel differs: 6.1 / 6.12`.
     pub fn in_words(&self) -> String {
         // What is beside kube-proxy's rules is always known.
-        let absent = if ["neighbours", "planted"].contains(&self.field) { "none" } else { "not known" };
+        let absent = if ["background", "injected"].contains(&self.field) { "none" } else { "not known" };
         let known = |value: &str| if value.is_empty() { absent.to_owned() } else { value.to_owned() };
         format!("{} differs: {} / {}", self.what, known(&self.base), known(&self.new))
     }
@@ -50,19 +50,28 @@ pub const FIELDS: [&str; 23] = [
     "programs",
     "sysctls",
     "kube_proxy",
-    "neighbours",
-    "planted",
+    "background",
+    "injected",
     "condition",
     "seed",
     "setup",
     "passport",
 ];
 
+/// Names that fields had before, which are accepted for ever, and today's.
+pub const OLD_FIELDS: [(&str, &str); 2] = [("neighbours", "background"), ("planted", "injected")];
+
+/// Whether `accepted` names a field, by its name of today or of before.
+pub(super) fn accepts(accepted: &BTreeSet<String>, field: &str) -> bool {
+    let old = OLD_FIELDS.iter().find(|(_, new)| *new == field).map(|(old, _)| *old);
+    [Some(field), old].into_iter().flatten().any(|name| accepted.contains(name))
+}
+
 /// One fact: field, entry of it (or empty), value.
 type Fact = (&'static str, String, String);
 
-/// The facts of `passport` that figures of `clock` depend on. Taking it apart makes every new field a decision.
-fn facts(passport: &Environment, clock: Clock) -> Vec<Fact> {
+/// The facts of `environment` that figures of `clock` depend on. Taking it apart makes every new field a decision.
+fn facts(environment: &Environment, clock: Clock) -> Vec<Fact> {
     let Environment {
         // Another version is what is compared; so are other rules.
         tool_version: _,
@@ -98,14 +107,14 @@ fn facts(passport: &Environment, clock: Clock) -> Vec<Fact> {
         programs,
         sysctls,
         kube_proxy,
-        neighbours,
-        planted,
+        background,
+        injected,
         condition,
         // They follow from the other facts.
         warnings: _,
-        // Each lane has its own passport.
+        // Each lane has its own environment record.
         guests: _,
-    } = passport;
+    } = environment;
     let number = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
     let mut facts: Vec<Fact> = [
         ("kernel", kernel.clone()),
@@ -120,8 +129,8 @@ fn facts(passport: &Environment, clock: Clock) -> Vec<Fact> {
         ("governor", governor.clone()),
         ("smt", smt.clone()),
         ("kube_proxy", kube_proxy.clone()),
-        ("neighbours", neighbours.clone()),
-        ("planted", planted.clone()),
+        ("background", background.clone()),
+        ("injected", injected.clone()),
     ]
     .map(|(field, value)| (field, String::new(), value))
     .into();
@@ -178,26 +187,26 @@ fn joined(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// One lane of one run, as far as likeness goes.
+/// One lane of one run, as far as it decides whether runs may be compared.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Circumstances<'a> {
-    /// Its passport, if there is one.
-    pub passport: Option<&'a Environment>,
-    /// The passport of the machine that it is a guest of.
+pub(super) struct Conditions<'a> {
+    /// Its environment record, if there is one.
+    pub environment: Option<&'a Environment>,
+    /// The environment record of the machine that it is a guest of.
     pub host: &'a Environment,
     /// What the sweep installs, in words.
     pub setup: &'a BTreeMap<String, String>,
     pub clock: Clock,
 }
 
-impl Circumstances<'_> {
+impl Conditions<'_> {
     fn facts(self) -> BTreeMap<(&'static str, String), String> {
-        let Some(passport) = self.passport else {
+        let Some(environment) = self.environment else {
             return [(("passport", String::new()), "none in environment.json".to_owned())].into();
         };
-        let mut all = facts(passport, self.clock);
+        let mut all = facts(environment, self.clock);
         // By the wall clock a guest is as fast as its host.
-        if self.clock == Clock::Wall && !std::ptr::eq(passport, self.host) {
+        if self.clock == Clock::Wall && !std::ptr::eq(environment, self.host) {
             let host = facts(self.host, self.clock).into_iter();
             all.extend(host.map(|(field, entry, value)| (field, format!("{entry} of the host"), value)));
         }
@@ -207,16 +216,16 @@ impl Circumstances<'_> {
 }
 
 /// What `base` and `new` do not have in common, whether accepted or not.
-pub(super) fn unlike(base: Circumstances<'_>, new: Circumstances<'_>) -> Vec<Unlike> {
+pub(super) fn mismatches(base: Conditions<'_>, new: Conditions<'_>) -> Vec<Mismatch> {
     let (base, new) = (base.facts(), new.facts());
-    // Where a lane has no passport there is nothing else to say.
+    // Where a lane has no environment record there is nothing else to say.
     let none = [&base, &new].iter().any(|facts| facts.keys().any(|(field, _)| *field == "passport"));
     let keys: BTreeSet<_> = base.keys().chain(new.keys()).collect();
     let mut found = Vec::new();
     for key in keys.into_iter().filter(|(field, _)| !none || *field == "passport") {
         let value = |facts: &BTreeMap<_, String>| facts.get(key).cloned().unwrap_or_default();
         let (base, new) = (value(&base), value(&new));
-        // Two lanes without a passport are not known to be alike.
+        // Two lanes without an environment record are not known to be alike.
         if base != new || key.0 == "passport" {
             let (field, entry) = key;
             let what = match (entry.as_str(), entry.strip_prefix(" of the host")) {
@@ -224,7 +233,7 @@ pub(super) fn unlike(base: Circumstances<'_>, new: Circumstances<'_>) -> Vec<Unl
                 (_, Some("")) => format!("{field}{entry}"),
                 _ => format!("{field}.{entry}"),
             };
-            found.push(Unlike { field, what, base, new });
+            found.push(Mismatch { field, what, base, new });
         }
     }
     found
@@ -234,7 +243,7 @@ pub(super) fn unlike(base: Circumstances<'_>, new: Circumstances<'_>) -> Vec<Unl
 mod tests {
     use super::*;
 
-    fn passport() -> Environment {
+    fn environment() -> Environment {
         let text = |value: &str| value.to_owned();
         Environment {
             kernel: text("6.1"),
@@ -248,11 +257,11 @@ mod tests {
     }
 
     fn differences(clock: Clock, change: impl FnOnce(&mut Environment)) -> Vec<String> {
-        let (base, mut new) = (passport(), passport());
+        let (base, mut new) = (environment(), environment());
         change(&mut new);
         let setup = BTreeMap::new();
-        let of = |host| Circumstances { passport: Some(host), host, setup: &setup, clock };
-        unlike(of(&base), of(&new)).iter().map(Unlike::in_words).collect()
+        let of = |host| Conditions { environment: Some(host), host, setup: &setup, clock };
+        mismatches(of(&base), of(&new)).iter().map(Mismatch::in_words).collect()
     }
 
     #[test]
@@ -306,34 +315,43 @@ mod tests {
 
     #[test]
     fn a_guest_by_the_wall_clock_is_as_fast_as_its_host() {
-        let (guest, setup) = (passport(), BTreeMap::new());
-        let (base, mut new) = (passport(), passport());
+        let (guest, setup) = (environment(), BTreeMap::new());
+        let (base, mut new) = (environment(), environment());
         new.cpu_model = "B".into();
-        let of = |host, clock| Circumstances { passport: Some(&guest), host, setup: &setup, clock };
-        let found = unlike(of(&base, Clock::Wall), of(&new, Clock::Wall));
+        let of = |host, clock| Conditions { environment: Some(&guest), host, setup: &setup, clock };
+        let found = mismatches(of(&base, Clock::Wall), of(&new, Clock::Wall));
         assert_eq!(
-            found.iter().map(Unlike::in_words).collect::<Vec<_>>(),
+            found.iter().map(Mismatch::in_words).collect::<Vec<_>>(),
             ["cpu_model of the host differs: A / B"]
         );
-        assert!(unlike(of(&base, Clock::Instructions), of(&new, Clock::Instructions)).is_empty());
+        assert!(mismatches(of(&base, Clock::Instructions), of(&new, Clock::Instructions)).is_empty());
     }
 
     #[test]
     fn a_lane_without_a_passport_is_not_known_to_be_alike() {
-        let (host, setup) = (passport(), BTreeMap::new());
-        let without = Circumstances { passport: None, host: &host, setup: &setup, clock: Clock::Wall };
-        let with = Circumstances { passport: Some(&host), ..without };
+        let (host, setup) = (environment(), BTreeMap::new());
+        let without = Conditions { environment: None, host: &host, setup: &setup, clock: Clock::Wall };
+        let with = Conditions { environment: Some(&host), ..without };
         for (base, new) in [(without, with), (with, without), (without, without)] {
-            let found = unlike(base, new);
+            let found = mismatches(base, new);
             assert_eq!(found.len(), 1, "{found:?}");
             assert_eq!(found[0].field, "passport");
         }
     }
 
     #[test]
+    fn an_old_name_of_a_field_accepts_it_too() {
+        for (old, new) in OLD_FIELDS {
+            assert!(FIELDS.contains(&new) && !FIELDS.contains(&old));
+            let accepted = |name: &str| accepts(&[name.to_owned()].into(), new);
+            assert!(accepted(old) && accepted(new) && !accepted("kernel"));
+        }
+    }
+
+    #[test]
     fn every_fact_has_a_name_to_accept_it_by() {
         for clock in Clock::ALL {
-            for (field, _, _) in facts(&passport(), clock) {
+            for (field, _, _) in facts(&environment(), clock) {
                 assert!(FIELDS.contains(&field), "{field}");
             }
         }

@@ -1,10 +1,10 @@
-//! [`World`]: what keeps figures apart. Rows of different worlds are never drawn, tabled or subtracted together.
+//! [`Platform`]: what keeps figures apart. Rows of different platforms are never drawn, tabled or subtracted together.
 
 use crate::record::{Clock, Record};
 
 /// A clock, a kernel and what the kernel ran on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct World<'a> {
+pub struct Platform<'a> {
     /// Clock of the rows.
     pub clock: Clock,
     /// `uname -r`.
@@ -13,10 +13,10 @@ pub struct World<'a> {
     pub hypervisor: &'a str,
 }
 
-impl<'a> World<'a> {
-    /// The world of a row.
+impl<'a> Platform<'a> {
+    /// The platform of a row.
     pub fn of(row: &'a Record) -> Self {
-        World { clock: row.clock, kernel: &row.kernel, hypervisor: &row.hypervisor }
+        Platform { clock: row.cell.clock, kernel: &row.cell.kernel, hypervisor: &row.cell.hypervisor }
     }
 
     /// A heading: `Instruction clock: Linux 6.1.0, emulated by QEMU (one nanosecond of guest time per instruction)`.
@@ -54,17 +54,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_world_is_named_in_plain_words() {
-        let world = |clock, kernel, hypervisor| World { clock, kernel, hypervisor };
-        let emulated = world(Clock::Instructions, "6.1.0-53-cloud-amd64", "tcg");
+    fn a_platform_is_named_in_plain_words() {
+        let platform = |clock, kernel, hypervisor| Platform { clock, kernel, hypervisor };
+        let emulated = platform(Clock::Instructions, "6.1.0-53-cloud-amd64", "tcg");
         assert_eq!(
             emulated.heading(),
             "Instruction clock: Linux 6.1.0-53-cloud-amd64, emulated by QEMU \
              (one nanosecond of guest time per instruction)"
         );
         assert_eq!(emulated.label(), "instruction clock, Linux 6.1.0-53-cloud-amd64, emulated by QEMU");
-        assert_eq!(world(Clock::Wall, "6.18", "none").heading(), "Wall clock: Linux 6.18 on bare metal");
-        assert_eq!(world(Clock::Wall, "6.18", "xen").label(), "wall clock, Linux 6.18, a guest of xen");
-        assert_eq!(world(Clock::Wall, "", "").heading(), "Wall clock: unknown kernel");
+        assert_eq!(platform(Clock::Wall, "6.18", "none").heading(), "Wall clock: Linux 6.18 on bare metal");
+        assert_eq!(platform(Clock::Wall, "6.18", "xen").label(), "wall clock, Linux 6.18, a guest of xen");
+        assert_eq!(platform(Clock::Wall, "", "").heading(), "Wall clock: unknown kernel");
     }
 }

@@ -2,24 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ranking::{Criterion, Entry, Ranking, Standing, choices, standing};
-use super::{ALIKE, Sentence};
+use super::ranking::{ALIKE, Criterion, RankedMode, Ranking, Standing, choices, standing};
+use super::sentence::{Sentence, SentencePart};
 use crate::findings::Finding;
 use crate::groups::Groups;
 use crate::lock_limit::{Passing, lock_limits};
-use crate::names::{metric, position, workload};
+use crate::names::{is_kube_proxy, metric, position, workload};
 use crate::record::{Clock, Record, Unit};
 use crate::stats::Medians;
-use crate::tables::Source;
-use crate::text::{Quantity, in_words, shorten, thousands};
-
-fn p50(row: &Record) -> Option<u64> {
-    row.p50
-}
-
-fn p99(row: &Record) -> Option<u64> {
-    row.p99
-}
+use crate::table::Source;
+use crate::text::{Quantity, in_words, services, shorten, thousands};
 
 /// `, because at 10,000 Services a lookup costs 1.3 µs with it, and 78 µs with iptables-nft, the next (59 times as much)`.
 pub(super) fn because(said: &mut Sentence, groups: &Groups<'_>, ranking: Option<&Ranking<'_>>) {
@@ -27,13 +19,13 @@ pub(super) fn because(said: &mut Sentence, groups: &Groups<'_>, ranking: Option<
     against(said, groups, ranking);
 }
 
-/// The cheapest against the next that is dearer.
+/// The cheapest against the next that is more expensive.
 pub(super) fn against(said: &mut Sentence, groups: &Groups<'_>, ranking: Option<&Ranking<'_>>) {
     let Some((ranking, best)) = ranking.and_then(|ranking| Some((ranking, ranking.entries.first()?))) else {
         return;
     };
     let quantity = groups.quantity(Unit::Ns);
-    said.say(format!("at {} {} ", scale(ranking.services), ranking.criterion.verb));
+    said.say(format!("at {} {} ", services(ranking.services), ranking.criterion.verb));
     show(said, quantity, best);
     said.say(format!(" with {}", best.mode));
     if let Some(next) = ranking.next() {
@@ -58,7 +50,7 @@ pub(super) fn against_chosen(
         return against(said, groups, Some(ranking));
     };
     let quantity = groups.quantity(Unit::Ns);
-    said.say(format!("at {} {} ", scale(ranking.services), ranking.criterion.verb));
+    said.say(format!("at {} {} ", services(ranking.services), ranking.criterion.verb));
     show(said, quantity, found);
     said.say(format!(" with {}, ", found.mode));
     said.show(times(found.estimate.median, best.estimate.median), Source::Group(found.group));
@@ -76,7 +68,7 @@ pub(super) fn ranking(groups: &Groups<'_>, ranking: &Ranking<'_>) -> Sentence {
         position::MIDDLE => ", in the middle of the list,",
         _ => "",
     };
-    said.say(format!("{}{place} at {}", ranking.criterion.words, scale(ranking.services)));
+    said.say(format!("{}{place} at {}", ranking.criterion.words, services(ranking.services)));
     said.say(match ranking.endpoints {
         0 => String::new(),
         1 => " of 1 endpoint".to_owned(),
@@ -105,7 +97,7 @@ pub(super) fn from_scale<'a>(
     let mut from = None;
     let mut below = None;
     for services in lookup.scales.iter().rev() {
-        let entries = lookup.at(groups, *services, medians, p50);
+        let entries = lookup.at(groups, *services, medians, Record::p50);
         match standing(&entries) {
             Standing::Best(_) => from = Some((*services, entries)),
             Standing::Alike => {
@@ -117,7 +109,7 @@ pub(super) fn from_scale<'a>(
     }
     let quantity = groups.quantity(Unit::Ns);
     let mut said = Sentence::default();
-    let ends = |said: &mut Sentence, entries: &[Entry<'_>]| {
+    let ends = |said: &mut Sentence, entries: &[RankedMode<'_>]| {
         if let [first, .., last] = entries {
             show(said, quantity, first);
             said.say(format!(" with {}, ", first.mode));
@@ -127,14 +119,14 @@ pub(super) fn from_scale<'a>(
     };
     match (below, from) {
         (Some((few, alike)), Some((many, apart))) => {
-            said.say(format!("At {} the modes do not differ by what matters (", scale(few)));
+            said.say(format!("At {} the modes do not differ by what matters (", services(few)));
             ends(&mut said, &alike);
             said.say(format!("); from {} on they do (", thousands(many)));
             ends(&mut said, &apart);
             said.say("), measured at these two scales and not between them.");
         }
         (None, Some((fewest, apart))) => {
-            said.say(format!("They differ at {} already, the smallest scale measured: ", scale(fewest)));
+            said.say(format!("They differ at {} already, the smallest scale measured: ", services(fewest)));
             ends(&mut said, &apart);
             said.say(".");
         }
@@ -150,7 +142,7 @@ pub(super) fn with_scale(groups: &Groups<'_>, findings: &[Finding]) -> Vec<Sente
         return Vec::new();
     };
     let mut sentences = Vec::new();
-    let chosen = |finding: &&Finding| choices().any(|mode| mode == finding.mode);
+    let chosen = |finding: &&Finding| is_kube_proxy(&finding.mode);
     for rising in [true, false] {
         let mut said = Sentence::default();
         let findings = findings.iter().filter(chosen);
@@ -181,7 +173,7 @@ pub(super) fn with_scale(groups: &Groups<'_>, findings: &[Finding]) -> Vec<Sente
     }
     // "It" needs the sentence before.
     if let [only] = sentences.as_mut_slice()
-        && let Some(super::Part::Words(words)) = only.parts.first_mut()
+        && let Some(SentencePart::Words(words)) = only.parts.first_mut()
     {
         *words = words.replace("It stays level", "Whatever the number of Services, the lookup stays level");
     }
@@ -195,7 +187,7 @@ pub(super) fn growth<'a>(
     medians: &mut Medians,
 ) -> Option<Sentence> {
     let smallest = *ranking.scales.first().filter(|smallest| **smallest < ranking.services)?;
-    let before = ranking.at(groups, smallest, medians, p50);
+    let before = ranking.at(groups, smallest, medians, Record::p50);
     let mut said = Sentence::default();
     said.say(format!(
         "From {} to {} Services, {} times as many, it grew",
@@ -224,11 +216,11 @@ pub(super) fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Sentence> 
     let quantity = groups.quantity(Unit::Ns);
     let waits = criterion(metric::LOCK_WAIT, "One wait in a hundred for the xtables lock is longer than");
     let mut sentences = Vec::new();
-    if let Some(waits) = Ranking::by(groups, waits, medians, p99) {
+    if let Some(waits) = Ranking::by(groups, waits, medians, Record::p99) {
         let mut said = Sentence::default();
         said.say(format!(
             "Against syncs at {} and {} for the xtables lock, one wait in a hundred is longer than ",
-            scale(waits.services),
+            services(waits.services),
             contenders(waits.contenders)
         ));
         list(&mut said, quantity, &waits.entries);
@@ -239,12 +231,12 @@ pub(super) fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Sentence> 
         sentences.extend(limit(groups, waits.contenders));
     }
     let operations = criterion(metric::CONTENDER_OPERATION, "");
-    let Some(operations) = Ranking::by(groups, operations, medians, p99) else { return sentences };
+    let Some(operations) = Ranking::by(groups, operations, medians, Record::p99) else { return sentences };
     let takes = |mode: &str| {
         let mut waits = groups.of(workload::XTABLES_LOCK, metric::LOCK_WAIT);
         waits.any(|(key, group)| key.mode == mode && !group.measured.is_empty())
     };
-    let free: Vec<Entry<'_>> =
+    let free: Vec<RankedMode<'_>> =
         operations.entries.iter().filter(|entry| !takes(entry.mode)).copied().collect();
     if !free.is_empty() {
         let mut said = Sentence::default();
@@ -256,7 +248,7 @@ pub(super) fn lock(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Sentence> 
         list(&mut said, quantity, &free);
         said.say(format!(
             " at {} and {} ({}).",
-            scale(operations.services),
+            services(operations.services),
             contenders(operations.contenders),
             blocks(&free)
         ));
@@ -286,12 +278,12 @@ fn limit(groups: &Groups<'_>, count: u32) -> Option<Sentence> {
     let mut said = Sentence::default();
     for limit in lock_limits(groups, &[5e9]).iter().filter(|limit| limit.contenders == count) {
         let Some(passing) = limit.passing.first() else { continue };
-        if matches!(passing, Passing::NotUpTo(_)) || !choices().any(|mode| mode == limit.mode) {
+        if matches!(passing, Passing::NotUpTo(_)) || !is_kube_proxy(limit.mode) {
             continue;
         }
         said.say(if said.parts.is_empty() { "More than one in a hundred gives up after " } else { "; " });
         if said.parts.len() == 1 {
-            said.say(match groups.world.clock {
+            said.say(match groups.platform.clock {
                 Clock::Wall => "5 s from about this many Services on: ",
                 Clock::Instructions => "5 G instructions from about this many Services on: ",
             });
@@ -334,7 +326,7 @@ pub(super) fn unmeasured(groups: &Groups<'_>) -> Option<Sentence> {
     })
 }
 
-fn list(said: &mut Sentence, quantity: Quantity, entries: &[Entry<'_>]) {
+fn list(said: &mut Sentence, quantity: Quantity, entries: &[RankedMode<'_>]) {
     for (index, entry) in entries.iter().enumerate() {
         if index > 0 {
             said.say(", ");
@@ -344,7 +336,7 @@ fn list(said: &mut Sentence, quantity: Quantity, entries: &[Entry<'_>]) {
     }
 }
 
-fn show(said: &mut Sentence, quantity: Quantity, entry: &Entry<'_>) {
+fn show(said: &mut Sentence, quantity: Quantity, entry: &RankedMode<'_>) {
     said.show(in_words(&quantity.show_estimate(entry.estimate)), Source::Group(entry.group));
 }
 
@@ -361,16 +353,12 @@ fn ratio(value: f64) -> String {
     if value >= 10.0 { thousands(value.round() as u64) } else { format!("{value:.1}") }
 }
 
-fn scale(services: u32) -> String {
-    if services == 1 { "1 Service".to_owned() } else { format!("{} Services", thousands(services)) }
-}
-
 fn contenders(count: u32) -> String {
     if count == 1 { "1 contender".to_owned() } else { format!("{} contenders", thousands(count)) }
 }
 
 /// How many blocks the figures are of.
-fn blocks(entries: &[Entry<'_>]) -> String {
+fn blocks(entries: &[RankedMode<'_>]) -> String {
     let counts = || entries.iter().map(|entry| entry.estimate.n);
     let (few, many) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
     match (few, many) {

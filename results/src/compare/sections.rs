@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Compared, Comparison, Verdict};
+use super::comparison::{Compared, Comparison, Judgement};
 use crate::stats::Interval;
 use crate::text::thousands;
 
@@ -19,20 +19,20 @@ pub(super) struct Section<'a> {
     pub rows: Vec<Vec<String>>,
     /// What [`Section::rows`] leaves out.
     pub more: usize,
-    /// Reasons of its figures and how many have them, if not told in the rows.
-    pub reasons: Vec<Reason<'a>>,
+    /// Reasons of its figures and how many have them, if the rows do not name them.
+    pub reasons: Vec<ReasonCount<'a>>,
 }
 
 /// One reason, for however many figures.
-pub(super) struct Reason<'a> {
+pub(super) struct ReasonCount<'a> {
     pub why: &'a str,
     pub figures: usize,
     pub modes: BTreeSet<&'a str>,
 }
 
-impl Reason<'_> {
+impl ReasonCount<'_> {
     /// `12 figures of ipvs`.
-    pub fn whose(&self) -> String {
+    pub(super) fn whose(&self) -> String {
         let modes = Vec::from_iter(self.modes.iter().copied()).join(", ");
         match self.figures {
             1 => format!("1 figure of {modes}"),
@@ -42,23 +42,23 @@ impl Reason<'_> {
 }
 
 /// How tables are made for one comparison.
-pub(super) struct Tables<'a> {
+pub(super) struct ComparisonTables<'a> {
     comparison: &'a Comparison,
     /// Metrics that one workload alone has: they need no other name.
     own: BTreeSet<&'a str>,
     all: bool,
 }
 
-impl<'a> Tables<'a> {
+impl<'a> ComparisonTables<'a> {
     /// `all`: leave no row out.
-    pub fn new(comparison: &'a Comparison, all: bool) -> Self {
+    pub(super) fn new(comparison: &'a Comparison, all: bool) -> Self {
         let mut workloads: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for Compared { figure, .. } in &comparison.figures {
             workloads.entry(&figure.metric).or_default().insert(&figure.workload);
         }
         let own =
             workloads.into_iter().filter(|(_, workloads)| workloads.len() == 1).map(|(metric, _)| metric);
-        Tables { comparison, own: own.collect(), all }
+        ComparisonTables { comparison, own: own.collect(), all }
     }
 
     fn several_lanes(&self) -> bool {
@@ -66,7 +66,7 @@ impl<'a> Tables<'a> {
     }
 
     /// Names of the columns, and whether each holds figures.
-    pub fn columns(&self) -> Vec<(&'static str, bool)> {
+    pub(super) fn columns(&self) -> Vec<(&'static str, bool)> {
         let mut columns = if self.several_lanes() { vec![("lane", true)] } else { Vec::new() };
         columns.extend([
             ("figure", false),
@@ -129,44 +129,44 @@ impl<'a> Tables<'a> {
         })
     }
 
-    fn reasons(&self, figures: &[&'a Compared]) -> Vec<Reason<'a>> {
+    fn reasons(&self, figures: &[&'a Compared]) -> Vec<ReasonCount<'a>> {
         let mut by_reason: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
         for figure in figures.iter().filter(|figure| !figure.why.is_empty()) {
             let (count, modes) = by_reason.entry(&figure.why).or_default();
             *count += 1;
             modes.insert(&figure.figure.mode);
         }
-        let reason = |(why, (figures, modes))| Reason { why, figures, modes };
+        let reason = |(why, (figures, modes))| ReasonCount { why, figures, modes };
         let mut reasons: Vec<_> = by_reason.into_iter().map(reason).collect();
         reasons.sort_by(|a, b| b.figures.cmp(&a.figures).then(a.why.cmp(b.why)));
         reasons
     }
 
     /// All sections that have figures, what matters most first. What was not shown to differ is only counted.
-    pub fn sections(&self) -> Vec<Section<'a>> {
+    pub(super) fn sections(&self) -> Vec<Section<'a>> {
         let verdict = |verdict, decisive| {
             move |figure: &Compared| {
                 figure.verdict == verdict && figure.decisive == decisive && !figure.inconclusive
             }
         };
         [
-            self.section("Worse", MOST_ROWS, false, verdict(Verdict::Worse, true)),
+            self.section("Worse", MOST_ROWS, false, verdict(Judgement::Worse, true)),
             self.section("Could have gone unseen, or lost", FEW_ROWS, true, |figure| figure.inconclusive),
-            self.section("Better", MOST_ROWS, false, verdict(Verdict::Better, true)),
-            self.section("Worse, but not deciding", FEW_ROWS, false, verdict(Verdict::Worse, false)),
-            self.section("Better, not deciding", FEW_ROWS, false, verdict(Verdict::Better, false)),
+            self.section("Better", MOST_ROWS, false, verdict(Judgement::Better, true)),
+            self.section("Worse, but not deciding", FEW_ROWS, false, verdict(Judgement::Worse, false)),
+            self.section("Better, not deciding", FEW_ROWS, false, verdict(Judgement::Better, false)),
             self.section("Changed exact counts", FEW_ROWS, false, |figure| {
-                figure.verdict == Verdict::Changed
+                figure.verdict == Judgement::Changed
             }),
-            self.section("No difference shown", 0, false, verdict(Verdict::NoDifference, true)),
+            self.section("No difference shown", 0, false, verdict(Judgement::NoDifference, true)),
             self.section(
                 "No difference shown, not deciding",
                 0,
                 false,
-                verdict(Verdict::NoDifference, false),
+                verdict(Judgement::NoDifference, false),
             ),
             self.section("Not comparable", 0, true, |figure| {
-                figure.verdict == Verdict::NotComparable && !figure.inconclusive
+                figure.verdict == Judgement::NotComparable && !figure.inconclusive
             }),
         ]
         .into_iter()
@@ -175,18 +175,18 @@ impl<'a> Tables<'a> {
     }
 
     /// The reasons to show, and how many are left out.
-    pub fn shown_reasons<'s>(&self, section: &'s Section<'a>) -> (&'s [Reason<'a>], usize) {
+    pub(super) fn shown_reasons<'s>(&self, section: &'s Section<'a>) -> (&'s [ReasonCount<'a>], usize) {
         let shown = if self.all { section.reasons.len() } else { section.reasons.len().min(MOST_REASONS) };
         (&section.reasons[..shown], section.reasons.len() - shown)
     }
 
     /// What the figures that decide, and were not shown to differ, could have shown: a sentence, or nothing.
-    pub fn power(&self) -> Option<String> {
+    pub(super) fn power(&self) -> Option<String> {
         let mut could: Vec<f64> = self
             .comparison
             .figures
             .iter()
-            .filter(|figure| figure.decisive && figure.verdict == Verdict::NoDifference)
+            .filter(|figure| figure.decisive && figure.verdict == Judgement::NoDifference)
             .filter_map(|figure| figure.difference?.detectable_percent)
             .collect();
         could.sort_unstable_by(f64::total_cmp);
@@ -199,7 +199,7 @@ impl<'a> Tables<'a> {
     }
 
     /// The A/A floors of what decides, or else of everything, one for each metric; or that there are none.
-    pub fn floors(&self) -> String {
+    pub(super) fn floors(&self) -> String {
         let mut floors: BTreeMap<(&str, &str), f64> = BTreeMap::new();
         let figures = &self.comparison.figures;
         let any_decides = figures.iter().any(|figure| figure.decisive && figure.floor_percent.is_some());
@@ -225,7 +225,7 @@ impl<'a> Tables<'a> {
 pub(super) fn difference(compared: &Compared) -> String {
     let Some(shown) = compared.difference else {
         return match compared.verdict {
-            Verdict::NoDifference => "the same".to_owned(),
+            Judgement::NoDifference => "the same".to_owned(),
             _ => String::new(),
         };
     };
