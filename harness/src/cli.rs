@@ -25,7 +25,8 @@ use self::output::Output;
 /// Measures what a Kubernetes Service costs on this node in each kube-proxy mode.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    name = "svcbench",
+    version = env!("SVCBENCH_VERSION"),
     max_term_width = 100,
     after_help = "Exit codes:\n  \
                   0    all measured, or skipped for a stated reason\n  \
