@@ -77,7 +77,7 @@ mod tests {
         let keeper = Keeper::start().unwrap();
         let sleep = || {
             let mut command = Command::new("sleep");
-            command.arg("5");
+            command.arg("3600");
             command
         };
         let mut held = keeper.leash().hold(&mut sleep()).spawn().unwrap();

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use netns_setup::{Lab, Topology, Tun};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Far longer than anything waited for should take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// Far longer than anything waited for should take, on a busy machine too.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn topology() -> Topology {
     Topology {
