@@ -77,7 +77,7 @@ mod tests {
         let leader = Leader::start().unwrap();
         let sleep = || {
             let mut command = Command::new("sleep");
-            command.arg("5");
+            command.arg("3600");
             command
         };
         let mut member = leader.process_group().add(&mut sleep()).spawn().unwrap();

@@ -43,6 +43,9 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// Far longer than anything here takes, on a busy machine too.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
@@ -72,6 +75,8 @@ fn a_probe_allocates_nothing() {
     });
     let sources = Sources::new([10, 1, 0, 0].into(), 16, 1_024..=65_535, 1).unwrap();
     let mut probe = Probe::new(ingress, egress, sources).unwrap();
+    // The thread that passes packets on may have to wait for a processor.
+    probe.set_timeout(TIMEOUT);
     let address = SocketAddrV4::new([10, 96, 0, 1].into(), 80);
     let targets =
         [ProbeProtocol::Udp, ProbeProtocol::Tcp].map(|protocol| Target::untranslated(&address, protocol));
@@ -98,8 +103,10 @@ fn neither_a_request_nor_its_answer_allocates() {
         let run = |requests| {
             let load = Load {
                 pace: Pace::Closed { requests: Some(requests) },
+                duration: TIMEOUT,
+                timeout: TIMEOUT,
                 // One interval: each has its distribution.
-                interval: Duration::from_secs(100),
+                interval: 2 * TIMEOUT,
                 request_bytes: (workload == Workload::TcpStream).then_some(200_000),
                 ..Load::new(workload, Arc::clone(&destinations))
             };

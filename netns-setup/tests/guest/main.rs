@@ -34,6 +34,9 @@ const TESTS: &[Test] = &[
     ("a_killed_owner_leaves_no_emulator", life::killed),
 ];
 
+/// Far longer than anything waited for should take, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// Emulators at a time, at most.
 const AT_ONCE: usize = 2;
 
@@ -85,8 +88,8 @@ fn spec(image: &Image) -> Spec<'_> {
         clock: Clock::Instructions,
         accelerator: Accelerator::Auto,
         append: vec![],
-        boot_timeout: Duration::from_secs(60),
-        silence_timeout: Duration::from_secs(60),
+        boot_timeout: PATIENCE,
+        silence_timeout: PATIENCE,
     }
 }
 

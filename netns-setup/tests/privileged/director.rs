@@ -30,6 +30,9 @@ fn topology(method: Method) -> Topology {
     }
 }
 
+/// Transfers of which one has to pass without a segment that is sent again.
+const TRIES: u32 = 10;
+
 /// A server in each namespace that reads as many bytes as it is told in the first four, sends its name and as many
 /// bytes back, and closes.
 fn serve(director: &Director, address: impl Fn(usize) -> Ipv4Addr) {
@@ -69,8 +72,10 @@ fn ask(client: &Namespace, to: SocketAddrV4, bytes: u32) -> u8 {
     response[0]
 }
 
-/// Counters when nothing has passed for a while.
+/// Counters when no connection is left and nothing has passed for a while.
 fn quiet(director: &Director) -> Vec<Counters> {
+    let ends = || std::iter::once(&director.client).chain(&director.servers);
+    wait_until("all connections are closed", || ends().all(is_closed));
     let mut before = director.counters().unwrap();
     loop {
         thread::sleep(Duration::from_millis(20));
@@ -80,6 +85,13 @@ fn quiet(director: &Director) -> Vec<Counters> {
         }
         before = now;
     }
+}
+
+/// Whether no TCP socket of a namespace will send any more: each listens, or waits for the end of its time (TCP_LISTEN and
+/// TCP_TIME_WAIT, include/net/tcp_states.h).
+fn is_closed(namespace: &Namespace) -> bool {
+    let table = namespace.run(|| fs::read_to_string("/proc/thread-self/net/tcp")).unwrap();
+    table.lines().skip(1).all(|line| matches!(line.split_whitespace().nth(3), Some("0A" | "06")))
 }
 
 fn difference(after: Vec<Counters>, before: &[Counters]) -> Vec<Counters> {
@@ -120,11 +132,15 @@ fn tcp_works(method: Method) -> (Director, Topology) {
         let column = tcp[0].split(' ').position(|name| name == "RetransSegs").unwrap();
         tcp[1].split(' ').nth(column).unwrap().parse::<u64>().unwrap()
     };
-    let (again, before) = (sent_again(), quiet(&director));
     const LARGE: u64 = 300_000;
-    ask(&director.client, to, LARGE as u32);
-    let passed = difference(quiet(&director), &before);
-    assert_eq!(sent_again(), again);
+    // On a busy machine a segment is sent again though none was lost, if its acknowledgement takes too long: now and then.
+    let passed = (0..TRIES).find_map(|_| {
+        let (again, before) = (sent_again(), quiet(&director));
+        ask(&director.client, to, LARGE as u32);
+        let passed = difference(quiet(&director), &before);
+        (sent_again() == again).then_some(passed)
+    });
+    let passed = passed.expect("a transfer in which no segment is sent again");
     let Counters { received, sent } = passed[0];
     assert!(received.bytes > LARGE, "{passed:?}");
     assert!(received.packets > LARGE / 1460, "counted as they are on a wire: {passed:?}");
@@ -220,31 +236,26 @@ pub(crate) fn counted() {
     assert_eq!(sent.bytes, sent.packets * header + 8 + 2, "{sent:?}");
 }
 
-pub(crate) fn steered() {
-    for method in [Method::Masquerade, Method::Tunnel] {
-        if method == Method::Tunnel && netns_setup::check(netns_setup::Need::Ipip).is_err() {
-            continue;
+pub(crate) fn steered(method: Method) {
+    let topology = topology(method);
+    let director = Director::build(&topology).unwrap();
+    director.director.set_sysctl("net.ipv4.ip_forward", "1").unwrap();
+    let real: Vec<_> = topology.real_servers().collect();
+    let socket = director.servers[1].run(|| std::net::UdpSocket::bind((real[1], 53))).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    for _ in 0..2 {
+        director.steer(Egress::Tun).unwrap();
+        for (server, exit) in real.iter().zip(director.exits()) {
+            director.ingress().send(&udp((PROBE, 1000), (*server, 53), b"question")).unwrap();
+            let packet = parse(&next_packet(exit, TIMEOUT).unwrap());
+            assert_eq!((packet.source, packet.target), ((PROBE, 1000), (*server, 53)));
+            exit.send(&udp((*server, 53), (PROBE, 1000), b"answer")).unwrap();
+            assert_eq!(parse(&next_packet(director.ingress(), TIMEOUT).unwrap()).payload, b"answer");
         }
-        let topology = topology(method);
-        let director = Director::build(&topology).unwrap();
-        director.director.set_sysctl("net.ipv4.ip_forward", "1").unwrap();
-        let real: Vec<_> = topology.real_servers().collect();
-        let socket = director.servers[1].run(|| std::net::UdpSocket::bind((real[1], 53))).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        for _ in 0..2 {
-            director.steer(Egress::Tun).unwrap();
-            for (server, exit) in real.iter().zip(director.exits()) {
-                director.ingress().send(&udp((PROBE, 1000), (*server, 53), b"question")).unwrap();
-                let packet = parse(&next_packet(exit, TIMEOUT).unwrap());
-                assert_eq!((packet.source, packet.target), ((PROBE, 1000), (*server, 53)));
-                exit.send(&udp((*server, 53), (PROBE, 1000), b"answer")).unwrap();
-                assert_eq!(parse(&next_packet(director.ingress(), TIMEOUT).unwrap()).payload, b"answer");
-            }
-            assert!(socket.recv(&mut [0; 64]).is_err());
-            director.steer(Egress::Server).unwrap();
-            director.ingress().send(&udp((PROBE, 1000), (real[1], 53), b"question")).unwrap();
-            wait_until("the real server has it", || socket.recv(&mut [0; 64]).is_ok());
-            assert_eq!(next_packet(&director.exits()[1], Duration::ZERO), None);
-        }
+        assert!(socket.recv(&mut [0; 64]).is_err());
+        director.steer(Egress::Server).unwrap();
+        director.ingress().send(&udp((PROBE, 1000), (real[1], 53), b"question")).unwrap();
+        wait_until("the real server has it", || socket.recv(&mut [0; 64]).is_ok());
+        assert_eq!(next_packet(&director.exits()[1], Duration::ZERO), None);
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn drop_leaves_nothing() {
     let lab = lab();
     let inodes = inodes(&lab);
     let mut command = Command::new("sh");
-    let mut child = lab.node.spawn(command.args(["-c", "sleep 60; true"])).unwrap();
+    let mut child = lab.node.spawn(command.args(["-c", "sleep 3600; true"])).unwrap();
     assert!(inodes.iter().all(|&inode| holders(inode) > 0));
     assert_unchanged(&before);
     drop(lab);
@@ -61,14 +61,14 @@ pub(crate) fn drop_destroys_links() {
 fn owner() {
     let lab = lab();
     let mut command = Command::new("sh");
-    command.args(["-c", "sleep 100 & echo $$ $!; wait"]).stdout(Stdio::piped());
+    command.args(["-c", "sleep 3600 & echo $$ $!; wait"]).stdout(Stdio::piped());
     let mut child = lab.node.spawn(&mut command).unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let inodes: Vec<_> = inodes(&lab).iter().map(u64::to_string).collect();
     println!("{}", line.trim());
     println!("{}", inodes.join(" "));
-    thread::sleep(Duration::from_secs(100));
+    thread::sleep(Duration::from_secs(3600));
 }
 
 pub(crate) fn killed() {

@@ -16,6 +16,7 @@ mod support;
 
 use std::process::ExitCode;
 
+use netns_setup::director::Method;
 use netns_setup::guest::{GuestError, Image, Kernel};
 use netns_setup::ipvs::Scheduler;
 use netns_setup::{Need, find_program};
@@ -30,6 +31,7 @@ const TRACKED: &[Need] =
 const IPVS: &[Need] = &[Need::Root, Need::MountNamespace, Need::IpVs];
 const IPVSADM: &[Need] = &[Need::Root, Need::MountNamespace, Need::IpVs, Need::Ipvsadm];
 const DIRECTOR: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth];
+const TUNNEL: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::Ipip];
 const SWITCHED: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::Bridge];
 const LVS: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs];
 const DR: &[Need] = &[Need::Root, Need::MountNamespace, Need::Tun, Need::Veth, Need::IpVs, Need::Bridge];
@@ -77,7 +79,8 @@ const TESTS: &[Named] = &[
     ("foreign_ipvs_objects_are_named", IPVSADM, ipvs::foreign),
     ("ipvs_counters_count_packets_and_bytes", IPVS, ipvs::counters),
     ("a_director_that_is_a_router_is_counted_packet_by_packet", DIRECTOR, director::counted),
-    ("a_director_is_steered_to_tuns_and_back", DIRECTOR, director::steered),
+    ("a_director_is_steered_to_tuns_and_back", DIRECTOR, || director::steered(Method::Masquerade)),
+    ("a_director_of_tunnels_is_steered_to_tuns_and_back", TUNNEL, || director::steered(Method::Tunnel)),
     ("only_the_director_answers_arp_for_the_virtual_address", SWITCHED, director::arp),
     ("tcp_works_behind_a_director_by_nat", LVS, director::nat),
     ("tcp_works_behind_a_director_by_direct_routing", DR, director::direct_routing),

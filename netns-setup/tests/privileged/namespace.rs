@@ -79,7 +79,7 @@ pub(crate) fn threads_and_programs() {
     assert_eq!(there, namespace.identity());
 
     let mut command = Command::new("sleep");
-    let mut child = namespace.spawn(command.arg("60")).unwrap();
+    let mut child = namespace.spawn(command.arg("3600")).unwrap();
     let ns = |name: &str| fs::metadata(format!("/proc/{}/ns/{name}", child.id())).unwrap().ino();
     assert_eq!((ns("net"), ns("mnt")), (namespace.identity().net, namespace.identity().mnt));
     drop(namespace);
@@ -106,7 +106,7 @@ pub(crate) fn side_by_side() {
     // And from a thread inside, without passing through the owner.
     let process_group = namespace.process_group();
     let held = namespace
-        .thread("inside", move || process_group.add(Command::new("sleep").arg("60")).spawn())
+        .thread("inside", move || process_group.add(Command::new("sleep").arg("3600")).spawn())
         .unwrap();
     let mut child = held.join().unwrap().unwrap();
     drop(namespace);

@@ -11,6 +11,7 @@ use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::*;
+use crate::clock::nanoseconds;
 
 fn any() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
@@ -40,11 +41,15 @@ impl Serving {
     }
 }
 
-/// A few requests to one address of loopback, on one flow.
+/// Far longer than anything takes that ends by itself, on a busy machine too.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A few requests to one address of loopback, on one flow: however long they take.
 fn closed(workload: Workload, to: SocketAddr, requests: u64) -> Load {
     Load {
         pace: Pace::Closed { requests: Some(requests) },
-        timeout: Duration::from_millis(200),
+        duration: TIMEOUT,
+        timeout: TIMEOUT,
         trace: 2_000,
         ..Load::new(workload, [Destination::new(to, [to])])
     }
@@ -80,12 +85,10 @@ fn ran(load: &Load) -> Outcome {
     let ordered =
         outcome.trace.iter().all(|one| one.ended_ns >= one.started_ns && one.started_ns >= one.intended_ns);
     assert!(ordered, "{:?}", outcome.trace);
-    assert_eq!(
-        outcome.trace.len() as u64,
-        counts.started.min(load.trace as u64 * u64::from(load.threads.get()))
-    );
+    let room = load.trace as u64 * u64::from(load.threads.get());
+    assert_eq!(outcome.trace.len() as u64, counts.started.min(room));
     let lost = outcome.trace.iter().filter(|one| one.fate.is_lost()).count() as u64;
-    assert!(lost <= counts.lost() && (load.trace == 0 || lost == counts.lost()), "{lost} in {counts:?}");
+    assert!(lost == counts.lost() || (lost < counts.lost() && counts.started > room), "{lost} in {counts:?}");
     let in_intervals = outcome.intervals.list.iter().map(|interval| interval.response.count()).sum::<u64>();
     assert_eq!(in_intervals, outcome.times.response.count());
     outcome
@@ -236,14 +239,15 @@ fn a_request_without_answer_is_recorded_with_the_time_it_was_given() {
     for (workload, to) in
         [(Workload::TcpRr, tcp), (Workload::Http, tcp), (Workload::UdpRr, silent.local_addr().unwrap())]
     {
-        let outcome = ran(&closed(workload, to, 2));
+        let timeout = Duration::from_millis(200);
+        let outcome = ran(&Load { timeout, ..closed(workload, to, 2) });
         assert_eq!(
             (outcome.counts.timed_out, outcome.first_fault),
             (2, Some(RequestFault::TimedOut { to })),
             "{workload}"
         );
         let shortest = outcome.times.response.histogram().min();
-        assert!((199_000_000..5_000_000_000).contains(&shortest), "{shortest} ns");
+        assert!((199_000_000..nanoseconds(TIMEOUT)).contains(&shortest), "{shortest} ns");
     }
 }
 
@@ -334,8 +338,11 @@ fn an_open_loop_asks_at_its_rate_whatever_happens() {
         };
         let outcome = ran(&load);
         let expected = if rhythm == Rhythm::Constant { 500..=500 } else { 400..=600 };
-        assert!(expected.contains(&outcome.counts.started), "{:?}", outcome.counts);
-        assert_eq!(outcome.counts.answered, outcome.counts.started, "{outcome:?}");
+        let counts = outcome.counts;
+        assert!(expected.contains(&counts.started), "{counts:?}");
+        // On a busy machine some are due and cannot begin before the end.
+        assert_eq!(counts.answered + counts.cancelled, counts.started, "{outcome:?}");
+        assert!(counts.answered > 0, "{counts:?}");
         assert!(outcome.elapsed >= Duration::from_millis(900), "{:?}", outcome.elapsed);
     }
     // A server that takes connections and says nothing.
@@ -344,22 +351,22 @@ fn an_open_loop_asks_at_its_rate_whatever_happens() {
     let load = Load {
         pace: open(1_000, Rhythm::Constant),
         flows: NonZeroUsize::new(10).unwrap(),
-        duration: Duration::from_millis(500),
+        duration: Duration::from_secs(1),
+        timeout: Duration::from_millis(400),
         ..closed(Workload::TcpRr, silent, 0)
     };
     let counts = ran(&load).counts;
-    assert_eq!((counts.started, counts.answered), (500, 0), "{counts:?}");
-    assert!(
-        counts.timed_out >= 10 && counts.cancelled > 400 && counts.late >= counts.cancelled,
-        "{counts:?}"
-    );
+    assert_eq!((counts.started, counts.answered), (1_000, 0), "{counts:?}");
+    // Each flow times out no more than three times; all others never find a free one.
+    assert!((1..=30).contains(&counts.timed_out) && counts.late >= counts.cancelled, "{counts:?}");
+    assert_eq!(counts.timed_out + counts.cancelled, counts.started, "{counts:?}");
 }
 
 /// Gil Tene's point: a loop that waits for the stalled answer does not ask while it waits, so that it does not see what
 /// everyone else would.
 #[test]
 fn a_stall_shows_in_an_open_loop_and_hides_in_a_closed_one() {
-    let stall = Stall { every: Duration::from_secs(1), length: Duration::from_millis(100) };
+    let stall = Stall { every: Duration::from_secs(1), length: Duration::from_millis(500) };
     let server = serve(|server| server.stalling(stall));
     let base = Load {
         duration: Duration::from_millis(3_500),
@@ -371,30 +378,28 @@ fn a_stall_shows_in_an_open_loop_and_hides_in_a_closed_one() {
         ..base.clone()
     });
     let closed = ran(&Load { pace: Pace::Closed { requests: None }, ..base });
-    let p999 = |outcome: &Outcome| outcome.times.response.histogram().value_at_quantile(0.999);
-    assert!(p999(&open) > 80_000_000, "{} ns in {:?}", p999(&open), open.counts);
-    // It asked thousands of times, and met each stall once.
-    assert!(closed.counts.answered > 6_000, "{:?}", closed.counts);
-    assert!(p999(&closed) < 50_000_000, "{} ns in {:?}", p999(&closed), closed.counts);
-    assert!(closed.times.response.histogram().max() > 90_000_000);
+    // Half a stall: no busy machine keeps a request waiting so long, but for a few.
+    let slow = |outcome: &Outcome| outcome.times.response.histogram().count_between(250_000_000, u64::MAX);
+    // What is due in the first half of a stall waits so long: hundreds of requests. The closed loop met each stall once.
+    let [open, closed] = [open, closed].map(|outcome| (slow(&outcome), outcome.counts));
+    assert!(closed.0 > 0 && open.0 > 20 * closed.0, "{open:?} {closed:?}");
 }
 
 #[test]
 fn a_halt_ends_a_load_early() {
-    let server = serve(|server| server);
-    let load = Load {
-        duration: Duration::from_secs(3_600),
-        ..closed(Workload::TcpCrr, loopback(1, server.port), 1)
-    };
+    let (tell, told) = std::sync::mpsc::channel();
+    let to = listen(move |_, _| tell.send(()).unwrap_or_default());
+    let load = Load { duration: Duration::from_secs(3_600), ..closed(Workload::TcpCrr, to, 1) };
     let load = Load { pace: open(100, Rhythm::Constant), ..load };
     let halt = AtomicBool::new(false);
     let outcome = thread::scope(|scope| {
         let running = scope.spawn(|| run(&load, 0, Instant::now(), &halt).unwrap());
-        thread::sleep(Duration::from_millis(300));
+        assert_eq!(told.iter().take(10).count(), 10);
         halt.store(true, std::sync::atomic::Ordering::Relaxed);
         running.join().unwrap()
     });
-    assert!((10..100).contains(&outcome.counts.started), "{:?}", outcome.counts);
+    // Not a tenth of what an hour would have had.
+    assert!((10..36_000).contains(&outcome.counts.started), "{:?}", outcome.counts);
     assert!(outcome.counts.is_balanced());
 }
 
@@ -425,7 +430,7 @@ fn long_answers_are_sent_whole_and_wait_for_room() {
         let served = thread::spawn(move || server.run().unwrap());
         assert_eq!(ran(&closed(Workload::Http, to, 1)).counts.answered, 1, "{padding}");
         let long = Load { response_bytes: Some(padding as u32), ..closed(Workload::TcpRr, to, 2) };
-        assert_eq!(ran(&Load { timeout: TIMEOUT, ..long }).counts.answered, 2, "{padding}");
+        assert_eq!(ran(&long).counts.answered, 2, "{padding}");
         let mut stream = TcpStream::connect(to).unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
         thread::sleep(Duration::from_millis(5));
