@@ -208,15 +208,18 @@ fn plan_prints_what_one_tool_reads() {
 
 #[test]
 fn plan_of_the_golden_cluster_has_the_golden_input() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/example.json");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("dataplane/tests/golden/example.json");
     let file = file.to_str().unwrap();
     for (mode, golden) in [
-        ("iptables-legacy", include_str!("golden/iptables-restore.txt")),
+        ("iptables-legacy", include_str!("../dataplane/tests/golden/iptables-restore.txt")),
         (
             "nftables",
-            include_str!("golden/nft-transactions.txt").split("# ---- stdin of: nft -f -\n").nth(1).unwrap(),
+            include_str!("../dataplane/tests/golden/nft-transactions.txt")
+                .split("# ---- stdin of: nft -f -\n")
+                .nth(1)
+                .unwrap(),
         ),
-        ("ipvs", include_str!("golden/ipvs/iptables-restore.txt")),
+        ("ipvs", include_str!("../dataplane/tests/golden/ipvs/iptables-restore.txt")),
     ] {
         let args = ["plan", "-m", mode, "--from", file, "--node", "node1", "--node-ip", "10.10.0.1"];
         let printed =

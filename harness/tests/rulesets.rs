@@ -11,8 +11,8 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-const GOLDEN: &str = include_str!("golden/iptables-save.txt");
-const NFT: &str = include_str!("golden/nft-list-ruleset.txt");
+const GOLDEN: &str = include_str!("../dataplane/tests/golden/iptables-save.txt");
+const NFT: &str = include_str!("../dataplane/tests/golden/nft-list-ruleset.txt");
 
 struct Folder(TempDir);
 
@@ -49,7 +49,11 @@ fn shown(output: &Output) -> String {
 }
 
 fn golden(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).to_string_lossy().into_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("dataplane/tests/golden")
+        .join(name)
+        .to_string_lossy()
+        .into_owned()
 }
 
 #[test]
@@ -63,7 +67,7 @@ fn help_of_the_commands() {
 #[test]
 fn inspect_tells_what_a_ruleset_is() {
     let folder = Folder::new();
-    let both = format!("{GOLDEN}{}", include_str!("golden/ip6tables-save.txt"));
+    let both = format!("{GOLDEN}{}", include_str!("../dataplane/tests/golden/ip6tables-save.txt"));
     folder.file("both", both);
     let mut all = String::new();
     for (name, file) in [
@@ -135,8 +139,8 @@ fn broken_rulesets_are_refused_with_their_place() {
             "rules as they are listed",
             b"Chain INPUT (policy ACCEPT)\ntarget     prot opt source               destination\n".into(),
         ),
-        ("ipsets", include_bytes!("golden/ipvs/ipset-save.txt").into()),
-        ("JSON", include_bytes!("golden/example.json").into()),
+        ("ipsets", include_bytes!("../dataplane/tests/golden/ipvs/ipset-save.txt").into()),
+        ("JSON", include_bytes!("../dataplane/tests/golden/example.json").into()),
         ("nft: cut off", NFT[..NFT.len() / 2].into()),
         ("nft: jump to nowhere", in_nft("jump firewall-check", "jump firewall-chock").into()),
         (

@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn the_golden_sets_are_read() {
-        let sets = parse(include_str!("../../tests/golden/ipvs/ipset-save.txt")).unwrap();
+        let sets = parse(include_str!("../../dataplane/tests/golden/ipvs/ipset-save.txt")).unwrap();
         assert_eq!(sets.len(), 17);
         assert_eq!((sets["KUBE-CLUSTER-IP"], sets["KUBE-LOAD-BALANCER"]), (2, 0));
     }

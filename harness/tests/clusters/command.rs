@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::EVERYTHING_YAML;
 
 fn everything() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/clusters/everything.json")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("dataplane/tests/golden/clusters/everything.json")
 }
 
 fn plan(args: &[&str], input: &str) -> std::process::Output {

@@ -14,9 +14,9 @@ mod words;
 use serde_json::{Value, json};
 use services::cluster::ClusterInput;
 
-const EXAMPLE: &str = include_str!("../golden/example.json");
-const EVERYTHING_JSON: &str = include_str!("../golden/clusters/everything.json");
-const EVERYTHING_YAML: &str = include_str!("../golden/clusters/everything.yaml");
+const EXAMPLE: &str = include_str!("../../dataplane/tests/golden/example.json");
+const EVERYTHING_JSON: &str = include_str!("../../dataplane/tests/golden/clusters/everything.json");
+const EVERYTHING_YAML: &str = include_str!("../../dataplane/tests/golden/clusters/everything.yaml");
 
 /// Reads a text for a kube-proxy on node `n1`.
 fn read(text: &str) -> Result<ClusterInput, String> {

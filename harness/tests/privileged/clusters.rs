@@ -16,12 +16,12 @@ use crate::children::Place;
 
 /// A cluster with every feature; its node `n1` has an endpoint at its own address.
 fn everything() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/clusters/everything.json")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("dataplane/tests/golden/clusters/everything.json")
 }
 
 fn installed() -> Installed {
     // A guest has no folders of the golden ones.
-    let text = include_str!("../golden/clusters/everything.json");
+    let text = include_str!("../../dataplane/tests/golden/clusters/everything.json");
     let input = ClusterInput::read_from(text.as_bytes(), "everything.json", Some("n1")).unwrap();
     Installed::of(&everything(), input.choose(&Wanted::default()).unwrap()).unwrap()
 }

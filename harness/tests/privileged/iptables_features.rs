@@ -211,7 +211,7 @@ fn start(family: Family) -> ServiceSet {
 
 /// kube-proxy 1.30.5 beside its IPv4 side, without a Service.
 pub fn golden_v6() {
-    let real = ordered_iptables(include_str!("../golden/ip6tables-save.txt"));
+    let real = ordered_iptables(include_str!("../../dataplane/tests/golden/ip6tables-save.txt"));
     for mode in [Mode::IptablesLegacy, Mode::IptablesNft] {
         let node = random_services::node(Family::Ipv6, KubeProxy::V1_30);
         let mut plain = Plain::empty(mode, node);

@@ -46,7 +46,7 @@ fn lines(state: &State) -> String {
 }
 
 pub fn golden() {
-    let real = ordered_iptables(include_str!("../golden/ipvs/iptables-save.txt"));
+    let real = ordered_iptables(include_str!("../../dataplane/tests/golden/ipvs/iptables-save.txt"));
     for mode in crate::IPVS {
         // That servers, sets and addresses are those of the model, and the model's the real ones, is checked elsewhere.
         for (after, held) in ["first sync", "restart"].into_iter().zip(crate::state::golden(mode)) {

@@ -8,7 +8,7 @@ mod clusters;
 mod costs;
 mod features;
 mod forwarding;
-#[path = "../paper/found.rs"]
+#[path = "../../dataplane/tests/paper/found.rs"]
 mod found;
 mod hostport;
 mod iptables_features;
@@ -18,13 +18,13 @@ mod neighbours;
 mod nftables;
 mod oracle;
 #[allow(dead_code, reason = "it is for tests without a kernel first of all")]
-#[path = "../paper/mod.rs"]
+#[path = "../../dataplane/tests/paper/mod.rs"]
 mod paper;
 mod paths;
 mod plant;
 mod promise;
 mod proxied;
-#[path = "../paper/random_services.rs"]
+#[path = "../../dataplane/tests/paper/random_services.rs"]
 #[allow(dead_code, reason = "property tests use the rest")]
 mod random_services;
 mod replay;

@@ -26,10 +26,10 @@ use crate::children::Place;
 use crate::worlds::{cold, ordered_iptables, ordered_nft, output, scale};
 use crate::{found, test};
 
-const IPTABLES: &str = include_str!("../golden/iptables-save.txt");
-const IP6TABLES: &str = include_str!("../golden/ip6tables-save.txt");
-const OLD: &str = include_str!("../golden/1.20/iptables-save.txt");
-const NFT: &str = include_str!("../golden/nft-list-ruleset.txt");
+const IPTABLES: &str = include_str!("../../dataplane/tests/golden/iptables-save.txt");
+const IP6TABLES: &str = include_str!("../../dataplane/tests/golden/ip6tables-save.txt");
+const OLD: &str = include_str!("../../dataplane/tests/golden/1.20/iptables-save.txt");
+const NFT: &str = include_str!("../../dataplane/tests/golden/nft-list-ruleset.txt");
 
 const LEGACY: &[Mode] = &[Mode::IptablesLegacy];
 const BOTH: &[Mode] = &[Mode::IptablesLegacy, Mode::IptablesNft];
@@ -220,8 +220,8 @@ fn otherwise() {
 }
 
 fn ipsets() {
-    let rules = include_str!("../golden/ipvs/iptables-save.txt");
-    let sets = include_str!("../golden/ipvs/ipset-save.txt");
+    let rules = include_str!("../../dataplane/tests/golden/ipvs/iptables-save.txt");
+    let sets = include_str!("../../dataplane/tests/golden/ipvs/ipset-save.txt");
     for variant in [Variant::Legacy, Variant::Nft] {
         let mut world = replayed(&read(rules, Some(sets), Some(variant)));
         // No Services are recognised: only packets to none can be sent.

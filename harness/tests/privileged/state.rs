@@ -17,7 +17,7 @@ pub fn golden(mode: Mode) -> [String; 2] {
 fn golden_of(mode: Mode, version: KubeProxy) -> [String; 2] {
     // In a guest there are no files of this repository.
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(include_bytes!("../golden/example.json")).unwrap();
+    file.write_all(include_bytes!("../../dataplane/tests/golden/example.json")).unwrap();
     let set = cluster::read(file.path(), "node1").unwrap();
     let node = Node {
         address: "10.10.0.1".parse().unwrap(),
@@ -32,11 +32,11 @@ fn golden_of(mode: Mode, version: KubeProxy) -> [String; 2] {
 }
 
 pub fn golden_iptables() {
-    iptables_is(include_str!("../golden/iptables-save.txt"), KubeProxy::V1_30);
+    iptables_is(include_str!("../../dataplane/tests/golden/iptables-save.txt"), KubeProxy::V1_30);
 }
 
 pub fn golden_iptables_1_20() {
-    iptables_is(include_str!("../golden/1.20/iptables-save.txt"), KubeProxy::V1_20);
+    iptables_is(include_str!("../../dataplane/tests/golden/1.20/iptables-save.txt"), KubeProxy::V1_20);
 }
 
 fn iptables_is(save: &str, version: KubeProxy) {
@@ -49,7 +49,7 @@ fn iptables_is(save: &str, version: KubeProxy) {
 }
 
 pub fn golden_nftables() {
-    let real = ordered_nft(include_str!("../golden/nft-list-ruleset.txt"));
+    let real = ordered_nft(include_str!("../../dataplane/tests/golden/nft-list-ruleset.txt"));
     let [first, restarted] = golden(Mode::Nftables);
     pretty(&first, &real, "first sync");
     pretty(&restarted, &real, "restart");

@@ -1,9 +1,9 @@
 use super::*;
 use ruleset::inspect_text;
 
-const GOLDEN: &str = include_str!("../../../tests/golden/iptables-save.txt");
-const GOLDEN_V6: &str = include_str!("../../../tests/golden/ip6tables-save.txt");
-const GOLDEN_NFT: &str = include_str!("../../../tests/golden/nft-list-ruleset.txt");
+const GOLDEN: &str = include_str!("../../../dataplane/tests/golden/iptables-save.txt");
+const GOLDEN_V6: &str = include_str!("../../../dataplane/tests/golden/ip6tables-save.txt");
+const GOLDEN_NFT: &str = include_str!("../../../dataplane/tests/golden/nft-list-ruleset.txt");
 
 fn replay(text: &str) -> Replay {
     let inspection = inspect_text(text).unwrap();
@@ -81,8 +81,8 @@ fn missing_sets_are_named_with_what_to_do() {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let rules = path("rules", include_str!("../../../tests/golden/ipvs/iptables-save.txt"));
-    let all = include_str!("../../../tests/golden/ipvs/ipset-save.txt");
+    let rules = path("rules", include_str!("../../../dataplane/tests/golden/ipvs/iptables-save.txt"));
+    let all = include_str!("../../../dataplane/tests/golden/ipvs/ipset-save.txt");
     let one_less: String =
         all.lines().filter(|line| !line.contains("KUBE-LOOP-BACK")).map(|line| format!("{line}\n")).collect();
     let mut told = String::new();

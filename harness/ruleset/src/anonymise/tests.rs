@@ -7,13 +7,13 @@ use super::*;
 use crate::search::Found;
 
 const GOLDEN: [(&str, &str); 7] = [
-    ("iptables", include_str!("../../../tests/golden/iptables-save.txt")),
-    ("iptables 1.20", include_str!("../../../tests/golden/1.20/iptables-save.txt")),
-    ("ip6tables", include_str!("../../../tests/golden/ip6tables-save.txt")),
-    ("nftables", include_str!("../../../tests/golden/nft-list-ruleset.txt")),
-    ("ipvs", include_str!("../../../tests/golden/ipvs/iptables-save.txt")),
-    ("ipsets", include_str!("../../../tests/golden/ipvs/ipset-save.txt")),
-    ("cluster", include_str!("../../../tests/golden/example.json")),
+    ("iptables", include_str!("../../../dataplane/tests/golden/iptables-save.txt")),
+    ("iptables 1.20", include_str!("../../../dataplane/tests/golden/1.20/iptables-save.txt")),
+    ("ip6tables", include_str!("../../../dataplane/tests/golden/ip6tables-save.txt")),
+    ("nftables", include_str!("../../../dataplane/tests/golden/nft-list-ruleset.txt")),
+    ("ipvs", include_str!("../../../dataplane/tests/golden/ipvs/iptables-save.txt")),
+    ("ipsets", include_str!("../../../dataplane/tests/golden/ipvs/ipset-save.txt")),
+    ("cluster", include_str!("../../../dataplane/tests/golden/example.json")),
 ];
 
 fn key() -> Key {

@@ -1,6 +1,6 @@
 use super::*;
 
-const GOLDEN: &str = include_str!("../../../tests/golden/iptables-save.txt");
+const GOLDEN: &str = include_str!("../../../dataplane/tests/golden/iptables-save.txt");
 
 #[test]
 fn the_golden_dump_is_read() {
@@ -46,7 +46,7 @@ fn counters_are_taken_off() {
 
 #[test]
 fn sets_and_families_are_noticed() {
-    let dump = parse(include_str!("../../../tests/golden/ipvs/iptables-save.txt")).unwrap();
+    let dump = parse(include_str!("../../../dataplane/tests/golden/ipvs/iptables-save.txt")).unwrap();
     assert_eq!(dump.sets.len(), 8);
     assert_eq!(dump.sets["KUBE-LOAD-BALANCER"], 20);
     for (text, family) in [

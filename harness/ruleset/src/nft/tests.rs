@@ -1,6 +1,6 @@
 use super::*;
 
-const GOLDEN: &str = include_str!("../../../tests/golden/nft-list-ruleset.txt");
+const GOLDEN: &str = include_str!("../../../dataplane/tests/golden/nft-list-ruleset.txt");
 
 #[test]
 fn the_golden_listing_is_read() {

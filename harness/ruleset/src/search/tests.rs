@@ -28,11 +28,11 @@ fn shown(services: &Services) -> String {
 #[test]
 fn golden_dumps_have_the_golden_services() {
     let golden = [
-        ("iptables 1.30", include_str!("../../../tests/golden/iptables-save.txt")),
-        ("iptables 1.20", include_str!("../../../tests/golden/1.20/iptables-save.txt")),
-        ("ip6tables 1.30", include_str!("../../../tests/golden/ip6tables-save.txt")),
-        ("nftables 1.30", include_str!("../../../tests/golden/nft-list-ruleset.txt")),
-        ("ipvs 1.30", include_str!("../../../tests/golden/ipvs/iptables-save.txt")),
+        ("iptables 1.30", include_str!("../../../dataplane/tests/golden/iptables-save.txt")),
+        ("iptables 1.20", include_str!("../../../dataplane/tests/golden/1.20/iptables-save.txt")),
+        ("ip6tables 1.30", include_str!("../../../dataplane/tests/golden/ip6tables-save.txt")),
+        ("nftables 1.30", include_str!("../../../dataplane/tests/golden/nft-list-ruleset.txt")),
+        ("ipvs 1.30", include_str!("../../../dataplane/tests/golden/ipvs/iptables-save.txt")),
     ];
     let all: Vec<String> = golden
         .iter()
@@ -130,7 +130,7 @@ fn chains_made_to_be_slow_are_given_up() {
 
 #[test]
 fn affinity_of_nftables_is_followed() {
-    let text = include_str!("../../../tests/golden/nft-list-ruleset.txt").replace(
+    let text = include_str!("../../../dataplane/tests/golden/nft-list-ruleset.txt").replace(
         "\t\tnumgen random mod 2",
         "\t\tip saddr @affinity-JXY4WP3I goto endpoint-JXY4WP3I-demo/web/tcp/http__10.244.0.11/8080\n\t\tnumgen random mod 2",
     );

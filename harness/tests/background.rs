@@ -1,0 +1,52 @@
+//! `svcbench plan` with background rules on the command line. Needs no privilege.
+
+fn plan(args: &[&str]) -> (bool, String) {
+    let mut command = assert_cmd::Command::cargo_bin("svcbench").unwrap();
+    let output = command.arg("plan").args(args).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn plans_are_printed_with_neighbours_before_and_after_them() {
+    let neighbours = "calico = { endpoints = 1 }, host_ports = 1";
+    let (success, all) = plan(&["-m", "iptables-legacy", "-s", "1", "-e", "1", "--neighbours", neighbours]);
+    assert!(success, "{all}");
+    let at = |text: &str| all.find(text).unwrap_or_else(|| panic!("no {text} in {all}"));
+    let order =
+        ["create cali40this-host", ":cali-FORWARD", "-N CNI-HOSTPORT-DNAT", "-N KUBE-SERVICES", "-D FORWARD"];
+    assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{all}");
+
+    // What iptables-restore would read has the same rules.
+    let (success, part) = plan(&[
+        "-m",
+        "iptables-legacy",
+        "-s",
+        "1",
+        "-e",
+        "1",
+        "--part",
+        "iptables",
+        "--neighbours",
+        "host_ports = 1",
+    ]);
+    assert!(success);
+    insta::assert_snapshot!("neighbours_plan_part_iptables", part);
+
+    let (success, stats) = plan(&["-m", "nftables", "-s", "1", "--stats", "--neighbours", neighbours]);
+    assert!(success);
+    insta::assert_snapshot!("neighbours_plan_stats", stats);
+}
+
+#[test]
+fn wrong_neighbours_are_bad_input() {
+    for (mode, neighbours, word) in [
+        ("nftables", "cilium = true", "unknown field `cilium`"),
+        ("nftables", "calico = { endpoints = 5000 }", "5000 is out of range; allowed: 0 to 1000"),
+        ("nftables", "flannel", "for example"),
+        ("direct", "flannel = true", "the control direct has no neighbours"),
+    ] {
+        let (success, text) = plan(&["-m", mode, "-s", "1", "--neighbours", neighbours]);
+        assert!(!success && text.contains(word), "{text}");
+    }
+}
