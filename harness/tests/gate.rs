@@ -56,7 +56,8 @@ fn a_planted_slow_down_is_found_and_nothing_else_is() {
     ends(&ci(path, "same", &[]), 0);
     // The very same run: not a figure differs.
     let rows = |run: &str| results::record_file::read_records(&path.join(run).join("records.csv")).unwrap();
-    let figures = |run: &str| rows(run).iter().map(|row| (row.order, row.p50, row.max)).collect::<Vec<_>>();
+    let figures =
+        |run: &str| rows(run).iter().map(|row| (row.cell.order, row.p50, row.max)).collect::<Vec<_>>();
     assert_eq!(figures("first"), figures("same"));
 
     ends(&ci(path, "slow", &["--accept", "planted", "--", "--plant", PLANT]), 3);

@@ -123,8 +123,9 @@ impl Lane<'_> {
     /// Rows that an earlier run of this lane has left.
     fn rows_before(&self, rows: &[Record]) -> Vec<Record> {
         let Mark { clock, kernel, hypervisor, .. } = &self.mark;
-        let ours =
-            |row: &&Record| row.clock == *clock && row.kernel == *kernel && row.hypervisor == *hypervisor;
+        let ours = |row: &&Record| {
+            row.cell.clock == *clock && row.cell.kernel == *kernel && row.cell.hypervisor == *hypervisor
+        };
         rows.iter().filter(ours).cloned().collect()
     }
 
@@ -178,10 +179,10 @@ impl Lane<'_> {
             }
             Message::Cell(mut records, packed, mut timeline, mut felt) => {
                 let ours = Text::from(self.mark.hypervisor.as_str());
-                let hypervisors = records.iter_mut().map(|record| &mut record.hypervisor);
+                let hypervisors = records.iter_mut().map(|record| &mut record.cell.hypervisor);
                 hypervisors
-                    .chain(timeline.iter_mut().map(|row| &mut row.hypervisor))
-                    .chain(felt.iter_mut().map(|row| &mut row.hypervisor))
+                    .chain(timeline.iter_mut().map(|row| &mut row.cell.hypervisor))
+                    .chain(felt.iter_mut().map(|row| &mut row.cell.hypervisor))
                     .for_each(|hypervisor| hypervisor.clone_from(&ours));
                 let found = Message::found(records, &packed, timeline, felt)?;
                 folder.append(&found)?;
@@ -262,7 +263,7 @@ impl Lane<'_> {
 impl Share {
     fn new(part: Part, all: &[Cell], before: &[Record]) -> Self {
         let cells: Vec<Cell> = all.iter().filter(|cell| part.has(cell)).copied().collect();
-        let ours = |row: &&Record| cells.iter().any(|cell| cell.order == row.order);
+        let ours = |row: &&Record| cells.iter().any(|cell| cell.order == row.cell.order);
         Self {
             part,
             rows: before.iter().filter(ours).cloned().collect(),

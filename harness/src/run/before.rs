@@ -35,19 +35,20 @@ pub fn check_order(records: &[Record], cells: &[Cell]) -> anyhow::Result<()> {
             Workload::Forwarding(method, _) => method.mode(),
             _ => cell.mode.name(),
         };
-        (record.block, record.services, record.mode.as_str()) == (cell.block, cell.scale.services, mode)
+        (record.cell.block, record.cell.services, record.cell.mode.as_str())
+            == (cell.block, cell.scale.services, mode)
     };
     let stray = records
         .iter()
-        .find(|record| !cells.get(record.order as usize).is_some_and(|cell| is_of(record, cell)));
+        .find(|record| !cells.get(record.cell.order as usize).is_some_and(|cell| is_of(record, cell)));
     match stray {
         None => Ok(()),
         Some(record) => anyhow::bail!(
             "the run to resume was begun by another version of svcbench, which has its cells in another order (its cell {} is \
              {} with {} Services): go on with that version, or begin anew with another --out",
-            record.order,
-            record.mode,
-            record.services
+            record.cell.order,
+            record.cell.mode,
+            record.cell.services
         ),
     }
 }
@@ -59,7 +60,9 @@ impl Before {
     /// As [`check_order`].
     pub fn of_lane(records: &[Record], mark: &Mark, cells: &[Cell]) -> anyhow::Result<Self> {
         let of_lane = |record: &&Record| {
-            record.clock == mark.clock && record.kernel == mark.kernel && record.hypervisor == mark.hypervisor
+            record.cell.clock == mark.clock
+                && record.cell.kernel == mark.kernel
+                && record.cell.hypervisor == mark.hypervisor
         };
         let records: Vec<Record> = records.iter().filter(of_lane).cloned().collect();
         check_order(&records, cells)?;
@@ -73,23 +76,25 @@ impl Before {
         let mut cells: BTreeMap<(u32, Mode, u32), f64> = BTreeMap::new();
         let mut rounds: BTreeMap<(u32, Mode, u32, u32), BTreeMap<&str, f64>> = BTreeMap::new();
         for record in records {
-            statuses.entry(record.order).or_default().push(record.status);
-            let Some(mode) = Mode::ALL.into_iter().find(|mode| mode.name() == record.mode) else { continue };
+            statuses.entry(record.cell.order).or_default().push(record.status);
+            let Some(mode) = Mode::ALL.into_iter().find(|mode| mode.name() == record.cell.mode) else {
+                continue;
+            };
             let (Some(p50), Some(mean)) = (record.p50, record.mean) else { continue };
             let seconds = p50 as f64 / 1e9;
-            let place = (record.order, mode, record.services);
+            let place = (record.cell.order, mode, record.cell.services);
             match record.metric.as_str() {
                 metric::APPLY => {
-                    let cost = match record.workload.as_str() {
+                    let cost = match record.cell.workload.as_str() {
                         workload::FULL_SYNC_COLD => Cost::Cold(mode),
                         workload::APPEND => Cost::Append(mode),
                         _ => Cost::Small(mode),
                     };
-                    before.predictor.note(cost, record.services, seconds);
+                    before.predictor.note(cost, record.cell.services, seconds);
                     *cells.entry(place).or_default() += mean as f64 * record.n as f64 / 1e9;
                 }
                 metric::HOLDER_FULL_SYNC | metric::HOLDER_PARTIAL_SYNC => {
-                    let place = (record.order, mode, record.services, record.contenders);
+                    let place = (record.cell.order, mode, record.cell.services, record.cell.contenders);
                     rounds.entry(place).or_default().insert(&record.metric, seconds);
                 }
                 _ => {}

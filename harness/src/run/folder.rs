@@ -94,12 +94,13 @@ impl Folder {
         environment.write(&path.join(ENVIRONMENT))?;
         let before = if resumed { recover(&path.join(RECORDS))? } else { Vec::new() };
         // Timelines are written before their cell's rows: what has none is measured again.
-        let whole: HashSet<_> = before.iter().map(|row| (row.order, &*row.kernel, row.clock)).collect();
+        let whole: HashSet<_> =
+            before.iter().map(|row| (row.cell.order, &*row.cell.kernel, row.cell.clock)).collect();
         timeline::retain(&path.join(TIMELINES), |row: &TimelineRow| {
-            whole.contains(&(row.order, &*row.kernel, row.clock))
+            whole.contains(&(row.cell.order, &*row.cell.kernel, row.cell.clock))
         })?;
         timeline::retain(&timeline::impact_file_to_append(path)?, |row: &ImpactRow| {
-            whole.contains(&(row.order, &*row.kernel, row.clock))
+            whole.contains(&(row.cell.order, &*row.cell.kernel, row.cell.clock))
         })?;
         Ok(Self {
             environment,

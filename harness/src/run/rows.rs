@@ -152,7 +152,7 @@ impl Rows {
         self.felt.clear();
         for record in &mut self.records {
             if record.status == Status::Ok {
-                let (workload, position) = (record.workload.clone(), record.position.clone());
+                let (workload, position) = (record.cell.workload.clone(), record.cell.position.clone());
                 let key = CellKey { workload, position, ..self.key.clone() };
                 *record = key.failed(&record.metric, record.unit, reason);
             }

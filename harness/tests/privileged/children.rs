@@ -93,7 +93,7 @@ impl Place {
     /// Cells of which rows are on disk.
     pub fn finished_cells(&self) -> usize {
         let Ok(records) = read_records(&self.out().join("records.csv")) else { return 0 };
-        records.iter().map(|record| record.order).collect::<BTreeSet<_>>().len()
+        records.iter().map(|record| record.cell.order).collect::<BTreeSet<_>>().len()
     }
 
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
@@ -130,7 +130,7 @@ fn namespaces_of(task: &Path) -> Vec<u64> {
 /// A row as it should be on a quiet machine, or one of what a busy one may bring: where no lock makes contenders wait, a sync
 /// may starve among them.
 pub fn is_as_it_should_be(row: &Record) -> bool {
-    let may_starve = row.workload == "xtables_lock" && row.metric.starts_with("holder_");
-    let takes_the_lock = row.mode == "iptables-legacy";
+    let may_starve = row.cell.workload == "xtables_lock" && row.metric.starts_with("holder_");
+    let takes_the_lock = row.cell.mode == "iptables-legacy";
     row.status == Status::Ok || (row.status == Status::Skipped && may_starve && !takes_the_lock)
 }

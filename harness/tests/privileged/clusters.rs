@@ -56,19 +56,21 @@ pub fn run() {
     let sweep = Sweep::load("smoke").unwrap().0;
     let unable = unable_modes(&sweep.modes);
     for mode in Mode::ALL.into_iter().filter(|mode| sweep.modes.contains(mode)) {
-        let rows: Vec<_> = records.iter().filter(|row| row.mode == mode.name()).collect();
+        let rows: Vec<_> = records.iter().filter(|row| row.cell.mode == mode.name()).collect();
         let expected = if unable.contains_key(&mode) { Status::Skipped } else { Status::Ok };
         let other = rows.iter().find(|row| row.status != expected);
-        assert_eq!(other.map(|row| (&row.workload, row.status, &row.note)), None, "{mode}");
-        let of_cluster = |row: &&&results::record::Record| (row.services, row.endpoints) == (15, 2);
+        assert_eq!(other.map(|row| (&row.cell.workload, row.status, &row.note)), None, "{mode}");
+        let of_cluster = |row: &&&results::record::Record| (row.cell.services, row.cell.endpoints) == (15, 2);
         assert_eq!(rows.iter().filter(of_cluster).count(), rows.len(), "{mode}");
     }
     for workload in ["packet_probe", "full_sync_cold", "partial_sync_replace_endpoint"] {
-        let has = |mode: &str| records.iter().any(|row| row.mode == mode && row.workload.contains(workload));
+        let has = |mode: &str| {
+            records.iter().any(|row| row.cell.mode == mode && row.cell.workload.contains(workload))
+        };
         assert!(
             has("nftables"),
             "{workload}: {:?}",
-            records.iter().map(|row| &row.workload).collect::<Vec<_>>()
+            records.iter().map(|row| &row.cell.workload).collect::<Vec<_>>()
         );
     }
     let other = place.run("smoke", &[&from[..], &["--node", "n2", "--resume"]].concat());

@@ -45,15 +45,15 @@ pub fn rows() {
 }
 
 fn is_plausible(records: &[Record], mode: &str) -> bool {
-    let of_mode = || records.iter().filter(|row| row.mode == mode);
+    let of_mode = || records.iter().filter(|row| row.cell.mode == mode);
     let cold: BTreeMap<&str, &Record> = of_mode()
-        .filter(|row| row.workload == "full_sync_cold")
+        .filter(|row| row.cell.workload == "full_sync_cold")
         .map(|row| (row.metric.as_str(), row))
         .collect();
     assert!(cold.values().all(|row| row.status == Status::Ok), "{cold:?}");
     let only_cold = ["tool_peak_rss", "kernel_memory", "context_switches"];
     let elsewhere = of_mode().find(|row| {
-        row.workload != "full_sync_cold"
+        row.cell.workload != "full_sync_cold"
             && (only_cold.contains(&row.metric.as_str()) || row.metric.starts_with("sync_cpu_"))
     });
     assert_eq!(elsewhere, None, "only of cold syncs");

@@ -272,12 +272,12 @@ fn run() {
     let output = place.run(SWEEP, &["--replay", &rules]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let records = place.records();
-    let of_replay: Vec<_> = records.iter().filter(|record| record.mode == "replay").collect();
-    assert!(of_replay.iter().all(|record| (record.services, record.endpoints) == (2, 2)));
+    let of_replay: Vec<_> = records.iter().filter(|record| record.cell.mode == "replay").collect();
+    assert!(of_replay.iter().all(|record| (record.cell.services, record.cell.endpoints) == (2, 2)));
     let measured = |workload: &str, position: &str| {
         let rows = of_replay
             .iter()
-            .filter(|row| (row.workload.as_str(), row.position.as_str()) == (workload, position));
+            .filter(|row| (row.cell.workload.as_str(), row.cell.position.as_str()) == (workload, position));
         rows.filter(|row| row.status == Status::Ok).map(|row| row.metric.as_str()).collect::<Vec<_>>()
     };
     for position in ["first", "last", "uniform", "miss"] {
@@ -290,10 +290,10 @@ fn run() {
     assert!(measured("full_sync_restart", "").contains(&"apply"));
     let skipped: Vec<_> = of_replay.iter().filter(|row| row.status != Status::Ok).collect();
     assert!(skipped.iter().all(|row| row.status == Status::Skipped && !row.note.is_empty()), "{skipped:?}");
-    let skipped: Vec<_> = skipped.iter().map(|row| row.workload.as_str()).collect();
+    let skipped: Vec<_> = skipped.iter().map(|row| row.cell.workload.as_str()).collect();
     assert_eq!(skipped, ["tcp_crr", "partial_sync_noop"]);
     assert!(
-        records.iter().all(|row| row.mode == "replay" || row.status == Status::Ok),
+        records.iter().all(|row| row.cell.mode == "replay" || row.status == Status::Ok),
         "controls are measured as ever"
     );
     let rules_of = of_replay.iter().find(|row| row.metric == "rules").and_then(|row| row.p50);

@@ -44,7 +44,7 @@ fn exits(output: &Output, code: i32) {
 /// A list for every mode of the sweep, and none else.
 fn by_mode<'a>(records: &'a [Record], sweep: &Sweep) -> BTreeMap<&'a str, Vec<&'a Record>> {
     let mut modes: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
-    records.iter().for_each(|record| modes.entry(&record.mode).or_default().push(record));
+    records.iter().for_each(|record| modes.entry(&record.cell.mode).or_default().push(record));
     let wanted: BTreeSet<_> = sweep.modes.iter().map(|mode| mode.name()).collect();
     assert_eq!(modes.keys().copied().collect::<BTreeSet<_>>(), wanted, "modes that have rows");
     modes
@@ -96,8 +96,12 @@ fn every_able_mode_is_measured(records: &[Record]) {
             continue;
         }
         let bad = rows.iter().find(|row| !is_as_it_should_be(row));
-        assert_eq!(bad.map(|row| (row.order, &row.workload, row.status, &row.note)), None, "{mode}");
-        let measured: BTreeSet<_> = rows.iter().map(|row| row.workload.as_str()).collect();
+        assert_eq!(
+            bad.map(|row| (row.cell.order, &row.cell.workload, row.status, &row.note)),
+            None,
+            "{mode}"
+        );
+        let measured: BTreeSet<_> = rows.iter().map(|row| row.cell.workload.as_str()).collect();
         // Controls have no shares.
         let wanted = if mode.is_control() { 2 } else { 13 };
         assert_eq!(measured.len(), wanted, "{mode}: {measured:?}");
@@ -106,7 +110,7 @@ fn every_able_mode_is_measured(records: &[Record]) {
         assert!(reason.contains("ip_vs") || reason.contains("does not program IPVS"), "{reason}");
     }
     // Every cell has rows, but for what later visits may leave out: modes that cannot run, syncs beyond the budget.
-    let done: BTreeSet<u32> = records.iter().map(|record| record.order).collect();
+    let done: BTreeSet<u32> = records.iter().map(|record| record.cell.order).collect();
     let may_lack = |cell: &Cell| unable.contains_key(&cell.mode) || cell.workload == Workload::Sync;
     let cells = cells::order(&sweep);
     let missing =
@@ -139,8 +143,11 @@ pub fn failing_program() {
             assert!(row.note.contains("out of luck"), "{}", row.note);
         }
     }
-    let workloads: BTreeSet<_> =
-        records.iter().filter(|row| row.status == Status::Failed).map(|row| row.workload.as_str()).collect();
+    let workloads: BTreeSet<_> = records
+        .iter()
+        .filter(|row| row.status == Status::Failed)
+        .map(|row| row.cell.workload.as_str())
+        .collect();
     assert_eq!(workloads, ["full_sync_cold", "packet_probe"].into(), "lookups and syncs alike");
     assert!(String::from_utf8_lossy(&output.stderr).contains("out of luck"), "it is said at once");
     assert!(place.files().contains_key("report.html"));

@@ -129,9 +129,9 @@ fn resume(place: &Place) {
     let records = place.records();
     let amiss = records.iter().find(|record| !is_as_it_should_be(record));
     assert_eq!(amiss.map(|record| format!("{record:?}")), None);
-    assert_eq!(records.iter().map(|record| &record.run).collect::<BTreeSet<_>>().len(), 1, "one run");
+    assert_eq!(records.iter().map(|record| &record.cell.run).collect::<BTreeSet<_>>().len(), 1, "one run");
     // Rows of a cell stand together: a cell that comes again was repeated.
-    let mut orders: Vec<u32> = records.iter().map(|record| record.order).collect();
+    let mut orders: Vec<u32> = records.iter().map(|record| record.cell.order).collect();
     orders.dedup();
     let sweep = Sweep::parse("cells", CELLS).unwrap();
     let planned: Vec<u32> = cells::order(&sweep).iter().map(|cell| cell.order).collect();
