@@ -1,7 +1,7 @@
 //! What people say about Services and proxy modes, and whether it is so on the machine that was measured.
 //!
 //! Each claim has a rule, which the doc comment of its function states with its source. A rule is applied to one lane (one
-//! [`Platform`]) at a time; figures of two lanes are never mixed. What a rule needs and a run does not have is named in the verdict.
+//! [`crate::platform::Platform`]) at a time; figures of two lanes are never mixed. What a rule needs and a run does not have is named in the verdict.
 
 mod adding;
 mod claim;

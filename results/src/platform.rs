@@ -9,7 +9,7 @@ pub struct Platform<'a> {
     pub clock: Clock,
     /// `uname -r`.
     pub kernel: &'a str,
-    /// See [`Record::hypervisor`].
+    /// See [`crate::record::CellKey::hypervisor`].
     pub hypervisor: &'a str,
 }
 

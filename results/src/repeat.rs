@@ -91,7 +91,7 @@ pub struct LookupKey {
     pub clock: Clock,
     /// `uname -r`.
     pub kernel: Text,
-    /// See [`Record::hypervisor`].
+    /// See [`crate::record::CellKey::hypervisor`].
     pub hypervisor: Text,
     rank: usize,
     /// Mode.

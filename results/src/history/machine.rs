@@ -12,7 +12,7 @@ use crate::record::Clock;
 pub struct Machine {
     /// Clock.
     pub clock: Clock,
-    /// What the kernel ran on; see [`crate::record::Record::hypervisor`].
+    /// What the kernel ran on; see [`crate::record::CellKey::hypervisor`].
     pub hypervisor: String,
     /// Architecture.
     pub machine: String,

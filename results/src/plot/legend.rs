@@ -39,7 +39,7 @@ pub fn modes(panels: &[Panel]) -> Vec<&str> {
     modes
 }
 
-/// Rules that turn [`super::panels`] and [`key`] dark, for a media query of the page that they stand in.
+/// Rules that turn [`super::panels()`] and [`key`] dark, for a media query of the page that they stand in.
 pub fn dark_style() -> String {
     dark_rules()
 }
