@@ -72,6 +72,8 @@ fn a_probe_allocates_nothing() {
     });
     let sources = Sources::new([10, 1, 0, 0].into(), 16, 1_024..=65_535, 1).unwrap();
     let mut probe = Probe::new(ingress, egress, sources).unwrap();
+    // The thread that sends packets on may have to wait for a core.
+    probe.set_timeout(Duration::from_secs(10));
     let address = SocketAddrV4::new([10, 96, 0, 1].into(), 80);
     let targets =
         [ProbeProtocol::Udp, ProbeProtocol::Tcp].map(|protocol| Target::untranslated(&address, protocol));

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netns_setup::guest::{Guest, GuestError, Image, Kernel, Port, Spec};
 
@@ -67,11 +67,9 @@ pub(crate) fn panic() {
 }
 
 pub(crate) fn hang() {
-    let start = Instant::now();
     let error = end("hang", |spec| spec.silence_timeout = Duration::from_secs(2));
     assert!(matches!(error, GuestError::Silence { .. }), "{error}");
     assert!(error.to_string().starts_with("the guest has said nothing for 2 s: it hangs, or"), "{error}");
-    assert!(start.elapsed() < Duration::from_secs(30));
 }
 
 pub(crate) fn out_of_memory() {

@@ -117,8 +117,6 @@ pub(crate) fn same_twice() {
         first_line(&facts),
         first_line(&facts_again)
     );
-    // The better of two: the host may be busy.
-    assert!(first_line(&facts).min(first_line(&facts_again)).as_secs() < 15);
     let text_again = String::from_utf8(second[..second.len() - 3].join(&b'\n')).unwrap();
     assert_eq!(text, text_again, "times, random numbers and addresses");
 }
@@ -139,7 +137,8 @@ pub(crate) fn wall_clock() {
         let start = std::time::Instant::now();
         let error = Guest::start(&wanted, &|| false).unwrap_err();
         assert!(matches!(error, GuestError::Kvm { .. }), "{error}");
-        assert!(start.elapsed().as_secs() < 4, "{:?}", start.elapsed());
+        // Less than KVM is given to boot a guest: it was not tried again.
+        assert!(start.elapsed().as_secs() < 8, "{:?}", start.elapsed());
     }
 }
 
