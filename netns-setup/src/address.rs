@@ -241,28 +241,19 @@ impl Addresses {
         writer.raw(body);
         writer.finish();
         self.requester.send(&request)?;
-        loop {
-            for message in messages(self.requester.receive()?) {
-                let message = message?;
-                if message.sequence != sequence {
-                    continue;
-                }
-                if message.interrupted() {
-                    return Err(io::Error::other(
-                        "they changed meanwhile; try again when nobody changes them",
-                    ));
-                }
-                match message.content()? {
-                    Content::Acknowledged | Content::Done => return Ok(()),
-                    Content::Refused { errno, .. } => return Err(io::Error::from_raw_os_error(errno)),
-                    Content::Data { family: kind, body } => each(kind, body)?,
-                    Content::Nothing => {}
-                }
-                if flags & (NLM_F_DUMP | NLM_F_ACK) == 0 {
-                    return Ok(());
-                }
+        let one_message = flags & (NLM_F_DUMP | NLM_F_ACK) == 0;
+        self.requester.read_answer(sequence, |message| {
+            if message.interrupted() {
+                return Err(io::Error::other("they changed meanwhile; try again when nobody changes them"));
             }
-        }
+            match message.content()? {
+                Content::Acknowledged | Content::Done => return Ok(true),
+                Content::Refused { errno, .. } => return Err(io::Error::from_raw_os_error(errno)),
+                Content::Data { family: kind, body } => each(kind, body)?,
+                Content::Nothing => {}
+            }
+            Ok(one_message)
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc::{MSG_DONTWAIT, MSG_TRUNC};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
-use message::{Content, Writer, messages};
+use message::{Content, Malformed, Message, Writer, messages};
 
 /// The largest datagram: dumps come in pieces of at most 32 KiB (netlink_dump in net/netlink/af_netlink.c).
 const LARGEST: usize = 64 * 1024;
@@ -119,17 +119,26 @@ impl Requester {
         writer.raw(body);
         writer.finish();
         self.send(&request)?;
+        self.read_answer(expected, |message| match message.content()? {
+            Content::Acknowledged => Ok(true),
+            Content::Refused { errno, .. } => Err(io::Error::from_raw_os_error(errno)),
+            Content::Data { body, .. } => data(body).map(|()| false),
+            Content::Done | Content::Nothing => Ok(false),
+        })
+    }
+
+    /// Reads the answer to one request: gives `each` its messages until it says that one was the last. Those of others are
+    /// passed over.
+    pub(crate) fn read_answer<E: From<io::Error> + From<Malformed>>(
+        &mut self,
+        sequence: u32,
+        mut each: impl FnMut(&Message<'_>) -> Result<bool, E>,
+    ) -> Result<(), E> {
         loop {
             for message in messages(self.receive()?) {
                 let message = message?;
-                if message.sequence != expected {
-                    continue;
-                }
-                match message.content()? {
-                    Content::Acknowledged => return Ok(()),
-                    Content::Refused { errno, .. } => return Err(io::Error::from_raw_os_error(errno)),
-                    Content::Data { body, .. } => data(body)?,
-                    Content::Done | Content::Nothing => {}
+                if message.sequence == sequence && each(&message)? {
+                    return Ok(());
                 }
             }
         }

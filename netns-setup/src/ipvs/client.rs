@@ -14,7 +14,7 @@ use super::state::{Dest, Service, State};
 use super::types::{Key, Request};
 use super::window::{Limits, Tally};
 use crate::error::SetupError;
-use crate::netlink::message::{Content, Malformed, messages};
+use crate::netlink::message::{Content, Malformed};
 use crate::netlink::{Requester, generic};
 
 /// Room for the refusals of a whole send of the default size.
@@ -223,28 +223,24 @@ impl Ipvs {
     ) -> Result<(), Cause> {
         let ipv6 = matches!(request, Request::ListDests(key) if key.address.is_ipv6());
         self.requester.send(&self.buffer)?;
-        loop {
-            for message in messages(self.requester.receive()?) {
-                let message = message?;
-                if message.sequence != sequence {
-                    continue;
-                }
-                if message.interrupted() {
-                    return Err(Cause::Interrupted);
-                }
-                match message.content()? {
-                    Content::Acknowledged | Content::Done => return Ok(()),
-                    Content::Refused { errno, message } => return Err(refusal(request, errno, message)),
-                    Content::Data { family, body } if family == self.family => {
-                        found.push(decode(body, ipv6)?)
-                    }
-                    Content::Data { family, .. } => {
-                        return Err(Malformed(format!("an answer of family {family}")).into());
-                    }
-                    Content::Nothing => {}
-                }
+        let own = self.family;
+        self.requester.read_answer(sequence, |message| {
+            if message.interrupted() {
+                return Err(Cause::Interrupted);
             }
-        }
+            match message.content()? {
+                Content::Acknowledged | Content::Done => Ok(true),
+                Content::Refused { errno, message } => Err(refusal(request, errno, message)),
+                Content::Data { family, body } if family == own => {
+                    found.push(decode(body, ipv6)?);
+                    Ok(false)
+                }
+                Content::Data { family, .. } => {
+                    Err(Malformed(format!("an answer of family {family}")).into())
+                }
+                Content::Nothing => Ok(false),
+            }
+        })
     }
 }
 

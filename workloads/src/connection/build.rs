@@ -3,7 +3,7 @@
 use std::net::SocketAddrV4;
 
 use super::script::Segment;
-use crate::wire::checksum::write_checksum;
+use crate::wire::checksum::{pseudo_sum_ipv4, write_checksum};
 use crate::wire::ip::{IPV4_HEADER, write_ipv4};
 use crate::wire::transport::{SYN_OPTIONS, TCP_HEADER, write_tcp};
 use crate::wire::{ACK, FIN, Protocol, SYN};
@@ -50,5 +50,6 @@ pub(super) fn build(
     let numbers = (sequence, acknowledgement);
     write_tcp(packet, (from.port(), to.port()), segment.flags, numbers, options(segment));
     packet.resize(size, b' ');
-    write_checksum(Protocol::Tcp, addresses.0.into(), addresses.1.into(), &mut packet[IPV4_HEADER..]);
+    let pseudo_sum = pseudo_sum_ipv4(addresses.0, addresses.1);
+    write_checksum(Protocol::Tcp, pseudo_sum, &mut packet[IPV4_HEADER..]);
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::recorder::Times;
 use crate::target::tests::at;
 use crate::wire::bytes::put;
-use crate::wire::checksum::{checksum, write_checksum};
+use crate::wire::checksum::{checksum, pseudo_sum_ipv4, write_checksum};
 use crate::wire::ip::IPV4_HEADER;
 use crate::wire::{ACK, Protocol, SYN, Segment as Carried};
 
@@ -43,8 +43,8 @@ fn sealed(mut packet: Vec<u8>) -> Vec<u8> {
     let sum = checksum(&packet[..IPV4_HEADER], 0);
     put(&mut packet, 10, sum);
     put(&mut packet, IPV4_HEADER + 16, 0);
-    let [from, to] = [12, 16].map(|at| Ipv4Addr::from([0, 1, 2, 3].map(|i| packet[at + i])).into());
-    write_checksum(Protocol::Tcp, from, to, &mut packet[IPV4_HEADER..]);
+    let [from, to] = [12, 16].map(|at| Ipv4Addr::from([0, 1, 2, 3].map(|i| packet[at + i])));
+    write_checksum(Protocol::Tcp, pseudo_sum_ipv4(from, to), &mut packet[IPV4_HEADER..]);
     packet
 }
 

@@ -229,45 +229,33 @@ impl Server {
         served.accepted += 1;
         let mut connection = Connection::new(stream);
         // Mostly, the request is there already.
-        let (state, answered) = connection.advance(&self.content, &mut self.scratch);
-        served.answered += answered;
-        match state {
-            State::Closed => {}
-            State::Broken => served.broken += 1,
-            State::Waits(for_what) => {
-                let slot = self.free.pop().unwrap_or_else(|| {
-                    self.connections.push(None);
-                    self.connections.len() - 1
-                });
-                let event = EpollEvent::new(for_what, slot as u64);
-                self.epoll
-                    .add(connection.stream(), event)
-                    .map_err(|why| self.failed("watch a connection", why))?;
-                connection.watched_for(for_what);
-                self.connections[slot] = Some(connection);
-            }
+        if let Some(for_what) = advance(&mut connection, &self.content, &mut self.scratch, served) {
+            let slot = self.free.pop().unwrap_or_else(|| {
+                self.connections.push(None);
+                self.connections.len() - 1
+            });
+            let event = EpollEvent::new(for_what, slot as u64);
+            self.epoll
+                .add(connection.stream(), event)
+                .map_err(|why| self.failed("watch a connection", why))?;
+            connection.watched_for(for_what);
+            self.connections[slot] = Some(connection);
         }
         Ok(())
     }
 
     fn resume(&mut self, slot: usize, served: &mut Served) {
         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else { return };
-        let (state, answered) = connection.advance(&self.content, &mut self.scratch);
-        served.answered += answered;
-        match state {
-            State::Closed => {}
-            State::Broken => served.broken += 1,
-            State::Waits(for_what) => {
-                if connection.is_watched_for(for_what) {
-                    return;
-                }
-                let mut event = EpollEvent::new(for_what, slot as u64);
-                if self.epoll.modify(connection.stream(), &mut event).is_ok() {
-                    connection.watched_for(for_what);
-                    return;
-                }
-                served.broken += 1;
+        if let Some(for_what) = advance(connection, &self.content, &mut self.scratch, served) {
+            if connection.is_watched_for(for_what) {
+                return;
             }
+            let mut event = EpollEvent::new(for_what, slot as u64);
+            if self.epoll.modify(connection.stream(), &mut event).is_ok() {
+                connection.watched_for(for_what);
+                return;
+            }
+            served.broken += 1;
         }
         // Closing the socket takes it out of the epoll set.
         self.connections[slot] = None;
@@ -277,6 +265,23 @@ impl Server {
     fn failed(&self, call: &'static str, why: Errno) -> LoadError {
         LoadError::Server { address: self.address, call, why: why.into() }
     }
+}
+
+/// Moves a connection on, and counts what it has done; what it waits for then. `None`: it has ended.
+fn advance(
+    connection: &mut Connection,
+    content: &Content,
+    scratch: &mut [u8],
+    served: &mut Served,
+) -> Option<EpollFlags> {
+    let (state, answered) = connection.advance(content, scratch);
+    served.answered += answered;
+    match state {
+        State::Waits(for_what) => return Some(for_what),
+        State::Broken => served.broken += 1,
+        State::Closed => {}
+    }
+    None
 }
 
 fn stop_signal(address: SocketAddr) -> Result<Arc<EventFd>, LoadError> {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::checksum::write_checksum;
+use super::checksum::{pseudo_sum, write_checksum};
 use super::ip::{write_ipv4, write_ipv6};
 use super::packet::Packet;
 use super::transport;
@@ -43,7 +43,7 @@ impl Packet {
     pub fn build_payload(&self) -> Vec<u8> {
         let mut payload = Vec::new();
         transport::write(&mut payload, (self.from.port(), self.to.port()), &self.segment);
-        write_checksum(self.protocol(), self.from.ip(), self.to.ip(), &mut payload);
+        write_checksum(self.protocol(), pseudo_sum(self.from.ip(), self.to.ip()), &mut payload);
         payload
     }
 }

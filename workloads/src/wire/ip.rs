@@ -56,9 +56,9 @@ pub(super) fn write_ipv6(
 }
 
 /// What an IP header says.
-pub(super) struct Header {
-    pub(super) from: IpAddr,
-    pub(super) to: IpAddr,
+pub(super) struct Header<A> {
+    pub(super) from: A,
+    pub(super) to: A,
     pub(super) protocol: u8,
     /// Where the payload starts: at most at the end of the bytes that were read.
     pub(super) start: usize,
@@ -68,64 +68,88 @@ pub(super) struct Header {
     pub(super) hops: u8,
 }
 
+impl<A> Header<A> {
+    fn map<B>(self, address: impl Fn(A) -> B) -> Header<B> {
+        let Header { from, to, protocol, start, end, fragment, hops } = self;
+        Header { from: address(from), to: address(to), protocol, start, end, fragment, hops }
+    }
+
+    /// Checks what it says of the whole packet.
+    fn check(self, packet: &[u8], has_checksum: bool) -> Result<Header<A>, Malformed> {
+        if self.end != packet.len() {
+            return Err(Malformed::Length { field: self.end, actual: packet.len() });
+        }
+        if has_checksum && checksum(&packet[..self.start], 0) != 0 {
+            return Err(Malformed::HeaderChecksum);
+        }
+        if self.fragment {
+            return Err(Malformed::Fragment);
+        }
+        if self.hops == 0 {
+            return Err(Malformed::TimeToLive);
+        }
+        Ok(self)
+    }
+}
+
 /// Reads an IP header, of which all must be there; of the payload nothing need be.
-pub(super) fn header(packet: &[u8]) -> Result<Header, Malformed> {
-    let truncated = Malformed::Truncated(packet.len());
-    match packet.first().ok_or(truncated)? >> 4 {
-        4 => {
-            let ip: &[u8; IPV4_HEADER] = packet.first_chunk().ok_or(truncated)?;
-            let start = usize::from(ip[0] & 0xf) * 4;
-            if start < IPV4_HEADER {
-                return Err(Malformed::HeaderLength);
-            }
-            if packet.len() < start {
-                return Err(truncated);
-            }
-            let address = |at| IpAddr::V4(Ipv4Addr::from_bits(get32(ip, at)));
-            Ok(Header {
-                from: address(12),
-                to: address(16),
-                protocol: ip[9],
-                start,
-                end: usize::from(get(ip, 2)),
-                // More fragments to come, or an offset: all but the reserved and the don't-fragment bit.
-                fragment: get(ip, 6) & 0x3fff != 0,
-                hops: ip[8],
-            })
-        }
-        6 => {
-            let ip: &[u8; IPV6_HEADER] = packet.first_chunk().ok_or(truncated)?;
-            let address = |at| IpAddr::V6(Ipv6Addr::from(std::array::from_fn::<u8, 16, _>(|i| ip[at + i])));
-            /// The extension header of fragments (RFC 8200, section 4.5).
-            const FRAGMENT: u8 = 44;
-            Ok(Header {
-                from: address(8),
-                to: address(24),
-                protocol: ip[6],
-                start: IPV6_HEADER,
-                end: IPV6_HEADER + usize::from(get(ip, 4)),
-                fragment: ip[6] == FRAGMENT,
-                hops: ip[7],
-            })
-        }
+pub(super) fn header(packet: &[u8]) -> Result<Header<IpAddr>, Malformed> {
+    match packet.first().ok_or(Malformed::Truncated(0))? >> 4 {
+        4 => Ok(ipv4_header(packet)?.map(IpAddr::V4)),
+        6 => Ok(ipv6_header(packet)?.map(IpAddr::V6)),
         version => Err(Malformed::Version(version)),
     }
 }
 
 /// Reads the header of a whole packet, and checks what it says of the packet.
-pub(super) fn checked_header(packet: &[u8]) -> Result<Header, Malformed> {
+pub(super) fn checked_header(packet: &[u8]) -> Result<Header<IpAddr>, Malformed> {
     let header = header(packet)?;
-    if header.end != packet.len() {
-        return Err(Malformed::Length { field: header.end, actual: packet.len() });
+    let has_checksum = header.from.is_ipv4();
+    header.check(packet, has_checksum)
+}
+
+/// As [`checked_header`], where there is only IPv4.
+pub(super) fn checked_ipv4_header(packet: &[u8]) -> Result<Header<Ipv4Addr>, Malformed> {
+    match packet.first().ok_or(Malformed::Truncated(0))? >> 4 {
+        4 => ipv4_header(packet)?.check(packet, true),
+        version => Err(Malformed::Version(version)),
     }
-    if header.from.is_ipv4() && checksum(&packet[..header.start], 0) != 0 {
-        return Err(Malformed::HeaderChecksum);
+}
+
+fn ipv4_header(packet: &[u8]) -> Result<Header<Ipv4Addr>, Malformed> {
+    let truncated = Malformed::Truncated(packet.len());
+    let ip: &[u8; IPV4_HEADER] = packet.first_chunk().ok_or(truncated)?;
+    let start = usize::from(ip[0] & 0xf) * 4;
+    if start < IPV4_HEADER {
+        return Err(Malformed::HeaderLength);
     }
-    if header.fragment {
-        return Err(Malformed::Fragment);
+    if packet.len() < start {
+        return Err(truncated);
     }
-    if header.hops == 0 {
-        return Err(Malformed::TimeToLive);
-    }
-    Ok(header)
+    Ok(Header {
+        from: Ipv4Addr::from_bits(get32(ip, 12)),
+        to: Ipv4Addr::from_bits(get32(ip, 16)),
+        protocol: ip[9],
+        start,
+        end: usize::from(get(ip, 2)),
+        // More fragments to come, or an offset: all but the reserved and the don't-fragment bit.
+        fragment: get(ip, 6) & 0x3fff != 0,
+        hops: ip[8],
+    })
+}
+
+fn ipv6_header(packet: &[u8]) -> Result<Header<Ipv6Addr>, Malformed> {
+    /// The extension header of fragments (RFC 8200, section 4.5).
+    const FRAGMENT: u8 = 44;
+    let ip: &[u8; IPV6_HEADER] = packet.first_chunk().ok_or(Malformed::Truncated(packet.len()))?;
+    let address = |at| Ipv6Addr::from(std::array::from_fn::<u8, 16, _>(|i| ip[at + i]));
+    Ok(Header {
+        from: address(8),
+        to: address(24),
+        protocol: ip[6],
+        start: IPV6_HEADER,
+        end: IPV6_HEADER + usize::from(get(ip, 4)),
+        fragment: ip[6] == FRAGMENT,
+        hops: ip[7],
+    })
 }

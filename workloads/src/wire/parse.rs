@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 use super::bytes::get;
-use super::checksum::{checksum, sctp_checksum, transport_checksum};
+use super::checksum::{checksum, pseudo_sum, pseudo_sum_ipv4, sctp_checksum, transport_checksum};
 use super::error::Malformed;
 use super::icmp::{self, IcmpError};
-use super::ip::checked_header;
+use super::ip::{checked_header, checked_ipv4_header};
 use super::packet::{Packet, Segment};
 use super::protocol::Protocol;
 use super::transport::{SCTP_HEADER, segment};
@@ -57,20 +57,15 @@ pub fn parse(packet: &[u8], checksums: Checksums) -> Result<Message, Malformed> 
 /// # Errors
 /// As [`parse`].
 pub fn parse_ipv4(packet: &[u8]) -> Result<Ipv4Packet, Malformed> {
-    let version = packet.first().ok_or(Malformed::Truncated(0))? >> 4;
-    if version != 4 {
-        return Err(Malformed::Version(version));
-    }
-    let header = checked_header(packet)?;
-    let (IpAddr::V4(from), IpAddr::V4(to)) = (header.from, header.to) else {
-        return Err(Malformed::Version(version));
-    };
+    let header = checked_ipv4_header(packet)?;
     let Some(protocol @ (Protocol::Udp | Protocol::Tcp)) = Protocol::of(header.protocol) else {
         return Err(Malformed::Protocol(header.protocol));
     };
     let payload = &packet[header.start..];
-    let segment = checked_segment(protocol, header.from, header.to, payload, Checksums::Verify)?;
-    let (from, to) = (SocketAddrV4::new(from, get(payload, 0)), SocketAddrV4::new(to, get(payload, 2)));
+    let pseudo_sum = pseudo_sum_ipv4(header.from, header.to);
+    let segment = checked_segment(protocol, pseudo_sum, payload, Checksums::Verify)?;
+    let from = SocketAddrV4::new(header.from, get(payload, 0));
+    let to = SocketAddrV4::new(header.to, get(payload, 2));
     Ok(Ipv4Packet { from, to, segment })
 }
 
@@ -88,7 +83,7 @@ pub fn parse_payload(
     let Some(transport) = Protocol::of(protocol) else {
         let right = match (from, protocol) {
             (IpAddr::V4(_), icmp::ICMP) => checksum(payload, 0) == 0,
-            (IpAddr::V6(_), icmp::ICMPV6) => transport_checksum(protocol, from, to, payload) == 0,
+            (IpAddr::V6(_), icmp::ICMPV6) => transport_checksum(protocol, pseudo_sum(from, to), payload) == 0,
             _ => return Err(Malformed::Protocol(protocol)),
         };
         if !right && checksums == Checksums::Verify {
@@ -96,7 +91,7 @@ pub fn parse_payload(
         }
         return icmp::parse(from, to, payload).map(Message::Error);
     };
-    let segment = checked_segment(transport, from, to, payload, checksums)?;
+    let segment = checked_segment(transport, pseudo_sum(from, to), payload, checksums)?;
     let (from, to) = (SocketAddr::new(from, get(payload, 0)), SocketAddr::new(to, get(payload, 2)));
     Ok(Message::Packet(Packet { from, to, segment }))
 }
@@ -104,8 +99,7 @@ pub fn parse_payload(
 /// Reads what comes after the IP header, and checks the length of UDP and the checksum.
 fn checked_segment(
     protocol: Protocol,
-    from: IpAddr,
-    to: IpAddr,
+    pseudo_sum: u32,
     payload: &[u8],
     checksums: Checksums,
 ) -> Result<Segment, Malformed> {
@@ -123,7 +117,7 @@ fn checked_segment(
         Protocol::Sctp if payload[8..SCTP_HEADER] != sctp_checksum(payload) => Err(Malformed::SctpChecksum),
         // In UDP 0 means "no checksum", and every packet here was sent with one.
         Protocol::Udp if get(payload, 6) == 0 => Err(Malformed::TransportChecksum),
-        Protocol::Udp | Protocol::Tcp if transport_checksum(protocol.number(), from, to, payload) != 0 => {
+        Protocol::Udp | Protocol::Tcp if transport_checksum(protocol.number(), pseudo_sum, payload) != 0 => {
             Err(Malformed::TransportChecksum)
         }
         _ => Ok(segment),

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::bytes::put;
-use super::checksum::{checksum, write_checksum};
+use super::checksum::{checksum, pseudo_sum_ipv4, write_checksum};
 use super::ip::{IPV4_HEADER, write_ipv4};
 use super::packet::{ACK, PSH, SYN, Segment};
 use super::protocol::Protocol;
@@ -110,8 +110,8 @@ impl Template {
             let end = payload.len();
             payload[end - 8..].copy_from_slice(&stamp.number.to_be_bytes());
         }
-        let (from, to) = ((*stamp.from.ip()).into(), (*stamp.to.ip()).into());
-        write_checksum(self.form.protocol(), from, to, payload);
+        let pseudo_sum = pseudo_sum_ipv4(*stamp.from.ip(), *stamp.to.ip());
+        write_checksum(self.form.protocol(), pseudo_sum, payload);
         packet
     }
 }

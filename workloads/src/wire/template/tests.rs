@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::bytes::get;
-use crate::wire::checksum::transport_checksum;
+use crate::wire::checksum::{pseudo_sum_ipv4, transport_checksum};
 use crate::wire::tests::naive_sum;
 use crate::wire::{Ipv4Packet, Malformed, parse_ipv4};
 
@@ -142,8 +142,8 @@ fn a_payload_that_is_not_ours_has_no_number() {
     let mut bytes = udp();
     bytes[28] ^= 1; // the first letter of the magic
     put(&mut bytes, 26, 0);
-    let [from, to] = [12, 16].map(|at| Ipv4Addr::from([0, 1, 2, 3].map(|i| bytes[at + i])).into());
-    let sum = transport_checksum(17, from, to, &bytes[20..]);
+    let [from, to] = [12, 16].map(|at| Ipv4Addr::from([0, 1, 2, 3].map(|i| bytes[at + i])));
+    let sum = transport_checksum(17, pseudo_sum_ipv4(from, to), &bytes[20..]);
     put(&mut bytes, 26, sum);
     assert_eq!(parse_ipv4(&bytes).unwrap().segment, Segment::Udp { number: None });
 }
