@@ -45,7 +45,7 @@ impl Reason {
 pub struct Listed {
     /// How many.
     pub count: usize,
-    /// At most [`MAX_NAMES`] of them, in the order of the file.
+    /// At most `MAX_NAMES` of them, in the order of the file.
     pub names: Vec<String>,
 }
 
