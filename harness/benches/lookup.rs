@@ -19,7 +19,7 @@ use dataplane::{KubeProxy, Mode, Node};
 use harness::lane::{lab_obstacles, unable_modes};
 use lab::cores::Cores;
 use lab::stop::Stop;
-use lab::testbed::{Aim, BATCH, World};
+use lab::testbed::{BATCH, ServiceTarget, Testbed};
 use services::service::Protocol;
 use services::service_set::{Position, Scale, ServiceSet};
 use workloads::recorder::Times;
@@ -56,9 +56,9 @@ fn lookups(criterion: &mut Criterion, mode: Mode, cores: &Cores) {
         if mode.is_control() { (&SERVICES[..1], &POSITIONS[..1]) } else { (&SERVICES[..], &POSITIONS[..]) };
     for &services in scales {
         // Built only when the first position is measured: criterion may have been told to leave all out.
-        let mut world = None;
+        let mut testbed = None;
         for &position in positions {
-            lookup(&mut group, Place { mode, services, position }, &mut world, cores);
+            lookup(&mut group, Place { mode, services, position }, &mut testbed, cores);
         }
     }
 }
@@ -71,60 +71,65 @@ struct Place {
     position: Position,
 }
 
-fn lookup(group: &mut BenchmarkGroup<'_, WallTime>, place: Place, world: &mut Option<World>, cores: &Cores) {
+fn lookup(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    place: Place,
+    testbed: &mut Option<Testbed>,
+    cores: &Cores,
+) {
     let Place { mode, services, position } = place;
     let name = if mode.is_control() { "any" } else { position.name() };
     let failed = |why: anyhow::Error| -> ! {
         panic!("{mode}, {services} Services, position {}: {why:#}", position.name());
     };
     group.bench_function(BenchmarkId::new(name, services), |bencher| {
-        let world = match &mut *world {
-            Some(world) => world,
+        let testbed = match &mut *testbed {
+            Some(testbed) => testbed,
             none => none.insert(build(mode, services).unwrap_or_else(|why| failed(why))),
         };
-        let mut series = Series::new(world, position).unwrap_or_else(|why| failed(why));
+        let mut series = Series::new(testbed, position).unwrap_or_else(|why| failed(why));
         let _pinned = cores.pinned().unwrap_or_else(|why| failed(why));
         bencher.iter_custom(|packets| series.send(packets).unwrap_or_else(|why| failed(why)));
     });
 }
 
 /// A lab with Services in it, which are what they should be.
-fn build(mode: Mode, services: u32) -> anyhow::Result<World> {
+fn build(mode: Mode, services: u32) -> anyhow::Result<Testbed> {
     let scale = Scale { services, endpoints: ENDPOINTS };
-    let mut world = World::build(mode, scale, Node::lab(KubeProxy::Current), SEED, &Stop::new())?;
-    world.load(&ServiceSet::synthetic(scale, SEED), None)?;
-    world.verify_counts()?;
-    world.verify_traffic()?;
-    Ok(world)
+    let mut testbed = Testbed::build(mode, scale, Node::lab(KubeProxy::Current), SEED, &Stop::new())?;
+    testbed.load(&ServiceSet::synthetic(scale, SEED), None)?;
+    testbed.verify_counts()?;
+    testbed.verify_traffic()?;
+    Ok(testbed)
 }
 
 /// First packets to one position.
 struct Series<'w> {
-    world: &'w mut World,
-    aim: Aim,
+    testbed: &'w mut Testbed,
+    target: ServiceTarget,
     times: Times,
 }
 
 impl<'w> Series<'w> {
-    fn new(world: &'w mut World, position: Position) -> anyhow::Result<Self> {
-        let (aims, _) = world.aims(position, Protocol::Udp, 1)?;
-        let aim = aims.into_iter().next().context("there is no UDP Service at this position")?;
-        Ok(Self { world, aim, times: Times::new() })
+    fn new(testbed: &'w mut Testbed, position: Position) -> anyhow::Result<Self> {
+        let (targets, _) = testbed.service_targets(position, Protocol::Udp, 1)?;
+        let target = targets.into_iter().next().context("there is no UDP Service at this position")?;
+        Ok(Self { testbed, target, times: Times::new() })
     }
 
     /// Sends packets and returns how long the kernel worked on them.
     fn send(&mut self, packets: u64) -> anyhow::Result<Duration> {
-        let targets = [self.aim.target()?];
+        let targets = [self.target.for_probe()?];
         let picks = [0; BATCH];
         let mut busy = Duration::ZERO;
         let mut left = packets;
         while left > 0 {
             let batch = &picks[..BATCH.min(usize::try_from(left)?)];
-            let summary = self.world.probe().first_packets(&targets, batch, &mut self.times, None)?;
+            let summary = self.testbed.probe().first_packets(&targets, batch, &mut self.times, None)?;
             summary.all_verified()?;
             busy += summary.busy;
             left -= batch.len() as u64;
-            self.world.forget_flows()?;
+            self.testbed.forget_flows()?;
         }
         Ok(busy)
     }

@@ -7,7 +7,7 @@
 //!
 //! The two sides of a ratio take turns, and every pair swaps who goes first, so that drift hits both alike.
 //! The figure is the median of the pairs' ratios. A claim that does not hold is said, but is no failure of the
-//! bench: on a busy machine it may be the neighbour's. `sudo -E cargo bench --bench side_by_side`.
+//! bench: on a busy machine it may be the product's. `sudo -E cargo bench --bench side_by_side`.
 
 #[path = "support/connecting.rs"]
 mod connecting;
@@ -25,7 +25,7 @@ use dataplane::{Action, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Ste
 use harness::lane::{lab_obstacles, unable_modes};
 use lab::cores::Cores;
 use lab::stop::Stop;
-use lab::testbed::{BATCH, World};
+use lab::testbed::{BATCH, Testbed};
 use services::service::Protocol;
 use services::service_set::{Position, Scale, ServiceSet};
 use workloads::recorder::Times;
@@ -58,31 +58,31 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// An empty lab.
-fn world(mode: Mode, services: u32) -> anyhow::Result<World> {
+fn testbed(mode: Mode, services: u32) -> anyhow::Result<Testbed> {
     let scale = Scale { services, endpoints: ENDPOINTS };
-    World::build(mode, scale, Node::lab(KubeProxy::Current), SEED, &Stop::new())
+    Testbed::build(mode, scale, Node::lab(KubeProxy::Current), SEED, &Stop::new())
 }
 
 // --- Applying a plan ---------------------------------------------------------------------------------------
 
 /// The restore step of a cold full sync: through the runner, and from a file without it.
 fn applying(services: u32, pairs: usize) -> anyhow::Result<()> {
-    let world = world(Mode::IptablesLegacy, services)?;
+    let testbed = testbed(Mode::IptablesLegacy, services)?;
     let set = ServiceSet::synthetic(Scale { services, endpoints: ENDPOINTS }, SEED);
-    let mut plan = world.dataplane.plan(&ServiceSet::default(), &set, Sync::Full);
+    let mut plan = testbed.dataplane.plan(&ServiceSet::default(), &set, Sync::Full);
     plan.steps.retain(|step| step.phase == Phase::Restore);
     let step = plan.steps.first().context("a full sync has a restore step")?;
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(step.input().unwrap_or_default())?;
-    let program = world.runner.tools().path(Program::IptablesRestore)?;
+    let program = testbed.runner.tools().path(Program::IptablesRestore)?;
 
     let runner = || -> anyhow::Result<Duration> {
-        empty(&world)?;
-        timed(|| world.lab.node.run(|| world.runner.apply(&plan, None)).map(drop).map_err(Into::into))
+        empty(&testbed)?;
+        timed(|| testbed.lab.node.run(|| testbed.runner.apply(&plan, None)).map(drop).map_err(Into::into))
     };
     let by_hand = || -> anyhow::Result<Duration> {
-        empty(&world)?;
-        timed(|| world.lab.node.run(|| feed(&program, step.args(), file.path())))
+        empty(&testbed)?;
+        timed(|| testbed.lab.node.run(|| feed(&program, step.args(), file.path())))
     };
     // Once each beforehand: the file and the programs are then in memory.
     runner()?;
@@ -103,7 +103,7 @@ fn applying(services: u32, pairs: usize) -> anyhow::Result<()> {
 }
 
 /// Takes all rules and chains away: without `--noflush` that is what iptables-restore begins with.
-fn empty(world: &World) -> anyhow::Result<()> {
+fn empty(testbed: &Testbed) -> anyhow::Result<()> {
     let flush = Plan {
         steps: vec![Step {
             phase: Phase::Restore,
@@ -116,7 +116,7 @@ fn empty(world: &World) -> anyhow::Result<()> {
         }],
         ..Plan::default()
     };
-    world.lab.node.run(|| world.runner.apply(&flush, None))?;
+    testbed.lab.node.run(|| testbed.runner.apply(&flush, None))?;
     Ok(())
 }
 
@@ -134,20 +134,20 @@ fn feed(program: &Path, args: &[String], input: &Path) -> anyhow::Result<()> {
 /// Lookups per second of wall time: writing, reading back, verifying, and the flushes between batches.
 fn probing(cores: &Cores) -> anyhow::Result<()> {
     let scale = Scale { services: 10, endpoints: ENDPOINTS };
-    let mut world = world(Mode::Direct, scale.services)?;
-    world.load(&ServiceSet::synthetic(scale, SEED), None)?;
-    let (aims, picks) = world.aims(Position::First, Protocol::Udp, LOOKUPS)?;
-    let targets = [aims.first().context("there is a UDP Service")?.target()?];
+    let mut testbed = testbed(Mode::Direct, scale.services)?;
+    testbed.load(&ServiceSet::synthetic(scale, SEED), None)?;
+    let (targets, picks) = testbed.service_targets(Position::First, Protocol::Udp, LOOKUPS)?;
+    let targets = [targets.first().context("there is a UDP Service")?.for_probe()?];
     let _pinned = cores.pinned()?;
     let mut rates = Vec::new();
     for series in 0..=SERIES {
         let mut verified = 0;
         let time = timed(|| {
             for batch in picks.chunks(BATCH) {
-                let summary = world.probe().first_packets(&targets, batch, &mut Times::new(), None)?;
+                let summary = testbed.probe().first_packets(&targets, batch, &mut Times::new(), None)?;
                 summary.all_verified()?;
                 verified += summary.verified;
-                world.forget_flows()?;
+                testbed.forget_flows()?;
             }
             Ok(())
         })?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use experiments::rows::Outcome;
+use experiments::rows::CellOutcome;
 use serde::{Deserialize, Serialize};
 
 use crate::sweep::cell::Cell;
@@ -40,7 +40,7 @@ pub enum Event {
         /// Which.
         cell: Cell,
         /// How.
-        outcome: Outcome,
+        outcome: CellOutcome,
         /// Cells that have ended, those of an earlier run included.
         finished: usize,
         /// Cells in all.

@@ -17,12 +17,12 @@ use netns_setup::guest::{self, Accelerator, GuestError, Kernel};
 use results::record::Clock;
 
 pub use self::inside::work;
-use self::lane::Lane;
+use self::lane::GuestLane;
 use self::machine::Boot;
 pub use self::machine::image;
 use self::protocol::{Job, Part};
 use crate::events::{Event, Sink};
-use crate::host::strict::Spoilt;
+use crate::host::strict::UnreliableMachine;
 use crate::lane::{Folder, Tally};
 use crate::sweep::Sweep;
 use crate::sweep::cell::Cell;
@@ -72,7 +72,7 @@ pub struct Terms<'a> {
     /// Whether to measure whatever is predicted to take longer than the sweep's limit, too.
     pub no_limit: bool,
     /// Why the wall clock is not to be read.
-    pub spoilt: Option<&'a Spoilt>,
+    pub unreliable: Option<&'a UnreliableMachine>,
 }
 
 /// Why there can be no guest.
@@ -138,13 +138,13 @@ impl Guests {
                 break;
             }
             let timing = self.timing(kernel, stop, sink)?;
-            if let (Clock::Wall, Some(spoilt)) = (timing.clock, terms.spoilt) {
-                return Err(spoilt.clone().into());
+            if let (Clock::Wall, Some(unreliable)) = (timing.clock, terms.unreliable) {
+                return Err(unreliable.clone().into());
             }
             sink(Event::Lane(format!("Linux {} {}", kernel.release, timing.words())));
             let mut modes = sweep.modes.clone();
-            if sweep.neighbours.is_some() {
-                modes.extend([Mode::NeighboursLegacy, Mode::NeighboursNft]);
+            if sweep.background.is_some() {
+                modes.extend([Mode::BackgroundLegacy, Mode::BackgroundNft]);
             }
             let image = machine::image(kernel, &modes, sweep.forwarding.is_some(), Vec::new())?;
             let (mut parts, memory_mib) = parts(&order::order(&sweep), timing, image.size(), self.pass);
@@ -161,7 +161,7 @@ impl Guests {
             };
             let job = Job {
                 sweep: sweep_text.to_owned(),
-                plant: sweep.plant,
+                injected: sweep.injected,
                 part: Part::All,
                 run: run.run.clone(),
                 started: run.started.clone(),
@@ -182,7 +182,7 @@ impl Guests {
                 accelerator: timing.accelerator,
                 patience: self.patience,
             };
-            let lane = Lane { sweep: &sweep, boot, job, mark, parts };
+            let lane = GuestLane { sweep: &sweep, boot, job, mark, parts };
             tally.add(lane.measure(folder, stop, sink)?);
         }
         Ok(tally)

@@ -18,24 +18,24 @@ use std::time::{Duration, Instant};
 
 use results::record::{Clock, Record};
 
-pub use self::folder::{ENVIRONMENT, Folder, HISTOGRAMS, HostOutlet, RECORDS, SWEEP};
+pub use self::folder::{ENVIRONMENT, Folder, HISTOGRAMS, HostSink, RECORDS, SWEEP};
 use self::labs::Labs;
 pub use self::needs::{LAB_NEEDS, Unable, lab_obstacles, unable_in, unable_modes};
-pub use self::result_sink::Outlet;
-pub use self::resume::{Before, check_order};
+pub use self::result_sink::ResultSink;
+pub use self::resume::{Resume, check_order};
 pub use self::tally::Tally;
 use self::time_kind::TimeKind;
 use crate::events::{Event, Sink};
-use crate::forecast::admission::Foresight;
+use crate::forecast::admission::Admission;
 use crate::forecast::duration;
 use crate::forecast::extrapolate::Predictor;
-use crate::forecast::footprint::{Capacity, Installing, Machine, Refusal};
-use crate::host::kernel_log::Health;
+use crate::forecast::footprint::{Footprint, Installing, Machine, Refusal};
+use crate::host::kernel_log::KernelLog;
 use crate::sweep::Sweep;
 use crate::sweep::cell::{Cell, Workload};
-use dataplane::background::Neighbours;
+use dataplane::background::Background;
 use dataplane::{Mode, Node, planner};
-use experiments::rows::{LaneId, Outcome, Rows};
+use experiments::rows::{CellOutcome, LaneId, Rows};
 use lab::cores::Cores;
 use lab::explain::explain;
 use lab::stop::Stop;
@@ -52,7 +52,7 @@ pub struct Settings<'a> {
     /// Whether to measure whatever is predicted to take longer than the sweep's limit, too.
     pub no_limit: bool,
     /// What is done already.
-    pub before: Before,
+    pub before: Resume,
 }
 
 /// The loop over a lane's cells.
@@ -73,7 +73,7 @@ pub struct Lane<'a> {
     mark: LaneId,
     finished: HashSet<u32>,
     tally: Tally,
-    health: Health,
+    kernel_log: KernelLog,
 }
 
 impl<'a> Lane<'a> {
@@ -95,7 +95,7 @@ impl<'a> Lane<'a> {
             mark,
             finished: before.finished,
             tally: before.tally,
-            health: Health::watch(),
+            kernel_log: KernelLog::watch(),
         }
     }
 
@@ -106,7 +106,7 @@ impl<'a> Lane<'a> {
     pub fn measure(
         mut self,
         cells: &[Cell],
-        outlet: &mut dyn Outlet,
+        results: &mut dyn ResultSink,
         sink: Sink<'_>,
     ) -> anyhow::Result<Tally> {
         let left = |run: &Self, from: usize| -> Vec<Cell> {
@@ -119,7 +119,7 @@ impl<'a> Lane<'a> {
         for (mode, reason) in &self.unable {
             sink(Event::Unable(*mode, reason.clone()));
         }
-        if !self.health.sees() {
+        if !self.kernel_log.is_readable() {
             sink(Event::Warning(
                 "the kernel log is not readable: lockups during a cell would go unseen".into(),
             ));
@@ -149,7 +149,7 @@ impl<'a> Lane<'a> {
                 // The labs of controls have served; the others wait for their syncs.
                 self.labs.drop_living(|mode| mode.is_control());
             }
-            outlet.enter(of_lookups(&cell).then_some(cell.block))?;
+            results.enter(of_lookups(&cell).then_some(cell.block))?;
             sink(Event::Cell(*cell));
             let mut rows = self.cell(cell, sink);
             if cell.again {
@@ -164,20 +164,20 @@ impl<'a> Lane<'a> {
             let outcome = rows.outcome();
             let found = rows.into_result();
             if !found.records.is_empty() {
-                outlet.cell(found)?;
+                results.cell(found)?;
             }
             self.finished.insert(cell.order);
             finished += 1;
             match &outcome {
-                Outcome::NotNeeded => {}
-                Outcome::Done => self.tally.done += 1,
-                Outcome::Skipped(_) => self.tally.skipped += 1,
-                Outcome::Failed(_) => self.tally.failed += 1,
+                CellOutcome::NotNeeded => {}
+                CellOutcome::Done => self.tally.done += 1,
+                CellOutcome::Skipped(_) => self.tally.skipped += 1,
+                CellOutcome::Failed(_) => self.tally.failed += 1,
             }
             let left = duration::remaining(self.sweep, &left(&self, index + 1), true, self.sync_spent);
             sink(Event::Ended { cell: *cell, outcome, finished, of: cells.len(), left });
         }
-        outlet.enter(None)?;
+        results.enter(None)?;
         Ok(self.tally)
     }
 
@@ -187,7 +187,7 @@ impl<'a> Lane<'a> {
         labs.sort_unstable();
         labs.dedup();
         labs.retain(|(mode, _)| !self.unable.contains_key(mode));
-        let mut foresight = Foresight::new(self.limit().filter(|_| self.mark.clock == Clock::Wall));
+        let mut admission = Admission::new(self.limit().filter(|_| self.mark.clock == Clock::Wall));
         let now = Machine::now();
         for (mode, scale) in labs {
             let set = self.labs.set(mode, scale, self.sweep);
@@ -196,15 +196,15 @@ impl<'a> Lane<'a> {
                 self.unfit.insert((mode, scale), reason.to_string());
                 continue;
             }
-            let neighbours = self.sweep.neighbours.filter(|_| Neighbours::are_in(mode));
-            let extra = neighbours.map(|neighbours| neighbours.counts(mode)).unwrap_or_default();
-            let planted = self.sweep.plant.map(|plant| plant.counts(mode)).unwrap_or_default();
-            foresight.note(mode, scale, Capacity::of_set(mode, dataplane.as_ref(), &set, extra + planted));
-            if let Some(refusal) = foresight.too_large(mode, scale, Installing::Load, &now) {
+            let background = self.sweep.background.filter(|_| Background::are_in(mode));
+            let extra = background.map(|background| background.counts(mode)).unwrap_or_default();
+            let injected = self.sweep.injected.map(|injected| injected.counts(mode)).unwrap_or_default();
+            admission.note(mode, scale, Footprint::of_set(mode, dataplane.as_ref(), &set, extra + injected));
+            if let Some(refusal) = admission.too_large(mode, scale, Installing::Load, &now) {
                 self.unfit.insert((mode, scale), refusal.to_string());
             }
         }
-        self.labs.foresee(foresight);
+        self.labs.admit(admission);
     }
 
     fn limit(&self) -> Option<Duration> {
@@ -222,7 +222,7 @@ impl<'a> Lane<'a> {
             }
             return rows;
         }
-        self.health.ill();
+        self.kernel_log.problem();
         let begun = Instant::now();
         if let Err(error) = self.workload(cell, &mut rows, sink) {
             match error.downcast_ref::<Refusal>() {
@@ -233,7 +233,7 @@ impl<'a> Lane<'a> {
         if matches!(cell.workload, Workload::Sync) {
             self.sync_spent += begun.elapsed().as_secs_f64();
         }
-        if let Some(ill) = self.health.ill() {
+        if let Some(ill) = self.kernel_log.problem() {
             rows.invalidate(&format!("the kernel was not well during this cell: {ill}"));
         }
         rows
@@ -260,7 +260,7 @@ mod tests {
             kernel: "k".into(),
             hypervisor: String::new(),
         };
-        Settings { sweep, mark, unable: BTreeMap::new(), no_limit: false, before: Before::default() }
+        Settings { sweep, mark, unable: BTreeMap::new(), no_limit: false, before: Resume::default() }
     }
 
     #[test]
@@ -277,10 +277,10 @@ mod tests {
         assert_eq!(lane.unfit.keys().collect::<Vec<_>>(), [&(Mode::Ipvs, large)]);
         for cell in cells.iter().filter(|cell| (cell.mode, cell.scale) == (Mode::Ipvs, large)) {
             match lane.cell(cell, &mut |_| ()).outcome() {
-                Outcome::Skipped(reason) => {
+                CellOutcome::Skipped(reason) => {
                     assert!(cell.block == 1 && reason.contains("65537 entries"), "{reason}")
                 }
-                outcome => assert!(cell.block > 1 && outcome == Outcome::NotNeeded, "{outcome:?}"),
+                outcome => assert!(cell.block > 1 && outcome == CellOutcome::NotNeeded, "{outcome:?}"),
             }
         }
     }
@@ -295,10 +295,10 @@ mod tests {
         let mut lane = Lane::new(settings, Cores::choose().unwrap(), &stop);
         let scale = Scale { services: 10, endpoints: 1 };
         let counts = dataplane::Counts { rules: 1, ..dataplane::Counts::default() };
-        let small = Capacity::of(Mode::Nftables, 10, 10, &counts);
-        let mut foresight = Foresight::new(lane.limit());
-        foresight.note(Mode::Nftables, scale, Capacity { sync_seconds: 60.0, load_seconds: 40.0, ..small });
-        lane.labs.foresee(foresight);
+        let small = Footprint::of(Mode::Nftables, 10, 10, &counts);
+        let mut admission = Admission::new(lane.limit());
+        admission.note(Mode::Nftables, scale, Footprint { sync_seconds: 60.0, load_seconds: 40.0, ..small });
+        lane.labs.admit(admission);
         for cell in &order::order(&sweep) {
             let found = lane.cell(cell, &mut |_| ()).into_result();
             let notes: Vec<&str> = found.records.iter().map(|record| record.note.as_str()).collect();

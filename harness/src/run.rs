@@ -10,8 +10,8 @@ use crate::events::{Event, Sink};
 use crate::guest::{Guests, NoGuest, Terms};
 use crate::host::environment;
 use crate::host::machine::{self, Facts};
-use crate::host::strict::{self, Spoilt};
-use crate::lane::{Before, Folder, HostOutlet, Lane, Settings, Tally, Unable, lab_obstacles, unable_in};
+use crate::host::strict::{self, UnreliableMachine};
+use crate::lane::{Folder, HostSink, Lane, Resume, Settings, Tally, Unable, lab_obstacles, unable_in};
 use crate::sweep::order;
 use crate::sweep::{KernelChoice, Sweep};
 use dataplane::Mode;
@@ -83,7 +83,7 @@ fn lanes(sweep: &Sweep, options: &Options, sink: Sink<'_>) -> Result<Lanes, Unab
 /// Runs a sweep. Rows are on disk as soon as their cell has ended, whatever happens next.
 ///
 /// # Errors
-/// [`Unable`], [`Spoilt`], and what keeps results from being written. A cell that fails is a row, not an error.
+/// [`Unable`], [`UnreliableMachine`], and what keeps results from being written. A cell that fails is a row, not an error.
 pub fn run(
     sweep: &Sweep,
     sweep_text: &str,
@@ -93,12 +93,12 @@ pub fn run(
 ) -> anyhow::Result<Tally> {
     let lanes = lanes(sweep, options, sink)?;
     let cores = Cores::choose()?;
-    let watch = if options.strict.is_some() { machine::WATCH } else { machine::GLANCE };
+    let watch = if options.strict.is_some() { machine::WATCH } else { machine::POLL_INTERVAL };
     let facts = Facts::here(cores.measuring, watch);
     let warnings = machine::warnings(&facts);
-    let spoilt = options.strict.as_ref().and_then(|allowed| Spoilt::of(&warnings, allowed));
+    let unreliable = options.strict.as_ref().and_then(|allowed| UnreliableMachine::of(&warnings, allowed));
     if lanes.host.is_some() || options.guests.clock == Some(Clock::Wall) {
-        strict::check(spoilt.as_ref(), &warnings, sink)?;
+        strict::check(unreliable.as_ref(), &warnings, sink)?;
     }
     if let Some(replay) = &sweep.replay {
         match &lanes.host {
@@ -121,7 +121,7 @@ pub fn run(
         tally.add(host_lane(sweep, options, unable, cores, &mut folder, stop, sink)?);
     }
     if lanes.guests && !tally.interrupted {
-        let terms = Terms { no_limit: options.no_limit, spoilt: spoilt.as_ref() };
+        let terms = Terms { no_limit: options.no_limit, unreliable: unreliable.as_ref() };
         let guests = options.guests.measure(sweep, sweep_text, terms, &mut folder, stop, sink);
         let closed = close(&mut folder, begun, steal);
         // What ended the lane comes first: a full disk fails both.
@@ -152,12 +152,12 @@ fn host_lane(
         hypervisor: environment.hypervisor.clone(),
     };
     let cells = order::order(sweep);
-    let before = Before::of_lane(&folder.before, &mark, &cells)?;
+    let before = Resume::of_lane(&folder.before, &mark, &cells)?;
     let settings = Settings { sweep, mark, unable, no_limit: options.no_limit, before };
     let core = cores.measuring;
     let lane = Lane::new(settings, cores, stop);
     sink(Event::Lane(format!("Linux {} of this machine, wall clock", environment::kernel())));
-    lane.measure(&cells, &mut HostOutlet::new(folder, core), sink)
+    lane.measure(&cells, &mut HostSink::new(folder, core), sink)
 }
 
 /// What is known only at the end.

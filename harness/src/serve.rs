@@ -25,9 +25,9 @@ use lab::stop::Stop;
 /// Connections at a time: browsers have six each.
 const MOST: usize = 32;
 /// How long a client may take for its request, and for taking each part of the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a look at whether somebody asked to stop may be put off.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Serves one folder.
 pub struct Server {
@@ -87,7 +87,7 @@ impl Server {
         std::thread::scope(|scope| {
             while !stop.is_requested() {
                 let mut waiting = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
-                match poll(&mut waiting, PollTimeout::try_from(GLANCE).unwrap_or(PollTimeout::ZERO)) {
+                match poll(&mut waiting, PollTimeout::try_from(POLL_INTERVAL).unwrap_or(PollTimeout::ZERO)) {
                     Ok(0) | Err(nix::Error::EINTR) => continue,
                     Ok(_) => {}
                     Err(error) => return Err(error.into()),
@@ -115,9 +115,9 @@ impl Server {
     /// One request, one answer.
     fn converse(&self, mut stream: TcpStream, stop: &Stop, tell: &(dyn Fn(String) + Sync)) -> io::Result<()> {
         stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(GLANCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let deadline = Instant::now() + PATIENCE;
+        stream.set_read_timeout(Some(POLL_INTERVAL))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let deadline = Instant::now() + TIMEOUT;
         let mut bytes = Vec::new();
         let request = loop {
             match parse(&bytes, self.port) {

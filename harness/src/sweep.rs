@@ -19,11 +19,12 @@ use services::bounded::{
 };
 
 pub use self::built_in::BUILT_IN;
+use self::built_in::OLD_BACKGROUND;
 pub use self::compare::{Compare, Saved, check_threshold};
 pub use self::error::SweepError;
 
-use dataplane::background::Neighbours;
-use dataplane::injected::Plant;
+use dataplane::background::Background;
+use dataplane::injected::Injected;
 use dataplane::{KubeProxy, Mode, Node};
 use experiments::{churn, disruption, forwarding, load, lock_contention, lookup, sync, tcp_crr};
 use lab::cluster::Installed;
@@ -70,8 +71,9 @@ pub struct Sweep {
     pub kernel: Option<KernelChoice>,
     /// What a guest's clock counts, unless the command line says so; absent: wall time if KVM boots a guest, else instructions.
     pub clock: Option<Clock>,
-    /// What else is in the kernel, in every lab but those of the controls without neighbours; absent: nothing.
-    pub neighbours: Option<Neighbours>,
+    /// What else is in the kernel, in every lab but those of the controls without background rules; absent: nothing.
+    #[serde(alias = "neighbours")]
+    pub background: Option<Background>,
     /// Packet probes; absent: none.
     pub lookup: Option<lookup::Section>,
     /// Connections; absent: none.
@@ -80,7 +82,7 @@ pub struct Sweep {
     pub load: Option<load::Section>,
     /// Rule syncs; absent: none.
     pub sync: Option<sync::Section>,
-    /// Contention for the xtables lock; absent: none.
+    /// LockContention for the xtables lock; absent: none.
     pub lock: Option<lock_contention::Section>,
     /// Sequences of changes; absent: none.
     pub churn: Option<churn::Section>,
@@ -97,7 +99,7 @@ pub struct Sweep {
     pub replay: Option<Arc<Replay>>,
     /// A slow-down of one mode, for tests of a gate. It comes from the command line.
     #[serde(skip)]
-    pub plant: Option<Plant>,
+    pub injected: Option<Injected>,
     /// A cluster whose Services are installed instead of synthetic ones. It comes from the command line.
     #[serde(skip)]
     pub cluster: Option<Arc<Installed>>,
@@ -155,7 +157,8 @@ impl Sweep {
     /// # Errors
     /// [`SweepError`].
     pub fn load(name_or_path: &str) -> Result<(Self, String), SweepError> {
-        let text = match BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
+        let wanted = if name_or_path == OLD_BACKGROUND { "background" } else { name_or_path };
+        let text = match BUILT_IN.iter().find(|(name, _)| *name == wanted) {
             Some((_, text)) => (*text).to_owned(),
             None => std::fs::read_to_string(name_or_path)
                 .map_err(|source| SweepError::Read { path: Path::new(name_or_path).into(), source })?,
@@ -175,9 +178,9 @@ impl Sweep {
         if let Some(services) = sweep.guest.as_mut().and_then(|guest| guest.services.as_mut()) {
             services.sort_unstable();
         }
-        if sweep.neighbours.is_some_and(|neighbours| neighbours.is_empty()) {
+        if sweep.background.is_some_and(|background| background.is_empty()) {
             return Err(invalid(
-                "[neighbours] has none: give calico, docker, flannel or host_ports, or leave the section out"
+                "[background] has none: give calico, docker, flannel or host_ports, or leave the section out"
                     .into(),
             ));
         }
@@ -187,10 +190,10 @@ impl Sweep {
                     "{section}modes has replay, which needs a ruleset: leave it out, and run `svcbench run {name} --replay FILE`"
                 )));
             }
-            let control = sweep.modes.iter().find(|mode| mode.is_of_neighbours());
-            if let (Some(mode), None) = (control, sweep.neighbours) {
+            let control = sweep.modes.iter().find(|mode| mode.is_of_background());
+            if let (Some(mode), None) = (control, sweep.background) {
                 return Err(invalid(format!(
-                    "{section}modes has {mode}, a control for neighbours, but there is no [neighbours]"
+                    "{section}modes has {mode}, a control for background rules, but there is no [background]"
                 )));
             }
             let largest = u64::from(sweep.services.last().copied().unwrap_or(0)) * u64::from(sweep.endpoints);
@@ -251,7 +254,7 @@ impl Sweep {
             aa: self.aa,
             kernel: self.kernel,
             clock: self.clock,
-            neighbours: self.neighbours,
+            background: self.background,
             lookup: guest.lookup,
             connect: guest.connect,
             load: guest.load,
@@ -263,7 +266,7 @@ impl Sweep {
             guest: None,
             compare: self.compare.clone(),
             replay: None,
-            plant: self.plant,
+            injected: self.injected,
             cluster: self.cluster.clone(),
         }
     }
@@ -272,17 +275,17 @@ impl Sweep {
     ///
     /// # Errors
     /// If neither lane has the mode.
-    pub fn with_plant(mut self, plant: Plant) -> Result<Self, String> {
+    pub fn with_injected(mut self, injected: Injected) -> Result<Self, String> {
         let guest = self.in_guest();
-        if !self.modes.contains(&plant.mode) && !guest.modes.contains(&plant.mode) {
+        if !self.modes.contains(&injected.mode) && !guest.modes.contains(&injected.mode) {
             let modes: Vec<_> = self.modes.iter().map(|mode| mode.name()).collect();
             return Err(format!(
                 "the sweep does not measure {}; its modes are: {}",
-                plant.mode,
+                injected.mode,
                 modes.join(", ")
             ));
         }
-        self.plant = Some(plant);
+        self.injected = Some(injected);
         Ok(self)
     }
 
@@ -299,9 +302,9 @@ impl Sweep {
     /// # Errors
     /// If nothing is left to measure, or the sweep has what does not go together with a cluster.
     pub fn over(mut self, cluster: Installed) -> Result<Self, String> {
-        if self.neighbours.is_some() || self.shape != Shape::default() {
+        if self.background.is_some() || self.shape != Shape::default() {
             return Err(
-                "a sweep with [neighbours] or [shape] is for synthetic Services; leave them out, or --from"
+                "a sweep with [background] or [shape] is for synthetic Services; leave them out, or --from"
                     .into(),
             );
         }
@@ -383,20 +386,20 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_read_as_strictly_as_all_else() {
-        let section = |text: &str| format!("[neighbours]\n{text}\n\n[lookup]");
+    fn background_rules_are_read_as_strictly_as_all_else() {
+        let section = |text: &str| format!("[background]\n{text}\n\n[lookup]");
         let text = BUILT_IN[0].1.replacen(
             "[lookup]",
             &section("calico = { endpoints = 30 }\ndocker = { containers = 2 }\nhost_ports = 4"),
             1,
         );
         let sweep = Sweep::parse("test", &text).unwrap();
-        let neighbours = sweep.neighbours.unwrap();
+        let background = sweep.background.unwrap();
         assert_eq!(
-            neighbours.to_string(),
+            background.to_string(),
             "Calico (30 endpoints, 0 policies of 1 rules), Docker (2 containers, 1 networks), 4 host ports"
         );
-        assert_eq!(sweep.in_guest().neighbours, Some(neighbours));
+        assert_eq!(sweep.in_guest().background, Some(background));
 
         let errors = [
             smoke_with("[lookup]", &section("")),
@@ -406,9 +409,20 @@ mod tests {
             smoke_with("[lookup]", &section("flannel = 1")),
             smoke_with("[lookup]", &section("cilium = true")),
             smoke_with("[lookup]", &section("host_ports = -1")),
-            smoke_with("\"direct\", ", "\"direct\", \"neighbours-nft\", "),
+            smoke_with("\"direct\", ", "\"direct\", \"background-nft\", "),
         ];
         insta::assert_snapshot!(errors.join("\n----\n"));
+    }
+
+    /// What sweeps and their modes were called before is read for ever.
+    #[test]
+    fn old_names_mean_the_same() {
+        let text = BUILT_IN.iter().find(|(name, _)| *name == "background").unwrap().1;
+        let old = text.replace("[background]", "[neighbours]").replace("\"background-", "\"neighbours-");
+        assert!(old.contains("[neighbours]") && old.contains("\"neighbours-nft\""));
+        let new = Sweep::parse("new", text).unwrap();
+        assert_eq!(Sweep::parse("old", &old).unwrap(), new);
+        assert_eq!(Sweep::load("neighbours").unwrap(), (new, text.to_owned()));
     }
 
     #[test]

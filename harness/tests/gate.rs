@@ -1,4 +1,4 @@
-//! The gate for CI as it is: scripts/ci measures in guests and compares, and finds a slow-down that is planted. It needs QEMU
+//! The gate for CI as it is: scripts/ci measures in guests and compares, and finds an artificial slowdown. It needs QEMU
 //! and a kernel, and no privilege; without those it is shown as ignored, with the reason, and with
 //! `SVCBENCH_REQUIRE_PRIVILEGE=1` it fails.
 
@@ -15,7 +15,7 @@ use results::environment::Environment;
 
 /// Two modes, so that the one that is not slowed down is told from the other; seconds in a guest.
 const SWEEP: &str = r#"
-question = "Is a planted slow-down found?"
+question = "Is an artificial slowdown found?"
 seed = 1
 kernel = "guest"
 clock = "instructions"
@@ -30,7 +30,7 @@ probes = 50
 "#;
 
 /// About a tenth of the 15,100 instructions of a first packet in nftables mode, at 73 for each.
-const PLANT: &str = "nftables:21";
+const SLOWDOWN: &str = "nftables:21";
 
 const SVCBENCH: &str = env!("CARGO_BIN_EXE_svcbench");
 
@@ -48,7 +48,7 @@ fn ends(output: &Output, code: i32) {
     assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 
-fn a_planted_slow_down_is_found_and_nothing_else_is() {
+fn an_artificial_slowdown_is_found_and_nothing_else_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     fs::write(path.join("sweep.toml"), SWEEP).unwrap();
@@ -60,7 +60,7 @@ fn a_planted_slow_down_is_found_and_nothing_else_is() {
         |run: &str| rows(run).iter().map(|row| (row.cell.order, row.p50, row.max)).collect::<Vec<_>>();
     assert_eq!(figures("first"), figures("same"));
 
-    ends(&ci(path, "slow", &["--accept", "planted", "--", "--plant", PLANT]), 3);
+    ends(&ci(path, "slow", &["--accept", "injected", "--", "--inject", SLOWDOWN]), 3);
     let told = fs::read_to_string(path.join("slow/compare.txt")).unwrap();
     assert!(told.contains("nftables") && told.contains("lookup_first_packet"), "{told}");
     let environment = Environment::read(&path.join("slow/environment.json")).unwrap();
@@ -68,13 +68,13 @@ fn a_planted_slow_down_is_found_and_nothing_else_is() {
         assert!(passport.injected.starts_with("nftables: 21 rules"), "{:?}", passport.injected);
     }
     let summary = fs::read_to_string(path.join("slow/summary.md")).unwrap();
-    assert!(summary.contains("PLANTED in nftables: 21 rules"), "{summary}");
+    assert!(summary.contains("INJECTED in nftables: 21 rules"), "{summary}");
 
     // Nobody takes such a run for one of the modes' own.
     let compared =
         Command::new(SVCBENCH).args(["compare", "base", "slow"]).current_dir(path).output().unwrap();
     ends(&compared, 5);
-    assert!(String::from_utf8_lossy(&compared.stdout).contains("planted"));
+    assert!(String::from_utf8_lossy(&compared.stdout).contains("injected"));
 }
 
 fn main() -> ExitCode {
@@ -87,12 +87,12 @@ fn main() -> ExitCode {
     let body = move || match missing {
         Some(missing) => Err(missing.into()),
         None => {
-            a_planted_slow_down_is_found_and_nothing_else_is();
+            an_artificial_slowdown_is_found_and_nothing_else_is();
             Ok(())
         }
     };
     let trial =
-        Trial::test("a_planted_slow_down_is_found_and_nothing_else_is", body).with_ignored_flag(ignored);
+        Trial::test("an_artificial_slowdown_is_found_and_nothing_else_is", body).with_ignored_flag(ignored);
     let arguments = Arguments::from_args();
     let conclusion = libtest_mimic::run(&arguments, vec![trial]);
     if let Some(missing) = reason.filter(|_| !arguments.list) {

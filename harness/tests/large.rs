@@ -53,21 +53,21 @@ fn write(folder: &Path, rows: usize) {
     std::fs::write(folder.join("environment.json"), "{}").unwrap();
 }
 
-/// Syncs and what loads felt, one row of each for every ten rows of the run.
+/// Syncs and their impact on loads, one row of each for every ten rows of the run.
 fn write_timelines(folder: &Path, rows: usize) {
     let key = "2026-11-21T07:40:12Z-7,1,1,nftables,100,10";
-    let world = "wall,6.18.44-cloud-amd64,virtual machine";
+    let testbed = "wall,6.18.44-cloud-amd64,virtual machine";
     let mut file = BufWriter::new(File::create(folder.join("timelines.csv")).unwrap());
     writeln!(file, "run,order,block,mode,services,endpoints,workload,clock,kernel,hypervisor,sync,start,end,changes,bytes").unwrap();
     for sync in 0..rows {
-        writeln!(file, "{key},churn_idle,{world},{sync},{},{},1,100", sync * 1_000, sync * 1_000 + 10)
+        writeln!(file, "{key},churn_idle,{testbed},{sync},{},{},1,100", sync * 1_000, sync * 1_000 + 10)
             .unwrap();
     }
     file.flush().unwrap();
     let mut file = BufWriter::new(File::create(folder.join("felt.csv")).unwrap());
     writeln!(file, "run,order,block,mode,services,endpoints,workload,clock,kernel,hypervisor,from,length,due,lost,p50,p99,max").unwrap();
     for part in 0..rows {
-        writeln!(file, "{key},disruption_full_sync.tcp_crr,{world},{},1000,10,0,5,6,7", part * 1_000)
+        writeln!(file, "{key},disruption_full_sync.tcp_crr,{testbed},{},1000,10,0,5,6,7", part * 1_000)
             .unwrap();
     }
     file.flush().unwrap();

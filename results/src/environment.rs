@@ -161,7 +161,7 @@ impl Environment {
             }
         };
         // First of all, so that nobody takes the figures for the modes' own.
-        push(prefixed("PLANTED in ", &self.injected));
+        push(prefixed("INJECTED in ", &self.injected));
         if self.clock != Clock::Wall {
             push(self.clock.in_words().to_owned());
         }
@@ -232,7 +232,7 @@ mod tests {
             ..Environment::default()
         };
         let injected = Environment { injected: "nftables: 20 rules".into(), ..environment.clone() };
-        assert!(injected.caption().starts_with("PLANTED in nftables: 20 rules · Linux 6.18.44"));
+        assert!(injected.caption().starts_with("INJECTED in nftables: 20 rules · Linux 6.18.44"));
         assert_eq!(
             environment.caption(),
             "Linux 6.18.44 · Intel Xeon Processor, 2 cores · KVM guest · iptables v1.8.9 · nft v1.0.6 · 2026-11-21"

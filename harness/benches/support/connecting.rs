@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use dataplane::Mode;
 use lab::cores::Cores;
-use lab::testbed::{Aim, World};
+use lab::testbed::{ServiceTarget, Testbed};
 use netns_setup::Egress;
 use services::addresses::TCP_PORTS;
 use services::service::Protocol;
@@ -46,18 +46,18 @@ struct Turn {
 }
 
 struct Bench<'a> {
-    world: &'a World,
-    aim: &'a Aim,
+    testbed: &'a Testbed,
+    target: &'a ServiceTarget,
 }
 
 /// Everything that there is a peer for.
 pub fn all(cores: &Cores) -> anyhow::Result<()> {
     let scale = Scale { services: 10, endpoints: ENDPOINTS };
-    let mut world = super::world(Mode::Direct, scale.services)?;
-    world.load(&ServiceSet::synthetic(scale, SEED), None)?;
-    world.steer(Egress::Server)?;
-    let (aims, _) = world.aims(Position::First, Protocol::Tcp, 1)?;
-    let bench = Bench { world: &world, aim: aims.first().context("there is a TCP Service")? };
+    let mut testbed = super::testbed(Mode::Direct, scale.services)?;
+    testbed.load(&ServiceSet::synthetic(scale, SEED), None)?;
+    testbed.steer(Egress::Server)?;
+    let (targets, _) = testbed.service_targets(Position::First, Protocol::Tcp, 1)?;
+    let bench = Bench { testbed: &testbed, target: targets.first().context("there is a TCP Service")? };
     let one_core = Place { client: cores.measuring, server: cores.measuring };
     let core_each = Place { client: cores.measuring, server: cores.serving };
     let mut places = vec![("on one core", one_core)];
@@ -127,9 +127,9 @@ impl Bench<'_> {
     }
 
     fn ours(&self, workload: Workload, place: Place, flows: usize, busy_poll: bool) -> anyhow::Result<Turn> {
-        let aim = self.aim.for_load();
+        let target = self.target.for_load();
         let client = || {
-            let thread = self.world.lab.client.thread("load", move || -> anyhow::Result<Turn> {
+            let thread = self.testbed.lab.client.thread("load", move || -> anyhow::Result<Turn> {
                 workloads::clock::pin_to_core(place.client)?;
                 let load = Load {
                     pace: Pace::Closed { requests: None },
@@ -137,7 +137,7 @@ impl Bench<'_> {
                     duration: Duration::from_secs(SECONDS.into()),
                     busy_poll,
                     // As with the others, the kernel chooses the source address.
-                    ..Load::new(workload, [aim])
+                    ..Load::new(workload, [target])
                 };
                 let outcome = load::run(&load, 0, Instant::now(), &AtomicBool::new(false))?;
                 outcome.all_answered()?;
@@ -152,8 +152,8 @@ impl Bench<'_> {
     /// Runs a client while a server of ours answers for all endpoints.
     fn serving(&self, place: Place, client: impl FnOnce() -> anyhow::Result<Turn>) -> anyhow::Result<Turn> {
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, TCP_PORTS.1));
-        let (server, stopper) = self.world.lab.server.run(|| Server::bind(any))?;
-        let server = self.world.lab.server.thread("endpoints", move || -> anyhow::Result<()> {
+        let (server, stopper) = self.testbed.lab.server.run(|| Server::bind(any))?;
+        let server = self.testbed.lab.server.thread("endpoints", move || -> anyhow::Result<()> {
             workloads::clock::pin_to_core(place.server)?;
             server.run()?;
             Ok(())
@@ -166,7 +166,7 @@ impl Bench<'_> {
 
     /// The pair in C.
     fn in_c(&self, program: &Path, place: Place, flows: usize) -> anyhow::Result<Turn> {
-        let lab = &self.world.lab;
+        let lab = &self.testbed.lab;
         // A program inherits the core of the thread that starts it.
         lab.server.run(|| workloads::clock::pin_to_core(place.server))?;
         let port = TCP_PORTS.1.to_string();
@@ -177,7 +177,7 @@ impl Bench<'_> {
         BufReader::new(ready).read_line(&mut String::new())?;
         lab.client.run(|| workloads::clock::pin_to_core(place.client))?;
         let mut client = Command::new(program);
-        let to = self.aim.entry.ip().to_string();
+        let to = self.target.entry.ip().to_string();
         client.args(["client", &to, &port, &flows.to_string(), &SECONDS.to_string()]).stdout(Stdio::piped());
         let output = lab.client.spawn(&mut client)?.wait_with_output();
         server.kill()?;
@@ -196,9 +196,9 @@ impl Bench<'_> {
         let mut command = Command::new(wrk);
         command
             .args(["-t1", "-c1", "-H", "Connection: close"])
-            .args([format!("-d{SECONDS}s"), format!("http://{}/", self.aim.entry)])
+            .args([format!("-d{SECONDS}s"), format!("http://{}/", self.target.entry)])
             .stdout(Stdio::piped());
-        let client = &self.world.lab.client;
+        let client = &self.testbed.lab.client;
         client.run(|| workloads::clock::pin_to_core(place.client))?;
         let output = client.spawn(&mut command)?.wait_with_output()?;
         let text = String::from_utf8_lossy(&output.stdout);

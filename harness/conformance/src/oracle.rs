@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use conformance::oracle::{Oracle, Outcome, Packet, Place};
+//! use conformance::oracle::{Oracle, PacketOutcome, SentPacket, Location};
 //! use services::service::{Protocol};
 //!
 //! let mut oracle = Oracle::build(&netns_setup::single_node::Topology {
@@ -12,15 +12,15 @@
 //!     remote_pods: vec!["10.244.1.0/24".parse()?, "fd00:244:0:1::/64".parse()?],
 //! })?;
 //! // Put rules into `oracle.node()`. Then:
-//! let packet = Packet::new(Protocol::Tcp, "10.244.0.7".parse()?, "10.96.0.10:80".parse()?);
-//! match oracle.send(packet, Place::LocalPod)? {
-//!     Outcome::Delivered(delivered) => {
+//! let packet = SentPacket::new(Protocol::Tcp, "10.244.0.7".parse()?, "10.96.0.10:80".parse()?);
+//! match oracle.send(packet, Location::LocalPod)? {
+//!     PacketOutcome::Delivered(delivered) => {
 //!         println!("{delivered}, masqueraded as {:?}", delivered.masquerade());
 //!         let reply = oracle.reply(&delivered)?;
 //!         assert!(delivered.is_answered_by(&reply));
 //!     }
-//!     Outcome::Rejected(rejected) => println!("{rejected}"),
-//!     Outcome::Dropped => println!("dropped"),
+//!     PacketOutcome::Rejected(rejected) => println!("{rejected}"),
+//!     PacketOutcome::Dropped => println!("dropped"),
 //! }
 //! oracle.forget_flows()?;
 //! # Ok(())
@@ -54,7 +54,7 @@ use self::client::Client;
 pub use self::error::OracleError;
 use self::judge::{Number, Sent, transport};
 use self::outcome::Answer;
-pub use self::outcome::{Delivered, Outcome, Packet, Place, Refusal, Rejected};
+pub use self::outcome::{Delivered, Location, PacketOutcome, Refusal, Rejected, SentPacket};
 use lab::connection_tables::Flows;
 use services::service::Family;
 
@@ -85,7 +85,7 @@ impl Oracle {
     pub fn build(topology: &Topology) -> Result<Oracle, OracleError> {
         let single_node = SingleNode::build(topology)?;
         let refused =
-            |why: nix::Error| OracleError::Device { call: "listen", place: Place::Node, why: why.into() };
+            |why: nix::Error| OracleError::Device { call: "listen", place: Location::Node, why: why.into() };
         let (capture, loopback, flows) = single_node.node.run(|| {
             Ok::<_, OracleError>((Capture::open().map_err(refused)?, Loopback::open()?, Flows::of_kernel()?))
         })?;
@@ -105,7 +105,7 @@ impl Oracle {
     ///
     /// # Errors
     /// [`OracleError`]; what came out but does not make sense is [`OracleError::Unexplained`].
-    pub fn send(&mut self, packet: Packet, origin: Place) -> Result<Outcome, OracleError> {
+    pub fn send(&mut self, packet: SentPacket, origin: Location) -> Result<PacketOutcome, OracleError> {
         let packet = self.with_port(packet)?;
         let number = self.next_number();
         let family = Family::of(packet.to.ip());
@@ -124,13 +124,16 @@ impl Oracle {
     /// whether it arrives as the answer that the sender waits for; a socket of the node must have taken it.
     ///
     /// For what came out on the node itself this is what its stack has answered already, commonly "port unreachable" or a
-    /// RST; [`Outcome::Dropped`] if nothing.
+    /// RST; [`PacketOutcome::Dropped`] if nothing.
     ///
     /// # Errors
     /// As [`send`](Oracle::send); [`OracleError::SocketClosed`] if it comes too late.
-    pub fn reply(&mut self, delivered: &Delivered) -> Result<Outcome, OracleError> {
-        let packet =
-            Packet { protocol: delivered.sent.protocol, from: delivered.destination, to: delivered.source };
+    pub fn reply(&mut self, delivered: &Delivered) -> Result<PacketOutcome, OracleError> {
+        let packet = SentPacket {
+            protocol: delivered.sent.protocol,
+            from: delivered.destination,
+            to: delivered.source,
+        };
         let number = self.next_number();
         let (Some(device), Some(answer)) =
             (device(&self.single_node, delivered.at), delivered.received.answer(number))
@@ -138,7 +141,7 @@ impl Oracle {
             return Ok(answered_by_stack(delivered, packet));
         };
         let client = match delivered.origin {
-            Place::Node => Some(self.client_of(delivered)?),
+            Location::Node => Some(self.client_of(delivered)?),
             _ => None,
         };
         let family = Family::of(packet.to.ip());
@@ -169,7 +172,7 @@ impl Oracle {
     }
 
     /// All on one core, so that markers on the loopback follow what was sent.
-    fn send_from_node(&mut self, packet: Packet, number: u32) -> Result<Outcome, OracleError> {
+    fn send_from_node(&mut self, packet: SentPacket, number: u32) -> Result<PacketOutcome, OracleError> {
         self.clients.retain(|(_, client)| !client.is_in_the_way_of(&packet));
         // Sockets repeat a SYN that is not answered.
         let stale: Vec<u32> = self.clients.iter().map(|(number, _)| *number).collect();
@@ -178,10 +181,10 @@ impl Oracle {
         let (client, outcome) = single_node.node.run(|| {
             let _pinned = Pinned::here().map_err(|why| OracleError::Socket { packet, call: "pin", why })?;
             let client = Client::send(packet, number)?;
-            let sent = Sent { packet: client.packet, origin: Place::Node, number: client.number };
+            let sent = Sent { packet: client.packet, origin: Location::Node, number: client.number };
             let mut heard = capture.hear(single_node, family)?;
             let mut outcome = sent.judge(&heard, &stale)?;
-            if outcome.delivered().is_none_or(|delivered| delivered.at == Place::Node) {
+            if outcome.delivered().is_none_or(|delivered| delivered.at == Location::Node) {
                 loopback.settle()?;
                 heard.extend(capture.hear(single_node, family)?);
                 outcome = sent.judge(&heard, &stale)?;
@@ -211,7 +214,7 @@ impl Oracle {
         self.number
     }
 
-    fn with_port(&mut self, mut packet: Packet) -> Result<Packet, OracleError> {
+    fn with_port(&mut self, mut packet: SentPacket) -> Result<SentPacket, OracleError> {
         if packet.from.is_ipv4() != packet.to.is_ipv4() {
             return Err(wire::MixedFamilies { from: packet.from, to: packet.to }.into());
         }
@@ -228,27 +231,27 @@ impl Oracle {
 }
 
 /// None for the node itself.
-const fn device(single_node: &SingleNode, place: Place) -> Option<&Tun> {
+const fn device(single_node: &SingleNode, place: Location) -> Option<&Tun> {
     match place {
-        Place::Outside => Some(&single_node.outside),
-        Place::LocalPod => Some(&single_node.local_pods),
-        Place::RemotePod => Some(&single_node.remote_pods),
-        Place::Node => None,
+        Location::Outside => Some(&single_node.outside),
+        Location::LocalPod => Some(&single_node.local_pods),
+        Location::RemotePod => Some(&single_node.remote_pods),
+        Location::Node => None,
     }
 }
 
-fn write(device: &Tun, place: Place, packet: &wire::Packet) -> Result<(), OracleError> {
+fn write(device: &Tun, place: Location, packet: &wire::Packet) -> Result<(), OracleError> {
     device.send(&packet.build()?).map_err(|why| OracleError::Device { call: "write", place, why })
 }
 
 /// What came out of the stack at once.
-fn answered_by_stack(delivered: &Delivered, packet: Packet) -> Outcome {
+fn answered_by_stack(delivered: &Delivered, packet: SentPacket) -> PacketOutcome {
     match delivered.answer {
-        None => Outcome::Dropped,
-        Some(Answer::Rejected(rejected)) => Outcome::Rejected(rejected),
-        Some(Answer::Packet(at, received)) => Outcome::Delivered(Delivered {
+        None => PacketOutcome::Dropped,
+        Some(Answer::Rejected(rejected)) => PacketOutcome::Rejected(rejected),
+        Some(Answer::SentPacket(at, received)) => PacketOutcome::Delivered(Delivered {
             sent: packet,
-            origin: Place::Node,
+            origin: Location::Node,
             at,
             destination: received.to,
             source: received.from,

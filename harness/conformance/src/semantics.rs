@@ -27,7 +27,7 @@ pub enum Origin {
 
 /// The first packet of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet {
+pub struct FirstPacket {
     /// Source address.
     pub from: IpAddr,
     /// Who sends it.
@@ -40,7 +40,7 @@ pub struct Packet {
 
 /// What becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Promise {
     /// It goes to one of these.
     Delivered(Vec<Choice>),
     /// The sender is told that nobody is there.
@@ -70,20 +70,25 @@ enum Entrance {
 }
 
 /// What must become of a packet, and the differences by design that had a part in it.
-pub fn verdict(mode: Mode, node: &Node, set: &ServiceSet, packet: &Packet) -> (Verdict, Vec<Difference>) {
+pub fn promise(
+    mode: Mode,
+    node: &Node,
+    set: &ServiceSet,
+    packet: &FirstPacket,
+) -> (Promise, Vec<Difference>) {
     let mut differences = Vec::new();
     let Some((service, entrance)) = entrance(mode, node, set, packet, &mut differences) else {
         return (stray(mode, set, packet, &mut differences), differences);
     };
     let judge = Judge { mode, node, packet, service, routes: service.routes() };
-    let verdict = match entrance {
+    let promise = match entrance {
         Entrance::Cluster => judge.internal(&mut differences),
-        Entrance::LoadBalancer if judge.is_shut_out(&mut differences) => Verdict::Dropped,
+        Entrance::LoadBalancer if judge.is_shut_out(&mut differences) => Promise::Dropped,
         Entrance::External | Entrance::LoadBalancer | Entrance::NodePort => {
             judge.external(entrance, &mut differences)
         }
     };
-    (verdict, differences)
+    (promise, differences)
 }
 
 /// The Service that a packet is for. Kubernetes lets no two have the same address, port and protocol.
@@ -91,7 +96,7 @@ fn entrance<'a>(
     mode: Mode,
     node: &Node,
     set: &'a ServiceSet,
-    packet: &Packet,
+    packet: &FirstPacket,
     differences: &mut Vec<Difference>,
 ) -> Option<(&'a Service, Entrance)> {
     let of = |fits: &dyn Fn(&Service) -> bool| {
@@ -123,7 +128,7 @@ fn entrance<'a>(
 }
 
 /// A packet to no Service port.
-fn stray(mode: Mode, set: &ServiceSet, packet: &Packet, differences: &mut Vec<Difference>) -> Verdict {
+fn stray(mode: Mode, set: &ServiceSet, packet: &FirstPacket, differences: &mut Vec<Difference>) -> Promise {
     let ip = packet.to.ip();
     let mut services = set.services().iter();
     // IPVS mode binds every address of a Service to the node; nftables mode knows the cluster IPs.
@@ -134,12 +139,12 @@ fn stray(mode: Mode, set: &ServiceSet, packet: &Packet, differences: &mut Vec<Di
         false => services.any(|service| service.cluster.ip() == ip),
     };
     if !is_of_a_service {
-        return Verdict::Untouched;
+        return Promise::Untouched;
     }
     differences.push(Difference::OtherPorts);
     match is_iptables(mode) {
-        true => Verdict::Untouched,
-        false => Verdict::Rejected,
+        true => Promise::Untouched,
+        false => Promise::Rejected,
     }
 }
 
@@ -150,14 +155,14 @@ const fn is_iptables(mode: Mode) -> bool {
 struct Judge<'a> {
     mode: Mode,
     node: &'a Node,
-    packet: &'a Packet,
+    packet: &'a FirstPacket,
     service: &'a Service,
     routes: Routes<'a>,
 }
 
 impl Judge<'_> {
     /// To the cluster IP: masqueraded unless it comes from a pod.
-    fn internal(&self, differences: &mut Vec<Difference>) -> Verdict {
+    fn internal(&self, differences: &mut Vec<Difference>) -> Promise {
         let from_pod = self.node.cluster_cidr.is_none_or(|cidr| cidr.contains(&self.packet.from));
         let wanted = self.routes.internal(self.service);
         if !wanted.is_empty() {
@@ -166,7 +171,7 @@ impl Judge<'_> {
         if self.routes.any && self.mode.is_ipvs() {
             differences.push(Difference::LocalWithoutLocal);
             return match self.routes.cluster.is_empty() {
-                true => Verdict::Rejected,
+                true => Promise::Rejected,
                 false => self.delivered(&self.routes.cluster, !from_pod),
             };
         }
@@ -174,7 +179,7 @@ impl Judge<'_> {
     }
 
     /// To an external or load-balancer IP or a node port.
-    fn external(&self, entrance: Entrance, differences: &mut Vec<Difference>) -> Verdict {
+    fn external(&self, entrance: Entrance, differences: &mut Vec<Difference>) -> Promise {
         let Judge { service, routes, packet, .. } = self;
         let wanted = routes.external(service);
         if service.external_policy == Policy::Cluster {
@@ -194,7 +199,7 @@ impl Judge<'_> {
                 differences.push(Difference::LocalWithoutLocal);
             }
             return match routes.cluster.is_empty() {
-                true => Verdict::Rejected,
+                true => Promise::Rejected,
                 false => self.delivered(&routes.cluster, false),
             };
         }
@@ -209,7 +214,7 @@ impl Judge<'_> {
             && entrance != Entrance::NodePort;
         if filters_first && packet.origin == Origin::Node && wanted.is_empty() && routes.any {
             differences.push(Difference::OwnPacketsFilteredFirst);
-            return Verdict::Dropped;
+            return Promise::Dropped;
         }
         if inside && !routes.cluster.is_empty() {
             return self.delivered(&routes.cluster, packet.origin == Origin::Node);
@@ -259,29 +264,29 @@ impl Judge<'_> {
     }
 
     /// A packet from an endpoint to itself would be answered around the node, and is masqueraded always.
-    fn delivered(&self, endpoints: &[Endpoint], masqueraded: bool) -> Verdict {
+    fn delivered(&self, endpoints: &[Endpoint], masqueraded: bool) -> Promise {
         let choice = |endpoint: &Endpoint| Choice {
             endpoint: endpoint.address,
             masqueraded: masqueraded || endpoint.address.ip() == self.packet.from,
         };
         let mut choices: Vec<Choice> = endpoints.iter().map(choice).collect();
         choices.sort_unstable();
-        Verdict::Delivered(choices)
+        Promise::Delivered(choices)
     }
 
     /// No endpoint at all: reject. None on this node, and some elsewhere: drop, so that the load balancer tries another node.
-    fn nobody(&self) -> Verdict {
+    fn nobody(&self) -> Promise {
         match self.routes.any {
-            true => Verdict::Dropped,
-            false => Verdict::Rejected,
+            true => Promise::Dropped,
+            false => Promise::Rejected,
         }
     }
 
-    fn nobody_outside(&self, entrance: Entrance, differences: &mut Vec<Difference>) -> Verdict {
+    fn nobody_outside(&self, entrance: Entrance, differences: &mut Vec<Difference>) -> Promise {
         if self.packet.origin == Origin::Node && entrance != Entrance::NodePort {
             differences.push(Difference::OwnPacketsToNobody);
             if is_iptables(self.mode) {
-                return Verdict::Untouched;
+                return Promise::Untouched;
             }
         }
         self.nobody()
@@ -307,7 +312,7 @@ mod tests {
         service
     }
 
-    fn ask(mode: Mode, service: &Service, from: &str, to: &str) -> (Verdict, Vec<Difference>) {
+    fn ask(mode: Mode, service: &Service, from: &str, to: &str) -> (Promise, Vec<Difference>) {
         let node = Node::lab(KubeProxy::Current);
         let from: IpAddr = from.parse().unwrap();
         let origin = match from {
@@ -316,13 +321,13 @@ mod tests {
             _ => Origin::Outside,
         };
         let set = ServiceSet::from_iter([service.clone()]);
-        let packet = Packet { from, origin, to: to.parse().unwrap(), protocol: Protocol::Tcp };
-        verdict(mode, &node, &set, &packet)
+        let packet = FirstPacket { from, origin, to: to.parse().unwrap(), protocol: Protocol::Tcp };
+        promise(mode, &node, &set, &packet)
     }
 
-    fn delivered(lasts: &[u8], masqueraded: bool) -> Verdict {
+    fn delivered(lasts: &[u8], masqueraded: bool) -> Promise {
         let choice = |&last: &u8| Choice { endpoint: ([10, 200, 0, last], 8080).into(), masqueraded };
-        Verdict::Delivered(lasts.iter().map(choice).collect())
+        Promise::Delivered(lasts.iter().map(choice).collect())
     }
 
     const PROXY: [Mode; 4] = [Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables, Mode::Ipvs];
@@ -338,7 +343,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_reaches_itself_is_masqueraded() {
-        let (Verdict::Delivered(choices), _) = ask(Mode::Nftables, &service(), "10.200.0.1", "10.96.0.1:80")
+        let (Promise::Delivered(choices), _) = ask(Mode::Nftables, &service(), "10.200.0.1", "10.96.0.1:80")
         else {
             panic!("not delivered");
         };
@@ -358,8 +363,8 @@ mod tests {
                 assert_eq!(ask(mode, &service, STRANGER, to), (delivered(&[1], false), vec![]));
             }
             assert_eq!(ask(Mode::Nftables, &service, POD, to).0, delivered(&[1, 2, 3], false));
-            let (verdict, differences) = ask(Mode::Ipvs, &service, POD, to);
-            assert_eq!((verdict, differences), (delivered(&[1], false), vec![Difference::NoShortCircuit]));
+            let (promise, differences) = ask(Mode::Ipvs, &service, POD, to);
+            assert_eq!((promise, differences), (delivered(&[1], false), vec![Difference::NoShortCircuit]));
         }
     }
 
@@ -370,14 +375,14 @@ mod tests {
         service.set_endpoints(remote);
         (service.external_policy, service.internal_policy) = (Policy::Local, Policy::Local);
         let (cluster, node_port) = ("10.96.0.1:80", "172.30.0.1:30000");
-        assert_eq!(ask(Mode::Nftables, &service, STRANGER, node_port).0, Verdict::Dropped);
-        assert_eq!(ask(Mode::IptablesNft, &service, POD, cluster).0, Verdict::Dropped);
-        let (verdict, differences) = ask(Mode::Ipvs, &service, STRANGER, node_port);
-        assert_eq!((verdict, differences), (delivered(&[2, 3], false), vec![Difference::LocalWithoutLocal]));
+        assert_eq!(ask(Mode::Nftables, &service, STRANGER, node_port).0, Promise::Dropped);
+        assert_eq!(ask(Mode::IptablesNft, &service, POD, cluster).0, Promise::Dropped);
+        let (promise, differences) = ask(Mode::Ipvs, &service, STRANGER, node_port);
+        assert_eq!((promise, differences), (delivered(&[2, 3], false), vec![Difference::LocalWithoutLocal]));
         service.set_endpoints(vec![]);
         for mode in PROXY {
-            assert_eq!(ask(mode, &service, STRANGER, node_port), (Verdict::Rejected, vec![]), "{mode}");
-            assert_eq!(ask(mode, &service, POD, cluster), (Verdict::Rejected, vec![]), "{mode}");
+            assert_eq!(ask(mode, &service, STRANGER, node_port), (Promise::Rejected, vec![]), "{mode}");
+            assert_eq!(ask(mode, &service, POD, cluster), (Promise::Rejected, vec![]), "{mode}");
         }
     }
 
@@ -386,7 +391,7 @@ mod tests {
         let mut service = service();
         service.source_ranges = vec!["10.128.0.0/9".parse().unwrap()];
         for mode in PROXY {
-            assert_eq!(ask(mode, &service, STRANGER, "203.0.113.1:80").0, Verdict::Dropped, "{mode}");
+            assert_eq!(ask(mode, &service, STRANGER, "203.0.113.1:80").0, Promise::Dropped, "{mode}");
             assert_eq!(ask(mode, &service, POD, "203.0.113.1:80").0, delivered(&[1, 2, 3], true), "{mode}");
             // They are for load-balancer IPs only.
             assert_eq!(ask(mode, &service, STRANGER, "198.51.100.1:80").0, delivered(&[1, 2, 3], true));
@@ -398,33 +403,33 @@ mod tests {
         let mut service = service();
         service.source_ranges = vec!["10.128.0.0/9".parse().unwrap()];
         let (node, balancer) = ("172.30.0.1", "203.0.113.1:80");
-        assert_eq!(ask(Mode::Nftables, &service, node, balancer), (Verdict::Dropped, vec![]));
-        let (verdict, differences) = ask(Mode::Ipvs, &service, node, balancer);
+        assert_eq!(ask(Mode::Nftables, &service, node, balancer), (Promise::Dropped, vec![]));
+        let (promise, differences) = ask(Mode::Ipvs, &service, node, balancer);
         assert_eq!(
-            (verdict, differences),
+            (promise, differences),
             (delivered(&[1, 2, 3], true), vec![Difference::SourceRangesOfNode])
         );
         service.source_ranges = vec!["0.0.0.0/0".parse().unwrap()];
         assert_eq!(ask(Mode::Nftables, &service, STRANGER, balancer), (delivered(&[1, 2, 3], true), vec![]));
-        let (verdict, differences) = ask(Mode::Ipvs, &service, STRANGER, balancer);
-        assert_eq!((verdict, differences), (Verdict::Dropped, vec![Difference::SourceRangesOfEverybody]));
+        let (promise, differences) = ask(Mode::Ipvs, &service, STRANGER, balancer);
+        assert_eq!((promise, differences), (Promise::Dropped, vec![Difference::SourceRangesOfEverybody]));
         assert_eq!(ask(Mode::Ipvs, &service, node, balancer), (delivered(&[1, 2, 3], true), vec![]));
     }
 
     #[test]
     fn what_no_service_has_is_left_alone_or_rejected() {
-        for (mode, verdict) in [
-            (Mode::IptablesLegacy, Verdict::Untouched),
-            (Mode::Nftables, Verdict::Rejected),
-            (Mode::Ipvs, Verdict::Rejected),
+        for (mode, promise) in [
+            (Mode::IptablesLegacy, Promise::Untouched),
+            (Mode::Nftables, Promise::Rejected),
+            (Mode::Ipvs, Promise::Rejected),
         ] {
             let found = ask(mode, &service(), POD, "10.96.0.1:81");
-            assert_eq!(found, (verdict, vec![Difference::OtherPorts]));
-            assert_eq!(ask(mode, &service(), POD, "10.200.0.9:80"), (Verdict::Untouched, vec![]));
+            assert_eq!(found, (promise, vec![Difference::OtherPorts]));
+            assert_eq!(ask(mode, &service(), POD, "10.200.0.9:80"), (Promise::Untouched, vec![]));
         }
         let on_loopback = |mode| ask(mode, &service(), "127.0.0.1", "127.0.0.1:30000");
         assert_eq!(on_loopback(Mode::IptablesLegacy).0, delivered(&[1, 2, 3], true));
-        assert_eq!(on_loopback(Mode::Nftables), (Verdict::Untouched, vec![Difference::NodePortsOnLoopback]));
+        assert_eq!(on_loopback(Mode::Nftables), (Promise::Untouched, vec![Difference::NodePortsOnLoopback]));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Neighbours: what else is in the kernel of a real node, and paid for by every packet.
+//! Background rules: what else is in the kernel of a real node, and paid for by every packet.
 //!
 //! Rulesets like those of Calico, Docker and flannel, and host ports as the CNI port-map plugin writes them, sized by
 //! numbers. They use iptables in every mode, of the variant that the mode's own iptables has; in nftables mode that
@@ -31,17 +31,17 @@ use sha2::{Digest, Sha256};
 
 pub use self::calico::Calico;
 pub use self::docker::Docker;
-pub use self::ruleset::{Hook, Place, Ruleset, Set, Table, built_in_chains};
+pub use self::ruleset::{Hook, HookPosition, Ruleset, Set, Table, built_in_chains};
 use crate::hostport::{Backend, HostPort, HostPorts, Sandbox};
 use crate::{Counts, Expect, Mode, Phase, Plan, Program, Step};
-use services::addresses::{self, TCP_PORTS, UDP_PORTS, spare_address};
+use services::addresses::{self, TCP_PORTS, UDP_PORTS, unused_address};
 use services::bounded::within;
 use services::service::{Family, Protocol};
 
-/// Which neighbours there are, and how large they are.
+/// Which background rules there are, and how many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Neighbours {
+pub struct Background {
     /// Calico.
     pub calico: Option<Calico>,
     /// Docker.
@@ -58,10 +58,10 @@ pub struct Neighbours {
 const NODE_PODS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 0, 0), 16);
 /// The first host port: below Docker's, and below those that Kubernetes gives to Services.
 const FIRST_HOST_PORT: u16 = 10_000;
-/// Spare addresses that pods with host ports have.
+/// Unused addresses that pods with host ports have.
 const FIRST_HOST_PORT_POD: u32 = 900_000;
 
-impl Neighbours {
+impl Background {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -141,11 +141,11 @@ impl Neighbours {
             if number.is_multiple_of(2) { (Protocol::Tcp, TCP_PORTS) } else { (Protocol::Udp, UDP_PORTS) };
         // Below 1,000.
         let host_port = FIRST_HOST_PORT + number as u16;
-        (host_port, protocol, SocketAddr::new(spare_address(FIRST_HOST_PORT_POD + number), port))
+        (host_port, protocol, SocketAddr::new(unused_address(FIRST_HOST_PORT_POD + number), port))
     }
 }
 
-impl fmt::Display for Neighbours {
+impl fmt::Display for Background {
     /// `Calico (30 endpoints, 2 policies of 3 rules), flannel, 4 host ports`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let calico = self.calico.map(|Calico { endpoints, policies, rules }| {
@@ -170,7 +170,7 @@ pub const fn backend(mode: Mode) -> Backend {
 }
 
 fn sandbox(number: u32) -> Sandbox {
-    let (host_port, protocol, pod) = Neighbours::host_port(number);
+    let (host_port, protocol, pod) = Background::host_port(number);
     Sandbox {
         network: "k8s-pod-network".into(),
         container_id: HEXLOWER.encode(&Sha256::digest(format!("host-port-{number}"))),
@@ -185,7 +185,7 @@ const fn kube_proxy_tables(mode: Mode) -> &'static [&'static str] {
     match mode {
         Mode::IptablesLegacy | Mode::IptablesNft => &["filter", "nat", "mangle"],
         Mode::Ipvs | Mode::IpvsBatched => &["filter", "nat"],
-        Mode::NeighboursLegacy | Mode::NeighboursNft => &["nat"],
+        Mode::BackgroundLegacy | Mode::BackgroundNft => &["nat"],
         Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::Nftables | Mode::Replay => &[],
     }
 }

@@ -1,10 +1,10 @@
-//! A slow-down that is planted in one mode, to see whether a gate in CI finds it: `svcbench run --plant MODE:RULES`.
+//! An artificial slowdown of one mode, to see whether a gate in CI finds it: `svcbench run --inject MODE:RULES`.
 //!
 //! So many rules that match no packet stand where the first packet of every flow walks through them on its way to a
 //! Service: in table nat before KUBE-SERVICES, as an agent on the node may have put them there. Packets of known flows
 //! do not come that way. In iptables and IPVS modes they are a chain of the mode's own variant of iptables, with a jump at
 //! the head of PREROUTING; in nftables mode a chain of type nat in a table of its own, with a priority just before
-//! kube-proxy's. They are there before kube-proxy and are counted by verification, as neighbours are.
+//! kube-proxy's. They are there before kube-proxy and are counted by verification, as background rules are.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,27 +12,27 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::background::{Hook, Place, Ruleset, Table, restore};
+use crate::background::{Hook, HookPosition, Ruleset, Table, restore};
 use crate::{Counts, Expect, Mode, Phase, Plan, Program, Step};
 
 /// Most rules: some thousand times what one would notice.
 pub const MOST_RULES: u32 = 100_000;
 
 /// Name of the chain, and of its table in nftables mode.
-const NAME: &str = "svcbench-plant";
+const NAME: &str = "svcbench-injected";
 /// What a packet's source never is: the limited broadcast address (RFC 1122, 3.2.1.3).
 const NEVER: &str = "255.255.255.255";
 
 /// So many rules in one mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plant {
+pub struct Injected {
     /// The mode.
     pub mode: Mode,
     /// Rules that match nothing, 1 to [`MOST_RULES`].
     pub rules: u32,
 }
 
-impl Plant {
+impl Injected {
     /// Installs it, before kube-proxy starts. In other modes there is nothing to install.
     pub fn install(&self, mode: Mode) -> Plan {
         let step = match mode {
@@ -43,7 +43,7 @@ impl Plant {
         Plan { steps: step.into_iter().collect(), cleanup: Vec::new(), expect: self.counts(mode) }
     }
 
-    /// After kube-proxy's first sync, which has put its jumps before all others: the planted one goes before them again.
+    /// After kube-proxy's first sync, which has put its jumps before all others: the injected one goes before them again.
     pub fn settle(&self, mode: Mode) -> Plan {
         let step = match mode {
             _ if mode != self.mode => None,
@@ -72,7 +72,7 @@ impl Plant {
             chains: vec![(NAME.into(), vec![rule; self.rules as usize])],
             hooks: vec![Hook {
                 chain: "PREROUTING",
-                place: Place::Top,
+                place: HookPosition::Top,
                 rules: vec![format!("-m comment --comment {NAME} -j {NAME}")],
             }],
         };
@@ -91,14 +91,14 @@ impl Plant {
     }
 }
 
-impl fmt::Display for Plant {
+impl fmt::Display for Injected {
     /// `iptables-legacy: 60 rules that match nothing, before kube-proxy's`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} rules that match nothing, before kube-proxy's", self.mode, self.rules)
     }
 }
 
-impl FromStr for Plant {
+impl FromStr for Injected {
     type Err = String;
 
     /// `MODE:RULES`.
@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn it_stands_before_kube_proxys_rules_in_its_mode_and_nowhere_else() {
-        let legacy = Plant { mode: Mode::IptablesLegacy, rules: 2 };
-        let nftables = Plant { mode: Mode::Nftables, rules: 2 };
+        let legacy = Injected { mode: Mode::IptablesLegacy, rules: 2 };
+        let nftables = Injected { mode: Mode::Nftables, rules: 2 };
         let shown =
             [legacy.install(legacy.mode), legacy.settle(legacy.mode), nftables.install(nftables.mode)];
         insta::assert_snapshot!(shown.iter().map(text).collect::<Vec<_>>().join("====\n"));
@@ -148,22 +148,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plant_says_why() {
+    fn what_is_no_slowdown_says_why() {
         let errors = ["nftables", "nftables:", "nftables:0", "ebpf:3", "direct:3", "ipvs:100001", ":"];
-        let told = errors.map(|text| format!("{text:?}: {}", text.parse::<Plant>().unwrap_err()));
+        let told = errors.map(|text| format!("{text:?}: {}", text.parse::<Injected>().unwrap_err()));
         insta::assert_snapshot!(told.join("\n"));
     }
 
     proptest! {
         #[test]
-        fn any_text_is_a_plant_or_an_error(text in "\\PC{0,40}") {
-            let _ = text.parse::<Plant>();
+        fn any_text_is_a_slowdown_or_an_error(text in "\\PC{0,40}") {
+            let _ = text.parse::<Injected>();
         }
 
         #[test]
         fn it_reads_what_people_write(index in 2..Mode::ALL.len(), rules in 1..=MOST_RULES) {
             let mode = Mode::ALL[index];
-            prop_assert_eq!(format!("{mode}:{rules}").parse(), Ok(Plant { mode, rules }));
+            prop_assert_eq!(format!("{mode}:{rules}").parse(), Ok(Injected { mode, rules }));
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::node::Node;
 use crate::plan::{Action, Phase, Plan, Step};
 use crate::unfit::{Unfit, has_mode};
 use crate::way::Way;
-use services::addresses::spare_address;
+use services::addresses::unused_address;
 use services::service::{Family, Protocol, Service};
 use services::service_set::ServiceSet;
 
@@ -94,7 +94,7 @@ impl Dataplane for Ipvs {
     fn append(&self, to: &ServiceSet) -> Option<Plan> {
         let protocol = to.services().first().map_or(Protocol::Tcp, |service| service.protocol);
         let address = match self.node.family() {
-            Family::Ipv4 => spare_address(0),
+            Family::Ipv4 => unused_address(0),
             // For documentation (RFC 3849), so that nobody has it.
             Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1)),
         };

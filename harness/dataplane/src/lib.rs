@@ -49,7 +49,7 @@ pub fn planner(mode: Mode, node: Node) -> Box<dyn Dataplane> {
         Mode::Direct | Mode::Replay => Box::new(direct::Control::Direct),
         Mode::Conntrack => Box::new(direct::Control::Conntrack),
         Mode::Dnat => Box::new(direct::Control::Dnat),
-        Mode::NeighboursLegacy | Mode::NeighboursNft => Box::new(direct::Control::DnatOfIptables),
+        Mode::BackgroundLegacy | Mode::BackgroundNft => Box::new(direct::Control::DnatOfIptables),
         Mode::IptablesLegacy => match node.kube_proxy {
             KubeProxy::V1_20 => Box::new(Iptables1_20::legacy(node)),
             KubeProxy::V1_30 | KubeProxy::Current => Box::new(Iptables::legacy(node)),

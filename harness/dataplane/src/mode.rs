@@ -17,10 +17,14 @@ pub enum Mode {
     Conntrack,
     /// Control: one plain DNAT rule.
     Dnat,
-    /// Control: one plain DNAT rule of iptables-legacy, beside the sweep's neighbours.
-    NeighboursLegacy,
+    /// Control: one plain DNAT rule of iptables-legacy, beside the sweep's background rules.
+    #[serde(alias = "neighbours-legacy")]
+    #[value(alias = "neighbours-legacy")]
+    BackgroundLegacy,
     /// Control: the same of iptables-nft.
-    NeighboursNft,
+    #[serde(alias = "neighbours-nft")]
+    #[value(alias = "neighbours-nft")]
+    BackgroundNft,
     /// kube-proxy's iptables mode through iptables-legacy.
     IptablesLegacy,
     /// kube-proxy's iptables mode through iptables-nft.
@@ -43,8 +47,8 @@ impl Mode {
         Mode::Direct,
         Mode::Conntrack,
         Mode::Dnat,
-        Mode::NeighboursLegacy,
-        Mode::NeighboursNft,
+        Mode::BackgroundLegacy,
+        Mode::BackgroundNft,
         Mode::IptablesLegacy,
         Mode::IptablesNft,
         Mode::Nftables,
@@ -58,8 +62,8 @@ impl Mode {
             Mode::Direct => "direct",
             Mode::Conntrack => "conntrack",
             Mode::Dnat => "dnat",
-            Mode::NeighboursLegacy => "neighbours-legacy",
-            Mode::NeighboursNft => "neighbours-nft",
+            Mode::BackgroundLegacy => "background-legacy",
+            Mode::BackgroundNft => "background-nft",
             Mode::IptablesLegacy => "iptables-legacy",
             Mode::IptablesNft => "iptables-nft",
             Mode::Nftables => "nftables",
@@ -71,12 +75,12 @@ impl Mode {
 
     /// Whether this is a control: its kernel state does not grow with the number of Services.
     pub const fn is_control(self) -> bool {
-        matches!(self, Mode::Direct | Mode::Conntrack | Mode::Dnat) || self.is_of_neighbours()
+        matches!(self, Mode::Direct | Mode::Conntrack | Mode::Dnat) || self.is_of_background()
     }
 
-    /// Whether it is a control for neighbours: without any in the sweep it has no meaning.
-    pub const fn is_of_neighbours(self) -> bool {
-        matches!(self, Mode::NeighboursLegacy | Mode::NeighboursNft)
+    /// Whether it is a control for background rules: without any in the sweep it has no meaning.
+    pub const fn is_of_background(self) -> bool {
+        matches!(self, Mode::BackgroundLegacy | Mode::BackgroundNft)
     }
 
     /// Whether it is IPVS, programmed in whichever way.
@@ -91,8 +95,8 @@ impl Mode {
             // And its own tool, which is asked to check it.
             Mode::Replay => &[Need::Conntrack],
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => &[Need::Conntrack, Need::Nft],
-            Mode::NeighboursLegacy | Mode::IptablesLegacy => &[Need::Conntrack, Need::IptablesLegacy],
-            Mode::NeighboursNft | Mode::IptablesNft => &[Need::Conntrack, Need::IptablesNft],
+            Mode::BackgroundLegacy | Mode::IptablesLegacy => &[Need::Conntrack, Need::IptablesLegacy],
+            Mode::BackgroundNft | Mode::IptablesNft => &[Need::Conntrack, Need::IptablesNft],
             Mode::Ipvs | Mode::IpvsBatched => {
                 &[Need::Conntrack, Need::IpVs, Need::Dummy, Need::IpSet, Need::IptablesLegacy]
             }

@@ -3,7 +3,7 @@
 //!
 //! Sources: transactions written by kube-proxy 1.30.5 (shared/golden), pkg/proxy/nftables/proxier.go
 //! and its library knftables, as condensed in KUBE_PROXY_FACTS.md, section 4. The table of the newest
-//! form is that of a node where kube-proxy knows no ServiceCIDR and keeps no metrics counters. Health-check node ports
+//! form is that of a node where kube-proxy knows no ServiceCIDR and keeps no metrics counters. KernelLog-check node ports
 //! are served by kube-proxy itself and have nothing in the table.
 
 mod base;
@@ -205,7 +205,7 @@ impl Dataplane for Nftables {
             to.services().iter().map(|service| Layout::of(service)).find(|layout| layout.internal)?;
         let service = layout.service;
         let address = match self.node.family() {
-            Family::Ipv4 => services::addresses::spare_address(0),
+            Family::Ipv4 => services::addresses::unused_address(0),
             Family::Ipv6 => IpAddr::V6(SPARE_IPV6),
         };
         let key = format!("{address} . {} . {}", service.protocol.name(), service.cluster.port());

@@ -19,7 +19,7 @@ use self::scenario::{Change, Edit, Scenario, Timeline};
 pub use self::section::Section;
 use self::sync_loop::SyncLoop;
 use dataplane::Sync;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use services::service::Service;
 use services::service_set::ServiceSet;
 
@@ -57,29 +57,29 @@ impl Churn {
     }
 }
 
-/// Plays a scenario over the Services of `world`, which ends in another state than it began in: as the scenario left it.
+/// Plays a scenario over the Services of `testbed`, which ends in another state than it began in: as the scenario left it.
 ///
 /// # Errors
 /// If a sync or a check fails, or all syncs together pass `limit`.
 pub fn measure(
-    world: &mut World,
+    testbed: &mut Testbed,
     scenario: Scenario,
     pods: u32,
     seed: u64,
     limit: Option<Duration>,
 ) -> anyhow::Result<Churn> {
-    let timeline = scenario.timeline(&world.set, pods, seed)?;
-    let start = edited(&world.set, timeline.start.iter());
-    sync(world, &start, limit).context("preparing the scenario")?;
+    let timeline = scenario.timeline(&testbed.set, pods, seed)?;
+    let start = edited(&testbed.set, timeline.start.iter());
+    sync(testbed, &start, limit).context("preparing the scenario")?;
     let mut churn = Churn::default();
-    let mut pace = SyncLoop::of(world.mode(), world.node().kube_proxy);
+    let mut pace = SyncLoop::of(testbed.mode(), testbed.node().kube_proxy);
     let mut changes = &timeline.changes[..];
     while let Some((begun, due)) = next(&mut pace, changes, timeline.length) {
         let (taken, rest) = changes.split_at(due);
         changes = rest;
-        let to = edited(&world.set, taken.iter().flat_map(|change| &change.edits));
+        let to = edited(&testbed.set, taken.iter().flat_map(|change| &change.edits));
         let left = limit.map(|limit| limit.saturating_sub(Duration::from_nanos(churn.busy())));
-        let (nanoseconds, bytes) = sync(world, &to, left)?;
+        let (nanoseconds, bytes) = sync(testbed, &to, left)?;
         let ended = begun + Duration::from_nanos(nanoseconds);
         pace.ended(begun, ended);
         taken.iter().for_each(|change| churn.latency.record(as_nanoseconds(ended - change.at)));
@@ -90,8 +90,8 @@ pub fn measure(
             bytes,
         });
     }
-    world.verify_counts()?;
-    check(world, &timeline)?;
+    testbed.verify_counts()?;
+    check(testbed, &timeline)?;
     Ok(churn)
 }
 
@@ -103,9 +103,9 @@ fn next(pace: &mut SyncLoop, changes: &[Change], length: Duration) -> Option<(Du
 }
 
 /// One sync: its time and bytes.
-fn sync(world: &mut World, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<(u64, u64)> {
-    let plan = world.dataplane.plan(&world.set, to, Sync::Partial);
-    let applied = world.carry_out(&plan, to, limit)?;
+fn sync(testbed: &mut Testbed, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<(u64, u64)> {
+    let plan = testbed.dataplane.plan(&testbed.set, to, Sync::Partial);
+    let applied = testbed.carry_out(&plan, to, limit)?;
     Ok((applied.nanoseconds(), applied.bytes))
 }
 
@@ -122,16 +122,16 @@ fn edited<'a>(set: &ServiceSet, edits: impl Iterator<Item = &'a Edit>) -> Servic
 }
 
 /// Packets to the Services that the last changes were about.
-fn check(world: &mut World, timeline: &Timeline) -> anyhow::Result<()> {
+fn check(testbed: &mut Testbed, timeline: &Timeline) -> anyhow::Result<()> {
     let last = timeline.changes.iter().rev().flat_map(|change| &change.edits).map(|edit| edit.service);
     let mut services: Vec<usize> = last.take(8).collect();
     services.dedup();
     for index in services {
-        if world.set.nearest_answering(index) == Some(index) {
-            world.verify_service(index, 20)?;
+        if testbed.set.nearest_answering(index) == Some(index) {
+            testbed.verify_service(index, 20)?;
         }
     }
-    world.forget_flows()
+    testbed.forget_flows()
 }
 
 fn as_nanoseconds(duration: Duration) -> u64 {

@@ -1,7 +1,7 @@
 //! What traffic feels while rules change: an open loop runs through the lab, and meanwhile kube-proxy syncs.
 
 mod change;
-mod felt;
+mod impact;
 mod rows;
 mod section;
 
@@ -14,14 +14,14 @@ use netns_setup::Egress;
 use workloads::clock::nanoseconds;
 use workloads::load::{self, Destination, Pace, Rhythm};
 
-pub use self::change::{Config, Happening};
-pub use self::felt::{Bin, Felt, Step, feel};
+pub use self::change::{Config, RuleChange};
+pub use self::impact::{Bin, Impact, Step, impact_of};
 pub use self::section::Section;
-use crate::load::{Order, Running, Serving};
+use crate::load::{LoadSpec, Running, Serving};
 use dataplane::Sync;
 use lab::cores::Cores;
 use lab::stop::Stop;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use services::service::Protocol;
 use services::service_set::{Position, ServiceSet};
 
@@ -34,9 +34,9 @@ const TO_CHANGED: usize = 2;
 /// Picks of flows before they come again.
 const PICKS: usize = 1 << 12;
 /// The first spare endpoint that takes the place of another.
-const FIRST_SPARE: u32 = 700_000;
+const FIRST_UNUSED: u32 = 700_000;
 /// Services that may be added: no two at once are the same.
-const SPARE_SERVICES: u32 = 40;
+const UNUSED_SERVICES: u32 = 40;
 
 /// What a cell found.
 pub struct Disruption {
@@ -44,43 +44,43 @@ pub struct Disruption {
     pub outcome: load::Outcome,
     /// The syncs, in order.
     pub steps: Vec<Step>,
-    /// What the load felt of them.
-    pub felt: Felt,
+    /// Their impact on the load.
+    pub impact: Impact,
 }
 
-/// Plays `happening` over the Services of `world`, while a load runs. The world is checked afterwards; an endpoint churn
+/// Plays `change` over the Services of `testbed`, while a load runs. The testbed is checked afterwards; an endpoint churn
 /// leaves other endpoints than it found.
 ///
 /// # Errors
 /// If a sync or a check fails, or the load cannot go on.
 pub fn measure(
-    world: &mut World,
-    happening: Happening,
+    testbed: &mut Testbed,
+    change: RuleChange,
     config: &Config,
     cores: &Cores,
 ) -> anyhow::Result<Disruption> {
     let protocol = if config.workload.is_udp() { Protocol::Udp } else { Protocol::Tcp };
-    let changed = world
+    let changed = testbed
         .set
         .index_at(Position::Middle, protocol)
         .with_context(|| format!("no {} Service has an endpoint", protocol.name()))?;
-    let changes = plan(world, happening, changed, config.changes)?;
+    let changes = plan(testbed, change, changed, config.changes)?;
     let threads = NonZeroU32::MIN;
-    let serving = Serving::start(world, protocol, threads, cores, None)?;
+    let serving = Serving::start(testbed, protocol, threads, cores, None)?;
     // Programs inherit the core of the thread that starts them, and the load needs its own for itself.
-    world.lab.node.run(|| workloads::clock::pin_to_core(cores.for_sync()))?;
-    let found = run(world, &changes, changed, protocol, config, cores);
-    world.lab.node.run(|| cores.unpin());
+    testbed.lab.node.run(|| workloads::clock::pin_to_core(cores.for_sync()))?;
+    let found = run(testbed, &changes, changed, protocol, config, cores);
+    testbed.lab.node.run(|| cores.unpin());
     serving.stop()?;
     // The checks are made with packet probes.
-    world.steer(Egress::Tun)?;
+    testbed.steer(Egress::Tun)?;
     let (outcome, steps, endpoints) = found?;
     ensure!(outcome.counts.is_balanced(), "requests are unaccounted for: {:?}", outcome.counts);
-    let felt = feel(&outcome.trace, &steps, config.per_second.get(), &endpoints);
-    world.forget_flows()?;
-    world.verify_counts()?;
-    world.verify_traffic()?;
-    Ok(Disruption { outcome, steps, felt })
+    let impact = impact_of(&outcome.trace, &steps, config.per_second.get(), &endpoints);
+    testbed.forget_flows()?;
+    testbed.verify_counts()?;
+    testbed.verify_traffic()?;
+    Ok(Disruption { outcome, steps, impact })
 }
 
 /// One sync to come: the set that it leads to, and which endpoints of the loaded Service come and go with it.
@@ -98,23 +98,23 @@ enum Kind {
     Restart,
 }
 
-fn plan(world: &World, happening: Happening, changed: usize, changes: u32) -> anyhow::Result<Vec<Change>> {
-    let mut set = world.set.clone();
+fn plan(testbed: &Testbed, change: RuleChange, changed: usize, changes: u32) -> anyhow::Result<Vec<Change>> {
+    let mut set = testbed.set.clone();
     let mut all = Vec::new();
     let addresses = |set: &ServiceSet| -> Vec<SocketAddr> {
         set.services()[changed].endpoints().iter().map(|endpoint| endpoint.address).collect()
     };
     let before = addresses(&set);
     // Cells before this one may have left some of them.
-    let mut spare = (FIRST_SPARE..).map(|number| world.spare().endpoint(number));
+    let mut spare = (FIRST_UNUSED..).map(|number| testbed.unused().endpoint(number));
     let mut unused = || spare.find(|address| before.iter().all(|other| other.ip() != *address));
     let same =
         |set: &ServiceSet, kind| Change { to: set.clone(), added: Vec::new(), removed: Vec::new(), kind };
-    for number in 0..happening.syncs(changes) {
-        let change = match happening {
-            Happening::FullSync => same(&set, Kind::Resync),
-            Happening::Restart => same(&set, Kind::Restart),
-            Happening::PartialSync | Happening::EndpointChurn => {
+    for number in 0..change.syncs(changes) {
+        let change = match change {
+            RuleChange::FullSync => same(&set, Kind::Resync),
+            RuleChange::Restart => same(&set, Kind::Restart),
+            RuleChange::PartialSync | RuleChange::EndpointChurn => {
                 // One after another; if there are more changes than endpoints, those that came go again.
                 let old = match before.get(number as usize) {
                     Some(&old) => old,
@@ -124,10 +124,10 @@ fn plan(world: &World, happening: Happening, changed: usize, changes: u32) -> an
                 let to = set.with_endpoint_exchanged(changed, old, new);
                 Change { to, added: vec![new], removed: vec![old], kind: Kind::Partial }
             }
-            Happening::ServiceChurn => {
+            RuleChange::ServiceChurn => {
                 let to = if number % 2 == 0 {
                     let endpoints = (set.total_endpoints() / set.len().max(1)).max(1) as u32;
-                    set.with_added(world.spare().service(number % SPARE_SERVICES, endpoints))
+                    set.with_added(testbed.unused().service(number % UNUSED_SERVICES, endpoints))
                 } else {
                     set.without(set.len() - 1)
                 };
@@ -144,18 +144,18 @@ fn plan(world: &World, happening: Happening, changed: usize, changes: u32) -> an
 type Ran = (load::Outcome, Vec<Step>, Vec<SocketAddr>);
 
 fn run(
-    world: &mut World,
+    testbed: &mut Testbed,
     changes: &[Change],
     changed: usize,
     protocol: Protocol,
     config: &Config,
     cores: &Cores,
 ) -> anyhow::Result<Ran> {
-    let (aims, picks) = targets(world, changes, changed, protocol, config.seed)?;
-    let endpoints = aims[0].endpoints().to_vec();
+    let (targets, picks) = targets(testbed, changes, changed, protocol, config.seed)?;
+    let endpoints = targets[0].endpoints().to_vec();
     // As long as it takes: it is halted when all is done.
     let longest = Duration::from_secs(24 * 3_600);
-    let order = Order {
+    let order = LoadSpec {
         pace: Pace::Open { per_second: config.per_second, rhythm: Rhythm::Constant },
         duration: longest,
         timeout: TIMEOUT,
@@ -163,10 +163,10 @@ fn run(
         interval: Duration::from_secs(60),
         trace: trace_room(config, changes.len()),
         picks: Some(picks),
-        ..Order::new(config.workload)
+        ..LoadSpec::new(config.workload)
     };
     let halt = Stop::new();
-    let running = Running::at(world, &order, aims, cores, &halt)?;
+    let running = Running::at(testbed, &order, targets, cores, &halt)?;
     let began = running.began;
     std::thread::sleep(config.margin + began.saturating_duration_since(Instant::now()));
     let mut steps = Vec::new();
@@ -174,7 +174,7 @@ fn run(
         if index > 0 {
             std::thread::sleep(PAUSE);
         }
-        steps.push(sync(world, change, began, config.limit)?);
+        steps.push(sync(testbed, change, began, config.limit)?);
         anyhow::Ok(())
     });
     std::thread::sleep(config.margin);
@@ -191,18 +191,23 @@ fn trace_room(config: &Config, syncs: usize) -> usize {
     (config.per_second.get() as f64 * seconds).min(20e6) as usize
 }
 
-fn sync(world: &mut World, change: &Change, began: Instant, limit: Option<Duration>) -> anyhow::Result<Step> {
+fn sync(
+    testbed: &mut Testbed,
+    change: &Change,
+    began: Instant,
+    limit: Option<Duration>,
+) -> anyhow::Result<Step> {
     let since = |moment: Instant| nanoseconds(moment.saturating_duration_since(began));
     let decided = Instant::now();
     let plan = match change.kind {
-        Kind::Partial => world.dataplane.plan(&world.set, &change.to, Sync::Partial),
-        Kind::Restart => world.dataplane.plan(&world.set, &change.to, Sync::Full),
+        Kind::Partial => testbed.dataplane.plan(&testbed.set, &change.to, Sync::Partial),
+        Kind::Restart => testbed.dataplane.plan(&testbed.set, &change.to, Sync::Full),
         Kind::Resync => {
-            let plan = world.dataplane.resync(&world.set);
+            let plan = testbed.dataplane.resync(&testbed.set);
             plan.context("this mode has no full sync but its first")?
         }
     };
-    world.carry_out(&plan, &change.to, limit)?;
+    testbed.carry_out(&plan, &change.to, limit)?;
     Ok(Step {
         decided_ns: since(decided),
         applied_ns: since(Instant::now()),
@@ -214,21 +219,21 @@ fn sync(world: &mut World, change: &Change, began: Instant, limit: Option<Durati
 
 /// The Service that changes comes first, with all the endpoints that it ever has; then all others.
 fn targets(
-    world: &World,
+    testbed: &Testbed,
     changes: &[Change],
     changed: usize,
     protocol: Protocol,
     seed: u64,
 ) -> anyhow::Result<(Vec<Destination>, Vec<u32>)> {
-    let first = world.aim(changed)?.for_load();
+    let first = testbed.service_target(changed)?.for_load();
     let later = changes.iter().flat_map(|change| &change.added).copied();
     let first = Destination::new(first.to(), first.endpoints().iter().copied().chain(later));
-    let others = world.aims_of(protocol)?;
+    let others = testbed.destinations_of(protocol)?;
     let to = first.to();
-    let others = others.into_iter().filter(|aim| aim.to() != to);
-    let aims: Vec<Destination> = std::iter::once(first).chain(others).collect();
-    let count = aims.len().try_into().context("there is a target")?;
+    let others = others.into_iter().filter(|target| target.to() != to);
+    let targets: Vec<Destination> = std::iter::once(first).chain(others).collect();
+    let count = targets.len().try_into().context("there is a target")?;
     let mut picks = load::Choice::Uniform.picks(count, PICKS, seed);
     picks.iter_mut().step_by(TO_CHANGED).for_each(|pick| *pick = 0);
-    Ok((aims, picks))
+    Ok((targets, picks))
 }

@@ -1,14 +1,14 @@
 //! Load through a lab: clients in the client's namespace, servers that answer for all endpoints in the server's.
 
 mod figures;
-mod order;
 pub mod rotation;
 mod rows;
 mod section;
+mod spec;
 
 pub use self::figures::{json, times_json};
-pub use self::order::{OPEN_FLOWS, Order};
 pub use self::section::{Offered, Section};
+pub use self::spec::{LoadSpec, OPEN_FLOWS};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -23,7 +23,7 @@ use workloads::load::{self, Destination, Load, Outcome, Served, Server, Stall, S
 
 use lab::cores::Cores;
 use lab::stop::Stop;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use lab::usage::{Cost, Meter, Tables};
 use services::addresses::{self, TCP_PORTS, UDP_PORTS};
 use services::service::Protocol;
@@ -53,15 +53,15 @@ impl Serving {
     /// # Errors
     /// If the kernel refuses.
     pub fn start(
-        world: &World,
+        testbed: &Testbed,
         protocol: Protocol,
         threads: NonZeroU32,
         cores: &Cores,
         stall: Option<Stall>,
     ) -> anyhow::Result<Serving> {
-        world.steer(Egress::Server)?;
+        testbed.steer(Egress::Server)?;
         for (key, value) in REMEMBERED {
-            match world.lab.node.set_sysctl(key, value) {
+            match testbed.lab.node.set_sysctl(key, value) {
                 // Nothing has loaded connection tracking, so that there is no table.
                 Err(error) if is_absent(&error) => {}
                 set => set?,
@@ -70,7 +70,7 @@ impl Serving {
         let port = if protocol == Protocol::Udp { UDP_PORTS.1 } else { TCP_PORTS.1 };
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let count = threads.get() as usize;
-        let (servers, stopper) = world.lab.server.run(|| Server::bind_many(any, count))?;
+        let (servers, stopper) = testbed.lab.server.run(|| Server::bind_many(any, count))?;
         let mut running = Vec::new();
         for (index, server) in servers.into_iter().enumerate() {
             let server = match stall {
@@ -78,7 +78,7 @@ impl Serving {
                 None => server,
             };
             let core = cores.for_server(index);
-            running.push(world.lab.server.thread("endpoints", move || {
+            running.push(testbed.lab.server.thread("endpoints", move || {
                 pin_to_core(core)?;
                 Ok(server.run()?)
             })?);
@@ -119,9 +119,14 @@ impl Running {
     ///
     /// # Errors
     /// If there is no Service to send to, or the system refuses.
-    pub fn in_lab(world: &World, order: &Order, cores: &Cores, stop: &Stop) -> anyhow::Result<Running> {
-        let aims = world.aims_of(order.protocol())?;
-        Self::at(world, order, aims, cores, stop)
+    pub fn in_lab(
+        testbed: &Testbed,
+        order: &LoadSpec,
+        cores: &Cores,
+        stop: &Stop,
+    ) -> anyhow::Result<Running> {
+        let targets = testbed.destinations_of(order.protocol())?;
+        Self::at(testbed, order, targets, cores, stop)
     }
 
     /// The same with targets of one's own.
@@ -129,16 +134,16 @@ impl Running {
     /// # Errors
     /// As [`Running::in_lab`].
     pub fn at(
-        world: &World,
-        order: &Order,
-        aims: Vec<Destination>,
+        testbed: &Testbed,
+        order: &LoadSpec,
+        targets: Vec<Destination>,
         cores: &Cores,
         stop: &Stop,
     ) -> anyhow::Result<Running> {
         let first = u32::from(addresses::CLIENTS.network()) + 16;
         let sources = (0..CLIENTS).map(|index| Ipv4Addr::from(first + index).into()).collect();
-        let load = Arc::new(order.against(aims, sources)?);
-        Self::start(load, cores, stop, |name, work| world.lab.client.thread(name, work))
+        let load = Arc::new(order.against(targets, sources)?);
+        Self::start(load, cores, stop, |name, work| testbed.lab.client.thread(name, work))
     }
 
     /// Starts it from wherever this process is.
@@ -204,7 +209,7 @@ fn joined<T>(thread: JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
 }
 
 /// A load, and what it took.
-pub struct Through {
+pub struct LoadResult {
     /// What became of it.
     pub outcome: Outcome,
     /// Processor time and context switches of the machine meanwhile, client and server included.
@@ -217,13 +222,18 @@ pub struct Through {
 ///
 /// # Errors
 /// As [`Running::in_lab`] and [`Running::finish`].
-pub fn through(world: &mut World, order: &Order, cores: &Cores, stop: &Stop) -> anyhow::Result<Through> {
-    let serving = Serving::start(world, order.protocol(), order.threads, cores, None)?;
-    let (before, meter) = (Tables::of(&world.lab.node), Meter::start());
-    let found = Running::in_lab(world, order, cores, stop).and_then(Running::finish);
+pub fn through(
+    testbed: &mut Testbed,
+    order: &LoadSpec,
+    cores: &Cores,
+    stop: &Stop,
+) -> anyhow::Result<LoadResult> {
+    let serving = Serving::start(testbed, order.protocol(), order.threads, cores, None)?;
+    let (before, meter) = (Tables::of(&testbed.lab.node), Meter::start());
+    let found = Running::in_lab(testbed, order, cores, stop).and_then(Running::finish);
     let cost = meter.stop();
-    let tables = Tables::of(&world.lab.node).growth(&before);
+    let tables = Tables::of(&testbed.lab.node).growth(&before);
     serving.stop()?;
-    world.forget_flows()?;
-    Ok(Through { outcome: found?, cost, tables })
+    testbed.forget_flows()?;
+    Ok(LoadResult { outcome: found?, cost, tables })
 }

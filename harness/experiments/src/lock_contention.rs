@@ -20,21 +20,21 @@ pub use self::section::Section;
 use dataplane::{Phase, Plan, Sync};
 use lab::apply::{Applied, ApplyError};
 use lab::stop::Stop;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use lab::xtables_lock::{Acquisition, Contenders, Watch, acquisitions, overtaken};
 use services::service_set::ServiceSet;
-use services::unused::Spare;
+use services::unused::Unused;
 
 /// Exit code of an iptables program that gave up waiting (RESOURCE_PROBLEM, include/xtables.h).
 const GAVE_UP: i32 = 4;
 /// How often is looked whether a sync has ended, or is to be ended.
-const GLANCE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How often a sync that goes on is said to go on.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// What a cell found. Times in nanoseconds.
 #[derive(Default)]
-pub struct Contention {
+pub struct LockContention {
     /// Whole duration of each contender's `iptables -w 5`.
     pub contender_operations: Times,
     /// Waits of contenders for the lock, those in vain included; empty where there is no lock.
@@ -78,7 +78,7 @@ pub struct Syncs {
     pub unfinished: Option<String>,
 }
 
-impl Contention {
+impl LockContention {
     /// Seconds for one full and one partial sync; `None` if one of them did not finish.
     pub fn round_seconds(&self) -> Option<f64> {
         let last = |syncs: &Syncs| syncs.times.last().map(|&time| time as f64 / 1e9);
@@ -133,18 +133,18 @@ impl Contention {
 /// # Errors
 /// If a program ends otherwise than by success or by giving up on the lock.
 pub fn measure(
-    world: &mut World,
+    testbed: &mut Testbed,
     contenders: u32,
     seconds: f64,
     patience: &Patience,
     alive: &mut dyn FnMut(String),
-) -> anyhow::Result<Contention> {
-    let has_lock = world.runner.tools().take_the_lock();
-    let mut found = Contention { has_lock, ..Contention::default() };
-    let watch = if has_lock { Some(Watch::start(&world.lab.node)?) } else { None };
+) -> anyhow::Result<LockContention> {
+    let has_lock = testbed.runner.tools().take_the_lock();
+    let mut found = LockContention { has_lock, ..LockContention::default() };
+    let watch = if has_lock { Some(Watch::start(&testbed.lab.node)?) } else { None };
     let begun = Instant::now();
-    world.disturbed = true;
-    let running = Contenders::start(contenders, &world.lab.node, &world.runner)?;
+    testbed.disturbed = true;
+    let running = Contenders::start(contenders, &testbed.lab.node, &testbed.runner)?;
     let holder = Holder {
         running: &running,
         patience,
@@ -155,7 +155,7 @@ pub fn measure(
         restores: Vec::new(),
         gave_up: Vec::new(),
     };
-    let held = holder.hold(world, contenders, seconds, &mut found);
+    let held = holder.hold(testbed, contenders, seconds, &mut found);
     let operations = running.stop()?;
     found.lasted = begun.elapsed();
     let Held { syncs, restores, gave_up: sync_gave_up } = held?;
@@ -230,10 +230,10 @@ impl Holder<'_> {
     /// have done enough.
     fn hold(
         mut self,
-        world: &mut World,
+        testbed: &mut Testbed,
         contenders: u32,
         seconds: f64,
-        found: &mut Contention,
+        found: &mut LockContention,
     ) -> anyhow::Result<Held> {
         let mut number = 500_000;
         for round in 0.. {
@@ -246,16 +246,16 @@ impl Holder<'_> {
             }
             let kind = if round % 2 == 1 { Kind::Full } else { Kind::Partial };
             let (to, sync) = match kind {
-                Kind::Full => (world.set.clone(), Sync::Full),
-                Kind::Partial => (replaced(&world.set, world.spare(), &mut number), Sync::Partial),
+                Kind::Full => (testbed.set.clone(), Sync::Full),
+                Kind::Partial => (replaced(&testbed.set, testbed.unused(), &mut number), Sync::Partial),
             };
-            let plan = world.dataplane.plan(&world.set, &to, sync);
+            let plan = testbed.dataplane.plan(&testbed.set, &to, sync);
             self.syncs.extend(self.watch.map(|watch| (watch.now(), kind)));
-            match self.sync(world, plan, kind) {
+            match self.sync(testbed, plan, kind) {
                 Ok(Synced::Finished(nanoseconds, applied)) => {
                     found.syncs(kind).times.push(nanoseconds);
                     self.note_restores(&applied, kind);
-                    world.set = to;
+                    testbed.set = to;
                 }
                 Ok(Synced::Ended { spent, command }) => {
                     let why = self.patience.of_ended(kind, &Ended { spent, command, contenders });
@@ -286,12 +286,12 @@ impl Holder<'_> {
     }
 
     /// One sync, on a thread of its own, so that it can be ended when patience with it is over.
-    fn sync(&mut self, world: &World, plan: Plan, kind: Kind) -> Result<Synced, ApplyError> {
+    fn sync(&mut self, testbed: &Testbed, plan: Plan, kind: Kind) -> Result<Synced, ApplyError> {
         let halt = Stop::new();
-        let runner = world.runner.until(halt.clone());
+        let runner = testbed.runner.until(halt.clone());
         let (sender, ended) = mpsc::channel();
         let begun = Instant::now();
-        let thread = world
+        let thread = testbed
             .lab
             .node
             .thread("sync", move || {
@@ -306,9 +306,9 @@ impl Holder<'_> {
             .map_err(|source| ApplyError::Run { command: "a sync's thread".into(), source })?;
         let mut told = Duration::ZERO;
         (self.alive)(kind.name().to_owned());
-        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(GLANCE) {
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(POLL_INTERVAL) {
             let spent = begun.elapsed();
-            if world.runner.is_stopped() || self.patience.is_over(spent, self.running.finished()) {
+            if testbed.runner.is_stopped() || self.patience.is_over(spent, self.running.finished()) {
                 halt.request();
             }
             if spent >= told + SIGN_OF_LIFE {
@@ -317,7 +317,7 @@ impl Holder<'_> {
             }
         }
         match thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-            Err(ApplyError::Interrupted { command }) if !world.runner.is_stopped() => {
+            Err(ApplyError::Interrupted { command }) if !testbed.runner.is_stopped() => {
                 Ok(Synced::Ended { spent: begun.elapsed(), command })
             }
             finished => finished,
@@ -326,7 +326,7 @@ impl Holder<'_> {
 }
 
 /// The set with one endpoint of its middle Service exchanged.
-fn replaced(set: &ServiceSet, spare: Spare, number: &mut u32) -> ServiceSet {
+fn replaced(set: &ServiceSet, spare: Unused, number: &mut u32) -> ServiceSet {
     *number += 1;
     match set.nearest_answering(set.len() / 2) {
         Some(index) => set.with_endpoint_replaced(index, spare.endpoint(*number)),
@@ -353,7 +353,7 @@ mod tests {
             held(4, 51, 0, 100),
             held(5, 60, 91, 5),
         ];
-        let mut found = Contention::default();
+        let mut found = LockContention::default();
         found.take(&all, &HashSet::from([2, 3, 5, 6, 7]), &[(10, Kind::Partial), (50, Kind::Full)]);
         let all_of = |times: &Times| {
             let values = times.histogram().iter_recorded();

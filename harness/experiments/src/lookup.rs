@@ -9,7 +9,7 @@ use workloads::target::Target;
 
 pub use self::section::Section;
 use lab::cores::Cores;
-use lab::testbed::{BATCH, World};
+use lab::testbed::{BATCH, Testbed};
 use services::service::Protocol;
 use services::service_set::Position;
 
@@ -32,40 +32,40 @@ pub struct Lookup {
 /// # Errors
 /// The first packet that did not arrive where it should.
 pub fn measure(
-    world: &mut World,
+    testbed: &mut Testbed,
     position: Position,
     protocol: Protocol,
     probes: u32,
     cores: &Cores,
 ) -> anyhow::Result<Lookup> {
     let probes = probes as usize;
-    world.steer(Egress::Tun)?;
-    let (aims, picks) = world.aims(position, protocol, WARM_UP + probes)?;
+    testbed.steer(Egress::Tun)?;
+    let (targets, picks) = testbed.service_targets(position, protocol, WARM_UP + probes)?;
     anyhow::ensure!(
-        !aims.is_empty(),
+        !targets.is_empty(),
         "there is no {} Service at position {}",
         protocol.name(),
         position.name()
     );
-    let targets = aims.iter().map(|aim| aim.target()).collect::<Result<Vec<Target>, _>>()?;
+    let targets = targets.iter().map(|target| target.for_probe()).collect::<Result<Vec<Target>, _>>()?;
     let (warm_up, picks) = picks.split_at(WARM_UP);
 
     let _pinned = cores.pinned()?;
     let mut lookup = Lookup { first: Times::new(), established: Times::new() };
     let mut discarded = Times::new();
-    world.probe().first_packets(&targets, warm_up, &mut discarded, None)?.all_verified()?;
-    world.forget_flows()?;
+    testbed.probe().first_packets(&targets, warm_up, &mut discarded, None)?.all_verified()?;
+    testbed.forget_flows()?;
     for batch in picks.chunks(BATCH) {
-        world.probe().first_packets(&targets, batch, &mut lookup.first, None)?.all_verified()?;
-        world.forget_flows()?;
+        testbed.probe().first_packets(&targets, batch, &mut lookup.first, None)?.all_verified()?;
+        testbed.forget_flows()?;
     }
 
     let flows = probes.div_ceil(PER_FLOW).min(picks.len());
     for batch in picks[..flows].chunks(BATCH) {
         let known =
-            world.probe().established_packets(&targets, batch, PER_FLOW as u32, &mut lookup.established)?;
+            testbed.probe().established_packets(&targets, batch, PER_FLOW as u32, &mut lookup.established)?;
         known.all_verified()?;
-        world.forget_flows()?;
+        testbed.forget_flows()?;
     }
     Ok(lookup)
 }

@@ -16,8 +16,8 @@ pub struct CellResult {
     pub histograms: Vec<(String, Histogram<u64>)>,
     /// Syncs of a scenario, one by one.
     pub timeline: Vec<TimelineRow>,
-    /// What a load felt of syncs, over time.
-    pub felt: Vec<ImpactRow>,
+    /// Impact of syncs on a load, over time.
+    pub impact: Vec<ImpactRow>,
 }
 
 /// What the rows of a lane have in common.
@@ -37,7 +37,7 @@ pub struct LaneId {
 
 /// How a cell ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum CellOutcome {
     /// Measured.
     Done,
     /// A later block that does not fit the budget, or a second visit to what was skipped: no rows.
@@ -58,7 +58,7 @@ pub struct Rows {
     pub(crate) records: Vec<Record>,
     histograms: Vec<(String, Histogram<u64>)>,
     pub(crate) timeline: Vec<TimelineRow>,
-    pub(crate) felt: Vec<ImpactRow>,
+    pub(crate) impact: Vec<ImpactRow>,
 }
 
 impl Rows {
@@ -72,7 +72,7 @@ impl Rows {
             records: Vec::new(),
             histograms: Vec::new(),
             timeline: Vec::new(),
-            felt: Vec::new(),
+            impact: Vec::new(),
         }
     }
 
@@ -87,22 +87,22 @@ impl Rows {
             records: self.records,
             histograms: self.histograms,
             timeline: self.timeline,
-            felt: self.felt,
+            impact: self.impact,
         }
     }
 
     /// Failed if any row failed; skipped if all were skipped.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> CellOutcome {
         if self.records.is_empty() {
-            return Outcome::NotNeeded;
+            return CellOutcome::NotNeeded;
         }
         let of = |status| self.records.iter().filter(move |record| record.status == status);
         match (of(Status::Failed).next(), of(Status::Skipped).next()) {
-            (Some(failed), _) => Outcome::Failed(failed.note.to_string()),
+            (Some(failed), _) => CellOutcome::Failed(failed.note.to_string()),
             (None, Some(skipped)) if of(Status::Ok).next().is_none() => {
-                Outcome::Skipped(skipped.note.to_string())
+                CellOutcome::Skipped(skipped.note.to_string())
             }
-            _ => Outcome::Done,
+            _ => CellOutcome::Done,
         }
     }
 
@@ -120,7 +120,7 @@ impl Rows {
     pub fn invalidate(&mut self, reason: &str) {
         self.histograms.clear();
         self.timeline.clear();
-        self.felt.clear();
+        self.impact.clear();
         for record in &mut self.records {
             if record.status == Status::Ok {
                 let key = record.cell.clone();

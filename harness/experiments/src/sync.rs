@@ -10,15 +10,15 @@ use workloads::clock::nanoseconds;
 pub use self::section::{Operation, Section, expected_seconds};
 use dataplane::{Counts, Phase, Plan, Sync};
 use lab::apply::Applied;
-use lab::testbed::World;
-use lab::usage::{self, Toll};
+use lab::testbed::Testbed;
+use lab::usage::{self, ResourceUsage};
 use services::service_set::ServiceSet;
 
 /// Small operations are repeated in one visit until they have taken this long together, or five times.
 const ENOUGH: Duration = Duration::from_millis(1000);
 const REPEATS: usize = 5;
 /// Services that repeats may add, more than there are repeats: no two in a lab at once are the same.
-const SPARE_SERVICES: u32 = 40;
+const UNUSED_SERVICES: u32 = 40;
 
 /// One sync.
 #[derive(Clone, Debug)]
@@ -28,12 +28,12 @@ pub struct Sample {
     /// Running it.
     pub applied: Applied,
     /// What it took from the machine besides; known of cold syncs.
-    pub toll: Toll,
+    pub usage: ResourceUsage,
 }
 
 impl Sample {
     fn new(generate: Option<u64>, applied: Applied) -> Self {
-        Self { generate, applied, toll: Toll::default() }
+        Self { generate, applied, usage: ResourceUsage::default() }
     }
 }
 
@@ -41,14 +41,18 @@ impl Sample {
 ///
 /// # Errors
 /// If a step or a check fails.
-pub fn cold(world: &mut World, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<(Sample, Counts)> {
-    let (plan, generate) = generate(world, to, Sync::Full);
-    let (applied, toll) = usage::metered(|| world.carry_out(&plan, to, limit));
+pub fn cold(
+    testbed: &mut Testbed,
+    to: &ServiceSet,
+    limit: Option<Duration>,
+) -> anyhow::Result<(Sample, Counts)> {
+    let (plan, generate) = generate(testbed, to, Sync::Full);
+    let (applied, usage) = usage::metered(|| testbed.carry_out(&plan, to, limit));
     let applied = applied?;
     drop(plan);
-    let counts = world.verify_counts()?;
-    world.verify_traffic()?;
-    Ok((Sample { generate: Some(generate), applied, toll }, counts))
+    let counts = testbed.verify_counts()?;
+    testbed.verify_traffic()?;
+    Ok((Sample { generate: Some(generate), applied, usage }, counts))
 }
 
 /// One small change over an installed set, several times if it is quick; each is checked by traffic.
@@ -57,7 +61,7 @@ pub fn cold(world: &mut World, to: &ServiceSet, limit: Option<Duration>) -> anyh
 /// # Errors
 /// If a step or a check fails.
 pub fn change(
-    world: &mut World,
+    testbed: &mut Testbed,
     operation: Operation,
     number: &mut u32,
     limit: Option<Duration>,
@@ -65,18 +69,18 @@ pub fn change(
     let begun = Instant::now();
     let mut samples = Vec::new();
     while samples.is_empty() || (samples.len() < REPEATS && begun.elapsed() < ENOUGH) {
-        samples.push(once(world, operation, number, limit)?);
+        samples.push(once(testbed, operation, number, limit)?);
     }
     Ok(samples)
 }
 
 fn once(
-    world: &mut World,
+    testbed: &mut Testbed,
     operation: Operation,
     number: &mut u32,
     limit: Option<Duration>,
 ) -> anyhow::Result<Sample> {
-    let set = world.set.clone();
+    let set = testbed.set.clone();
     let near = |index| {
         let found = set.nearest_answering(index);
         found.ok_or_else(|| anyhow::anyhow!("no Service has an endpoint that packets could be sent to"))
@@ -84,68 +88,68 @@ fn once(
     match operation {
         Operation::Cold => anyhow::bail!("a cold sync needs an empty lab"),
         Operation::Restart => {
-            let (plan, generate) = generate(world, &set, Sync::Full);
-            let applied = world.carry_out(&plan, &set, limit)?;
-            world.verify_service(near(set.len())?, 5)?;
+            let (plan, generate) = generate(testbed, &set, Sync::Full);
+            let applied = testbed.carry_out(&plan, &set, limit)?;
+            testbed.verify_service(near(set.len())?, 5)?;
             Ok(Sample::new(Some(generate), applied))
         }
         Operation::Resync => {
             let begun = Instant::now();
-            let plan = world.dataplane.resync(&set);
+            let plan = testbed.dataplane.resync(&set);
             let generate = nanoseconds(begun.elapsed());
             let plan = plan.ok_or_else(|| anyhow::anyhow!("this mode has no full sync but its first"))?;
-            let applied = world.carry_out(&plan, &set, limit)?;
-            world.verify_service(near(set.len())?, 5)?;
+            let applied = testbed.carry_out(&plan, &set, limit)?;
+            testbed.verify_service(near(set.len())?, 5)?;
             Ok(Sample::new(Some(generate), applied))
         }
         Operation::AddService => {
             *number += 1;
             let endpoints = (set.total_endpoints() / set.len().max(1)).max(1) as u32;
-            let to = set.with_added(world.spare().service(*number % SPARE_SERVICES, endpoints));
-            let sample = partial(world, &to, limit)?;
-            world.verify_service(to.len() - 1, 20)?;
+            let to = set.with_added(testbed.unused().service(*number % UNUSED_SERVICES, endpoints));
+            let sample = partial(testbed, &to, limit)?;
+            testbed.verify_service(to.len() - 1, 20)?;
             Ok(sample)
         }
         Operation::RemoveService => {
             anyhow::ensure!(set.len() > 1, "the last Service cannot be removed");
             let last = near(set.len())?;
-            let aim = world.aim(last)?;
-            let sample = partial(world, &set.without(last), limit)?;
-            world.verify_gone(&aim)?;
+            let target = testbed.service_target(last)?;
+            let sample = partial(testbed, &set.without(last), limit)?;
+            testbed.verify_gone(&target)?;
             Ok(sample)
         }
         Operation::ReplaceEndpoint => {
             let index = near(set.len() / 2)?;
             *number += 1;
-            let to = set.with_endpoint_replaced(index, world.spare().endpoint(*number));
-            let sample = partial(world, &to, limit)?;
+            let to = set.with_endpoint_replaced(index, testbed.unused().endpoint(*number));
+            let sample = partial(testbed, &to, limit)?;
             // A packet to the endpoint that is gone would be a fault.
-            world.verify_service(index, 50)?;
+            testbed.verify_service(index, 50)?;
             Ok(sample)
         }
         Operation::Noop => {
-            let sample = partial(world, &set, limit)?;
-            world.verify_service(near(set.len())?, 5)?;
+            let sample = partial(testbed, &set, limit)?;
+            testbed.verify_service(near(set.len())?, 5)?;
             Ok(sample)
         }
         Operation::Append => {
             let plan =
-                world.dataplane.append(&set).ok_or_else(|| anyhow::anyhow!("this mode has no list"))?;
-            let applied = world.carry_out(&plan, &set, limit)?;
+                testbed.dataplane.append(&set).ok_or_else(|| anyhow::anyhow!("this mode has no list"))?;
+            let applied = testbed.carry_out(&plan, &set, limit)?;
             Ok(Sample::new(None, applied))
         }
     }
 }
 
-fn partial(world: &mut World, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<Sample> {
-    let (plan, generate) = generate(world, to, Sync::Partial);
-    let applied = world.carry_out(&plan, to, limit)?;
+fn partial(testbed: &mut Testbed, to: &ServiceSet, limit: Option<Duration>) -> anyhow::Result<Sample> {
+    let (plan, generate) = generate(testbed, to, Sync::Partial);
+    let applied = testbed.carry_out(&plan, to, limit)?;
     Ok(Sample::new(Some(generate), applied))
 }
 
-fn generate(world: &World, to: &ServiceSet, sync: Sync) -> (Plan, u64) {
+fn generate(testbed: &Testbed, to: &ServiceSet, sync: Sync) -> (Plan, u64) {
     let begun = Instant::now();
-    let plan = world.dataplane.plan(&world.set, to, sync);
+    let plan = testbed.dataplane.plan(&testbed.set, to, sync);
     (plan, nanoseconds(begun.elapsed()))
 }
 

@@ -12,7 +12,7 @@ use workloads::load::{self, Destination, Load, Outcome, Pace, Server, Workload};
 
 pub use self::section::Section;
 use lab::cores::Cores;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use services::addresses::{self, TCP_PORTS};
 use services::service::Protocol;
 use services::service_set::Position;
@@ -30,24 +30,25 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// # Errors
 /// The first transaction that failed.
 pub fn measure(
-    world: &mut World,
+    testbed: &mut Testbed,
     position: Position,
     transactions: u32,
     cores: &Cores,
 ) -> anyhow::Result<Outcome> {
     let Cores { measuring, serving, .. } = *cores;
-    let (aims, picks) = world.aims(position, Protocol::Tcp, WARM_UP + transactions as usize)?;
-    anyhow::ensure!(!aims.is_empty(), "there is no TCP Service at position {}", position.name());
-    world.steer(Egress::Server)?;
+    let (targets, picks) =
+        testbed.service_targets(position, Protocol::Tcp, WARM_UP + transactions as usize)?;
+    anyhow::ensure!(!targets.is_empty(), "there is no TCP Service at position {}", position.name());
+    testbed.steer(Egress::Server)?;
     let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, TCP_PORTS.1));
-    let (server, stopper) = world.lab.server.run(|| Server::bind(any))?;
-    let server = world.lab.server.thread("endpoints", move || {
+    let (server, stopper) = testbed.lab.server.run(|| Server::bind(any))?;
+    let server = testbed.lab.server.thread("endpoints", move || {
         workloads::clock::pin_to_core(serving)?;
         Ok::<_, anyhow::Error>(server.run()?)
     })?;
-    let client = world.lab.client.thread("tcp_crr", move || -> anyhow::Result<Outcome> {
+    let client = testbed.lab.client.thread("tcp_crr", move || -> anyhow::Result<Outcome> {
         workloads::clock::pin_to_core(measuring)?;
-        let aims: Vec<Destination> = aims.iter().map(lab::testbed::Aim::for_load).collect();
+        let targets: Vec<Destination> = targets.iter().map(lab::testbed::ServiceTarget::for_load).collect();
         let first = u32::from(addresses::CLIENTS.network()) + 16;
         let sources = (0..CLIENTS as u32).map(|index| IpAddr::from(Ipv4Addr::from(first + index)));
         let (warm_up, picks) = picks.split_at(WARM_UP);
@@ -58,7 +59,7 @@ pub fn measure(
             // On a core of its own the client polls: its wake-up from idle is not the dataplane's cost, and varies more
             // than what is measured.
             busy_poll: measuring != serving,
-            ..Load::new(Workload::TcpCrr, aims.clone())
+            ..Load::new(Workload::TcpCrr, targets.clone())
         };
         let warm_up = Load { sources: sources.clone().collect(), ..load(warm_up) };
         let halt = AtomicBool::new(false);
@@ -73,6 +74,6 @@ pub fn measure(
     let served = server.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let connect = connect?;
     served?;
-    world.forget_flows()?;
+    testbed.forget_flows()?;
     Ok(connect)
 }

@@ -23,7 +23,7 @@ use crate::usage::Peak;
 use dataplane::{Action, Expect, Phase, Plan, Program, Step};
 
 /// How often a waiting thread looks whether it should give up.
-const GLANCE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Standard output that is kept; listings of large rulesets are read and thrown away, as they must be
 /// read for the program to finish.
 const KEPT_OUTPUT: usize = 64 * 1024;
@@ -297,7 +297,7 @@ impl Runner {
             }
             let fds: Vec<_> = stdout.iter().map(AsFd::as_fd).chain(stderr.iter().map(AsFd::as_fd)).collect();
             let mut fds: Vec<_> = fds.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-            let pause = peak.as_ref().map_or(GLANCE, |peak| peak.pause().min(GLANCE));
+            let pause = peak.as_ref().map_or(POLL_INTERVAL, |peak| peak.pause().min(POLL_INTERVAL));
             let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
             match poll(&mut fds, timeout) {
                 Ok(0) => {

@@ -1,4 +1,4 @@
-//! A cluster's Services as what a run installs, in place of synthetic ones.
+//! A cluster's Services as what a run installs, in addresses of synthetic ones.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use netns_setup::{SetupError, Topology};
 
 use dataplane::Node;
-use services::address_blocks::Ground;
-use services::cluster::place::{Full, Place};
+use services::address_blocks::LabBlocks;
+use services::cluster::lab_addresses::{Full, LabAddresses};
 use services::cluster::{Chosen, ClusterInput};
 use services::service::{Family, Protocol};
 use services::service_set::{Scale, ServiceSet};
@@ -21,7 +21,7 @@ pub struct Installed {
     /// Its Service ports, in the order of the file.
     pub set: Arc<ServiceSet>,
     /// Addresses of its lab.
-    pub place: Place,
+    pub addresses: LabAddresses,
     /// Which packets are sent in lookups: those of the protocol that more Services answer. All cells of a run send the
     /// same, or the controls would be none.
     pub protocol: Protocol,
@@ -43,19 +43,19 @@ pub enum NotInstalled {
     Full(#[from] Full),
     /// As the lab sees it.
     #[error(transparent)]
-    World(#[from] SetupError),
+    Testbed(#[from] SetupError),
 }
 
 /// The lab that is built on these blocks.
-pub fn topology(ground: &Ground, label: String) -> Topology {
-    let [client_prefix, service_prefix, endpoint_prefix] = ground.own;
+pub fn topology(blocks: &LabBlocks, label: String) -> Topology {
+    let [client_prefix, service_prefix, endpoint_prefix] = blocks.own;
     Topology {
         label,
-        probe_prefix: ground.probes,
+        probe_prefix: blocks.probes,
         client_prefix,
         service_prefix,
         endpoint_prefix,
-        node_address: ground.node,
+        node_address: blocks.node,
     }
 }
 
@@ -77,11 +77,11 @@ impl Installed {
         if tcp + udp == 0 {
             return Err(NotInstalled::Nobody);
         }
-        let place = Place::choose(&chosen)?;
-        topology(&place.ground, String::new()).validate().map_err(SetupError::from)?;
+        let addresses = LabAddresses::choose(&chosen)?;
+        topology(&addresses.blocks, String::new()).validate().map_err(SetupError::from)?;
         Ok(Self {
             set: Arc::new(chosen.set.clone()),
-            place,
+            addresses,
             protocol: if tcp > udp { Protocol::Tcp } else { Protocol::Udp },
             file: file.display().to_string(),
             chosen,

@@ -20,8 +20,8 @@ use nix::errno::Errno;
 use dataplane::Mode;
 
 /// How long connections may take to go: one jiffy, and whatever keeps the kernel's worker from its work.
-const PATIENCE: Duration = Duration::from_secs(2);
-const GLANCE: Duration = Duration::from_micros(500);
+const TIMEOUT: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_micros(500);
 /// Every connection of the reader's namespace (`ip_vs_conn_seq_show`).
 const CONNECTIONS: &str = "/proc/thread-self/net/ip_vs_conn";
 
@@ -115,10 +115,10 @@ fn forget_connections(ipvs: &mut Ipvs, node: &Namespace) -> Result<(), FlowsErro
 fn wait_until_empty(node: &Namespace) -> Result<(), FlowsError> {
     let begun = Instant::now();
     loop {
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(POLL_INTERVAL);
         match connections(node)? {
             (0, _) => return Ok(()),
-            (left, _) if begun.elapsed() > PATIENCE => return Err(FlowsError::Kept { left }),
+            (left, _) if begun.elapsed() > TIMEOUT => return Err(FlowsError::Kept { left }),
             _ => {}
         }
     }

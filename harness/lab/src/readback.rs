@@ -12,35 +12,35 @@ use std::process::Command;
 pub use self::error::ReadBackError;
 use self::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
-use dataplane::background::{Neighbours, built_in_chains};
+use dataplane::background::{Background, built_in_chains};
 use dataplane::{Counts, Mode, Program};
 use services::service::Family;
 
 /// Counts rules, chains, set elements, servers and addresses of one family in the namespace of the calling thread; those of
-/// neighbours, too.
+/// background rules, too.
 ///
 /// # Errors
 /// [`ReadBackError`].
 pub fn counts(
     mode: Mode,
     family: Family,
-    neighbours: &Neighbours,
+    background: &Background,
     runner: &Runner,
 ) -> Result<Counts, ReadBackError> {
     let counts = of_mode(mode, family, runner)?;
     // In IPVS mode all sets are counted anyway. Elsewhere ip_set may be missing from the kernel.
-    let elements = if mode.is_ipvs() || neighbours.calico.is_none() { 0 } else { ipvs::entries()? };
+    let elements = if mode.is_ipvs() || background.calico.is_none() { 0 } else { ipvs::entries()? };
     Ok(Counts { elements: counts.elements + elements, ..counts })
 }
 
 fn of_mode(mode: Mode, family: Family, runner: &Runner) -> Result<Counts, ReadBackError> {
     match mode {
-        Mode::IptablesLegacy | Mode::NeighboursLegacy => legacy(family, runner),
+        Mode::IptablesLegacy | Mode::BackgroundLegacy => legacy(family, runner),
         Mode::Direct
         | Mode::Conntrack
         | Mode::Dnat
         | Mode::IptablesNft
-        | Mode::NeighboursNft
+        | Mode::BackgroundNft
         | Mode::Nftables
         | Mode::Replay => nf_tables(family),
         Mode::Ipvs | Mode::IpvsBatched => ipvs::counts(family, legacy(family, runner)?),

@@ -2,14 +2,14 @@
 //! Services that it has.
 //!
 //! * [`Replay`]: a ruleset that can be replayed, as pure data
-//! * [`place`]: the addresses of its lab: where probes come from, so that they are what its rules expect
+//! * [`lab_addresses`]: the addresses of its lab: where probes come from, so that they are what its rules expect
 //! * [`plan`]: what is run to check and to install it
 //! * [`lab`]: that the kernel holds what the file says
 //! * [`note`]: what a run's folder keeps of it, which is neither names nor addresses
 
 pub mod lab;
+pub mod lab_addresses;
 pub mod note;
-pub mod place;
 pub mod plan;
 
 use std::path::{Path, PathBuf};
@@ -17,16 +17,16 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use self::place::Place;
+use self::lab_addresses::ReplayAddresses;
 use ruleset::Variant;
-use ruleset::search::{Door, Found};
+use ruleset::search::{FoundService, Frontend};
 use ruleset::{Fault, Format, Inspection, input, inspect, ipset, iptables};
 use services::service::{Endpoint, Family, Protocol, Service};
 use services::service_set::{Scale, ServiceSet};
 
 /// What is to be replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct ReplaySource {
     /// What `iptables-save` or `nft list ruleset` printed.
     pub rules: PathBuf,
     /// What `ipset save` printed.
@@ -47,7 +47,7 @@ pub struct Replay {
     /// SHA-256 of rules and sets, hexadecimal.
     pub digest: String,
     /// Addresses of its lab.
-    pub place: Place,
+    pub addresses: ReplayAddresses,
     /// Texts for the tool, by family; of nftables one.
     texts: Vec<(Family, Arc<str>)>,
     sets: Option<Arc<str>>,
@@ -66,7 +66,7 @@ impl Replay {
     ///
     /// # Errors
     /// What is wrong with a file, and where; ipsets that are missing.
-    pub fn read(source: &Source) -> anyhow::Result<Self> {
+    pub fn read(source: &ReplaySource) -> anyhow::Result<Self> {
         let name = input::name(&source.rules);
         let (text, inspection) = inspect(&source.rules)?;
         let sets = source.sets.as_deref().map(|path| read_sets(path, &inspection)).transpose()?;
@@ -105,15 +105,15 @@ impl Replay {
         digest.update(text.as_bytes());
         digest.update([0]);
         digest.update(sets.as_deref().unwrap_or_default().as_bytes());
-        let place = Place::choose(&inspection.services)?;
+        let addresses = ReplayAddresses::choose(&inspection.services)?;
         Ok(Self {
             name,
             variant: variant.or(inspection.variant).unwrap_or(Variant::Nft),
             digest: data_encoding::HEXLOWER.encode(&digest.finalize()),
-            place,
+            addresses,
             texts: by_family(text, &inspection)?,
             sets: sets.map(Arc::from),
-            services: doors(&inspection),
+            services: frontends(&inspection),
             inspection,
         })
     }
@@ -130,7 +130,7 @@ impl Replay {
     pub fn scale(&self) -> Scale {
         let family = self.family();
         let services = &self.inspection.services;
-        let of_cluster = || services.of(family).filter(|found| found.door == Door::Cluster);
+        let of_cluster = || services.of(family).filter(|found| found.frontend == Frontend::Cluster);
         let (count, endpoints) =
             (of_cluster().count(), of_cluster().map(|found| found.answers.len()).sum::<usize>());
         let mean = (endpoints + count / 2).checked_div(count).unwrap_or(0);
@@ -226,19 +226,19 @@ fn by_family(text: String, inspection: &Inspection) -> Result<Vec<(Family, Arc<s
 }
 
 /// Addresses of IPv4 as Services of their own, in the order of the list.
-fn doors(inspection: &Inspection) -> ServiceSet {
-    let mut doors: Vec<&Found> = inspection.services.of(Family::Ipv4).collect();
+fn frontends(inspection: &Inspection) -> ServiceSet {
+    let mut frontends: Vec<&FoundService> = inspection.services.of(Family::Ipv4).collect();
     // Those without endpoints are in no list.
-    doors.retain(|found| found.is_certain || !found.answers.is_empty());
-    doors.sort_by_key(|found| (found.position, found.line));
-    let service = |found: &Found| {
+    frontends.retain(|found| found.is_certain || !found.answers.is_empty());
+    frontends.sort_by_key(|found| (found.position, found.line));
+    let service = |found: &FoundService| {
         let (namespace, rest) = found.name.split_once('/').unwrap_or(("", &found.name));
         let (name, port) = rest.split_once(':').unwrap_or((rest, ""));
         let answers = if found.is_certain { found.answers.as_slice() } else { &[] };
         let endpoints = answers.iter().map(|&address| Endpoint::ready(address, false)).collect();
         Service::new(namespace, name, port, found.protocol, found.entry, endpoints)
     };
-    doors.into_iter().map(service).collect()
+    frontends.into_iter().map(service).collect()
 }
 
 #[cfg(test)]

@@ -22,14 +22,14 @@ use crate::replay::plan::Replayed;
 use crate::replay::{self, Replay};
 use crate::stop::Stop;
 use crate::tools::Tools;
-use dataplane::background::Neighbours;
-use dataplane::injected::Plant;
+use dataplane::background::Background;
+use dataplane::injected::Injected;
 use dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Way, ipvs, planner};
 use services::addresses;
-use services::cluster::place::Place;
+use services::cluster::lab_addresses::LabAddresses;
 use services::service::Protocol;
 use services::service_set::{Position, Scale, ServiceSet};
-use services::unused::Spare;
+use services::unused::Unused;
 
 /// Flows between two flushes of the connection-tracking table: few enough that the table stays small
 /// against its 65,536 or more buckets.
@@ -43,7 +43,7 @@ const PACKETS_PER_ENDPOINT: usize = 200;
 
 /// Where a packet is sent, and who may get it.
 #[derive(Clone, Debug)]
-pub struct Aim {
+pub struct ServiceTarget {
     /// Destination.
     pub entry: SocketAddrV4,
     /// Transport protocol.
@@ -54,7 +54,7 @@ pub struct Aim {
     pub any_source: bool,
 }
 
-impl Aim {
+impl ServiceTarget {
     /// For load against real sockets.
     pub fn for_load(&self) -> workloads::load::Destination {
         workloads::load::Destination::new(self.entry.into(), self.answers.iter().map(|&answer| answer.into()))
@@ -64,7 +64,7 @@ impl Aim {
     ///
     /// # Errors
     /// If nobody may answer.
-    pub fn target(&self) -> anyhow::Result<Target<'_>> {
+    pub fn for_probe(&self) -> anyhow::Result<Target<'_>> {
         let protocol = match self.protocol {
             Protocol::Tcp => workloads::target::ProbeProtocol::Tcp,
             Protocol::Udp => workloads::target::ProbeProtocol::Udp,
@@ -76,7 +76,7 @@ impl Aim {
 }
 
 /// A lab of one mode at one scale.
-pub struct World {
+pub struct Testbed {
     /// What is installed.
     pub set: ServiceSet,
     /// Its planner.
@@ -89,17 +89,17 @@ pub struct World {
     pub disturbed: bool,
     mode: Mode,
     node: Node,
-    neighbours: Neighbours,
-    plant: Option<Plant>,
+    background: Background,
+    injected: Option<Injected>,
     replay: Option<Arc<Replay>>,
-    spare: Spare,
+    unused: Unused,
     probe: Probe,
     flows: Flows,
     random: ChaCha8Rng,
     shares: Option<Vec<u64>>,
 }
 
-impl World {
+impl Testbed {
     /// An empty lab for a mode.
     ///
     /// # Errors
@@ -124,17 +124,17 @@ impl World {
     /// # Errors
     /// If the kernel refuses.
     pub fn of_cluster(
-        place: &Place,
+        addresses: &LabAddresses,
         mode: Mode,
         scale: Scale,
         node: Node,
         seed: u64,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
-        let topology = crate::cluster::topology(&place.ground, format!("{mode}-{}", scale.services));
-        let world = Self::in_lab(&topology, planner(mode, node), Tools::of(mode), mode, node, seed, stop)?;
-        world.lab.read_also(&place.endpoints)?;
-        Ok(Self { spare: place.spare, ..world })
+        let topology = crate::cluster::topology(&addresses.blocks, format!("{mode}-{}", scale.services));
+        let testbed = Self::in_lab(&topology, planner(mode, node), Tools::of(mode), mode, node, seed, stop)?;
+        testbed.lab.read_also(&addresses.endpoints)?;
+        Ok(Self { unused: addresses.unused, ..testbed })
     }
 
     /// An empty lab for a ruleset of a real node, with addresses that suit it.
@@ -143,13 +143,13 @@ impl World {
     /// If the kernel refuses.
     pub fn replaying(replay: &Arc<Replay>, seed: u64, stop: &Stop) -> anyhow::Result<Self> {
         let topology =
-            crate::cluster::topology(&replay.place.ground, format!("replay-{}", replay.scale().services));
+            crate::cluster::topology(&replay.addresses.blocks, format!("replay-{}", replay.scale().services));
         let (dataplane, tools) = (Box::new(Replayed(Arc::clone(replay))), Tools::with(replay.variant));
         let node = Node { address: topology.node_address.into(), ..Node::lab(KubeProxy::Current) };
-        let mut world = Self::in_lab(&topology, dataplane, tools, Mode::Replay, node, seed, stop)?;
-        world.lab.catch_all()?;
-        world.replay = Some(Arc::clone(replay));
-        Ok(world)
+        let mut testbed = Self::in_lab(&topology, dataplane, tools, Mode::Replay, node, seed, stop)?;
+        testbed.lab.catch_all()?;
+        testbed.replay = Some(Arc::clone(replay));
+        Ok(testbed)
     }
 
     fn in_lab(
@@ -169,7 +169,7 @@ impl World {
         let flows = lab.node.run(|| Flows::open(mode))?;
         let runner = Runner::new(tools, lab.node.process_group(), stop.clone());
         let random = ChaCha8Rng::seed_from_u64(seed);
-        let (set, neighbours, replay) = (ServiceSet::default(), Neighbours::default(), None);
+        let (set, background, replay) = (ServiceSet::default(), Background::default(), None);
         Ok(Self {
             set,
             dataplane,
@@ -178,10 +178,10 @@ impl World {
             disturbed: false,
             mode,
             node,
-            neighbours,
-            plant: None,
+            background,
+            injected: None,
             replay,
-            spare: Spare::Synthetic,
+            unused: Unused::Synthetic,
             probe,
             flows,
             random,
@@ -200,19 +200,19 @@ impl World {
     }
 
     /// Addresses that no Service has.
-    pub const fn spare(&self) -> Spare {
-        self.spare
+    pub const fn unused(&self) -> Unused {
+        self.unused
     }
 
-    /// Installs neighbours, before kube-proxy starts; in the labs of some controls none.
+    /// Installs background rules, before kube-proxy starts; in the labs of some controls none.
     ///
     /// # Errors
     /// As [`Runner::apply`].
-    pub fn move_in(&mut self, neighbours: Option<Neighbours>) -> anyhow::Result<()> {
-        let Some(neighbours) = neighbours.filter(|_| Neighbours::are_in(self.mode)) else { return Ok(()) };
-        let plan = neighbours.install(self.mode);
-        self.lab.node.run(|| self.runner.apply(&plan, None)).context("installing neighbours")?;
-        self.neighbours = neighbours;
+    pub fn move_in(&mut self, background: Option<Background>) -> anyhow::Result<()> {
+        let Some(background) = background.filter(|_| Background::are_in(self.mode)) else { return Ok(()) };
+        let plan = background.install(self.mode);
+        self.lab.node.run(|| self.runner.apply(&plan, None)).context("installing background rules")?;
+        self.background = background;
         Ok(())
     }
 
@@ -220,11 +220,11 @@ impl World {
     ///
     /// # Errors
     /// As [`Runner::apply`].
-    pub fn plant(&mut self, plant: Option<Plant>) -> anyhow::Result<()> {
-        let Some(plant) = plant.filter(|plant| plant.mode == self.mode) else { return Ok(()) };
-        let plan = plant.install(self.mode);
-        self.lab.node.run(|| self.runner.apply(&plan, None)).context("planting rules")?;
-        self.plant = Some(plant);
+    pub fn injected(&mut self, injected: Option<Injected>) -> anyhow::Result<()> {
+        let Some(injected) = injected.filter(|injected| injected.mode == self.mode) else { return Ok(()) };
+        let plan = injected.install(self.mode);
+        self.lab.node.run(|| self.runner.apply(&plan, None)).context("injecting rules")?;
+        self.injected = Some(injected);
         Ok(())
     }
 
@@ -249,11 +249,14 @@ impl World {
         );
         self.clean_up(plan)?;
         if self.set.is_empty() {
-            let plan = self.neighbours.settle(self.mode);
-            self.lab.node.run(|| runner.apply(&plan, None)).context("moving neighbours' jumps")?;
-            if let Some(plant) = self.plant {
-                let plan = plant.settle(self.mode);
-                self.lab.node.run(|| runner.apply(&plan, None)).context("moving the planted jump")?;
+            let plan = self.background.settle(self.mode);
+            self.lab
+                .node
+                .run(|| runner.apply(&plan, None))
+                .context("moving the jumps of background rules")?;
+            if let Some(injected) = self.injected {
+                let plan = injected.settle(self.mode);
+                self.lab.node.run(|| runner.apply(&plan, None)).context("moving the injected jump")?;
             }
         }
         self.set = to.clone();
@@ -306,11 +309,11 @@ impl World {
         let mut held = self
             .lab
             .node
-            .run(|| readback::counts(self.mode, self.node.family(), &self.neighbours, &self.runner))?;
+            .run(|| readback::counts(self.mode, self.node.family(), &self.background, &self.runner))?;
         // Those that wait for the end of their connections are no longer the model's.
         held.real_servers = held.real_servers.saturating_sub(self.runner.draining().len() as u64);
-        let planted = self.plant.map(|plant| plant.counts(self.mode)).unwrap_or_default();
-        let model = self.dataplane.counts(&self.set) + self.neighbours.counts(self.mode) + planted;
+        let injected = self.injected.map(|injected| injected.counts(self.mode)).unwrap_or_default();
+        let model = self.dataplane.counts(&self.set) + self.background.counts(self.mode) + injected;
         anyhow::ensure!(
             held == model,
             "the kernel holds {held}, but {} with {} Services should have {model}",
@@ -377,8 +380,8 @@ impl World {
     /// # Errors
     /// The first that did not.
     pub fn verify_service(&mut self, index: usize, packets: usize) -> anyhow::Result<()> {
-        let aim = self.aim(index)?;
-        self.send(&aim, packets, None)?;
+        let target = self.service_target(index)?;
+        self.send(&target, packets, None)?;
         Ok(())
     }
 
@@ -386,27 +389,27 @@ impl World {
     ///
     /// # Errors
     /// If one arrived.
-    pub fn verify_gone(&mut self, aim: &Aim) -> anyhow::Result<()> {
+    pub fn verify_gone(&mut self, target: &ServiceTarget) -> anyhow::Result<()> {
         self.probe.set_timeout(Duration::from_millis(2));
-        let summary = self.probe.first_packets(&[aim.target()?], &[0; 3], &mut Times::new(), None);
+        let summary = self.probe.first_packets(&[target.for_probe()?], &[0; 3], &mut Times::new(), None);
         self.probe.set_timeout(workloads::probe::TIMEOUT);
         let summary = summary?;
-        anyhow::ensure!(summary.lost == summary.sent, "a removed Service still answers at {}", aim.entry);
+        anyhow::ensure!(summary.lost == summary.sent, "a removed Service still answers at {}", target.entry);
         Ok(())
     }
 
     /// p-value and counts of one Service's shares; `None` where there is nothing to share.
     fn share_test(&mut self, index: usize) -> anyhow::Result<Option<(f64, Vec<u64>)>> {
-        let aim = self.aim(index)?;
-        if aim.answers.len() < 2 {
+        let target = self.service_target(index)?;
+        if target.answers.len() < 2 {
             return Ok(None);
         }
-        let shares = self.shares(&aim, PACKETS_PER_ENDPOINT)?;
+        let shares = self.shares(&target, PACKETS_PER_ENDPOINT)?;
         let p_value = results::stats::uniform_share_p_value(&shares).unwrap_or(0.0);
         Ok(Some((p_value, shares)))
     }
 
-    /// How many packets each endpoint got when [`World::verify_traffic`] first compared shares. Once: later calls get `None`.
+    /// How many packets each endpoint got when [`Testbed::verify_traffic`] first compared shares. Once: later calls get `None`.
     pub fn take_shares(&mut self) -> Option<Vec<u64>> {
         self.shares.take()
     }
@@ -415,14 +418,19 @@ impl World {
     ///
     /// # Errors
     /// If one went elsewhere.
-    pub fn shares(&mut self, aim: &Aim, per_endpoint: usize) -> anyhow::Result<Vec<u64>> {
-        let mut shares = Shares::new(&[aim.target()?]);
-        self.send(aim, per_endpoint * aim.answers.len(), Some(&mut shares))?;
+    pub fn shares(&mut self, target: &ServiceTarget, per_endpoint: usize) -> anyhow::Result<Vec<u64>> {
+        let mut shares = Shares::new(&[target.for_probe()?]);
+        self.send(target, per_endpoint * target.answers.len(), Some(&mut shares))?;
         Ok(shares.of(0).to_vec())
     }
 
-    fn send(&mut self, aim: &Aim, packets: usize, mut shares: Option<&mut Shares>) -> anyhow::Result<()> {
-        let targets = [aim.target()?];
+    fn send(
+        &mut self,
+        target: &ServiceTarget,
+        packets: usize,
+        mut shares: Option<&mut Shares>,
+    ) -> anyhow::Result<()> {
+        let targets = [target.for_probe()?];
         for start in (0..packets).step_by(BATCH) {
             let picks = vec![0; BATCH.min(packets - start)];
             let summary =
@@ -445,36 +453,37 @@ impl World {
     ///
     /// # Errors
     /// If it is a Service of IPv6.
-    pub fn aim(&self, index: usize) -> anyhow::Result<Aim> {
+    pub fn service_target(&self, index: usize) -> anyhow::Result<ServiceTarget> {
         let service = &self.set.services()[index];
         let answers = self.dataplane.answers(&self.set, service).into_iter();
         let mut answers = answers.map(ipv4).collect::<anyhow::Result<Vec<_>>>()?;
         answers.sort_unstable();
         let (entry, protocol) = (ipv4(self.dataplane.entry(service))?, service.protocol);
-        Ok(Aim { entry, protocol, answers, any_source: self.mode == Mode::Replay })
+        Ok(ServiceTarget { entry, protocol, answers, any_source: self.mode == Mode::Replay })
     }
 
     /// All Services of a protocol that somebody answers for, in their order.
     ///
     /// # Errors
-    /// As [`World::aim`].
-    pub fn aims_of(&self, protocol: Protocol) -> anyhow::Result<Vec<workloads::load::Destination>> {
+    /// As [`Testbed::service_target`].
+    pub fn destinations_of(&self, protocol: Protocol) -> anyhow::Result<Vec<workloads::load::Destination>> {
         let services = self.set.services();
         let of_protocol = |&index: &usize| services[index].protocol == protocol && self.set.answers(index);
-        let aims = (0..services.len()).filter(of_protocol).map(|index| Ok(self.aim(index)?.for_load()));
-        aims.collect()
+        let targets =
+            (0..services.len()).filter(of_protocol).map(|index| Ok(self.service_target(index)?.for_load()));
+        targets.collect()
     }
 
     /// What a load at a position is aimed at, and which of them each of `count` packets takes.
     ///
     /// # Errors
-    /// As [`World::aim`].
-    pub fn aims(
+    /// As [`Testbed::service_target`].
+    pub fn service_targets(
         &mut self,
         position: Position,
         protocol: Protocol,
         count: usize,
-    ) -> anyhow::Result<(Vec<Aim>, Vec<u32>)> {
+    ) -> anyhow::Result<(Vec<ServiceTarget>, Vec<u32>)> {
         Ok(match position {
             Position::Miss => {
                 let port = match protocol {
@@ -483,12 +492,12 @@ impl World {
                     Protocol::Sctp => services::addresses::SCTP_PORTS.1,
                 };
                 let address = match &self.replay {
-                    Some(replay) => replay.place.miss.into(),
-                    None => self.spare.endpoint(77),
+                    Some(replay) => replay.addresses.miss.into(),
+                    None => self.unused.endpoint(77),
                 };
                 let entry = ipv4(SocketAddr::new(address, port))?;
                 let any_source = self.mode == Mode::Replay;
-                (vec![Aim { entry, protocol, answers: vec![entry], any_source }], vec![0; count])
+                (vec![ServiceTarget { entry, protocol, answers: vec![entry], any_source }], vec![0; count])
             }
             Position::Uniform => {
                 let of_protocol: Vec<usize> = (0..self.set.len())
@@ -506,13 +515,13 @@ impl World {
                     *index = distinct.partition_point(|other| other < index);
                 }
                 (
-                    distinct.iter().map(|&i| self.aim(i)).collect::<anyhow::Result<_>>()?,
+                    distinct.iter().map(|&i| self.service_target(i)).collect::<anyhow::Result<_>>()?,
                     chosen.into_iter().map(|i| i as u32).collect(),
                 )
             }
             Position::First | Position::Middle | Position::Last => {
                 match self.set.index_at(position, protocol) {
-                    Some(index) => (vec![self.aim(index)?], vec![0; count]),
+                    Some(index) => (vec![self.service_target(index)?], vec![0; count]),
                     None => (Vec::new(), Vec::new()),
                 }
             }
@@ -538,7 +547,7 @@ impl World {
 /// # Errors
 /// What the tool says, with the line.
 pub fn rehearse(replay: &Arc<Replay>, stop: &Stop) -> anyhow::Result<()> {
-    World::replaying(replay, 0, stop)?.check_replayed().context("nothing was installed")
+    Testbed::replaying(replay, 0, stop)?.check_replayed().context("nothing was installed")
 }
 
 /// What the packet probe can send to.

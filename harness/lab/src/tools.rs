@@ -25,7 +25,7 @@ impl Tools {
     /// between two of our modes. Modes without iptables get the variant that distributions now install.
     pub const fn of(mode: Mode) -> Self {
         let variant = match mode {
-            Mode::IptablesLegacy | Mode::Ipvs | Mode::IpvsBatched | Mode::NeighboursLegacy => Variant::Legacy,
+            Mode::IptablesLegacy | Mode::Ipvs | Mode::IpvsBatched | Mode::BackgroundLegacy => Variant::Legacy,
             _ => Variant::Nft,
         };
         Self { variant }

@@ -3,7 +3,7 @@
 //! Everything here is read from `/proc`, before and after, of the whole machine: whatever else runs meanwhile is in it. A
 //! cgroup would leave others out, but kube-proxy's work is done by programs, by softirq on whichever core, and by the
 //! kernel's own threads, of which only the first belong to any cgroup; and svcbench makes none, so that nothing of it can be
-//! left behind. `cpu.stat` of the cgroup that it was started in holds the same and its neighbours, and is not read.
+//! left behind. `cpu.stat` of the cgroup that it was started in holds the same and that of its siblings, and is not read.
 
 mod memory;
 mod peak;
@@ -130,7 +130,7 @@ impl Meter {
 
 /// What some work took from the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Toll {
+pub struct ResourceUsage {
     /// Processor time and context switches.
     pub cost: Option<Cost>,
     /// What the kernel's memory had grown by when all was done, bytes; see [`KernelMemory::growth`].
@@ -139,13 +139,13 @@ pub struct Toll {
 
 /// Does some work between readings of everything. It waits for the kernel's memory to come to rest before and after, a tenth
 /// of a second at least, so it is for work that is seldom done.
-pub fn metered<T>(work: impl FnOnce() -> T) -> (T, Toll) {
+pub fn metered<T>(work: impl FnOnce() -> T) -> (T, ResourceUsage) {
     let before = KernelMemory::at_rest();
     let meter = Meter::start();
     let done = work();
     let cost = meter.stop();
     let kernel_memory = before.zip(KernelMemory::at_rest()).and_then(|(before, after)| after.growth(&before));
-    (done, Toll { cost, kernel_memory })
+    (done, ResourceUsage { cost, kernel_memory })
 }
 
 #[cfg(test)]
@@ -191,9 +191,9 @@ mod tests {
 
     #[test]
     fn work_returns_what_it_returns() {
-        let (done, toll) = metered(|| 7);
+        let (done, usage) = metered(|| 7);
         assert_eq!(done, 7);
-        assert!(toll.cost.is_some_and(|cost| cost.wall_ns < 1_000_000_000), "{toll:?}");
+        assert!(usage.cost.is_some_and(|cost| cost.wall_ns < 1_000_000_000), "{usage:?}");
     }
 
     fn counters() -> impl Strategy<Value = Counters> {

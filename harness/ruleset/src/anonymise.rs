@@ -108,7 +108,7 @@ fn same_structure(before: &Inspection, after: &Inspection) -> bool {
             .map(|found| {
                 (
                     found.line,
-                    found.door,
+                    found.frontend,
                     found.protocol,
                     found.entry.port(),
                     found.answers.len(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Fault, RulesetError};
 use crate::format::Format;
-use crate::search::{self, Services};
+use crate::search::{self, FoundServices};
 use crate::variant::Variant;
 use crate::{input, iptables, nft};
 use services::service::Family;
@@ -41,7 +41,7 @@ pub struct Inspection {
     /// Extensions of iptables that its rules use, and the first line that does.
     pub extensions: BTreeMap<String, u32>,
     /// Services in it.
-    pub services: Services,
+    pub services: FoundServices,
     /// What a person should know of it.
     pub remarks: Vec<String>,
 }

@@ -10,7 +10,7 @@ mod names;
 mod nft;
 mod walk;
 
-pub use self::found::{Door, Found, Services};
+pub use self::found::{FoundService, FoundServices, Frontend};
 pub use self::walk::{LIMIT, Walked};
 
 pub(crate) use self::iptables::find as find_iptables;

@@ -20,7 +20,7 @@ const OWN: [Ipv4Net; 4] = [
 
 /// What a lab is built on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ground {
+pub struct LabBlocks {
     /// Where probes come from.
     pub probes: Ipv4Net,
     /// The node's own address.

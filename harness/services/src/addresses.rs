@@ -36,7 +36,7 @@ pub const UDP_PORTS: (u16, u16) = (53, 5353);
 pub const SCTP_PORTS: (u16, u16) = (3868, 3868);
 
 /// An address in the endpoint prefix that no Service ever uses: `number` below 2^20.
-pub fn spare_address(number: u32) -> IpAddr {
+pub fn unused_address(number: u32) -> IpAddr {
     nth(ENDPOINTS, number % (1 << 20))
 }
 

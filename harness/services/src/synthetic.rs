@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use self::features::Features;
-pub use self::service::{spare_service, synthetic_endpoint, synthetic_service};
+pub use self::service::{synthetic_endpoint, synthetic_service, unused_service};
 use crate::service_set::{Scale, ServiceSet};
 use crate::shape::Shape;
 
@@ -40,7 +40,7 @@ mod tests {
     use ipnet::Ipv4Net;
 
     use super::*;
-    use crate::addresses::{self, MAX_ENDPOINTS, MAX_SERVICES, spare_address};
+    use crate::addresses::{self, MAX_ENDPOINTS, MAX_SERVICES, unused_address};
     use crate::service::{Protocol, Service};
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
         assert!(contains(addresses::SERVICES, last.cluster.ip()));
         let endpoint = synthetic_endpoint(u32::try_from(MAX_ENDPOINTS).unwrap() - 1, 1);
         assert!(contains(addresses::ENDPOINTS, endpoint.address.ip()));
-        assert!(contains(addresses::ENDPOINTS, spare_address(u32::MAX)));
+        assert!(contains(addresses::ENDPOINTS, unused_address(u32::MAX)));
     }
 
     fn contains(prefix: Ipv4Net, address: IpAddr) -> bool {
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn spare_services_are_in_no_synthetic_set() {
-        let spare = spare_service(39, 1_000);
+        let spare = unused_service(39, 1_000);
         assert!(contains(addresses::SERVICES, spare.cluster.ip()));
         assert!(
             spare.endpoints().iter().all(|endpoint| contains(addresses::ENDPOINTS, endpoint.address.ip()))

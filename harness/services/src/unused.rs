@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::Ipv4Net;
 
-use crate::addresses::{UDP_PORTS, spare_address};
+use crate::addresses::{UDP_PORTS, unused_address};
 use crate::service::{Endpoint, Protocol, Service};
-use crate::synthetic::spare_service;
+use crate::synthetic::unused_service;
 
 /// Where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spare {
+pub enum Unused {
     /// Beside those of synthetic Services.
     Synthetic,
     /// In blocks that a cluster leaves free.
@@ -22,19 +22,19 @@ pub enum Spare {
     },
 }
 
-impl Spare {
+impl Unused {
     /// The address of an endpoint that no Service has.
     pub fn endpoint(self, number: u32) -> IpAddr {
         match self {
-            Spare::Synthetic => spare_address(number),
-            Spare::Blocks { endpoints, .. } => nth(endpoints, number),
+            Unused::Synthetic => unused_address(number),
+            Unused::Blocks { endpoints, .. } => nth(endpoints, number),
         }
     }
 
     /// A UDP Service that is in no set: `number` below 250, at most 1,000 endpoints.
     pub fn service(self, number: u32, endpoints: u32) -> Service {
-        let Spare::Blocks { endpoints: block, services } = self else {
-            return spare_service(number, endpoints);
+        let Unused::Blocks { endpoints: block, services } = self else {
+            return unused_service(number, endpoints);
         };
         let cluster = SocketAddr::new(nth(services, number), UDP_PORTS.0);
         // The upper half: `endpoint` is asked for small numbers.
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn blocks_give_what_is_in_them() {
-        let blocks = Spare::Blocks {
+        let blocks = Unused::Blocks {
             endpoints: "198.18.0.0/16".parse().unwrap(),
             services: "198.19.0.0/24".parse().unwrap(),
         };
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(service.endpoints().len(), 1000);
         let in_block = |endpoint: &Endpoint| endpoint.address.ip() > blocks.endpoint(20_000);
         assert!(service.endpoints().iter().all(in_block));
-        assert_eq!(Spare::Synthetic.endpoint(7), spare_address(7));
-        assert_eq!(Spare::Synthetic.service(7, 2), spare_service(7, 2));
+        assert_eq!(Unused::Synthetic.endpoint(7), unused_address(7));
+        assert_eq!(Unused::Synthetic.service(7, 2), unused_service(7, 2));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use harness::host::strict::Spoilt;
+use harness::host::strict::UnreliableMachine;
 use harness::lane::Unable;
 
 /// How the process ends.
@@ -29,7 +29,11 @@ pub enum Exit {
 impl Exit {
     /// Which exit an error means.
     pub fn of(error: &anyhow::Error) -> Self {
-        if error.is::<Unable>() || error.is::<Spoilt>() { Exit::Unavailable } else { Exit::BadInput }
+        if error.is::<Unable>() || error.is::<UnreliableMachine>() {
+            Exit::Unavailable
+        } else {
+            Exit::BadInput
+        }
     }
 }
 

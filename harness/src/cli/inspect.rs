@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use lab::replay::note::spread;
 use ruleset::Variant;
-use ruleset::search::{Found, Services};
+use ruleset::search::{FoundService, FoundServices};
 use ruleset::{Format, Inspection, TableCounts, inspect};
 use serde_json::json;
 use services::service::{Family, Protocol};
@@ -73,7 +73,7 @@ fn table(inspection: &Inspection, bytes: usize, out: &mut impl Write) -> std::io
     inspection.remarks.iter().try_for_each(|remark| writeln!(out, "note         {remark}"))
 }
 
-fn of_family(services: &Services, family: Family, out: &mut impl Write) -> std::io::Result<()> {
+fn of_family(services: &FoundServices, family: Family, out: &mut impl Write) -> std::io::Result<()> {
     let of_protocol =
         |protocol: Protocol| services.of(family).filter(move |found| found.protocol == protocol).count();
     let protocols: Vec<String> = Protocol::ALL
@@ -109,18 +109,18 @@ fn format_of(inspection: &Inspection) -> String {
     }
 }
 
-fn line(found: &Found) -> String {
-    let door = door(found);
+fn line(found: &FoundService) -> String {
+    let frontend = frontend(found);
     let answers: Vec<String> = found.answers.iter().map(ToString::to_string).collect();
     let answers = if answers.is_empty() { "nobody".to_owned() } else { answers.join(" ") };
     let doubt = if found.is_certain || found.answers.is_empty() { "" } else { " (or not)" };
-    format!("{}/{} {door} {} -> {answers}{doubt}", found.entry, found.protocol.name(), found.name)
+    format!("{}/{} {frontend} {} -> {answers}{doubt}", found.entry, found.protocol.name(), found.name)
 }
 
-fn door(found: &Found) -> String {
-    serde_json::to_value(found.door)
+fn frontend(found: &FoundService) -> String {
+    serde_json::to_value(found.frontend)
         .ok()
-        .and_then(|door| door.as_str().map(str::to_owned))
+        .and_then(|frontend| frontend.as_str().map(str::to_owned))
         .unwrap_or_default()
 }
 
@@ -136,9 +136,9 @@ fn as_json(inspection: &Inspection, with_services: bool) -> serde_json::Value {
             })
         })
         .collect();
-    let found = |found: &Found| {
+    let found = |found: &FoundService| {
         json!({
-            "name": found.name, "address": found.entry, "protocol": found.protocol.name(), "kind": found.door,
+            "name": found.name, "address": found.entry, "protocol": found.protocol.name(), "kind": found.frontend,
             "endpoints": found.answers, "certain": found.is_certain, "line": found.line,
         })
     };

@@ -11,11 +11,11 @@ use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use dataplane::{KubeProxy, Mode, Node};
 use experiments::load::rotation::churned;
-use experiments::load::{Order, Running, Serving, json, times_json};
+use experiments::load::{LoadSpec, Running, Serving, json, times_json};
 use harness::lane::{Unable, lab_obstacles, unable_modes};
 use lab::cores::Cores;
 use lab::stop::Stop;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use services::addresses::MAX_SERVICES;
 use services::service::Protocol;
 use services::service_set::{Scale, ServiceSet};
@@ -144,7 +144,7 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 impl LoadArgs {
-    fn order(&self) -> anyhow::Result<Order> {
+    fn order(&self) -> anyhow::Result<LoadSpec> {
         let rhythm = if self.poisson { Rhythm::Poisson { seed: 1 } } else { Rhythm::Constant };
         let pace = match self.rate {
             Some(per_second) => Pace::Open { per_second, rhythm },
@@ -153,7 +153,7 @@ impl LoadArgs {
         let default = if self.highest_rate { 2.0 } else { 10.0 };
         let duration = Duration::from_secs_f64(self.duration.unwrap_or(default));
         let flows = self.flows.and_then(|flows| NonZeroUsize::new(flows as usize));
-        Ok(Order {
+        Ok(LoadSpec {
             choice: match self.position {
                 Position::First => Choice::First,
                 Position::Last => Choice::Last,
@@ -169,7 +169,7 @@ impl LoadArgs {
             duration,
             timeout: Duration::from_secs_f64(self.timeout),
             busy_poll: self.busy_poll,
-            ..Order::new(self.workload)
+            ..LoadSpec::new(self.workload)
         })
     }
 
@@ -189,18 +189,18 @@ pub fn run(output: &Output, args: &LoadArgs) -> anyhow::Result<Exit> {
     let (load, outcome) = match &args.target {
         Some(target) => at_target(args, order, target, &cores, &stop)?,
         None => {
-            let mut world = lab(args, &order, &stop)?;
+            let mut testbed = lab(args, &order, &stop)?;
             if args.highest_rate {
-                return search(output, args, &world, order, &cores, &stop);
+                return search(output, args, &testbed, order, &cores, &stop);
             }
-            let serving = Serving::start(&world, order.protocol(), order.threads, &cores, args.stall())?;
+            let serving = Serving::start(&testbed, order.protocol(), order.threads, &cores, args.stall())?;
             let (load, outcome) = match args.churn {
                 Some(milliseconds) => {
                     let every = Duration::from_secs_f64(milliseconds / 1e3);
-                    churned(&mut world, &order, every, &cores, &stop, &mut syncs)?
+                    churned(&mut testbed, &order, every, &cores, &stop, &mut syncs)?
                 }
                 None => {
-                    let running = Running::in_lab(&world, &order, &cores, &stop)?;
+                    let running = Running::in_lab(&testbed, &order, &cores, &stop)?;
                     (Load::clone(&running.load), running.finish()?)
                 }
             };
@@ -228,7 +228,7 @@ pub fn run(output: &Output, args: &LoadArgs) -> anyhow::Result<Exit> {
 }
 
 /// A lab with the Services that were asked for, checked.
-fn lab(args: &LoadArgs, order: &Order, stop: &Stop) -> anyhow::Result<World> {
+fn lab(args: &LoadArgs, order: &LoadSpec, stop: &Stop) -> anyhow::Result<Testbed> {
     if let Some(obstacles) = lab_obstacles() {
         return Err(Unable(obstacles).into());
     }
@@ -241,17 +241,17 @@ fn lab(args: &LoadArgs, order: &Order, stop: &Stop) -> anyhow::Result<World> {
     let udp = if order.protocol() == Protocol::Udp { Share::ALL } else { Share::NONE };
     let set = ServiceSet::shaped(scale, &Shape { udp, ..Shape::default() }, order.seed);
     let node = Node::lab(KubeProxy::Current);
-    let mut world = World::build(args.mode, scale, node, order.seed, stop)?;
-    world.load(&set, None)?;
-    world.verify_counts()?;
-    world.verify_traffic()?;
-    Ok(world)
+    let mut testbed = Testbed::build(args.mode, scale, node, order.seed, stop)?;
+    testbed.load(&set, None)?;
+    testbed.verify_counts()?;
+    testbed.verify_traffic()?;
+    Ok(testbed)
 }
 
 /// A load against an address of the user's.
 fn at_target(
     args: &LoadArgs,
-    order: Order,
+    order: LoadSpec,
     target: &str,
     cores: &Cores,
     stop: &Stop,
@@ -287,19 +287,19 @@ fn at_target(
 fn search(
     output: &Output,
     args: &LoadArgs,
-    world: &World,
-    order: Order,
+    testbed: &Testbed,
+    order: LoadSpec,
     cores: &Cores,
     stop: &Stop,
 ) -> anyhow::Result<Exit> {
     let bound = Bound { p99_ns: (args.p99 * 1e6) as u64, lost_share: 0.0 };
     let lowest = NonZeroU64::new(TARGET_RATE).context("the lowest rate is 0")?;
     let highest = NonZeroU64::new(HIGHEST_RATE).context("the highest rate is 0")?;
-    let serving = Serving::start(world, order.protocol(), order.threads, cores, args.stall())?;
+    let serving = Serving::start(testbed, order.protocol(), order.threads, cores, args.stall())?;
     let found = highest_rate(&bound, lowest, highest, PRECISION, |per_second| -> anyhow::Result<Trial> {
         let pace = Pace::Open { per_second, rhythm: Rhythm::Constant };
-        let order = Order { pace, ..order.clone() };
-        let outcome = Running::in_lab(world, &order, cores, stop)?.finish()?;
+        let order = LoadSpec { pace, ..order.clone() };
+        let outcome = Running::in_lab(testbed, &order, cores, stop)?.finish()?;
         ensure!(!stop.is_requested(), "interrupted before the rate was found");
         let trial = Trial {
             per_second,

@@ -9,7 +9,7 @@ use clap::Args;
 use harness::host::environment::rfc3339;
 use lab::stop::Stop;
 use lab::xtables_lock::LOCK_FILE;
-use lab::xtables_lock::follow::{Follow, Told};
+use lab::xtables_lock::follow::{Follow, Notice};
 use lab::xtables_lock::queue::Turn;
 use results::text::Quantity;
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ fn now(follow: &Follow) -> String {
     format!("held for {held} so far by {}; {queue}", holder.in_words())
 }
 
-fn in_words(told: &Told) -> String {
+fn in_words(told: &Notice) -> String {
     let show = |nanoseconds: u64| Quantity::Duration.show(nanoseconds as f64);
     let Turn { wait, hold, .. } = told.turn;
     let what = match (wait, hold) {
@@ -127,7 +127,7 @@ fn in_words(told: &Told) -> String {
     format!("{what:<34}  {}", told.process.in_words())
 }
 
-fn as_json(told: &Told) -> Value {
+fn as_json(told: &Notice) -> Value {
     let Turn { wait, hold, .. } = told.turn;
     json!({
         "at": rfc3339(SystemTime::now()),
@@ -144,7 +144,7 @@ fn clock_time() -> String {
 }
 
 impl Seen {
-    fn add(&mut self, told: &Told) {
+    fn add(&mut self, told: &Notice) {
         let Turn { wait, hold, .. } = told.turn;
         wait.iter().for_each(|&wait| self.waits.record(wait));
         hold.iter().for_each(|&hold| self.holds.record(hold));

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::Args;
-use dataplane::background::Neighbours;
+use dataplane::background::Background;
 use dataplane::{Counts, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
-use harness::forecast::footprint::{Bytes, Capacity, table};
+use harness::forecast::footprint::{Bytes, Footprint, table};
 use netns_setup::ipvs::Scheduler;
 use serde::Serialize;
 use services::addresses::{MAX_ENDPOINTS, MAX_SERVICES};
@@ -55,9 +55,9 @@ pub struct PlanArgs {
     /// Scheduler of IPVS: rr wrr lc wlc lblc lblcr sh dh mh sed nq fo ovf
     #[arg(long, value_name = "NAME", default_value_t = Scheduler::Rr)]
     scheduler: Scheduler,
-    /// Neighbours' plan before and after kube-proxy's, as in a sweep: 'flannel = true, host_ports = 3'
-    #[arg(long, value_name = "NEIGHBOURS", value_parser = neighbours, conflicts_with = "from_services")]
-    neighbours: Option<Neighbours>,
+    /// The plan of background rules before and after kube-proxy's, as in a sweep: 'flannel = true, host_ports = 3'
+    #[arg(long, value_name = "BACKGROUND", alias = "neighbours", value_parser = background, conflicts_with = "from_services")]
+    background: Option<Background>,
     /// Print only what one tool reads
     #[arg(long, value_enum, value_name = "PART", default_value_t = Part::All, conflicts_with = "stats")]
     part: Part,
@@ -81,14 +81,14 @@ pub fn run(output: &Output, args: &PlanArgs) -> anyhow::Result<Exit> {
     dataplane.fits(&to)?;
     let sync = if args.from_services.is_some_and(|n| n > 0) { Sync::Partial } else { Sync::Full };
     let mut plan = dataplane.plan(&from, &to, sync);
-    if let Some(neighbours) = &args.neighbours {
-        ensure!(Neighbours::are_in(args.mode), "the control {} has no neighbours", args.mode);
-        plan = beside(neighbours, args.mode, plan);
+    if let Some(background) = &args.background {
+        ensure!(Background::are_in(args.mode), "the control {} has no background rules", args.mode);
+        plan = beside(background, args.mode, plan);
     }
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     if args.stats || output.json {
-        let capacity =
-            (sync == Sync::Full && !args.mode.is_control()).then(|| Capacity::of_plan(args.mode, &to, &plan));
+        let capacity = (sync == Sync::Full && !args.mode.is_control())
+            .then(|| Footprint::of_plan(args.mode, &to, &plan));
         stats(output, &plan, &to, args, (cluster, capacity), &mut out)?;
     } else {
         plan.write_part(args.part, &mut out)?;
@@ -135,23 +135,23 @@ fn services(output: &Output, args: &PlanArgs) -> anyhow::Result<Services> {
     Ok((from, to, lab, None))
 }
 
-/// Reads what stands in braces behind `neighbours =` in a sweep.
-fn neighbours(text: &str) -> Result<Neighbours, String> {
+/// Reads what stands in braces behind `background =` in a sweep.
+fn background(text: &str) -> Result<Background, String> {
     #[derive(serde::Deserialize)]
     struct Table {
-        neighbours: Neighbours,
+        background: Background,
     }
-    let table: Table = toml::from_str(&format!("neighbours = {{ {text} }}"))
+    let table: Table = toml::from_str(&format!("background = {{ {text} }}"))
         .map_err(|error| format!("{}; for example: flannel = true, host_ports = 3", error.message()))?;
-    Ok(table.neighbours)
+    Ok(table.background)
 }
 
-/// A plan with what neighbours do before it and after it.
-fn beside(neighbours: &Neighbours, mode: Mode, plan: Plan) -> Plan {
-    let mut steps = neighbours.install(mode).steps;
+/// A plan with what background rules need before it and after it.
+fn beside(background: &Background, mode: Mode, plan: Plan) -> Plan {
+    let mut steps = background.install(mode).steps;
     steps.extend(plan.steps);
-    steps.extend(neighbours.settle(mode).steps);
-    Plan { steps, cleanup: plan.cleanup, expect: plan.expect + neighbours.counts(mode) }
+    steps.extend(background.settle(mode).steps);
+    Plan { steps, cleanup: plan.cleanup, expect: plan.expect + background.counts(mode) }
 }
 
 /// What a cold full sync takes, from constants.
@@ -217,7 +217,7 @@ fn stats(
     plan: &Plan,
     to: &ServiceSet,
     args: &PlanArgs,
-    (cluster, capacity): (Option<Cluster>, Option<Capacity>),
+    (cluster, capacity): (Option<Cluster>, Option<Footprint>),
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let by_phase = |of: fn(&Step) -> usize| {

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use dataplane::Mode;
-use experiments::rows::Outcome;
+use experiments::rows::CellOutcome;
 use harness::events::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -40,7 +40,7 @@ impl Progress {
                 }
             }
             // What went wrong is said even to those who want quiet.
-            Event::Ended { cell, outcome: Outcome::Failed(reason), .. } if self.quiet => {
+            Event::Ended { cell, outcome: CellOutcome::Failed(reason), .. } if self.quiet => {
                 eprintln!("failed: {cell}: {reason}");
             }
             _ if self.quiet => {}
@@ -61,9 +61,9 @@ impl Progress {
             }
             Event::Ended { cell, outcome, finished, of, left } => {
                 match outcome {
-                    Outcome::Failed(reason) => self.line(&format!("failed: {cell}: {reason}")),
+                    CellOutcome::Failed(reason) => self.line(&format!("failed: {cell}: {reason}")),
                     // A mode that is skipped as a whole was named at the start.
-                    Outcome::Skipped(reason)
+                    CellOutcome::Skipped(reason)
                         if cell.workload.is_of_syncs() && !self.unable.contains(&cell.mode) =>
                     {
                         self.line(&format!("skipped: {cell}: {reason}"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use dataplane::injected::Plant;
+use dataplane::injected::Injected;
 use harness::forecast::duration;
 use harness::guest::{Guests, KernelPaths, Pass};
 use harness::lane::{Tally, unable_in};
@@ -15,7 +15,7 @@ use harness::run::{self, Options, default_out};
 use harness::sweep::KernelChoice;
 use harness::sweep::Sweep;
 use harness::sweep::order;
-use lab::replay::{Replay, Source};
+use lab::replay::{Replay, ReplaySource};
 use lab::stop::Stop;
 use results::record::Clock;
 use results::repeat::{Sample, compare};
@@ -35,7 +35,7 @@ const REPEAT: &str = "repeat";
 /// Flags of `svcbench run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A built-in sweep (smoke, default, guest, ci, churn, disruption, lock, neighbours, replay) or a TOML file [default: default; with --replay: replay]
+    /// A built-in sweep (smoke, default, guest, ci, churn, disruption, lock, background, replay) or a TOML file [default: default; with --replay: replay]
     #[arg(value_name = "SWEEP")]
     sweep: Option<String>,
     /// Folder for rows, plots and report [default: svcbench-results/SWEEP-TIME]
@@ -77,8 +77,8 @@ pub struct RunArgs {
     replay_variant: Option<Variant>,
     /// Slow one mode down by so many rules that match nothing, which every first packet walks through: to see whether a gate
     /// finds it. The run says so wherever it says what was measured
-    #[arg(long, value_name = "MODE:RULES", conflicts_with_all = ["replay", "from"])]
-    plant: Option<Plant>,
+    #[arg(long = "inject", alias = "plant", value_name = "MODE:RULES", conflicts_with_all = ["replay", "from"])]
+    injected: Option<Injected>,
     /// Whose kernel is measured [default: what the sweep says, else auto]
     #[arg(long, value_enum, help_heading = "Kernels")]
     kernel: Option<KernelChoice>,
@@ -145,8 +145,11 @@ pub fn run(output: &Output, args: &RunArgs) -> anyhow::Result<Exit> {
                 kernel != KernelChoice::Guest,
                 "a ruleset is replayed on this machine's own kernel; leave out --kernel guest"
             );
-            let source =
-                Source { rules: rules.clone(), sets: args.replay_sets.clone(), variant: args.replay_variant };
+            let source = ReplaySource {
+                rules: rules.clone(),
+                sets: args.replay_sets.clone(),
+                variant: args.replay_variant,
+            };
             sweep = sweep.with_replay(Arc::new(Replay::read(&source)?));
         }
         None => {
@@ -162,8 +165,8 @@ pub fn run(output: &Output, args: &RunArgs) -> anyhow::Result<Exit> {
         sweep = sweep.over(installed).map_err(anyhow::Error::msg)?;
         text.push_str(&note);
     }
-    if let Some(plant) = args.plant {
-        sweep = sweep.with_plant(plant).map_err(|problem| anyhow::anyhow!("--plant: {problem}"))?;
+    if let Some(injected) = args.injected {
+        sweep = sweep.with_injected(injected).map_err(|problem| anyhow::anyhow!("--inject: {problem}"))?;
     }
     if args.dry_run {
         return dry_run(output, &sweep, kernel);

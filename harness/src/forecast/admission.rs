@@ -3,25 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::footprint::{Capacity, Installing, Machine, Refusal};
+use super::footprint::{Footprint, Installing, Machine, Refusal};
 use dataplane::Mode;
 use services::service_set::Scale;
 
 /// What each lab of a run takes.
 #[derive(Clone, Debug, Default)]
-pub struct Foresight {
-    capacities: BTreeMap<(Mode, Scale), Capacity>,
+pub struct Admission {
+    capacities: BTreeMap<(Mode, Scale), Footprint>,
     limit: Option<Duration>,
 }
 
-impl Foresight {
+impl Admission {
     /// Of no lab yet. `limit`: how long one thing may take; `None`: however long, or nothing is known of this clock's seconds.
     pub const fn new(limit: Option<Duration>) -> Self {
         Self { capacities: BTreeMap::new(), limit }
     }
 
     /// Notes what a lab takes.
-    pub fn note(&mut self, mode: Mode, scale: Scale, capacity: Capacity) {
+    pub fn note(&mut self, mode: Mode, scale: Scale, capacity: Footprint) {
         self.capacities.insert((mode, scale), capacity);
     }
 

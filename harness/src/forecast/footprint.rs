@@ -31,10 +31,10 @@ const PIECE: u64 = 256 << 20;
 
 /// What a mode takes for some Services.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Capacity {
+pub struct Footprint {
     /// The mode.
     pub mode: Mode,
-    /// Bytes that the kernel holds once they are installed, without [`Capacity::per_cpu`].
+    /// Bytes that the kernel holds once they are installed, without [`Footprint::per_cpu`].
     pub kernel: u64,
     /// Bytes that it holds besides for each CPU there may be: counters, and the stack of jumps.
     pub per_cpu: u64,
@@ -94,7 +94,7 @@ pub enum Refusal {
     },
 }
 
-impl Capacity {
+impl Footprint {
     /// For Services: how many, with how many endpoints together, and what they amount to in the kernel.
     pub fn of(mode: Mode, services: u64, endpoints: u64, counts: &Counts) -> Self {
         let &Counts { rules, chains, elements, virtual_servers, real_servers, addresses } = counts;
@@ -111,7 +111,7 @@ impl Capacity {
             table: None,
         };
         match mode {
-            Mode::IptablesLegacy | Mode::NeighboursLegacy => {
+            Mode::IptablesLegacy | Mode::BackgroundLegacy => {
                 // A rule of a large cluster has 200 bytes on average, one with a comment up to 500 (table.rs); a chain has 328.
                 let table = rules * 216 + chains * 328;
                 Self {
@@ -129,7 +129,7 @@ impl Capacity {
                     ..capacity
                 }
             }
-            Mode::IptablesNft | Mode::NeighboursNft | Mode::Replay => Self {
+            Mode::IptablesNft | Mode::BackgroundNft | Mode::Replay => Self {
                 // Measured: 20 MB at 1,000 x 10. Elements as in nftables mode.
                 kernel: rules * 460 + chains * 480 + elements * 330,
                 // struct nft_counter: each rule of iptables has one.
@@ -177,7 +177,7 @@ impl Capacity {
         }
     }
 
-    /// For a set: with `extra`, what else is in the kernel of the lab. Planned, as in [`Capacity::of_plan`], is only what may be too
+    /// For a set: with `extra`, what else is in the kernel of the lab. Planned, as in [`Footprint::of_plan`], is only what may be too
     /// large for the kernel.
     pub fn of_set(mode: Mode, dataplane: &dyn Dataplane, to: &ServiceSet, extra: Counts) -> Self {
         let counts = dataplane.counts(to) + extra;

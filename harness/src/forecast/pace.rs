@@ -7,7 +7,7 @@ use dataplane::Mode;
 /// partial sync, growth, full sync, growth).
 const fn costs(mode: Mode) -> [(f64, f64); 3] {
     match mode {
-        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::NeighboursLegacy | Mode::NeighboursNft => {
+        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::BackgroundLegacy | Mode::BackgroundNft => {
             [(0.01, 0.0); 3]
         }
         Mode::IptablesLegacy => [(0.4, 1.3), (0.1, 1.1), (0.9, 1.2)],

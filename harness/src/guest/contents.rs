@@ -77,8 +77,8 @@ const NFTABLES: [&str; 14] = [
     "nft_reject_inet",
     "nft_hash",
 ];
-/// What the rules of neighbours need besides, in whichever variant of iptables.
-const NEIGHBOURS: [&str; 7] =
+/// What background rules need besides, in whichever variant of iptables.
+const BACKGROUND: [&str; 7] =
     ["nft_compat", "iptable_raw", "ipt_rpfilter", "xt_CT", "ip_set", "ip_set_hash_net", "ip_set_hash_ip"];
 const IPSETS: [&str; 7] = [
     "ip_set",
@@ -132,12 +132,12 @@ pub fn modules(modes: &[Mode]) -> (Vec<&'static str>, Vec<&'static str>) {
                 add(&CONNTRACK);
                 add(&NFTABLES);
             }
-            Mode::NeighboursLegacy | Mode::NeighboursNft => {
+            Mode::BackgroundLegacy | Mode::BackgroundNft => {
                 add(&CONNTRACK);
                 add(&XTABLES);
                 add(&LEGACY);
                 add(&NFTABLES);
-                add(&NEIGHBOURS);
+                add(&BACKGROUND);
             }
             Mode::IptablesLegacy => {
                 add(&CONNTRACK);

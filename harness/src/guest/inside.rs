@@ -9,7 +9,7 @@ use results::record::Clock;
 
 use super::protocol::{self, Job, Message};
 use crate::host::environment;
-use crate::lane::{Before, Lane, Outlet, Settings, lab_obstacles, unable_in};
+use crate::lane::{Lane, ResultSink, Resume, Settings, lab_obstacles, unable_in};
 use crate::sweep::Sweep;
 use crate::sweep::order;
 use experiments::rows::{CellResult, LaneId};
@@ -28,7 +28,7 @@ impl Out<'_> {
     }
 }
 
-impl Outlet for &Out<'_> {
+impl ResultSink for &Out<'_> {
     fn enter(&mut self, _: Option<u32>) -> anyhow::Result<()> {
         Ok(())
     }
@@ -59,7 +59,7 @@ pub fn work(job: &[u8], port: &mut Port) -> u8 {
 
 fn measure(job: &[u8], out: &Out<'_>) -> anyhow::Result<Message> {
     let job: Job = serde_json::from_slice(job)?;
-    let sweep = Sweep { plant: job.plant, ..Sweep::parse("the sweep", &job.sweep)?.in_guest() };
+    let sweep = Sweep { injected: job.injected, ..Sweep::parse("the sweep", &job.sweep)?.in_guest() };
     if let Some(obstacles) = lab_obstacles() {
         anyhow::bail!("no lab can be made in this guest:\n{obstacles}");
     }
@@ -80,7 +80,7 @@ fn measure(job: &[u8], out: &Out<'_>) -> anyhow::Result<Message> {
     };
     out.say(Message::Environment(Box::new(environment)))?;
     let cells: Vec<_> = order::order(&sweep).into_iter().filter(|cell| job.part.has(cell)).collect();
-    let before = Before::read(&job.before);
+    let before = Resume::read(&job.before);
     let settings = Settings { sweep: &sweep, mark, unable, no_limit: job.no_limit, before };
     let stop = Stop::new();
     let lane = Lane::new(settings, cores, &stop);

@@ -13,7 +13,7 @@ use super::machine::Boot;
 use super::parts::Parts;
 use super::protocol::{self, Job, Message, Part};
 use crate::events::{Event, Sink};
-use crate::lane::{Before, Folder, Tally, check_order, lost_cell};
+use crate::lane::{Folder, Resume, Tally, check_order, lost_cell};
 use crate::sweep::Sweep;
 use crate::sweep::cell::Cell;
 use crate::sweep::order;
@@ -22,13 +22,13 @@ use lab::explain::explain;
 use lab::stop::Stop;
 
 /// How often the lane looks whether somebody asked to stop.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Guests that may die one after another before a share is given up.
 const MOST_DEATHS: u32 = 3;
 
 /// A lane to measure.
-pub struct Lane<'a> {
+pub struct GuestLane<'a> {
     /// What guests measure: the sweep as [`Sweep::in_guest`] has it.
     pub sweep: &'a Sweep,
     /// How a guest is booted.
@@ -42,7 +42,7 @@ pub struct Lane<'a> {
 }
 
 /// From a guest's thread.
-enum Told {
+enum GuestReport {
     Facts(Facts),
     Line(String),
     Ended(Result<(), GuestError>),
@@ -64,7 +64,7 @@ struct Share {
     over: bool,
 }
 
-impl Lane<'_> {
+impl GuestLane<'_> {
     /// Measures what is left.
     ///
     /// # Errors
@@ -82,27 +82,27 @@ impl Lane<'_> {
                 self.boot(scope, index, share, &sender, stop);
             }
             while shares.iter().any(|share| !share.over) {
-                let (index, message) = match receiver.recv_timeout(GLANCE) {
+                let (index, message) = match receiver.recv_timeout(POLL_INTERVAL) {
                     Ok(received) => received,
                     Err(RecvTimeoutError::Timeout) => continue,
                     Err(RecvTimeoutError::Disconnected) => break,
                 };
                 let share: &mut Share = &mut shares[index];
                 match message {
-                    Told::Facts(facts) => share.facts = Some(facts),
-                    Told::Line(line) => {
+                    GuestReport::Facts(facts) => share.facts = Some(facts),
+                    GuestReport::Line(line) => {
                         if let Err(error) = self.line(index, &line, share, &mut told, folder, sink) {
                             // Without somewhere to write to there is no use in going on.
                             stop.request();
                             return Err(error);
                         }
                     }
-                    Told::Ended(Ok(())) if share.done => share.over = true,
-                    Told::Ended(Err(GuestError::Stopped)) => {
+                    GuestReport::Ended(Ok(())) if share.done => share.over = true,
+                    GuestReport::Ended(Err(GuestError::Stopped)) => {
                         interrupted = true;
                         share.over = true;
                     }
-                    Told::Ended(ended) => {
+                    GuestReport::Ended(ended) => {
                         let why = share.why(ended);
                         if self.lost(index, share, &why, &mut told, folder)? && !stop.is_requested() {
                             sink(Event::Warning(format!("{why}; another guest goes on after the lost cell")));
@@ -118,7 +118,7 @@ impl Lane<'_> {
             Ok(())
         })?;
         let mut tally = Tally { interrupted: interrupted || stop.is_requested(), ..Tally::default() };
-        shares.iter().for_each(|share| tally.add(Before::read(&share.rows).tally));
+        shares.iter().for_each(|share| tally.add(Resume::read(&share.rows).tally));
         Ok(tally)
     }
 
@@ -137,7 +137,7 @@ impl Lane<'_> {
         scope: &'scope Scope<'scope, '_>,
         index: usize,
         share: &mut Share,
-        sender: &Sender<(usize, Told)>,
+        sender: &Sender<(usize, GuestReport)>,
         stop: &'scope Stop,
     ) {
         share.booted = Instant::now();
@@ -149,9 +149,13 @@ impl Lane<'_> {
         scope.spawn(move || {
             // A receiver that is gone has no use for more.
             let tell = |told| sender.send((index, told)).is_ok();
-            let ended =
-                self.boot.run(&job, stop, |facts| tell(Told::Facts(facts)), |line| tell(Told::Line(line)));
-            tell(Told::Ended(ended));
+            let ended = self.boot.run(
+                &job,
+                stop,
+                |facts| tell(GuestReport::Facts(facts)),
+                |line| tell(GuestReport::Line(line)),
+            );
+            tell(GuestReport::Ended(ended));
         });
     }
 
@@ -179,14 +183,14 @@ impl Lane<'_> {
                 let heard = told.hear(index, envelope.uptime, share.booted.elapsed(), event);
                 heard.into_iter().for_each(sink);
             }
-            Message::Cell(mut records, packed, mut timeline, mut felt) => {
+            Message::Cell(mut records, packed, mut timeline, mut impact) => {
                 let ours = Text::from(self.mark.hypervisor.as_str());
                 let hypervisors = records.iter_mut().map(|record| &mut record.cell.hypervisor);
                 hypervisors
                     .chain(timeline.iter_mut().map(|row| &mut row.cell.hypervisor))
-                    .chain(felt.iter_mut().map(|row| &mut row.cell.hypervisor))
+                    .chain(impact.iter_mut().map(|row| &mut row.cell.hypervisor))
                     .for_each(|hypervisor| hypervisor.clone_from(&ours));
-                let found = Message::found(records, &packed, timeline, felt)?;
+                let found = Message::found(records, &packed, timeline, impact)?;
                 folder.append(&found)?;
                 share.rows.extend(found.records);
             }
@@ -243,7 +247,7 @@ impl Lane<'_> {
 
     /// Nothing more comes of a share: what is left of its first block becomes failed rows.
     fn abandon(&self, share: &mut Share, why: &str, folder: &mut Folder) -> anyhow::Result<()> {
-        let finished = Before::read(&share.rows).finished;
+        let finished = Resume::read(&share.rows).finished;
         let left = share.cells.iter().filter(|cell| cell.block == 1 && !cell.again);
         let left = left.filter(|cell| !finished.contains(&cell.order));
         let left: Vec<Cell> = left.copied().collect();

@@ -12,7 +12,7 @@ use dataplane::Mode;
 use lab::stop::Stop;
 
 /// Under emulation on a busy machine; a guest that boots at all does so in a few seconds.
-const BOOT_PATIENCE: Duration = Duration::from_secs(120);
+const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How the guests of a lane are booted.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +78,7 @@ impl Boot<'_> {
             accelerator: self.accelerator,
             append: Vec::new(),
             // Whoever is more patient with a guest, because the machine is busy, is so with its boot.
-            boot_timeout: BOOT_PATIENCE.max(self.patience / 5),
+            boot_timeout: BOOT_TIMEOUT.max(self.patience / 5),
             silence_timeout: self.patience,
         };
         Guest::start(&spec, &|| stop.is_requested())

@@ -13,7 +13,7 @@ const SPARE: (u64, u64) = (5, 4);
 /// a transaction, per endpoint. Measured with 10 endpoints per Service in guests of Debian 12 (METHODOLOGY.md).
 const fn bytes(mode: Mode) -> (u64, u64) {
     match mode {
-        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::NeighboursLegacy | Mode::NeighboursNft => (0, 0),
+        Mode::Direct | Mode::Conntrack | Mode::Dnat | Mode::BackgroundLegacy | Mode::BackgroundNft => (0, 0),
         Mode::IptablesLegacy => (1_500, 3_000),
         Mode::Replay | Mode::IptablesNft => (4_000, 8_000),
         Mode::Nftables => (4_000, 20_000),

@@ -96,7 +96,7 @@ impl Parts {
 mod tests {
     use super::*;
     use crate::sweep::cell::Workload;
-    use experiments::rows::Outcome;
+    use experiments::rows::CellOutcome;
     use services::service_set::{Position, Scale};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -122,7 +122,7 @@ mod tests {
         let cell = Cell { order: 0, block: 1, mode: Mode::Direct, scale, workload, again: false };
         parts.hear(0, SECOND, SECOND, Event::Cell(cell));
         assert_eq!((parts.running(0), parts.running(1)), (Some(cell), None));
-        let ended = Event::Ended { cell, outcome: Outcome::Done, finished: 2, of: 5, left: 4 * SECOND };
+        let ended = Event::Ended { cell, outcome: CellOutcome::Done, finished: 2, of: 5, left: 4 * SECOND };
         let told = parts.hear(0, 2 * SECOND, 2 * SECOND, ended);
         assert!(
             matches!(told[..], [Event::Ended { finished: 2, of: 12, left, .. }] if left == 30 * SECOND),

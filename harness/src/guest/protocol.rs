@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::events::Event;
 use crate::lane::Tally;
 use crate::sweep::cell::{Cell, Workload};
-use dataplane::injected::Plant;
+use dataplane::injected::Injected;
 use experiments::rows::CellResult;
 
 /// What a guest is to measure. It runs the same binary, so the two need no version between them.
@@ -19,8 +19,8 @@ use experiments::rows::CellResult;
 pub struct Job {
     /// Text of the sweep.
     pub sweep: String,
-    /// The slow-down that the command line plants, which the text does not have.
-    pub plant: Option<Plant>,
+    /// The artificial slowdown of the command line, which the text does not have.
+    pub injected: Option<Injected>,
     /// Which of its cells.
     pub part: Part,
     /// Identifier of the run.
@@ -85,7 +85,7 @@ pub enum Message {
     Environment(Box<Environment>),
     /// What a person may want to know.
     Event(Event),
-    /// A finished cell: rows, packed histograms by tag, the syncs of a scenario, and what a load felt.
+    /// A finished cell: rows, packed histograms by tag, the syncs of a scenario, and their impact on a load.
     Cell(Vec<Record>, Vec<(String, String)>, Vec<TimelineRow>, Vec<ImpactRow>),
     /// It cannot go on.
     Failed(String),
@@ -101,7 +101,7 @@ impl Message {
     pub fn cell(found: &CellResult) -> anyhow::Result<Self> {
         let packed = found.histograms.iter().map(|(tag, histogram)| Ok((tag.clone(), pack(histogram)?)));
         let packed = packed.collect::<anyhow::Result<_>>()?;
-        Ok(Message::Cell(found.records.clone(), packed, found.timeline.clone(), found.felt.clone()))
+        Ok(Message::Cell(found.records.clone(), packed, found.timeline.clone(), found.impact.clone()))
     }
 
     /// The other way: what a cell found.
@@ -112,10 +112,10 @@ impl Message {
         records: Vec<Record>,
         packed: &[(String, String)],
         timeline: Vec<TimelineRow>,
-        felt: Vec<ImpactRow>,
+        impact: Vec<ImpactRow>,
     ) -> anyhow::Result<CellResult> {
         let histograms = packed.iter().map(|(tag, text)| Ok((tag.clone(), unpack(text)?)));
-        Ok(CellResult { records, histograms: histograms.collect::<anyhow::Result<_>>()?, timeline, felt })
+        Ok(CellResult { records, histograms: histograms.collect::<anyhow::Result<_>>()?, timeline, impact })
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
 
     use super::*;
     use dataplane::Mode;
-    use experiments::rows::Outcome;
+    use experiments::rows::CellOutcome;
     use services::service_set::{Position, Scale};
 
     #[test]
@@ -156,8 +156,10 @@ mod tests {
         let wire = line(Duration::from_nanos(7), Message::cell(&found).unwrap()).unwrap();
         let envelope = read(std::str::from_utf8(&wire).unwrap()).unwrap();
         assert_eq!(envelope.uptime, Duration::from_nanos(7));
-        let Message::Cell(records, packed, timeline, felt) = envelope.message else { panic!("{envelope:?}") };
-        assert_eq!(Message::found(records, &packed, timeline, felt).unwrap().histograms, found.histograms);
+        let Message::Cell(records, packed, timeline, impact) = envelope.message else {
+            panic!("{envelope:?}")
+        };
+        assert_eq!(Message::found(records, &packed, timeline, impact).unwrap().histograms, found.histograms);
     }
 
     #[test]
@@ -170,7 +172,7 @@ mod tests {
             workload: Workload::Lookup(Position::Last),
             again: false,
         };
-        let outcome = Outcome::Failed("a \"quoted\"\nreason".into());
+        let outcome = CellOutcome::Failed("a \"quoted\"\nreason".into());
         let left = Duration::from_millis(1500);
         let event = Event::Ended { cell, outcome, finished: 1, of: 2, left };
         let wire = line(Duration::ZERO, Message::Event(event.clone())).unwrap();

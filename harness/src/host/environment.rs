@@ -55,8 +55,8 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
         programs: programs(&sweep.modes),
         sysctls: sysctls(),
         kube_proxy: sweep.kube_proxy.name().into(),
-        background: sweep.neighbours.map_or_else(String::new, |neighbours| neighbours.to_string()),
-        injected: sweep.plant.map_or_else(String::new, |plant| plant.to_string()),
+        background: sweep.background.map_or_else(String::new, |background| background.to_string()),
+        injected: sweep.injected.map_or_else(String::new, |injected| injected.to_string()),
         ..Environment::default()
     }
 }
@@ -116,7 +116,7 @@ fn programs(modes: &[Mode]) -> BTreeMap<String, String> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for &mode in modes {
         let program = match mode {
-            Mode::IptablesLegacy | Mode::IptablesNft | Mode::NeighboursLegacy | Mode::NeighboursNft => {
+            Mode::IptablesLegacy | Mode::IptablesNft | Mode::BackgroundLegacy | Mode::BackgroundNft => {
                 Program::Iptables
             }
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => Program::Nft,

@@ -5,32 +5,32 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 
 /// Messages after which a figure is worth nothing, as parts of kernel log lines.
-const ILLS: [&str; 5] =
+const PROBLEMS: [&str; 5] =
     ["soft lockup", "rcu_sched", "rcu_preempt", "Out of memory", "nf_conntrack: table full"];
 
 /// Follows the kernel log from where it is opened. Without the right to read it, it sees nothing.
-pub struct Health {
+pub struct KernelLog {
     log: Option<File>,
 }
 
-impl Health {
+impl KernelLog {
     /// Starts to follow.
     pub fn watch() -> Self {
         let flags = nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC;
         let log = OpenOptions::new().read(true).custom_flags(flags).open("/dev/kmsg").ok();
-        let mut health = Self { log };
+        let mut kernel_log = Self { log };
         // The log begins with what was there before.
-        health.ill();
-        health
+        kernel_log.problem();
+        kernel_log
     }
 
     /// Whether the log is readable.
-    pub fn sees(&self) -> bool {
+    pub fn is_readable(&self) -> bool {
         self.log.is_some()
     }
 
     /// The first bad message since the last call.
-    pub fn ill(&mut self) -> Option<String> {
+    pub fn problem(&mut self) -> Option<String> {
         let log = self.log.as_mut()?;
         let mut first = None;
         // Each read returns one record (Documentation/ABI/testing/dev-kmsg).
@@ -41,7 +41,7 @@ impl Health {
                 Ok(length) => {
                     let text = String::from_utf8_lossy(&record[..length]);
                     let message = text.split_once(';').map_or(&*text, |(_, message)| message).trim();
-                    if first.is_none() && ILLS.iter().any(|ill| message.contains(ill)) {
+                    if first.is_none() && PROBLEMS.iter().any(|ill| message.contains(ill)) {
                         first = Some(message.lines().next().unwrap_or_default().to_owned());
                     }
                 }

@@ -18,7 +18,7 @@ pub use self::warnings::{NAMES, warnings};
 /// How long counters are watched where somebody waits for what they say. Steal time is counted in ticks of 10 ms.
 pub const WATCH: Duration = Duration::from_secs(1);
 /// How long where nobody does.
-pub const GLANCE: Duration = Duration::from_millis(200);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Facts {
     /// Of this machine, for a thread that measures on `core`; watches counters for so long.

@@ -11,9 +11,9 @@ use crate::events::{Event, Sink};
      --allow NAME, or measure instructions, which none of it touches: --kernel guest --clock instructions",
     listed(.0)
 )]
-pub struct Spoilt(Vec<Warning>);
+pub struct UnreliableMachine(Vec<Warning>);
 
-impl Spoilt {
+impl UnreliableMachine {
     /// Of `warnings` those that spoil figures and are not among `allowed`; None if there are none.
     pub fn of(warnings: &[Warning], allowed: &[String]) -> Option<Self> {
         let spoils = warnings.iter().filter(|warning| warning.severity == Severity::Spoils);
@@ -30,10 +30,14 @@ fn listed(warnings: &[Warning]) -> String {
     warnings.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
-/// Refuses what is `spoilt`; tells of it where nobody asked to refuse.
-pub(crate) fn check(spoilt: Option<&Spoilt>, warnings: &[Warning], sink: Sink<'_>) -> Result<(), Spoilt> {
-    if let Some(spoilt) = spoilt {
-        return Err(spoilt.clone());
+/// Refuses what is `unreliable`; tells of it where nobody asked to refuse.
+pub(crate) fn check(
+    unreliable: Option<&UnreliableMachine>,
+    warnings: &[Warning],
+    sink: Sink<'_>,
+) -> Result<(), UnreliableMachine> {
+    if let Some(unreliable) = unreliable {
+        return Err(unreliable.clone());
     }
     let spoils = warnings.iter().filter(|warning| warning.severity == Severity::Spoils);
     let names: Vec<&str> = spoils.map(|warning| warning.name.as_str()).collect();
@@ -74,16 +78,16 @@ mod tests {
             warning("load", Severity::Spoils),
             warning("mitigations", Severity::Differs),
         ];
-        let spoilt = Spoilt::of(&warnings, &["load".into()]).unwrap();
-        let text = spoilt.to_string();
+        let unreliable = UnreliableMachine::of(&warnings, &["load".into()]).unwrap();
+        let text = unreliable.to_string();
         assert!(
             text.contains("turbo: what of turbo\n    why: why of turbo\n    mend: how of turbo\n"),
             "{text}"
         );
         assert!(!text.contains("load") && !text.contains("mitigations"), "{text}");
-        assert_eq!(Spoilt::of(&warnings, &["load".into(), "turbo".into()]), None);
+        assert_eq!(UnreliableMachine::of(&warnings, &["load".into(), "turbo".into()]), None);
         let mut told = Vec::new();
-        assert_eq!(check(Some(&spoilt), &warnings, &mut |event| told.push(event)), Err(spoilt));
+        assert_eq!(check(Some(&unreliable), &warnings, &mut |event| told.push(event)), Err(unreliable));
         assert_eq!(check(None, &warnings, &mut |event| told.push(event)), Ok(()));
         let [Event::Warning(text)] = &told[..] else { panic!("{told:?}") };
         assert!(text.contains("by: turbo, load; "), "{text}");

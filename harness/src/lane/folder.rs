@@ -12,7 +12,7 @@ use results::record_file::{RecordWriter, recover};
 use results::timeline::{self, IMPACT, ImpactRow, TIMELINES, TimelineRow};
 
 use super::interference::Interference;
-use super::result_sink::Outlet;
+use super::result_sink::ResultSink;
 use crate::host::environment;
 use crate::sweep::Sweep;
 use experiments::rows::CellResult;
@@ -75,15 +75,15 @@ impl Folder {
                 environment.kernel,
                 environment::kernel()
             );
-            let planted = sweep.plant.map_or_else(String::new, |plant| plant.to_string());
+            let injected = sweep.injected.map_or_else(String::new, |injected| injected.to_string());
             anyhow::ensure!(
-                environment.injected == planted,
-                "{} was begun {}; give the same --plant to go on with it",
+                environment.injected == injected,
+                "{} was begun {}; give the same --inject to go on with it",
                 path.display(),
                 if environment.injected.is_empty() {
-                    "without a planted slow-down".to_owned()
+                    "without an artificial slowdown".to_owned()
                 } else {
-                    format!("with a planted slow-down ({})", environment.injected)
+                    format!("with an artificial slowdown ({})", environment.injected)
                 }
             );
             environment
@@ -143,20 +143,20 @@ impl Folder {
         if !found.timeline.is_empty() {
             timeline::append(&self.path.join(TIMELINES), &found.timeline)?;
         }
-        if !found.felt.is_empty() {
-            timeline::append(&self.path.join(IMPACT), &found.felt)?;
+        if !found.impact.is_empty() {
+            timeline::append(&self.path.join(IMPACT), &found.impact)?;
         }
         Ok(self.records.append_cell(&found.records)?)
     }
 }
 
-/// The host lane's outlet: the folder, and what disturbed the measuring core.
-pub struct HostOutlet<'a> {
+/// The host lane's results: the folder, and what disturbed the measuring core.
+pub struct HostSink<'a> {
     folder: &'a mut Folder,
     interference: Interference,
 }
 
-impl<'a> HostOutlet<'a> {
+impl<'a> HostSink<'a> {
     /// `core`: the one that measures.
     pub fn new(folder: &'a mut Folder, core: usize) -> Self {
         let interference = Interference::new(&folder.path, core);
@@ -164,7 +164,7 @@ impl<'a> HostOutlet<'a> {
     }
 }
 
-impl Outlet for HostOutlet<'_> {
+impl ResultSink for HostSink<'_> {
     fn enter(&mut self, block: Option<u32>) -> anyhow::Result<()> {
         Ok(self.interference.enter(block)?)
     }

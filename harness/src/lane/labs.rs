@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use netns_setup::Egress;
 
 use crate::events::{Event, Sink};
-use crate::forecast::admission::Foresight;
+use crate::forecast::admission::Admission;
 use crate::forecast::extrapolate::Predictor;
 use crate::forecast::footprint::{Installing, Machine};
 use crate::sweep::Sweep;
-use dataplane::background::Neighbours;
-use dataplane::injected::Plant;
+use dataplane::background::Background;
+use dataplane::injected::Injected;
 use dataplane::{Mode, Node};
 use lab::cluster::Installed;
 use lab::explain::explain;
 use lab::replay::Replay;
 use lab::stop::Stop;
-use lab::testbed::{Sets, World};
+use lab::testbed::{Sets, Testbed};
 use services::service_set::{Scale, ServiceSet};
 
 /// How many labs are filled at the same time.
@@ -35,32 +35,32 @@ pub enum NoLab {
 
 /// All labs of a run.
 pub struct Labs {
-    neighbours: Option<Neighbours>,
-    plant: Option<Plant>,
+    background: Option<Background>,
+    injected: Option<Injected>,
     replay: Option<Arc<Replay>>,
     cluster: Option<Arc<Installed>>,
-    living: HashMap<(Mode, Scale), Result<World, NoLab>>,
-    kept: Option<(Mode, Scale, World)>,
+    living: HashMap<(Mode, Scale), Result<Testbed, NoLab>>,
+    kept: Option<(Mode, Scale, Testbed)>,
     sets: Sets,
-    foresight: Foresight,
+    admission: Admission,
 }
 
 impl Labs {
-    /// None yet. Each will have the sweep's neighbours and what is planted.
+    /// None yet. Each will have the sweep's background rules and what is injected.
     pub fn of(sweep: &Sweep) -> Self {
-        let (neighbours, replay, cluster) = (sweep.neighbours, sweep.replay.clone(), sweep.cluster.clone());
-        let (living, kept, sets, foresight) = (HashMap::new(), None, Sets::default(), Foresight::default());
-        Self { neighbours, plant: sweep.plant, replay, cluster, living, kept, sets, foresight }
+        let (background, replay, cluster) = (sweep.background, sweep.replay.clone(), sweep.cluster.clone());
+        let (living, kept, sets, admission) = (HashMap::new(), None, Sets::default(), Admission::default());
+        Self { background, injected: sweep.injected, replay, cluster, living, kept, sets, admission }
     }
 
     /// Takes what is known of labs that are still to be made.
-    pub fn foresee(&mut self, foresight: Foresight) {
-        self.foresight = foresight;
+    pub fn admit(&mut self, admission: Admission) {
+        self.admission = admission;
     }
 
     /// What is known of labs that are still to be made.
-    pub const fn foresight(&self) -> &Foresight {
-        &self.foresight
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// The Services of a scale, or of the cluster, or of the replayed ruleset.
@@ -89,7 +89,7 @@ impl Labs {
         let sets: Vec<Arc<ServiceSet>> =
             wanted.iter().map(|&(mode, scale)| self.set(mode, scale, sweep)).collect();
         let queue = Mutex::new(wanted.iter().copied().zip(sets).collect::<std::collections::VecDeque<_>>());
-        let (predictor, foresight) = (Mutex::new(Predictor::default()), &self.foresight);
+        let (predictor, admission) = (Mutex::new(Predictor::default()), &self.admission);
         let (sender, loaded) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             for _ in 0..LOADERS.min(wanted.len()) {
@@ -99,16 +99,16 @@ impl Labs {
                         if stop.is_requested() {
                             return;
                         }
-                        let world = load(mode, scale, &set, sweep, node, limit, predictor, foresight, stop);
-                        if sender.send((mode, scale, world)).is_err() {
+                        let testbed = load(mode, scale, &set, sweep, node, limit, predictor, admission, stop);
+                        if sender.send((mode, scale, testbed)).is_err() {
                             return;
                         }
                     }
                 });
             }
             drop(sender);
-            for (mode, scale, world) in loaded {
-                self.living.insert((mode, scale), world);
+            for (mode, scale, testbed) in loaded {
+                self.living.insert((mode, scale), testbed);
                 let what = format!("{mode} with {} Services", scale.services);
                 sink(Event::Loading { what, ready: self.living.len(), of: wanted.len() });
             }
@@ -116,9 +116,9 @@ impl Labs {
     }
 
     /// A filled lab.
-    pub fn living(&mut self, mode: Mode, scale: Scale) -> Result<&mut World, NoLab> {
+    pub fn living(&mut self, mode: Mode, scale: Scale) -> Result<&mut Testbed, NoLab> {
         match self.living.get_mut(&(mode, scale)) {
-            Some(Ok(world)) => Ok(world),
+            Some(Ok(testbed)) => Ok(testbed),
             Some(Err(reason)) => Err(reason.clone()),
             None => Err(NoLab::Failed("its lab was not built".into())),
         }
@@ -134,13 +134,13 @@ impl Labs {
     }
 
     /// A filled lab that has served the lookups and from now on serves nobody else.
-    pub fn take_living(&mut self, mode: Mode, scale: Scale) -> Option<World> {
-        let world = self.living.remove(&(mode, scale))?.ok()?;
-        world.steer(Egress::Tun).ok()?;
-        Some(world)
+    pub fn take_living(&mut self, mode: Mode, scale: Scale) -> Option<Testbed> {
+        let testbed = self.living.remove(&(mode, scale))?.ok()?;
+        testbed.steer(Egress::Tun).ok()?;
+        Some(testbed)
     }
 
-    /// A fresh lab without rules but those of neighbours and those that are planted. The one kept before goes.
+    /// A fresh lab without rules but background rules and injected ones. The one kept before goes.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -151,28 +151,28 @@ impl Labs {
         node: Node,
         seed: u64,
         stop: &Stop,
-    ) -> anyhow::Result<World> {
-        if let Some((_, scale, world)) = self.kept.take() {
-            drop(world);
+    ) -> anyhow::Result<Testbed> {
+        if let Some((_, scale, testbed)) = self.kept.take() {
+            drop(testbed);
             settle(scale.services);
         }
-        let mut world = match (&self.replay, &self.cluster) {
-            (Some(replay), _) if mode == Mode::Replay => World::replaying(replay, seed, stop)?,
-            (_, Some(cluster)) => World::of_cluster(&cluster.place, mode, scale, node, seed, stop)?,
-            _ => World::build(mode, scale, node, seed, stop)?,
+        let mut testbed = match (&self.replay, &self.cluster) {
+            (Some(replay), _) if mode == Mode::Replay => Testbed::replaying(replay, seed, stop)?,
+            (_, Some(cluster)) => Testbed::of_cluster(&cluster.addresses, mode, scale, node, seed, stop)?,
+            _ => Testbed::build(mode, scale, node, seed, stop)?,
         };
-        world.move_in(self.neighbours)?;
-        world.plant(self.plant)?;
-        Ok(world)
+        testbed.move_in(self.background)?;
+        testbed.injected(self.injected)?;
+        Ok(testbed)
     }
 
     /// Keeps a lab for the cell that follows.
-    pub fn keep(&mut self, mode: Mode, scale: Scale, world: World) {
-        self.kept = Some((mode, scale, world));
+    pub fn keep(&mut self, mode: Mode, scale: Scale, testbed: Testbed) {
+        self.kept = Some((mode, scale, testbed));
     }
 
     /// The lab kept, if it is of this mode and scale.
-    pub fn take(&mut self, mode: Mode, scale: Scale) -> Option<World> {
+    pub fn take(&mut self, mode: Mode, scale: Scale) -> Option<Testbed> {
         self.kept.take().filter(|kept| (kept.0, kept.1) == (mode, scale)).map(|kept| kept.2)
     }
 }
@@ -186,13 +186,13 @@ fn load(
     node: Node,
     limit: Option<Duration>,
     predictor: &Mutex<Predictor<Mode>>,
-    foresight: &Foresight,
+    admission: &Admission,
     stop: &Stop,
-) -> Result<World, NoLab> {
+) -> Result<Testbed, NoLab> {
     let predicted = lock(predictor).predict(&mode, scale.services);
-    let too_long = || foresight.too_long(mode, scale, Installing::Load).filter(|_| predicted.is_none());
+    let too_long = || admission.too_long(mode, scale, Installing::Load).filter(|_| predicted.is_none());
     // Those that were filled before have taken their part of the memory.
-    let too_large = foresight.too_large(mode, scale, Installing::Load, &Machine::now());
+    let too_large = admission.too_large(mode, scale, Installing::Load, &Machine::now());
     if let Some(refusal) = too_large.or_else(too_long) {
         return Err(NoLab::Skipped(refusal.to_string()));
     }
@@ -206,23 +206,25 @@ fn load(
         )));
     }
     let begun = Instant::now();
-    let fill = || -> anyhow::Result<World> {
-        let mut world = match (&sweep.replay, &sweep.cluster) {
-            (Some(replay), _) if mode == Mode::Replay => World::replaying(replay, sweep.seed, stop)?,
-            (_, Some(cluster)) => World::of_cluster(&cluster.place, mode, scale, node, sweep.seed, stop)?,
-            _ => World::build(mode, scale, node, sweep.seed, stop)?,
+    let fill = || -> anyhow::Result<Testbed> {
+        let mut testbed = match (&sweep.replay, &sweep.cluster) {
+            (Some(replay), _) if mode == Mode::Replay => Testbed::replaying(replay, sweep.seed, stop)?,
+            (_, Some(cluster)) => {
+                Testbed::of_cluster(&cluster.addresses, mode, scale, node, sweep.seed, stop)?
+            }
+            _ => Testbed::build(mode, scale, node, sweep.seed, stop)?,
         };
-        world.move_in(sweep.neighbours)?;
-        world.plant(sweep.plant)?;
-        world.check_replayed()?;
-        world.load(set, None)?;
-        world.verify_counts()?;
-        world.verify_traffic()?;
-        Ok(world)
+        testbed.move_in(sweep.background)?;
+        testbed.injected(sweep.injected)?;
+        testbed.check_replayed()?;
+        testbed.load(set, None)?;
+        testbed.verify_counts()?;
+        testbed.verify_traffic()?;
+        Ok(testbed)
     };
-    let world = fill().map_err(|error| NoLab::Failed(explain(&error)))?;
+    let testbed = fill().map_err(|error| NoLab::Failed(explain(&error)))?;
     lock(predictor).note(mode, scale.services, begun.elapsed().as_secs_f64());
-    Ok(world)
+    Ok(testbed)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -233,12 +235,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// closed, and would be counted to whatever is measured next. At most as long as the removal of a lab
 /// with so many Services may take; a machine that is busy for other reasons is not waited for.
 pub fn settle(services: u32) {
-    const GLANCE: Duration = Duration::from_millis(50);
+    const POLL_INTERVAL: Duration = Duration::from_millis(50);
     let begun = Instant::now();
     let mut before = busy();
     let patience = Duration::from_millis((200 + u64::from(services)).min(5_000));
     while begun.elapsed() < patience {
-        std::thread::sleep(GLANCE);
+        std::thread::sleep(POLL_INTERVAL);
         let now = busy();
         match (before, now) {
             (Some((busy, all)), Some((busy_now, all_now)))

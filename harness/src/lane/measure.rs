@@ -4,7 +4,7 @@ use dataplane::Mode;
 use experiments::forwarding;
 use experiments::rows::Rows;
 use experiments::{load, lookup, tcp_crr};
-use lab::testbed::World;
+use lab::testbed::Testbed;
 
 use super::Lane;
 use super::labs::NoLab;
@@ -19,9 +19,9 @@ impl Lane<'_> {
     }
 
     /// A lab that is filled, or a row that says why there is none.
-    fn standing<'a>(&'a mut self, cell: &Cell, rows: &mut Rows) -> Option<&'a mut World> {
+    fn standing<'a>(&'a mut self, cell: &Cell, rows: &mut Rows) -> Option<&'a mut Testbed> {
         match self.labs.living(cell.mode, cell.scale) {
-            Ok(world) => return Some(world),
+            Ok(testbed) => return Some(testbed),
             Err(NoLab::Skipped(reason)) => rows.skip_cell(&reason),
             Err(NoLab::Failed(reason)) => rows.fail(&reason),
         }
@@ -42,27 +42,27 @@ impl Lane<'_> {
                 let Some(section) = &sweep.lookup else { return Ok(()) };
                 // All cells of a run send the same packets, or the controls would be none.
                 let protocol = sweep.protocol();
-                let Some(world) = self.standing(cell, rows) else { return Ok(()) };
-                rows.lookup(lookup::measure(world, position, protocol, section.probes, &cores)?);
-                if let Some(shares) = world.take_shares() {
+                let Some(testbed) = self.standing(cell, rows) else { return Ok(()) };
+                rows.lookup(lookup::measure(testbed, position, protocol, section.probes, &cores)?);
+                if let Some(shares) = testbed.take_shares() {
                     rows.shares(&shares);
                 }
             }
             Workload::Connect(position) => {
                 let Some(section) = &sweep.connect else { return Ok(()) };
-                let Some(world) = self.standing(cell, rows) else { return Ok(()) };
-                rows.connect(&tcp_crr::measure(world, position, section.transactions, &cores)?);
+                let Some(testbed) = self.standing(cell, rows) else { return Ok(()) };
+                rows.connect(&tcp_crr::measure(testbed, position, section.transactions, &cores)?);
             }
             Workload::Load(workload, offered) => {
                 let Some(section) = &sweep.load else { return Ok(()) };
-                let Some(world) = self.standing(cell, rows) else { return Ok(()) };
-                let order = section.order(workload, offered, sweep.seed ^ u64::from(cell.block));
-                rows.load(&load::through(world, &order, &cores, stop)?, workload, offered);
+                let Some(testbed) = self.standing(cell, rows) else { return Ok(()) };
+                let spec = section.spec(workload, offered, sweep.seed ^ u64::from(cell.block));
+                rows.load(&load::through(testbed, &spec, &cores, stop)?, workload, offered);
             }
             Workload::Sync => self.sync(cell, rows, sink)?,
             Workload::Lock(contenders) => self.lock(cell, contenders, rows, sink)?,
             Workload::Churn(scenario) => self.churn(cell, scenario, rows)?,
-            Workload::Disruption(happening, workload) => self.disruption(cell, happening, workload, rows)?,
+            Workload::Disruption(change, workload) => self.disruption(cell, change, workload, rows)?,
             Workload::Forwarding(method, response) => {
                 let Some(section) = &sweep.forwarding else { return Ok(()) };
                 let missing = method.needs().iter().find_map(|&need| netns_setup::check(need).err());

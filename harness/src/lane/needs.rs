@@ -16,9 +16,9 @@ pub const LAB_NEEDS: [Need; 5] =
 #[error("this machine cannot run any cell:\n{0}")]
 pub struct Unable(pub String);
 
-/// Modes of a sweep that cannot run on this kernel with its neighbours, with the reason.
+/// Modes of a sweep that cannot run on this kernel with its background rules, with the reason.
 pub fn unable_in(sweep: &Sweep) -> BTreeMap<Mode, String> {
-    unable(&sweep.modes, |mode| sweep.neighbours.map_or(Vec::new(), |neighbours| neighbours.needs(mode)))
+    unable(&sweep.modes, |mode| sweep.background.map_or(Vec::new(), |background| background.needs(mode)))
 }
 
 /// Modes that cannot run on this kernel, with the reason.

@@ -12,8 +12,8 @@ use experiments::rows::{Rows, out_of_time};
 use experiments::sync::Sample;
 use experiments::sync::{Operation, Section};
 use lab::explain::explain;
-use lab::testbed::World;
-use lab::usage::{self, Toll};
+use lab::testbed::Testbed;
+use lab::usage::{self, ResourceUsage};
 
 /// As for small syncs: repeated in one visit until they have taken this long together, or five times.
 const ENOUGH: Duration = Duration::from_millis(1000);
@@ -29,7 +29,7 @@ impl Lane<'_> {
         sink: Sink<'_>,
     ) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let mut world: Option<World> = None;
+        let mut testbed: Option<Testbed> = None;
         for &operation in &sweep.operations {
             let cost = match operation {
                 Operation::Cold => TimeKind::Cold(Mode::Replay),
@@ -44,8 +44,8 @@ impl Lane<'_> {
             };
             super::syncs::step(cell, operation, sink);
             let done = match operation {
-                Operation::Cold => self.installed_cold(cell, rows).map(|installed| world = Some(installed)),
-                _ => self.installed_again(cell, &mut world, rows),
+                Operation::Cold => self.installed_cold(cell, rows).map(|installed| testbed = Some(installed)),
+                _ => self.installed_again(cell, &mut testbed, rows),
             };
             if let Err(error) = done {
                 match out_of_time(&error) {
@@ -62,54 +62,59 @@ impl Lane<'_> {
         Ok(())
     }
 
-    fn installed_cold(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<World> {
-        let mut world = self.labs.empty(Mode::Replay, cell.scale, self.node, self.sweep.seed, self.stop)?;
-        world.check_replayed()?;
+    fn installed_cold(&mut self, cell: &Cell, rows: &mut Rows) -> anyhow::Result<Testbed> {
+        let mut testbed = self.labs.empty(Mode::Replay, cell.scale, self.node, self.sweep.seed, self.stop)?;
+        testbed.check_replayed()?;
         labs::settle(cell.scale.services);
-        let sample = self.install(cell, &mut world, Operation::Cold)?;
-        let counts = world.verify_counts()?;
-        world.verify_traffic()?;
+        let sample = self.install(cell, &mut testbed, Operation::Cold)?;
+        let counts = testbed.verify_counts()?;
+        testbed.verify_traffic()?;
         rows.sync(Operation::Cold, &[sample], Some(counts));
-        Ok(world)
+        Ok(testbed)
     }
 
     /// In the lab of the cold sync, or one of its own.
     fn installed_again(
         &mut self,
         cell: &Cell,
-        world: &mut Option<World>,
+        testbed: &mut Option<Testbed>,
         rows: &mut Rows,
     ) -> anyhow::Result<()> {
-        let world = match world {
-            Some(world) => world,
+        let testbed = match testbed {
+            Some(testbed) => testbed,
             None => {
                 let fresh =
                     self.labs.empty(Mode::Replay, cell.scale, self.node, self.sweep.seed, self.stop)?;
-                let world = world.insert(fresh);
-                self.install(cell, world, Operation::Restart)?;
-                world
+                let testbed = testbed.insert(fresh);
+                self.install(cell, testbed, Operation::Restart)?;
+                testbed
             }
         };
         let begun = Instant::now();
         let mut samples = Vec::new();
         while samples.is_empty() || (samples.len() < REPEATS && begun.elapsed() < ENOUGH) {
-            samples.push(self.install(cell, world, Operation::Restart)?);
+            samples.push(self.install(cell, testbed, Operation::Restart)?);
         }
-        world.verify_counts()?;
-        world.verify_traffic()?;
+        testbed.verify_counts()?;
+        testbed.verify_traffic()?;
         rows.sync(Operation::Restart, &samples, None);
         Ok(())
     }
 
-    fn install(&mut self, cell: &Cell, world: &mut World, operation: Operation) -> anyhow::Result<Sample> {
+    fn install(
+        &mut self,
+        cell: &Cell,
+        testbed: &mut Testbed,
+        operation: Operation,
+    ) -> anyhow::Result<Sample> {
         let to = self.labs.set(Mode::Replay, cell.scale, self.sweep);
-        let plan = world.dataplane.load(&to);
+        let plan = testbed.dataplane.load(&to);
         let limit = self.limit();
-        let mut carry_out = || world.carry_out(&plan, &to, limit);
-        let (applied, toll) = match operation {
+        let mut carry_out = || testbed.carry_out(&plan, &to, limit);
+        let (applied, usage) = match operation {
             Operation::Cold => usage::metered(carry_out),
-            _ => (carry_out(), Toll::default()),
+            _ => (carry_out(), ResourceUsage::default()),
         };
-        Ok(Sample { generate: None, applied: applied?, toll })
+        Ok(Sample { generate: None, applied: applied?, usage })
     }
 }

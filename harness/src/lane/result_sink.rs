@@ -3,7 +3,7 @@
 use experiments::rows::CellResult;
 
 /// Where the rows of a lane go.
-pub trait Outlet {
+pub trait ResultSink {
     /// The next cell belongs to this block of lookups; `None`: to none.
     ///
     /// # Errors

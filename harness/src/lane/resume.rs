@@ -14,7 +14,7 @@ use experiments::rows::LaneId;
 
 /// The part of a run that is on disk.
 #[derive(Default)]
-pub struct Before {
+pub struct Resume {
     /// Orders of finished cells.
     pub finished: HashSet<u32>,
     /// How they ended.
@@ -50,7 +50,7 @@ pub fn check_order(records: &[Record], cells: &[Cell]) -> anyhow::Result<()> {
     }
 }
 
-impl Before {
+impl Resume {
     /// From those rows of a run that belong to a lane with these cells.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Before {
 
     /// From all rows of a lane.
     pub fn read(records: &[Record]) -> Self {
-        let mut before = Self::default();
+        let mut resume = Self::default();
         let mut statuses: BTreeMap<u32, Vec<Status>> = BTreeMap::new();
         let mut cells: BTreeMap<(u32, Mode, u32), f64> = BTreeMap::new();
         let mut rounds: BTreeMap<(u32, Mode, u32, u32), BTreeMap<&str, f64>> = BTreeMap::new();
@@ -87,7 +87,7 @@ impl Before {
                         workload::APPEND => TimeKind::Append(mode),
                         _ => TimeKind::Small(mode),
                     };
-                    before.predictor.note(cost, record.cell.services, seconds);
+                    resume.predictor.note(cost, record.cell.services, seconds);
                     *cells.entry(place).or_default() += mean as f64 * record.n as f64 / 1e9;
                 }
                 metric::HOLDER_FULL_SYNC | metric::HOLDER_PARTIAL_SYNC => {
@@ -98,26 +98,26 @@ impl Before {
             }
         }
         for ((_, mode, services), seconds) in cells {
-            before.predictor.note(TimeKind::SyncCell(mode), services, seconds);
-            before.sync_spent += seconds;
+            resume.predictor.note(TimeKind::SyncCell(mode), services, seconds);
+            resume.sync_spent += seconds;
         }
         // A round of which one sync did not finish tells nothing.
         for ((_, mode, services, contenders), round) in
             rounds.into_iter().filter(|(_, round)| round.len() == 2)
         {
-            before.predictor.note(TimeKind::LockRound(mode, contenders), services, round.values().sum());
+            resume.predictor.note(TimeKind::LockRound(mode, contenders), services, round.values().sum());
         }
         for (order, statuses) in statuses {
-            before.finished.insert(order);
+            resume.finished.insert(order);
             if statuses.contains(&Status::Failed) {
-                before.tally.failed += 1;
+                resume.tally.failed += 1;
             } else if statuses.contains(&Status::Ok) {
-                before.tally.done += 1;
+                resume.tally.done += 1;
             } else {
-                before.tally.skipped += 1;
+                resume.tally.skipped += 1;
             }
         }
-        before
+        resume
     }
 }
 
@@ -142,11 +142,11 @@ mod tests {
         };
         let cells = order::order(&sweep);
         let rows: Vec<Record> = cells.iter().flat_map(|cell| lost_cell(cell, &mark, "lost")).collect();
-        let before = Before::of_lane(&rows, &mark, &cells).unwrap();
-        assert_eq!((before.finished.len(), before.tally.failed), (cells.len(), cells.len()));
+        let resume = Resume::of_lane(&rows, &mark, &cells).unwrap();
+        assert_eq!((resume.finished.len(), resume.tally.failed), (cells.len(), cells.len()));
 
         let without_pairs = order::order(&Sweep { aa: false, ..sweep });
-        let error = Before::of_lane(&rows, &mark, &without_pairs).err().unwrap().to_string();
+        let error = Resume::of_lane(&rows, &mark, &without_pairs).err().unwrap().to_string();
         assert!(error.contains("begun by another version") && error.contains("another --out"), "{error}");
     }
 
@@ -185,13 +185,13 @@ mod tests {
             ),
             key(5, workload::PACKET_PROBE).failed(metric::LOOKUP_FIRST_PACKET, Unit::Ns, "lost"),
         ];
-        let before = Before::read(&records);
-        assert_eq!(before.finished, HashSet::from([3, 4, 5, 6, 7]));
-        assert_eq!(before.tally, Tally { done: 3, skipped: 1, failed: 1, interrupted: false });
-        assert_eq!(before.predictor.predict(&TimeKind::Cold(Mode::Nftables), 1000), Some(4.0));
-        assert_eq!(before.predictor.predict(&TimeKind::Small(Mode::Nftables), 1000), Some(1.0));
-        let round = |services| before.predictor.seen(&TimeKind::LockRound(Mode::Nftables, 0), services);
+        let resume = Resume::read(&records);
+        assert_eq!(resume.finished, HashSet::from([3, 4, 5, 6, 7]));
+        assert_eq!(resume.tally, Tally { done: 3, skipped: 1, failed: 1, interrupted: false });
+        assert_eq!(resume.predictor.predict(&TimeKind::Cold(Mode::Nftables), 1000), Some(4.0));
+        assert_eq!(resume.predictor.predict(&TimeKind::Small(Mode::Nftables), 1000), Some(1.0));
+        let round = |services| resume.predictor.seen(&TimeKind::LockRound(Mode::Nftables, 0), services);
         assert_eq!((round(10), round(1000)), (Some(2.0), None));
-        assert!((before.sync_spent - 6.0).abs() < 1e-9);
+        assert!((resume.sync_spent - 6.0).abs() < 1e-9);
     }
 }

@@ -14,13 +14,13 @@ use crate::sweep::cell::Cell;
 use dataplane::Mode;
 use experiments::churn;
 use experiments::churn::scenario::Scenario;
-use experiments::disruption::{self, Happening};
+use experiments::disruption::{self, RuleChange};
 use experiments::lock_contention::{self, Known, Patience};
 use experiments::rows::{Rows, out_of_time};
 use experiments::sync;
 use experiments::sync::Operation;
 use lab::explain::explain;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use lab::tools::Tools;
 use services::service_set::{Scale, ServiceSet};
 
@@ -60,7 +60,7 @@ impl Lane<'_> {
             Some(_) => self.over_limit(&cost, services),
             None => self
                 .labs
-                .foresight()
+                .admission()
                 .too_long(cell.mode, cell.scale, Installing::Sync)
                 .map(|why| why.to_string()),
         };
@@ -80,10 +80,10 @@ impl Lane<'_> {
         };
         // The small changes do not need the one big transaction, only its result: the lab that has served
         // the lookups will do, else one loaded in pieces.
-        let mut world = match installed {
-            Some(world) => world,
+        let mut testbed = match installed {
+            Some(testbed) => testbed,
             None => match self.filled(cell) {
-                Ok(world) => world,
+                Ok(testbed) => testbed,
                 Err(error) => {
                     let refusal = error.downcast::<Refusal>()?;
                     let others = sweep.operations.iter().filter(|&&operation| operation != Operation::Cold);
@@ -103,7 +103,7 @@ impl Lane<'_> {
                 continue;
             }
             step(cell, operation, sink);
-            match sync::change(&mut world, operation, &mut self.number, limit) {
+            match sync::change(&mut testbed, operation, &mut self.number, limit) {
                 Ok(samples) => {
                     if let Some(sample) = samples.last() {
                         self.note(cost, services, sample);
@@ -119,33 +119,33 @@ impl Lane<'_> {
                 },
             }
         }
-        if let Err(error) = world.verify_counts() {
+        if let Err(error) = testbed.verify_counts() {
             // Times of syncs that left something other than the model are no figures.
             rows.invalidate(&explain(&error));
             return Ok(());
         }
         self.predictor.note(TimeKind::SyncCell(cell.mode), services, begun.elapsed().as_secs_f64());
-        self.labs.keep(cell.mode, cell.scale, world);
+        self.labs.keep(cell.mode, cell.scale, testbed);
         Ok(())
     }
 
     /// A cold full sync in a lab of its own, which is returned if all went well.
-    fn cold(&mut self, cell: &Cell, to: &ServiceSet, rows: &mut Rows) -> anyhow::Result<Option<World>> {
+    fn cold(&mut self, cell: &Cell, to: &ServiceSet, rows: &mut Rows) -> anyhow::Result<Option<Testbed>> {
         let cost = TimeKind::Cold(cell.mode);
-        let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
+        let mut testbed = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
         labs::settle(cell.scale.services);
         // Only now is the memory of the lab before free again.
         let now = Machine::now();
-        if let Some(refusal) = self.labs.foresight().too_large(cell.mode, cell.scale, Installing::Sync, &now)
+        if let Some(refusal) = self.labs.admission().too_large(cell.mode, cell.scale, Installing::Sync, &now)
         {
             rows.skip(Operation::Cold, &refusal.to_string());
             return Ok(None);
         }
-        match sync::cold(&mut world, to, self.limit()) {
+        match sync::cold(&mut testbed, to, self.limit()) {
             Ok((sample, counts)) => {
                 self.note(cost, cell.scale.services, &sample);
                 rows.sync(Operation::Cold, &[sample], Some(counts));
-                Ok(Some(world))
+                Ok(Some(testbed))
             }
             Err(error) => {
                 match out_of_time(&error) {
@@ -162,30 +162,30 @@ impl Lane<'_> {
     }
 
     /// A lab that has been used already if there is one that will do, else one filled anew.
-    fn used(&mut self, cell: &Cell, will_do: impl Fn(&World) -> bool) -> anyhow::Result<World> {
+    fn used(&mut self, cell: &Cell, will_do: impl Fn(&Testbed) -> bool) -> anyhow::Result<Testbed> {
         let kept = self.labs.take(cell.mode, cell.scale).filter(will_do);
         match kept.or_else(|| self.labs.take_living(cell.mode, cell.scale)) {
-            Some(world) => Ok(world),
+            Some(testbed) => Ok(testbed),
             None => self.filled(cell),
         }
     }
 
     /// A lab filled in the quickest way, outside any timed region.
-    fn filled(&mut self, cell: &Cell) -> anyhow::Result<World> {
+    fn filled(&mut self, cell: &Cell) -> anyhow::Result<Testbed> {
         let to = self.labs.set(cell.mode, cell.scale, self.sweep);
-        // Before there is anything of it.
-        if let Some(refusal) = self.labs.foresight().too_long(cell.mode, cell.scale, Installing::Load) {
+        // Resume there is anything of it.
+        if let Some(refusal) = self.labs.admission().too_long(cell.mode, cell.scale, Installing::Load) {
             return Err(refusal.into());
         }
-        let mut world = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
+        let mut testbed = self.labs.empty(cell.mode, cell.scale, self.node, self.sweep.seed, self.stop)?;
         let now = Machine::now();
-        if let Some(refusal) = self.labs.foresight().too_large(cell.mode, cell.scale, Installing::Load, &now)
+        if let Some(refusal) = self.labs.admission().too_large(cell.mode, cell.scale, Installing::Load, &now)
         {
             return Err(refusal.into());
         }
-        world.load(&to, None).context("filling a lab")?;
-        world.verify_counts()?;
-        Ok(world)
+        testbed.load(&to, None).context("filling a lab")?;
+        testbed.verify_counts()?;
+        Ok(testbed)
     }
 
     fn note(&mut self, cost: TimeKind, services: u32, sample: &sync::Sample) {
@@ -193,7 +193,7 @@ impl Lane<'_> {
         self.predictor.note(cost, services, nanoseconds as f64 / 1e9);
     }
 
-    /// Contention for the lock, in the lab that the syncs have left.
+    /// LockContention for the lock, in the lab that the syncs have left.
     pub(super) fn lock(
         &mut self,
         cell: &Cell,
@@ -210,7 +210,7 @@ impl Lane<'_> {
             alone: self.predictor.seen(&TimeKind::Small(cell.mode), services),
         };
         let patience = Patience::of(sweep, known, self.limit().is_none());
-        let mut world = self.used(cell, |_| true)?;
+        let mut testbed = self.used(cell, |_| true)?;
         labs::settle(services);
         let mut alive = |what: String| {
             let Scale { services, endpoints } = cell.scale;
@@ -219,16 +219,16 @@ impl Lane<'_> {
                 cell.mode
             )));
         };
-        let found = lock_contention::measure(&mut world, contenders, sweep.seconds, &patience, &mut alive)?;
+        let found = lock_contention::measure(&mut testbed, contenders, sweep.seconds, &patience, &mut alive)?;
         if let Some(seconds) = found.round_seconds() {
             self.predictor.note(cost, services, seconds);
         }
         rows.lock(&found);
         if found.is_torn() {
-            drop(world);
+            drop(testbed);
             labs::settle(services);
         } else {
-            self.labs.keep(cell.mode, cell.scale, world);
+            self.labs.keep(cell.mode, cell.scale, testbed);
         }
         Ok(())
     }
@@ -253,7 +253,7 @@ impl Lane<'_> {
         let limit = self.limit().map(|_| Duration::from_secs_f64(limit_seconds));
         let seed = self.sweep.seed ^ u64::from(cell.block);
         let terms = InUsedLab { kind, limit_seconds, what: "its syncs are", how: "together" };
-        let measure = |world: &mut World| churn::measure(world, scenario, section.pods, seed, limit);
+        let measure = |testbed: &mut Testbed| churn::measure(testbed, scenario, section.pods, seed, limit);
         let Some(found) = self.in_used_lab(cell, &terms, rows, measure)? else { return Ok(()) };
         self.predictor.note(kind, cell.scale.services, found.busy() as f64 / 1e9);
         rows.churn(&found);
@@ -264,17 +264,17 @@ impl Lane<'_> {
     pub(super) fn disruption(
         &mut self,
         cell: &Cell,
-        happening: Happening,
+        change: RuleChange,
         workload: load::Workload,
         rows: &mut Rows,
     ) -> anyhow::Result<()> {
         let Some(section) = &self.sweep.disruption else { return Ok(()) };
-        let (kind, limit_seconds) = (TimeKind::Disruption(cell.mode, happening), section.limit_seconds);
+        let (kind, limit_seconds) = (TimeKind::Disruption(cell.mode, change), section.limit_seconds);
         let seed = self.sweep.seed ^ u64::from(cell.block);
         let config = section.config(workload, self.limit().is_some(), seed);
         let cores = self.cores.clone();
         let terms = InUsedLab { kind, limit_seconds, what: "a sync is", how: "beside the load" };
-        let measure = |world: &mut World| disruption::measure(world, happening, &config, &cores);
+        let measure = |testbed: &mut Testbed| disruption::measure(testbed, change, &config, &cores);
         let Some(found) = self.in_used_lab(cell, &terms, rows, measure)? else { return Ok(()) };
         let longest = found.steps.iter().map(|step| step.applied_ns - step.decided_ns).max();
         self.predictor.note(kind, cell.scale.services, longest.unwrap_or(0) as f64 / 1e9);
@@ -289,7 +289,7 @@ impl Lane<'_> {
         cell: &Cell,
         terms: &InUsedLab,
         rows: &mut Rows,
-        measure: impl FnOnce(&mut World) -> anyhow::Result<T>,
+        measure: impl FnOnce(&mut Testbed) -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
         let &InUsedLab { kind, limit_seconds, what, how } = terms;
         let services = cell.scale.services;
@@ -302,11 +302,11 @@ impl Lane<'_> {
             cell.skip(self.sweep, rows, &reason);
             return Ok(None);
         }
-        let mut world = self.used(cell, |world| !world.disturbed)?;
+        let mut testbed = self.used(cell, |testbed| !testbed.disturbed)?;
         labs::settle(services);
-        match measure(&mut world) {
+        match measure(&mut testbed) {
             Ok(found) => {
-                self.labs.keep(cell.mode, cell.scale, world);
+                self.labs.keep(cell.mode, cell.scale, testbed);
                 Ok(Some(found))
             }
             Err(error) => match out_of_time(&error) {

@@ -2,7 +2,7 @@
 
 use dataplane::Mode;
 use experiments::churn::scenario::Scenario;
-use experiments::disruption::Happening;
+use experiments::disruption::RuleChange;
 
 /// Kinds of time that are predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,5 +21,5 @@ pub(super) enum TimeKind {
     /// All syncs of a scenario together.
     Churn(Mode, Scenario),
     /// The longest sync beside a load.
-    Disruption(Mode, Happening),
+    Disruption(Mode, RuleChange),
 }

@@ -9,6 +9,9 @@ pub const BUILT_IN: [(&str, &str); 9] = [
     ("churn", include_str!("../../sweeps/churn.toml")),
     ("disruption", include_str!("../../sweeps/disruption.toml")),
     ("lock", include_str!("../../sweeps/lock.toml")),
-    ("neighbours", include_str!("../../sweeps/neighbours.toml")),
+    ("background", include_str!("../../sweeps/background.toml")),
     ("replay", include_str!("../../sweeps/replay.toml")),
 ];
+
+/// What the sweep `background` was called before: it is read for ever.
+pub(super) const OLD_BACKGROUND: &str = "neighbours";

@@ -5,7 +5,7 @@ use std::fmt;
 
 use dataplane::Mode;
 use experiments::churn::scenario::Scenario;
-use experiments::disruption::Happening;
+use experiments::disruption::RuleChange;
 use experiments::forwarding::{Method, Response};
 use experiments::load::Offered;
 use experiments::rows::{LaneId, Rows};
@@ -111,7 +111,7 @@ pub enum Workload {
     /// A sequence of changes.
     Churn(Scenario),
     /// A load while rules change.
-    Disruption(Happening, workloads::load::Workload),
+    Disruption(RuleChange, workloads::load::Workload),
     /// Connections through an LVS director.
     Forwarding(Method, Response),
 }
@@ -141,7 +141,7 @@ impl Workload {
             Workload::Sync => named(workload::FULL_SYNC_COLD),
             Workload::Lock(contenders) => Names { contenders, ..named(workload::XTABLES_LOCK) },
             Workload::Churn(scenario) => named(scenario.workload()),
-            Workload::Disruption(happening, load) => named(&happening.workload(load)),
+            Workload::Disruption(change, load) => named(&change.workload(load)),
             Workload::Forwarding(_, response) => named(response.workload()),
         }
     }
@@ -174,10 +174,10 @@ impl Workload {
             Workload::Churn(scenario) => {
                 sweep.churn.as_ref().map_or(0.0, |section| section.expected_seconds(scenario, partial))
             }
-            Workload::Disruption(happening, _) => sweep
+            Workload::Disruption(change, _) => sweep
                 .disruption
                 .as_ref()
-                .map_or(0.0, |section| section.expected_seconds(happening, partial, full)),
+                .map_or(0.0, |section| section.expected_seconds(change, partial, full)),
             Workload::Forwarding(_, response) => {
                 sweep.forwarding.as_ref().map_or(0.0, |section| section.expected_seconds(response))
             }
@@ -256,7 +256,7 @@ impl Workload {
         if let Some(section) = disruption.filter(|section| is_within(section.most_services, mode, scale)) {
             for &workload in &section.workloads {
                 let events = section.events.iter();
-                visits.extend(events.map(|&happening| Workload::Disruption(happening, workload)));
+                visits.extend(events.map(|&change| Workload::Disruption(change, workload)));
             }
         }
         let lock = sweep.lock.as_ref().filter(|_| block == 1);
@@ -297,8 +297,8 @@ impl fmt::Display for Workload {
             Workload::Connect(position) => write!(f, "connect at {}", position.name()),
             Workload::Load(workload, Offered::PerSecond(rate)) => write!(f, "{workload} at {rate}/s"),
             Workload::Load(workload, Offered::Saturation) => write!(f, "{workload} at saturation"),
-            Workload::Disruption(happening, workload) => {
-                write!(f, "{workload} during {}", happening.name())
+            Workload::Disruption(change, workload) => {
+                write!(f, "{workload} during {}", change.name())
             }
             Workload::Sync => f.write_str("rule sync"),
             Workload::Churn(scenario) => f.write_str(scenario.name()),

@@ -4,24 +4,24 @@ use dataplane::{KubeProxy, Mode};
 use experiments::churn::{self, scenario::Scenario};
 use services::service_set::ServiceSet;
 
-use crate::worlds::{cold, scale};
+use crate::testbeds::{cold, scale};
 
 /// Each scenario in turn over the same lab; the counts of the kernel and packets are checked at the end of each.
 pub fn scenarios(mode: Mode) {
-    let mut world = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(12, 4), 1));
+    let mut testbed = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(12, 4), 1));
     for scenario in Scenario::ALL {
-        let timeline = scenario.timeline(&world.set, 8, 3).unwrap();
+        let timeline = scenario.timeline(&testbed.set, 8, 3).unwrap();
         let changes = timeline.changes.len();
         let last = timeline.changes.last().map(|change| change.edits[0].clone());
-        let found = churn::measure(&mut world, scenario, 8, 3, None).unwrap();
+        let found = churn::measure(&mut testbed, scenario, 8, 3, None).unwrap();
         let carried: u32 = found.syncs.iter().map(|sync| sync.changes).sum();
         assert_eq!((carried as usize, found.latency.histogram().len() as usize), (changes, changes));
         assert!(found.syncs.is_sorted_by(|one, next| one.end <= next.start), "{:?}", found.syncs);
         match last {
             Some(edit) => {
-                let mut wanted = (*world.set.services()[edit.service]).clone();
+                let mut wanted = (*testbed.set.services()[edit.service]).clone();
                 wanted.set_endpoints(edit.endpoints);
-                assert_eq!(*world.set.services()[edit.service], wanted);
+                assert_eq!(*testbed.set.services()[edit.service], wanted);
                 // IPVS mode has no pause between syncs that changes could share.
                 assert!(
                     mode.is_ipvs() || found.syncs.len() < changes,

@@ -7,7 +7,7 @@ use harness::lane::unable_modes;
 use harness::sweep::Sweep;
 use lab::cluster::Installed;
 use lab::stop::Stop;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use results::record::Status;
 use services::cluster::{ClusterInput, Wanted};
 use services::service::Protocol;
@@ -30,14 +30,15 @@ fn installed() -> Installed {
 pub fn answers(mode: Mode) {
     let cluster = installed();
     let node = cluster.node(Node::lab(KubeProxy::Current));
-    let mut world = World::of_cluster(&cluster.place, mode, cluster.scale(), node, 1, &Stop::new()).unwrap();
-    world.load(&cluster.set, None).unwrap();
-    world.verify_counts().unwrap();
-    world.verify_traffic().unwrap();
+    let mut testbed =
+        Testbed::of_cluster(&cluster.addresses, mode, cluster.scale(), node, 1, &Stop::new()).unwrap();
+    testbed.load(&cluster.set, None).unwrap();
+    testbed.verify_counts().unwrap();
+    testbed.verify_traffic().unwrap();
     let mut answered = 0;
     for (index, service) in cluster.set.services().iter().enumerate() {
         if service.protocol != Protocol::Sctp && cluster.set.answers(index) {
-            world
+            testbed
                 .verify_service(index, 10)
                 .unwrap_or_else(|error| panic!("{}: {error:#}", service.display_name()));
             answered += 1;

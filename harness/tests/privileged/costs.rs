@@ -10,7 +10,7 @@ use services::service_set::{Position, ServiceSet};
 use workloads::recorder::Times;
 
 use crate::children::Place;
-use crate::worlds::{cold, scale};
+use crate::testbeds::{cold, scale};
 
 /// One cold sync of each of the cheap modes.
 const COLD: &str = r#"
@@ -72,14 +72,14 @@ fn is_plausible(records: &[Record], mode: &str) -> bool {
 }
 
 pub fn tables() {
-    let mut world = cold(Mode::Nftables, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 3), 1));
-    world.forget_flows().unwrap();
-    let before = Tables::of(&world.lab.node);
-    let (aims, picks) = world.aims(Position::First, Protocol::Udp, 500).unwrap();
-    let targets: Vec<_> = aims.iter().map(|aim| aim.target().unwrap()).collect();
-    let sent = world.probe().first_packets(&targets, &picks, &mut Times::new(), None).unwrap();
+    let mut testbed = cold(Mode::Nftables, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 3), 1));
+    testbed.forget_flows().unwrap();
+    let before = Tables::of(&testbed.lab.node);
+    let (targets, picks) = testbed.service_targets(Position::First, Protocol::Udp, 500).unwrap();
+    let targets: Vec<_> = targets.iter().map(|target| target.for_probe().unwrap()).collect();
+    let sent = testbed.probe().first_packets(&targets, &picks, &mut Times::new(), None).unwrap();
     sent.all_verified().unwrap();
-    let growth = Tables::of(&world.lab.node).growth(&before);
+    let growth = Tables::of(&testbed.lab.node).growth(&before);
     assert_eq!(growth.conntrack, Some(500));
     // Where the kernel has IPVS at all, nothing here uses it.
     assert!(growth.ipvs.is_none_or(|growth| growth == 0), "{growth:?}");

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use conformance::oracle::{Outcome, Packet, Place};
+use conformance::oracle::{Location, PacketOutcome, SentPacket};
 use dataplane::{KubeProxy, Mode};
 use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
 use services::service_set::ServiceSet;
@@ -89,13 +89,13 @@ impl Case {
         self.proxied.forget_flows();
     }
 
-    fn send(&mut self, (from, place): (IpAddr, Place), to: (IpAddr, u16)) -> Outcome {
-        self.proxied.send(Packet::new(self.protocol, from, SocketAddr::new(to.0, to.1)), place)
+    fn send(&mut self, (from, place): (IpAddr, Location), to: (IpAddr, u16)) -> PacketOutcome {
+        self.proxied.send(SentPacket::new(self.protocol, from, SocketAddr::new(to.0, to.1)), place)
     }
 
     /// Sends packets until every endpoint that is expected has been met, and some more.
     #[track_caller]
-    fn meets(&mut self, sender: (IpAddr, Place), to: (IpAddr, u16), expected: &Meets) {
+    fn meets(&mut self, sender: (IpAddr, Location), to: (IpAddr, u16), expected: &Meets) {
         let (endpoints, seen_source) = match expected {
             Meets::Itself(endpoints) => (endpoints, sender.0),
             Meets::Masqueraded(endpoints) => (endpoints, self.at.node),
@@ -108,7 +108,7 @@ impl Case {
             }
             Meets::Silence => {
                 let outcome = self.send(sender, to);
-                assert_eq!(outcome, Outcome::Dropped, "{}: {outcome}", self.proxied.mode);
+                assert_eq!(outcome, PacketOutcome::Dropped, "{}: {outcome}", self.proxied.mode);
                 return;
             }
         };
@@ -154,9 +154,9 @@ fn cluster_ip(mode: Mode, family: Family) {
     case.sync(&service);
     let Addresses { node, cluster, here, there, pod, stranger, .. } = case.at;
     let both = vec![here, there];
-    case.meets((pod, Place::LocalPod), (cluster, PORT), &Meets::Itself(both.clone()));
-    case.meets((stranger, Place::Outside), (cluster, PORT), &Meets::Masqueraded(both.clone()));
-    case.meets((node, Place::Node), (cluster, PORT), &Meets::Masqueraded(both));
+    case.meets((pod, Location::LocalPod), (cluster, PORT), &Meets::Itself(both.clone()));
+    case.meets((stranger, Location::Outside), (cluster, PORT), &Meets::Masqueraded(both.clone()));
+    case.meets((node, Location::Node), (cluster, PORT), &Meets::Masqueraded(both));
 }
 
 fn node_port(mode: Mode, family: Family) {
@@ -166,12 +166,12 @@ fn node_port(mode: Mode, family: Family) {
     case.sync(&service);
     let Addresses { node, here, there, pod, stranger, .. } = case.at;
     let both = Meets::Masqueraded(vec![here, there]);
-    case.meets((stranger, Place::Outside), (node, NODE_PORT), &both);
-    case.meets((pod, Place::LocalPod), (node, NODE_PORT), &both);
-    case.meets((node, Place::Node), (node, NODE_PORT), &both);
+    case.meets((stranger, Location::Outside), (node, NODE_PORT), &both);
+    case.meets((pod, Location::LocalPod), (node, NODE_PORT), &both);
+    case.meets((node, Location::Node), (node, NODE_PORT), &both);
     if family == Family::Ipv4 && matches!(mode, Mode::IptablesLegacy | Mode::IptablesNft) {
         let loopback = [127, 0, 0, 1].into();
-        case.meets((loopback, Place::Node), (loopback, NODE_PORT), &both);
+        case.meets((loopback, Location::Node), (loopback, NODE_PORT), &both);
     }
 }
 
@@ -182,8 +182,8 @@ fn external_ip(mode: Mode, family: Family) {
     case.sync(&service);
     let Addresses { external, here, there, pod, stranger, .. } = case.at;
     let both = Meets::Masqueraded(vec![here, there]);
-    case.meets((stranger, Place::Outside), (external, PORT), &both);
-    case.meets((pod, Place::LocalPod), (external, PORT), &both);
+    case.meets((stranger, Location::Outside), (external, PORT), &both);
+    case.meets((pod, Location::LocalPod), (external, PORT), &both);
 }
 
 fn load_balancer(mode: Mode, family: Family) {
@@ -193,9 +193,9 @@ fn load_balancer(mode: Mode, family: Family) {
     case.sync(&service);
     let Addresses { balancer, node, here, there, pod, stranger, .. } = case.at;
     let both = Meets::Masqueraded(vec![here, there]);
-    case.meets((stranger, Place::Outside), (balancer, PORT), &both);
-    case.meets((stranger, Place::Outside), (node, NODE_PORT), &both);
-    case.meets((pod, Place::LocalPod), (balancer, PORT), &both);
+    case.meets((stranger, Location::Outside), (balancer, PORT), &both);
+    case.meets((stranger, Location::Outside), (node, NODE_PORT), &both);
+    case.meets((pod, Location::LocalPod), (balancer, PORT), &both);
 }
 
 fn source_ranges(mode: Mode, family: Family) {
@@ -206,12 +206,12 @@ fn source_ranges(mode: Mode, family: Family) {
     case.sync(&service);
     let Addresses { balancer, here, there, pod, friend, stranger, .. } = case.at;
     let both = Meets::Masqueraded(vec![here, there]);
-    case.meets((friend, Place::Outside), (balancer, PORT), &both);
-    case.meets((stranger, Place::Outside), (balancer, PORT), &Meets::Silence);
-    case.meets((pod, Place::LocalPod), (balancer, PORT), &Meets::Silence);
+    case.meets((friend, Location::Outside), (balancer, PORT), &both);
+    case.meets((stranger, Location::Outside), (balancer, PORT), &Meets::Silence);
+    case.meets((pod, Location::LocalPod), (balancer, PORT), &Meets::Silence);
     service.source_ranges.clear();
     case.sync(&service);
-    case.meets((stranger, Place::Outside), (balancer, PORT), &both);
+    case.meets((stranger, Location::Outside), (balancer, PORT), &both);
 }
 
 /// From outside only the endpoint here, and it sees who asks. What is inside reaches both, but not in IPVS mode.
@@ -223,17 +223,17 @@ fn external_local(mode: Mode, family: Family) {
     case.sync(&service);
     let Addresses { balancer, node, here, there, pod, stranger, .. } = case.at;
     for to in [(balancer, PORT), (node, NODE_PORT)] {
-        case.meets((stranger, Place::Outside), to, &Meets::Itself(vec![here]));
+        case.meets((stranger, Location::Outside), to, &Meets::Itself(vec![here]));
         let inside = if case.is_ipvs { vec![here] } else { vec![here, there] };
-        case.meets((pod, Place::LocalPod), to, &Meets::Itself(inside));
+        case.meets((pod, Location::LocalPod), to, &Meets::Itself(inside));
     }
     let elsewhere = service.endpoints().iter().filter(|endpoint| !endpoint.local).copied().collect();
     service.set_endpoints(elsewhere);
     case.sync(&service);
     let nobody_here = if case.is_ipvs { Meets::Itself(vec![there]) } else { Meets::Silence };
     for to in [(balancer, PORT), (node, NODE_PORT)] {
-        case.meets((stranger, Place::Outside), to, &nobody_here);
-        case.meets((pod, Place::LocalPod), to, &Meets::Itself(vec![there]));
+        case.meets((stranger, Location::Outside), to, &nobody_here);
+        case.meets((pod, Location::LocalPod), to, &Meets::Itself(vec![there]));
     }
 }
 
@@ -243,12 +243,12 @@ fn internal_local(mode: Mode, family: Family) {
     service.internal_policy = Policy::Local;
     case.sync(&service);
     let Addresses { cluster, here, pod, .. } = case.at;
-    case.meets((pod, Place::LocalPod), (cluster, PORT), &Meets::Itself(vec![here]));
+    case.meets((pod, Location::LocalPod), (cluster, PORT), &Meets::Itself(vec![here]));
     let elsewhere = service.endpoints().iter().filter(|endpoint| !endpoint.local).copied().collect();
     service.set_endpoints(elsewhere);
     case.sync(&service);
     let nobody_here = if case.is_ipvs { Meets::Rejection } else { Meets::Silence };
-    case.meets((pod, Place::LocalPod), (cluster, PORT), &nobody_here);
+    case.meets((pod, Location::LocalPod), (cluster, PORT), &nobody_here);
 }
 
 /// A client stays with its endpoint, from whichever port it asks, until the time is over.
@@ -265,7 +265,7 @@ fn affinity(mode: Mode, family: Family) {
         }
     };
     let ask = |case: &mut Case, number| -> IpAddr {
-        let outcome = case.send((client(number), Place::LocalPod), cluster);
+        let outcome = case.send((client(number), Location::LocalPod), cluster);
         outcome.delivered().unwrap_or_else(|| panic!("{mode}: {outcome}")).destination.ip()
     };
     // Among so many, both endpoints are chosen, and somebody chooses anew when the time is over.
@@ -277,7 +277,9 @@ fn affinity(mode: Mode, family: Family) {
         let started = std::time::Instant::now();
         let kept = (0..5)
             .all(|_| clients.clone().all(|number| ask(&mut case, number) == first[usize::from(number)]));
-        if kept || started.elapsed() < Duration::from_millis(500) || begun.elapsed() > crate::worlds::PATIENCE
+        if kept
+            || started.elapsed() < Duration::from_millis(500)
+            || begun.elapsed() > crate::testbeds::TIMEOUT
         {
             break (first, kept);
         }
@@ -301,12 +303,12 @@ fn protocols(mode: Mode, family: Family) {
         service.node_port = Some(NODE_PORT);
         case.sync(&service);
         let Addresses { cluster, node, here, there, pod, stranger, .. } = case.at;
-        case.meets((pod, Place::LocalPod), (cluster, PORT), &Meets::Itself(vec![here, there]));
-        case.meets((stranger, Place::Outside), (node, NODE_PORT), &Meets::Masqueraded(vec![here, there]));
+        case.meets((pod, Location::LocalPod), (cluster, PORT), &Meets::Itself(vec![here, there]));
+        case.meets((stranger, Location::Outside), (node, NODE_PORT), &Meets::Masqueraded(vec![here, there]));
         // A Service of one protocol is none of another.
         let other = if protocol == Protocol::Tcp { Protocol::Udp } else { Protocol::Tcp };
         case.protocol = other;
-        let outcome = case.send((pod, Place::LocalPod), (cluster, PORT));
+        let outcome = case.send((pod, Location::LocalPod), (cluster, PORT));
         assert!(outcome.delivered().is_none_or(|delivered| !delivered.is_translated()), "{mode}: {outcome}");
     }
 }
@@ -321,12 +323,12 @@ fn no_endpoints(mode: Mode, family: Family) {
     case.sync(&service);
     let Addresses { cluster, node, external, here, there, pod, stranger, .. } = case.at;
     for to in [(cluster, PORT), (node, NODE_PORT), (external, PORT)] {
-        case.meets((pod, Place::LocalPod), to, &Meets::Rejection);
-        case.meets((stranger, Place::Outside), to, &Meets::Rejection);
+        case.meets((pod, Location::LocalPod), to, &Meets::Rejection);
+        case.meets((stranger, Location::Outside), to, &Meets::Rejection);
     }
     service.set_endpoints(endpoints);
     case.sync(&service);
-    case.meets((pod, Place::LocalPod), (cluster, PORT), &Meets::Itself(vec![here, there]));
+    case.meets((pod, Location::LocalPod), (cluster, PORT), &Meets::Itself(vec![here, there]));
 }
 
 fn terminating(mode: Mode, family: Family) {
@@ -339,12 +341,12 @@ fn terminating(mode: Mode, family: Family) {
     endpoints.iter_mut().filter(|endpoint| endpoint.address.ip() == here).for_each(terminate);
     service.set_endpoints(endpoints.clone());
     case.sync(&service);
-    case.meets((pod, Place::LocalPod), (cluster, PORT), &Meets::Itself(vec![there]));
+    case.meets((pod, Location::LocalPod), (cluster, PORT), &Meets::Itself(vec![there]));
     // Where all terminate, all are used.
     endpoints.iter_mut().for_each(terminate);
     service.set_endpoints(endpoints);
     case.sync(&service);
-    case.meets((pod, Place::LocalPod), (cluster, PORT), &Meets::Itself(vec![here, there]));
+    case.meets((pod, Location::LocalPod), (cluster, PORT), &Meets::Itself(vec![here, there]));
 }
 
 /// An endpoint that asks its own Service and is given itself sees the node, and so the answer takes the same way back.
@@ -355,6 +357,6 @@ fn hairpin(mode: Mode, family: Family) {
     service.set_endpoints(own);
     case.sync(&service);
     let Addresses { cluster, here, pod, .. } = case.at;
-    case.meets((here, Place::LocalPod), (cluster, PORT), &Meets::Masqueraded(vec![here]));
-    case.meets((pod, Place::LocalPod), (cluster, PORT), &Meets::Itself(vec![here]));
+    case.meets((here, Location::LocalPod), (cluster, PORT), &Meets::Masqueraded(vec![here]));
+    case.meets((pod, Location::LocalPod), (cluster, PORT), &Meets::Itself(vec![here]));
 }

@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 use dataplane::background::backend;
 use dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
 use dataplane::{Mode, Node, Plan, Program, Step};
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use services::service::{Family, Protocol};
 use trials::Test;
 
 use crate::state::pretty;
-use crate::worlds::{empty, output};
+use crate::testbeds::{empty, output};
 use crate::{PROXY, test};
 
 /// Those of this module.
@@ -60,17 +60,17 @@ fn pods() -> Vec<Sandbox> {
     ]
 }
 
-fn apply(world: &World, steps: Vec<Step>) {
+fn apply(testbed: &Testbed, steps: Vec<Step>) {
     let plan = Plan { steps, ..Plan::default() };
-    world.lab.node.run(|| world.runner.apply(&plan, None)).unwrap();
+    testbed.lab.node.run(|| testbed.runner.apply(&plan, None)).unwrap();
 }
 
 /// Whether this machine has ip6tables in the mode's variant.
-fn ip6tables(world: &World) -> bool {
-    let Ok(path) = world.runner.tools().path(Program::Ip6tables) else { return false };
+fn ip6tables(testbed: &Testbed) -> bool {
+    let Ok(path) = testbed.runner.tools().path(Program::Ip6tables) else { return false };
     let mut command = Command::new(path);
     command.args(["-t", "nat", "-S"]).stdout(Stdio::null()).stderr(Stdio::null());
-    world
+    testbed
         .lab
         .node
         .spawn(&mut command)
@@ -78,17 +78,17 @@ fn ip6tables(world: &World) -> bool {
 }
 
 /// What the plugin has in the kernel for a family: its own chains and what leads to them.
-fn listed(world: &World, mode: Mode, family: Family) -> String {
-    let tools = world.runner.tools();
+fn listed(testbed: &Testbed, mode: Mode, family: Family) -> String {
+    let tools = testbed.runner.tools();
     let text = match backend(mode) {
         Backend::Iptables => {
             let mut save = Command::new(tools.path(Program::iptables_save(family)).unwrap());
-            output(&world.lab.node, save.args(["-t", "nat"]))
+            output(&testbed.lab.node, save.args(["-t", "nat"]))
         }
         Backend::Nftables => {
             let mut list = Command::new(tools.path(Program::Nft).unwrap());
             let ip = if family == Family::Ipv4 { "ip" } else { "ip6" };
-            let text = output(&world.lab.node, list.args(["list", "table", ip, "cni_hostport"]));
+            let text = output(&testbed.lab.node, list.args(["list", "table", ip, "cni_hostport"]));
             // Versions of nft name priorities in their own ways.
             return text
                 .lines()
@@ -119,14 +119,14 @@ fn counted(listing: &str, backend: Backend) -> (u64, u64) {
 }
 
 fn come_and_go(mode: Mode) {
-    let world = empty(mode, Node::lab(dataplane::KubeProxy::V1_30));
-    let both = ip6tables(&world);
+    let testbed = empty(mode, Node::lab(dataplane::KubeProxy::V1_30));
+    let both = ip6tables(&testbed);
     let mut host_ports = HostPorts::new(backend(mode), both);
     let families = if both { &Family::ALL[..] } else { &[Family::Ipv4] };
     let is_the_model = |host_ports: &HostPorts| {
         for &family in families {
             let model = host_ports.counts(family);
-            let held = counted(&listed(&world, mode, family), backend(mode));
+            let held = counted(&listed(&testbed, mode, family), backend(mode));
             assert_eq!(held, (model.chains, model.rules), "{family:?}");
         }
     };
@@ -137,7 +137,7 @@ fn come_and_go(mode: Mode) {
     let ids: Vec<String> = pods
         .map(|pod| {
             let id = pod.container_id.clone();
-            apply(&world, host_ports.add(pod));
+            apply(&testbed, host_ports.add(pod));
             id
         })
         .collect();
@@ -146,22 +146,22 @@ fn come_and_go(mode: Mode) {
         Backend::Iptables => include_str!("hostport/iptables.txt"),
         Backend::Nftables => include_str!("hostport/nftables.txt"),
     };
-    pretty(&listed(&world, mode, Family::Ipv4), expected, "what nodes show");
+    pretty(&listed(&testbed, mode, Family::Ipv4), expected, "what nodes show");
     let mut cat = Command::new("cat");
     let route_localnet = cat.arg("/proc/sys/net/ipv4/conf/probe-out/route_localnet");
-    assert_eq!(output(&world.lab.node, route_localnet), "1\n");
+    assert_eq!(output(&testbed.lab.node, route_localnet), "1\n");
 
     // Not in the order in which they came: handles and chains are those of each pod.
     for id in [&ids[1], &ids[2], &ids[0]] {
-        apply(&world, host_ports.remove(id));
+        apply(&testbed, host_ports.remove(id));
         is_the_model(&host_ports);
     }
     for &family in families {
-        let left = listed(&world, mode, family);
+        let left = listed(&testbed, mode, family);
         assert!(!left.contains("CNI-DN-") && !left.contains("dnat to"), "{left}");
         assert!(ids.iter().all(|id| !left.contains(id.as_str())), "{left}");
     }
     // And the next one is served as the first was.
-    apply(&world, host_ports.add(pod("next", &["10.244.1.9/32"], vec![port(None, 80, Protocol::Udp, 80)])));
+    apply(&testbed, host_ports.add(pod("next", &["10.244.1.9/32"], vec![port(None, 80, Protocol::Udp, 80)])));
     is_the_model(&host_ports);
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use dataplane::background::Neighbours;
+use dataplane::background::Background;
 use dataplane::{Dataplane, KubeProxy, Mode, Node, Phase, Program, Sync, planner};
 use lab::apply::Runner;
 use lab::readback;
@@ -19,7 +19,7 @@ use services::service_set::ServiceSet;
 use crate::paper::Paper;
 use crate::random_services;
 use crate::state::pretty;
-use crate::worlds::{ordered_iptables, output};
+use crate::testbeds::{ordered_iptables, output};
 
 /// A namespace in which only kube-proxy writes. No packet is sent.
 struct Plain {
@@ -51,7 +51,7 @@ impl Plain {
         self.namespace.run(|| runner.apply(&plan, None).unwrap());
         self.namespace.run(|| runner.clean_up(&plan, None).unwrap());
         let held =
-            self.namespace.run(|| readback::counts(mode, family, &Neighbours::default(), runner)).unwrap();
+            self.namespace.run(|| readback::counts(mode, family, &Background::default(), runner)).unwrap();
         assert_eq!(held, self.dataplane.counts(to));
         self.set = to.clone();
     }

@@ -10,27 +10,27 @@ use std::process::{Command, Stdio};
 use dataplane::ipvs::State;
 use dataplane::{Action, KubeProxy, Mode, Node, Part, Plan, Program, Sync, planner};
 use lab::readback;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use netns_setup::ipvs::Scheduler;
 use services::service::Protocol;
 use services::service_set::{Position, ServiceSet};
 use workloads::recorder::Times;
 
 use crate::state::pretty;
-use crate::worlds::{cold, empty, held, ordered_iptables, scale, sync};
+use crate::testbeds::{cold, empty, held, ordered_iptables, scale, sync};
 
-/// Of a world.
-fn state(world: &World) -> State {
-    world.lab.node.run(|| readback::ipvs::state(&world.runner)).unwrap()
+/// Of a testbed.
+fn state(testbed: &Testbed) -> State {
+    testbed.lab.node.run(|| readback::ipvs::state(&testbed.runner)).unwrap()
 }
 
 /// Not only as many as the model says: the same servers, weights, schedulers, entries and addresses.
-pub fn is_the_model(world: &World) {
-    assert_eq!(state(world), State::of(&world.node(), &world.set));
+pub fn is_the_model(testbed: &Testbed) {
+    assert_eq!(state(testbed), State::of(&testbed.node(), &testbed.set));
 }
 
-pub fn listed(world: &World) -> String {
-    lines(&state(world))
+pub fn listed(testbed: &Testbed) -> String {
+    lines(&state(testbed))
 }
 
 /// One line for each thing.
@@ -62,11 +62,11 @@ fn is_listed(line: &str) -> bool {
     ["-A ", "-a ", "create ", "add ", "address "].iter().any(|start| line.starts_with(start))
 }
 
-/// Standard input of a program in a world's node.
-fn feed(world: &World, program: &Path, args: &[&str], input: &[u8]) {
+/// Standard input of a program in a testbed's node.
+fn feed(testbed: &Testbed, program: &Path, args: &[&str], input: &[u8]) {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = world.lab.node.spawn(&mut command).unwrap();
+    let mut child = testbed.lab.node.spawn(&mut command).unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
@@ -111,43 +111,43 @@ pub fn printed() {
     }
 }
 
-/// Connections of a world's node.
-fn connections(world: &World) -> usize {
-    let text = world.lab.node.run(|| std::fs::read_to_string("/proc/thread-self/net/ip_vs_conn")).unwrap();
+/// Connections of a testbed's node.
+fn connections(testbed: &Testbed) -> usize {
+    let text = testbed.lab.node.run(|| std::fs::read_to_string("/proc/thread-self/net/ip_vs_conn")).unwrap();
     text.lines().count() - 1
 }
 
 pub fn forgotten() {
-    let mut world = cold(Mode::IpvsBatched, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 3), 1));
-    world.forget_flows().unwrap();
-    let before = held(&world);
+    let mut testbed = cold(Mode::IpvsBatched, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 3), 1));
+    testbed.forget_flows().unwrap();
+    let before = held(&testbed);
     for position in [Position::First, Position::Uniform] {
         for protocol in [Protocol::Udp, Protocol::Tcp] {
-            let (aims, picks) = world.aims(position, protocol, 500).unwrap();
-            let targets: Vec<_> = aims.iter().map(|aim| aim.target().unwrap()).collect();
+            let (targets, picks) = testbed.service_targets(position, protocol, 500).unwrap();
+            let targets: Vec<_> = targets.iter().map(|target| target.for_probe().unwrap()).collect();
             // More often than there are flows to go round, were one kept.
             for round in 0..3 {
-                let sent = world.probe().first_packets(&targets, &picks, &mut Times::new(), None).unwrap();
+                let sent = testbed.probe().first_packets(&targets, &picks, &mut Times::new(), None).unwrap();
                 sent.all_verified().unwrap();
-                assert_eq!(connections(&world), 500, "{position:?} {protocol:?} {round}");
-                world.forget_flows().unwrap();
-                assert_eq!(connections(&world), 0, "{position:?} {protocol:?} {round}");
-                let conntrack = world.lab.node.run(netns_setup::Conntrack::count).unwrap();
+                assert_eq!(connections(&testbed), 500, "{position:?} {protocol:?} {round}");
+                testbed.forget_flows().unwrap();
+                assert_eq!(connections(&testbed), 0, "{position:?} {protocol:?} {round}");
+                let conntrack = testbed.lab.node.run(netns_setup::Conntrack::count).unwrap();
                 assert_eq!(conntrack, 0, "{position:?} {protocol:?} {round}");
             }
         }
     }
-    pretty(&held(&world), &before, "servers, after their connections were forgotten");
+    pretty(&held(&testbed), &before, "servers, after their connections were forgotten");
 }
 
 pub fn schedulers() {
     let set = ServiceSet::synthetic(scale(4, 3), 1);
     for scheduler in Scheduler::ALL {
-        let mut world = empty(Mode::IpvsBatched, Node { scheduler, ..Node::lab(KubeProxy::Current) });
-        sync(&mut world, &set, Sync::Full);
+        let mut testbed = empty(Mode::IpvsBatched, Node { scheduler, ..Node::lab(KubeProxy::Current) });
+        sync(&mut testbed, &set, Sync::Full);
         for index in 0..set.len() {
             // With weight 1, ovf gives each real server no more than two connections that are being opened.
-            world.verify_service(index, 2 * 3).unwrap();
+            testbed.verify_service(index, 2 * 3).unwrap();
         }
     }
 }

@@ -20,7 +20,7 @@ use serde_json::Value;
 use services::service_set::ServiceSet;
 use workloads::recorder::Times;
 
-use crate::worlds::{cold, scale, wait_until};
+use crate::testbeds::{cold, scale, wait_until};
 
 fn has_open(pid: u32, path: &str) -> bool {
     let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
@@ -125,16 +125,16 @@ pub fn followed() {
 pub fn timeout() {
     let tools = Tools::of(Mode::IptablesLegacy);
     let save = tools.path(Program::IptablesSave).unwrap();
-    let mut world = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
+    let mut testbed = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
     // Takes the lock once the contender has begun, and lets go after 7 s.
     let script = format!(
         "until {} -t nat | grep -q CNI-DN; do sleep 0.01; done; exec 9>>{LOCK_FILE}; flock 9; sleep 7",
         save.display()
     );
     let mut holder = Command::new("sh");
-    let mut holder = world.lab.node.spawn(holder.args(["-c", &script]).stdin(Stdio::null())).unwrap();
+    let mut holder = testbed.lab.node.spawn(holder.args(["-c", &script]).stdin(Stdio::null())).unwrap();
 
-    let found = lock_contention::measure(&mut world, 1, 8.0, &Patience::endless(), &mut |_| ()).unwrap();
+    let found = lock_contention::measure(&mut testbed, 1, 8.0, &Patience::endless(), &mut |_| ()).unwrap();
     assert!(holder.wait().unwrap().success());
     // The contender once and the sync once: each gave up after 5 s, tried again, and waited for the rest.
     assert_eq!(found.timeouts, 2, "{}", found.complaints);
@@ -151,7 +151,7 @@ pub fn timeout() {
     assert!(found.contender_holds.histogram().max() < 1_000_000_000);
     assert!(found.contender_operations.histogram().max() >= 5_000_000_000);
     assert!(!found.full_syncs.times.is_empty() && !found.partial_syncs.times.is_empty());
-    world.verify_traffic().unwrap();
+    testbed.verify_traffic().unwrap();
 }
 
 /// The program alone, without anything of ours around it: nobody lets go for 6 s, and it says so.
@@ -181,8 +181,9 @@ pub fn literal_timeout() {
 
 /// Every acquisition is of somebody: of a contender, of a full or of a partial sync; before the syncs nothing counts.
 pub fn by_sync() {
-    let mut world = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(300, 2), 1));
-    let found = lock_contention::measure(&mut world, 4, 2.0, &Patience::endless(), &mut |_| ()).unwrap();
+    let mut testbed =
+        cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(300, 2), 1));
+    let found = lock_contention::measure(&mut testbed, 4, 2.0, &Patience::endless(), &mut |_| ()).unwrap();
     let count = |times: &Times| times.histogram().len();
     let (full, partial) = (&found.full_syncs, &found.partial_syncs);
     assert!(
@@ -229,12 +230,12 @@ const SWEEP: Lock = Lock {
 /// Alone the sync takes a second or more, as it lists every chain; an operation takes some hundredths.
 pub fn starved() {
     let set = ServiceSet::synthetic(scale(2_000, 2), 1);
-    let mut world = cold(Mode::Nftables, KubeProxy::Current, &set);
+    let mut testbed = cold(Mode::Nftables, KubeProxy::Current, &set);
     let known = Known { has_lock: false, predicted: None, alone: Some(0.001) };
     let patience = Patience::of(&Lock { limit_seconds: 600.0, ..SWEEP }, known, false);
     let mut told = Vec::new();
     let found =
-        lock_contention::measure(&mut world, 4, 60.0, &patience, &mut |what| told.push(what)).unwrap();
+        lock_contention::measure(&mut testbed, 4, 60.0, &patience, &mut |what| told.push(what)).unwrap();
 
     // It was ended as soon as contenders had done enough, and what they did is there.
     assert!(found.partial_syncs.times.is_empty() && found.full_syncs.times.is_empty());
@@ -253,18 +254,18 @@ pub fn starved() {
 pub fn predicted() {
     let tools = Tools::of(Mode::IptablesLegacy);
     let save = tools.path(Program::IptablesSave).unwrap();
-    let mut world = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
+    let mut testbed = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
     // Takes the lock once the contender has begun, and keeps it until its standard input ends.
     let script = format!(
         "until {} -t nat | grep -q CNI-DN; do sleep 0.01; done; exec 9>>{LOCK_FILE}; flock 9; read _ || true",
         save.display()
     );
     let mut holder = Command::new("sh");
-    let mut holder = world.lab.node.spawn(holder.args(["-c", &script]).stdin(Stdio::piped())).unwrap();
+    let mut holder = testbed.lab.node.spawn(holder.args(["-c", &script]).stdin(Stdio::piped())).unwrap();
 
     let known = Known { has_lock: true, predicted: Some(100.0), alone: None };
     let patience = Patience::of(&SWEEP, known, false);
-    let found = lock_contention::measure(&mut world, 1, 60.0, &patience, &mut |_| ()).unwrap();
+    let found = lock_contention::measure(&mut testbed, 1, 60.0, &patience, &mut |_| ()).unwrap();
     drop(holder.stdin.take());
     assert!(holder.wait().unwrap().success());
     // The contender could not do enough, so the sync had all of its 2 s; the contender then had to finish.

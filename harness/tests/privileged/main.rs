@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod background;
 mod children;
 mod churn;
 mod clusters;
@@ -11,17 +12,16 @@ mod forwarding;
 #[path = "../../dataplane/tests/paper/found.rs"]
 mod found;
 mod hostport;
+mod injected;
 mod iptables_features;
 mod ipvs;
 mod lock;
-mod neighbours;
 mod nftables;
 mod oracle;
 #[allow(dead_code, reason = "it is for tests without a kernel first of all")]
 #[path = "../../dataplane/tests/paper/mod.rs"]
 mod paper;
 mod paths;
-mod plant;
 mod promise;
 mod proxied;
 #[path = "../../dataplane/tests/paper/random_services.rs"]
@@ -32,8 +32,8 @@ mod runs;
 mod state;
 mod stops;
 mod syncs;
+mod testbeds;
 mod traffic;
-mod worlds;
 
 use std::process::ExitCode;
 
@@ -103,7 +103,7 @@ fn tests() -> Vec<Test> {
         test("ipvs_forgets_connections_and_keeps_its_servers", &IPVS, ipvs::forgotten),
         test("every_scheduler_answers_for_every_service", &IPVS, ipvs::schedulers),
         test("a_lab_shares_nothing_with_the_host", &[], paths::isolated),
-        test("a_planted_slow_down_is_in_its_mode_only", LEGACY, plant::elsewhere),
+        test("an_artificial_slowdown_is_in_its_mode_only", LEGACY, injected::elsewhere),
     ];
     for mode in PROXY.iter().copied().chain(IPVS) {
         // Versions do not differ in what batches leave.
@@ -130,7 +130,9 @@ fn tests() -> Vec<Test> {
             }));
             tests.push(test(&of("loads_feel_every_happening"), &[mode], move || traffic::disruptions(mode)));
         }
-        tests.push(test(&of("a_planted_slow_down_stands_first"), &[mode], move || plant::stands_first(mode)));
+        tests.push(test(&of("an_artificial_slowdown_stands_first"), &[mode], move || {
+            injected::stands_first(mode)
+        }));
         tests.push(test(&of("two_labs_do_not_disturb_each_other"), &[mode], move || paths::two_labs(mode)));
     }
     for family in Family::ALL {
@@ -171,7 +173,7 @@ fn tests() -> Vec<Test> {
         let name = format!("modes_differ_only_where_they_mean_to::{}", family.name());
         tests.push(test(&name, &[], move || promise::alike(modes, family)));
     }
-    tests.extend(neighbours::tests());
+    tests.extend(background::tests());
     tests.extend(replay::tests());
     tests.extend(hostport::tests());
     for mode in IPTABLES.iter().copied() {

@@ -5,7 +5,7 @@ mod steps;
 
 use std::process::Command;
 
-use dataplane::background::Neighbours;
+use dataplane::background::Background;
 use dataplane::{Counts, Dataplane, KubeProxy, Mode, Plan, Program, Sync, planner};
 use lab::apply::Runner;
 use lab::readback;
@@ -19,7 +19,7 @@ use services::service_set::ServiceSet;
 use trials::Test;
 
 use crate::state::pretty;
-use crate::worlds::{ordered_nft, output, wait_until};
+use crate::testbeds::{ordered_nft, output, wait_until};
 use crate::{VERSIONS, random_services, test};
 
 /// Random sets that are synced one after the other.
@@ -77,7 +77,7 @@ impl Kernel {
 
     fn counts(&self) -> Counts {
         let listed = listed(&self.nft(&["list", "ruleset"]));
-        let (none, family) = (Neighbours::default(), self.family);
+        let (none, family) = (Background::default(), self.family);
         let read = self.namespace.run(|| readback::counts(Mode::Nftables, family, &none, &self.runner));
         assert_eq!(read.unwrap(), listed);
         listed

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use dataplane::{KubeProxy, Mode, Node};
 use ipnet::Ipv4Net;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use netns_setup::{Identity, Route};
 use services::addresses;
 use services::service::{Endpoint, Protocol, Service};
@@ -15,7 +15,7 @@ use workloads::probe::Probe;
 use workloads::recorder::Times;
 use workloads::sources::Sources;
 
-use crate::worlds::{cold, empty, scale};
+use crate::testbeds::{cold, empty, scale};
 
 /// Outside the cluster (TEST-NET-1).
 const STRANGERS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24);
@@ -23,10 +23,10 @@ const STRANGERS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24);
 const INGRESS: &str = "probe-in";
 
 /// A probe whose packets come from elsewhere than the pods.
-fn probe_from(world: &World, prefix: Ipv4Net) -> Probe {
+fn probe_from(testbed: &Testbed, prefix: Ipv4Net) -> Probe {
     let fd = |tun: &netns_setup::Tun| tun.as_fd().try_clone_to_owned().unwrap();
     let sources = Sources::new(prefix.addr(), prefix.prefix_len(), 1024..=65535, 1).unwrap();
-    Probe::new(fd(world.lab.ingress()), fd(world.lab.egress()), sources).unwrap()
+    Probe::new(fd(testbed.lab.ingress()), fd(testbed.lab.egress()), sources).unwrap()
 }
 
 /// The Service with its endpoints on this node.
@@ -45,31 +45,32 @@ pub fn masquerade(mode: Mode) {
             // There, only what asks from this node can be its own answer.
             set = set.services().iter().map(|service| local(service)).collect();
         }
-        let mut world = cold(mode, version, &set);
-        world.lab.node.links(|links| links.add_route(&Route::device(STRANGERS, INGRESS))).unwrap();
-        let mut strangers = probe_from(&world, STRANGERS);
+        let mut testbed = cold(mode, version, &set);
+        testbed.lab.node.links(|links| links.add_route(&Route::device(STRANGERS, INGRESS))).unwrap();
+        let mut strangers = probe_from(&testbed, STRANGERS);
         for protocol in [Protocol::Udp, Protocol::Tcp] {
-            let index = world.set.services().iter().position(|service| service.protocol == protocol).unwrap();
-            let aim = world.aim(index).unwrap();
-            // Pods keep their address: the world's own probe takes a rewritten one for a fault.
-            world.verify_service(index, 20).unwrap();
+            let index =
+                testbed.set.services().iter().position(|service| service.protocol == protocol).unwrap();
+            let target = testbed.service_target(index).unwrap();
+            // Pods keep their address: the testbed's own probe takes a rewritten one for a fault.
+            testbed.verify_service(index, 20).unwrap();
 
-            let target = aim.target().unwrap().masqueraded_as(addresses::NODE);
-            let sent = strangers.first_packets(&[target], &[0; 20], &mut Times::new(), None).unwrap();
+            let masqueraded = target.for_probe().unwrap().masqueraded_as(addresses::NODE);
+            let sent = strangers.first_packets(&[masqueraded], &[0; 20], &mut Times::new(), None).unwrap();
             sent.all_verified().unwrap();
             // The answer is translated back, to the Service's address and the stranger's.
-            let flows = strangers.established_packets(&[target], &[0; 5], 3, &mut Times::new()).unwrap();
+            let flows = strangers.established_packets(&[masqueraded], &[0; 5], 3, &mut Times::new()).unwrap();
             flows.all_verified().unwrap();
             assert_eq!((sent.verified, flows.timed), (20, 15));
 
             // An endpoint that asks its own Service would get an answer from itself without a detour.
-            let mut endpoint = probe_from(&world, Ipv4Net::from(*aim.answers[0].ip()));
-            let sent = endpoint.first_packets(&[target], &[0; 5], &mut Times::new(), None).unwrap();
+            let mut endpoint = probe_from(&testbed, Ipv4Net::from(*target.answers[0].ip()));
+            let sent = endpoint.first_packets(&[masqueraded], &[0; 5], &mut Times::new(), None).unwrap();
             sent.all_verified().unwrap();
             // Another endpoint is a pod like any other.
-            let neighbour = world.aim((index + 2) % world.set.len()).unwrap().answers[0];
-            let mut other = probe_from(&world, Ipv4Net::from(*neighbour.ip()));
-            let plain = aim.target().unwrap();
+            let neighbour = testbed.service_target((index + 2) % testbed.set.len()).unwrap().answers[0];
+            let mut other = probe_from(&testbed, Ipv4Net::from(*neighbour.ip()));
+            let plain = target.for_probe().unwrap();
             other.first_packets(&[plain], &[0; 5], &mut Times::new(), None).unwrap().all_verified().unwrap();
         }
     }
@@ -79,9 +80,9 @@ pub fn two_labs(mode: Mode) {
     let mut one = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
     let mut two = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(5, 3), 1));
     // The same cluster IPs lead to different endpoints; the second lab has left the first as it was.
-    for world in [&mut one, &mut two] {
-        world.verify_counts().unwrap();
-        world.verify_traffic().unwrap();
+    for testbed in [&mut one, &mut two] {
+        testbed.verify_counts().unwrap();
+        testbed.verify_traffic().unwrap();
     }
     drop(one);
     two.verify_counts().unwrap();
@@ -89,10 +90,10 @@ pub fn two_labs(mode: Mode) {
 }
 
 pub fn isolated() {
-    let worlds = [(); 2].map(|()| empty(Mode::Direct, Node::lab(KubeProxy::Current)));
+    let testbeds = [(); 2].map(|()| empty(Mode::Direct, Node::lab(KubeProxy::Current)));
     let mut all = vec![Identity::of_process().unwrap()];
-    for world in &worlds {
-        let lab = &world.lab;
+    for testbed in &testbeds {
+        let lab = &testbed.lab;
         all.extend([&lab.client, &lab.node, &lab.server].map(netns_setup::Namespace::identity));
     }
     let distinct = |of: fn(&Identity) -> u64| all.iter().map(of).collect::<BTreeSet<_>>().len();

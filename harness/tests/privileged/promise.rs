@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use conformance::oracle::{Outcome, Packet, Place};
-use conformance::semantics::{self, Choice, Difference, Origin, Verdict, verdict};
+use conformance::oracle::{Location, PacketOutcome, SentPacket};
+use conformance::semantics::{self, Choice, Difference, Origin, Promise, promise};
 use dataplane::{KubeProxy, Mode, Node};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -43,7 +43,7 @@ pub fn alike(modes: &[Mode], family: Family) {
     for set in sets(family).take(CASES as usize) {
         for (packet, origin) in packets(&node, &set) {
             let packet = asked(&packet, origin);
-            let promises: Vec<_> = modes.iter().map(|&mode| verdict(mode, &node, &set, &packet)).collect();
+            let promises: Vec<_> = modes.iter().map(|&mode| promise(mode, &node, &set, &packet)).collect();
             let mut same = promises.iter().filter(|(_, differences)| differences.is_empty());
             if let Some((first, _)) = same.next() {
                 assert!(same.all(|(other, _)| other == first), "{packet:?}: {promises:?}");
@@ -77,8 +77,8 @@ fn sets(family: Family) -> impl Iterator<Item = ServiceSet> {
     std::iter::repeat_with(move || sets.new_tree(&mut runner).unwrap().current())
 }
 
-fn asked(packet: &Packet, origin: Place) -> semantics::Packet {
-    semantics::Packet {
+fn asked(packet: &SentPacket, origin: Location) -> semantics::FirstPacket {
+    semantics::FirstPacket {
         from: packet.from.ip(),
         origin: origin_of(origin),
         to: packet.to,
@@ -93,7 +93,7 @@ fn compare(mode: Mode, version: KubeProxy, family: Family, cases: Range<u32>) ->
     for (case, set) in sets.skip(cases.start as usize) {
         proxied.sync(&set);
         for (packet, origin) in packets(&proxied.node, &set) {
-            let (promised, differences) = verdict(mode, &proxied.node, &set, &asked(&packet, origin));
+            let (promised, differences) = promise(mode, &proxied.node, &set, &asked(&packet, origin));
             let outcome = proxied.send(packet, origin);
             if let Err(found) = check(&mut proxied, &promised, &outcome, packet) {
                 let services: Vec<&Service> = set.services().iter().map(AsRef::as_ref).collect();
@@ -102,10 +102,10 @@ fn compare(mode: Mode, version: KubeProxy, family: Family, cases: Range<u32>) ->
                 );
             }
             match promised {
-                Verdict::Delivered(_) => seen.delivered += 1,
-                Verdict::Rejected => seen.rejected += 1,
-                Verdict::Dropped => seen.dropped += 1,
-                Verdict::Untouched => seen.untouched += 1,
+                Promise::Delivered(_) => seen.delivered += 1,
+                Promise::Rejected => seen.rejected += 1,
+                Promise::Dropped => seen.dropped += 1,
+                Promise::Untouched => seen.untouched += 1,
             }
         }
         proxied.forget_flows();
@@ -113,53 +113,58 @@ fn compare(mode: Mode, version: KubeProxy, family: Family, cases: Range<u32>) ->
     seen
 }
 
-const fn origin_of(place: Place) -> Origin {
+const fn origin_of(place: Location) -> Origin {
     match place {
-        Place::Outside => Origin::Outside,
-        Place::LocalPod | Place::RemotePod => Origin::Pod,
-        Place::Node => Origin::Node,
+        Location::Outside => Origin::Outside,
+        Location::LocalPod | Location::RemotePod => Origin::Pod,
+        Location::Node => Origin::Node,
     }
 }
 
 /// What came of a packet is what was promised, and the answer finds its way back.
-fn check(proxied: &mut Proxied, promised: &Verdict, outcome: &Outcome, packet: Packet) -> Result<(), String> {
+fn check(
+    proxied: &mut Proxied,
+    promised: &Promise,
+    outcome: &PacketOutcome,
+    packet: SentPacket,
+) -> Result<(), String> {
     let node = proxied.node.address;
     let right = match (promised, outcome) {
-        (Verdict::Delivered(choices), Outcome::Delivered(delivered)) => {
+        (Promise::Delivered(choices), PacketOutcome::Delivered(delivered)) => {
             let fits = |choice: &Choice| {
                 let source = if choice.masqueraded { node } else { packet.from.ip() };
                 choice.endpoint == delivered.destination && source == delivered.source.ip()
             };
             choices.iter().any(fits)
         }
-        (Verdict::Rejected, Outcome::Rejected(rejected)) => rejected.how.is_port_unreachable(),
-        (Verdict::Dropped, Outcome::Dropped) => true,
-        (Verdict::Untouched, Outcome::Delivered(delivered)) => !delivered.is_translated(),
+        (Promise::Rejected, PacketOutcome::Rejected(rejected)) => rejected.how.is_port_unreachable(),
+        (Promise::Dropped, PacketOutcome::Dropped) => true,
+        (Promise::Untouched, PacketOutcome::Delivered(delivered)) => !delivered.is_translated(),
         _ => false,
     };
     if !right {
         return Err(outcome.to_string());
     }
-    if matches!(promised, Verdict::Delivered(_)) && !proxied.is_answered(outcome) {
+    if matches!(promised, Promise::Delivered(_)) && !proxied.is_answered(outcome) {
         return Err(format!("{outcome}, and the answer does not come back"));
     }
     Ok(())
 }
 
 /// To every address of every Service, from everywhere.
-fn packets(node: &Node, set: &ServiceSet) -> Vec<(Packet, Place)> {
+fn packets(node: &Node, set: &ServiceSet) -> Vec<(SentPacket, Location)> {
     let mut packets = Vec::new();
     for service in set.services() {
-        let strangers = strangers(node.family()).map(|ip| (ip, Place::Outside));
+        let strangers = strangers(node.family()).map(|ip| (ip, Location::Outside));
         let pods = pods(node.family());
         let own = service.endpoints().iter().filter(|endpoint| endpoint.local);
-        let mut senders: Vec<(IpAddr, Place)> = strangers.into();
+        let mut senders: Vec<(IpAddr, Location)> = strangers.into();
         senders.extend(pods);
-        senders.extend(own.map(|endpoint| (endpoint.address.ip(), Place::LocalPod)));
-        senders.push((node.address, Place::Node));
+        senders.extend(own.map(|endpoint| (endpoint.address.ip(), Location::LocalPod)));
+        senders.push((node.address, Location::Node));
         for to in addresses(node, service) {
             for &(from, place) in &senders {
-                packets.push((Packet::new(service.protocol, from, to), place));
+                packets.push((SentPacket::new(service.protocol, from, to), place));
             }
         }
         if let (Some(port), IpAddr::V4(_)) = (service.node_port, node.address)
@@ -167,8 +172,8 @@ fn packets(node: &Node, set: &ServiceSet) -> Vec<(Packet, Place)> {
         {
             let loopback: IpAddr = [127, 0, 0, 1].into();
             packets.push((
-                Packet::new(service.protocol, loopback, SocketAddr::new(loopback, port)),
-                Place::Node,
+                SentPacket::new(service.protocol, loopback, SocketAddr::new(loopback, port)),
+                Location::Node,
             ));
         }
     }
@@ -193,10 +198,10 @@ fn strangers(family: Family) -> [IpAddr; 2] {
 }
 
 /// Pods that are no endpoints.
-fn pods(family: Family) -> [(IpAddr, Place); 2] {
+fn pods(family: Family) -> [(IpAddr, Location); 2] {
     let [local, remote] = match family {
         Family::Ipv4 => ["10.244.0.250", "10.244.1.250"],
         Family::Ipv6 => ["fd00:244::250", "fd00:244:0:1::250"],
     };
-    [(local.parse().unwrap(), Place::LocalPod), (remote.parse().unwrap(), Place::RemotePod)]
+    [(local.parse().unwrap(), Location::LocalPod), (remote.parse().unwrap(), Location::RemotePod)]
 }

@@ -1,6 +1,6 @@
 //! A node with one mode's Services on it, all sides of which can be seen.
 
-use conformance::oracle::{Oracle, Outcome, Packet, Place};
+use conformance::oracle::{Location, Oracle, PacketOutcome, SentPacket};
 use dataplane::{Dataplane, Mode, Node, Plan, Sync, planner};
 use lab::apply::Runner;
 use lab::stop::Stop;
@@ -8,7 +8,7 @@ use lab::tools::Tools;
 use netns_setup::single_node::Topology;
 use services::service_set::ServiceSet;
 
-use crate::worlds::wait_until;
+use crate::testbeds::wait_until;
 
 /// The node of `random_services::node`, with even-numbered pods on it.
 fn topology(label: String) -> Topology {
@@ -62,13 +62,13 @@ impl Proxied {
         wait_until("what is stale can be deleted", || node.run(|| self.runner.clean_up(plan, None)).is_ok());
     }
 
-    pub fn send(&mut self, packet: Packet, origin: Place) -> Outcome {
+    pub fn send(&mut self, packet: SentPacket, origin: Location) -> PacketOutcome {
         let sent = self.oracle.send(packet, origin);
         sent.unwrap_or_else(|error| panic!("{}: {packet} from {origin}: {error}", self.mode))
     }
 
     /// Whether the answer to a delivered packet arrives, as from the address that it was sent to.
-    pub fn is_answered(&mut self, outcome: &Outcome) -> bool {
+    pub fn is_answered(&mut self, outcome: &PacketOutcome) -> bool {
         let Some(delivered) = outcome.delivered().copied() else { return false };
         let reply = self
             .oracle

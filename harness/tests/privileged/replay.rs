@@ -10,7 +10,7 @@ use lab::cores::Cores;
 use lab::explain::explain;
 use lab::replay::Replay;
 use lab::stop::Stop;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use lab::testbed::rehearse;
 use netns_setup::Need;
 use results::record::Status;
@@ -23,7 +23,7 @@ use services::shape::Shape;
 use trials::Test;
 
 use crate::children::Place;
-use crate::worlds::{cold, ordered_iptables, ordered_nft, output, scale};
+use crate::testbeds::{cold, ordered_iptables, ordered_nft, output, scale};
 use crate::{found, test};
 
 const IPTABLES: &str = include_str!("../../dataplane/tests/golden/iptables-save.txt");
@@ -60,21 +60,21 @@ fn read(text: &str, sets: Option<&str>, variant: Option<Variant>) -> Arc<Replay>
 }
 
 /// A lab in which it is installed and answers.
-fn replayed(replay: &Arc<Replay>) -> World {
-    let mut world = World::replaying(replay, 1, &Stop::new()).unwrap();
-    world.check_replayed().unwrap();
-    world.load(replay.services(), None).unwrap();
-    world.verify_counts().unwrap();
-    world.verify_traffic().unwrap();
-    world
+fn replayed(replay: &Arc<Replay>) -> Testbed {
+    let mut testbed = Testbed::replaying(replay, 1, &Stop::new()).unwrap();
+    testbed.check_replayed().unwrap();
+    testbed.load(replay.services(), None).unwrap();
+    testbed.verify_counts().unwrap();
+    testbed.verify_traffic().unwrap();
+    testbed
 }
 
 /// What the kernel holds, as the ruleset's own tool prints it.
-fn saved(world: &World, format: Format) -> String {
-    let path = |program| world.runner.tools().path(program).unwrap();
+fn saved(testbed: &Testbed, format: Format) -> String {
+    let path = |program| testbed.runner.tools().path(program).unwrap();
     match format {
-        Format::Nft => output(&world.lab.node, Command::new(path(Program::Nft)).args(["list", "ruleset"])),
-        _ => output(&world.lab.node, &mut Command::new(path(Program::IptablesSave))),
+        Format::Nft => output(&testbed.lab.node, Command::new(path(Program::Nft)).args(["list", "ruleset"])),
+        _ => output(&testbed.lab.node, &mut Command::new(path(Program::IptablesSave))),
     }
 }
 
@@ -83,11 +83,11 @@ fn ordered(text: &str, format: Format) -> String {
 }
 
 /// Packets to every address that should answer.
-fn ask_all(world: &mut World) -> usize {
-    let all = world.set.clone();
+fn ask_all(testbed: &mut Testbed) -> usize {
+    let all = testbed.set.clone();
     let asked = |index: &usize| all.answers(*index) && all.services()[*index].protocol != Protocol::Sctp;
     let asked: Vec<usize> = (0..all.len()).filter(asked).collect();
-    asked.iter().for_each(|&index| world.verify_service(index, 12).unwrap());
+    asked.iter().for_each(|&index| testbed.verify_service(index, 12).unwrap());
     asked.len()
 }
 
@@ -101,15 +101,15 @@ fn golden() {
     ] {
         for &variant in variants {
             let replay = read(text, None, Some(variant));
-            let mut world = replayed(&replay);
-            assert_eq!(ask_all(&mut world), 2);
+            let mut testbed = replayed(&replay);
+            assert_eq!(ask_all(&mut testbed), 2);
             let v4 = if text == both { IPTABLES } else { text };
-            let saved = saved(&world, replay.format());
+            let saved = saved(&testbed, replay.format());
             assert_eq!(ordered(&saved, replay.format()), ordered(v4, replay.format()));
             // Over itself it is the same, and none of it twice.
-            world.load(replay.services(), None).unwrap();
-            world.verify_counts().unwrap();
-            assert_eq!(ask_all(&mut world), 2);
+            testbed.load(replay.services(), None).unwrap();
+            testbed.verify_counts().unwrap();
+            assert_eq!(ask_all(&mut testbed), 2);
         }
     }
 }
@@ -135,10 +135,10 @@ fn own(mode: Mode) {
         };
         set = set.services().iter().map(without).collect();
     }
-    let world = cold(mode, KubeProxy::Current, &set);
+    let testbed = cold(mode, KubeProxy::Current, &set);
     let format = if mode == Mode::Nftables { Format::Nft } else { Format::Iptables };
-    let original = saved(&world, format);
-    drop(world);
+    let original = saved(&testbed, format);
+    drop(testbed);
     let replay = read(&original, None, None);
     if format == Format::Iptables {
         let variant = if mode == Mode::IptablesLegacy { Variant::Legacy } else { Variant::Nft };
@@ -149,9 +149,9 @@ fn own(mode: Mode) {
         found::differences(mode, &Node::lab(KubeProxy::Current), &set, services),
         Vec::<String>::new()
     );
-    let mut world = replayed(&replay);
-    assert_eq!(ordered(&saved(&world, format), format), ordered(&original, format));
-    assert!(ask_all(&mut world) > 40);
+    let mut testbed = replayed(&replay);
+    assert_eq!(ordered(&saved(&testbed, format), format), ordered(&original, format));
+    assert!(ask_all(&mut testbed) > 40);
 }
 
 fn anonymous() {
@@ -187,9 +187,9 @@ fn refused() {
                 [first, second, "FILE", "nothing was installed"].iter().all(|word| error.contains(word)),
                 "{error}"
             );
-            let world = World::replaying(&replay, 1, &Stop::new()).unwrap();
-            world.check_replayed().unwrap_err();
-            let left = saved(&world, replay.format());
+            let testbed = Testbed::replaying(&replay, 1, &Stop::new()).unwrap();
+            testbed.check_replayed().unwrap_err();
+            let left = saved(&testbed, replay.format());
             assert!(!left.contains("KUBE-") && !left.contains("kube-proxy"), "{left}");
         }
     }
@@ -202,9 +202,9 @@ fn otherwise() {
         (NFT, "dnat to 10.244.1.12:8080", "dnat to 10.244.1.12:8081"),
     ] {
         let (told, held) = (read(text, None, None), read(&text.replace(from, to), None, None));
-        let mut world = World::replaying(&told, 1, &Stop::new()).unwrap();
-        world.carry_out(&held.install(), told.services(), None).unwrap();
-        let error = world.verify_traffic().unwrap_err().to_string();
+        let mut testbed = Testbed::replaying(&told, 1, &Stop::new()).unwrap();
+        testbed.carry_out(&held.install(), told.services(), None).unwrap();
+        let error = testbed.verify_traffic().unwrap_err().to_string();
         assert!(error.contains("who may not receive it"), "{error}");
     }
     // One rule less than in the file.
@@ -213,9 +213,9 @@ fn otherwise() {
         .lines()
         .filter(|line| !line.contains("INVALID"))
         .fold(String::new(), |text, line| text + line + "\n");
-    let mut world = World::replaying(&told, 1, &Stop::new()).unwrap();
-    world.carry_out(&read(&less, None, None).install(), told.services(), None).unwrap();
-    let error = world.verify_counts().unwrap_err().to_string();
+    let mut testbed = Testbed::replaying(&told, 1, &Stop::new()).unwrap();
+    testbed.carry_out(&read(&less, None, None).install(), told.services(), None).unwrap();
+    let error = testbed.verify_counts().unwrap_err().to_string();
     assert!(error.contains("table ip filter"), "{error}");
 }
 
@@ -223,10 +223,10 @@ fn ipsets() {
     let rules = include_str!("../../dataplane/tests/golden/ipvs/iptables-save.txt");
     let sets = include_str!("../../dataplane/tests/golden/ipvs/ipset-save.txt");
     for variant in [Variant::Legacy, Variant::Nft] {
-        let mut world = replayed(&read(rules, Some(sets), Some(variant)));
+        let mut testbed = replayed(&read(rules, Some(sets), Some(variant)));
         // No Services are recognised: only packets to none can be sent.
-        assert_eq!(ask_all(&mut world), 0);
-        lookup::measure(&mut world, Position::Miss, Protocol::Udp, 20, &Cores::choose().unwrap()).unwrap();
+        assert_eq!(ask_all(&mut testbed), 0);
+        lookup::measure(&mut testbed, Position::Miss, Protocol::Udp, 20, &Cores::choose().unwrap()).unwrap();
     }
 }
 

@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use dataplane::{KubeProxy, Mode, Node, Sync};
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use services::cluster;
 use services::service_set::ServiceSet;
 
-use crate::worlds::{cold, empty, held, ordered_iptables, ordered_nft, scale, sync};
+use crate::testbeds::{cold, empty, held, ordered_iptables, ordered_nft, scale, sync};
 
 /// After a first full sync of the golden cluster and, over it, after that of a restarted kube-proxy.
 pub fn golden(mode: Mode) -> [String; 2] {
@@ -24,10 +24,10 @@ fn golden_of(mode: Mode, version: KubeProxy) -> [String; 2] {
         cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
         ..Node::lab(version)
     };
-    let mut world: World = empty(mode, node);
+    let mut testbed: Testbed = empty(mode, node);
     [(); 2].map(|()| {
-        sync(&mut world, &set, Sync::Full);
-        held(&world)
+        sync(&mut testbed, &set, Sync::Full);
+        held(&testbed)
     })
 }
 

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::children::{Place, entries, inhabited, is_as_it_should_be, name};
-use crate::worlds::wait_until;
+use crate::testbeds::wait_until;
 
 const KILLS: usize = 20;
 /// So many runs at a time: they mostly wait to be killed.

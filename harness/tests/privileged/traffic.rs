@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dataplane::{KubeProxy, Mode};
-use experiments::disruption::{self, Config, Happening};
-use experiments::load::{Order, through};
+use experiments::disruption::{self, Config, RuleChange};
+use experiments::load::{LoadSpec, through};
 use lab::cores::Cores;
 use lab::stop::Stop;
 use netns_setup::Conntrack;
@@ -15,35 +15,35 @@ use services::service_set::ServiceSet;
 use workloads::load::{Pace, Rhythm, Workload};
 
 use crate::children::SVCBENCH;
-use crate::worlds::{cold, scale};
+use crate::testbeds::{cold, scale};
 
 /// Every workload, closed and open, to all Services: each request is answered by an endpoint of its Service, and over
 /// enough of them every endpoint has answered.
 pub fn loads(mode: Mode) {
     let set = ServiceSet::synthetic(scale(6, 2), 1);
-    let mut world = cold(mode, KubeProxy::Current, &set);
+    let mut testbed = cold(mode, KubeProxy::Current, &set);
     let (cores, stop) = (Cores::choose().unwrap(), Stop::new());
     // The processor of a guest is slow.
     let requests = if mode.is_ipvs() { 60 } else { 300 };
     for workload in Workload::ALL {
         let request_bytes = (workload == Workload::TcpStream).then_some(100_000);
-        let closed = Order {
+        let closed = LoadSpec {
             pace: Pace::Closed { requests: Some(requests) },
             flows: NonZeroUsize::new(4),
             // So that there are flows enough for every endpoint.
             requests_per_flow: NonZeroU32::new(1),
             request_bytes,
-            ..Order::new(workload)
+            ..LoadSpec::new(workload)
         };
         let rate = NonZeroU64::new(requests).unwrap();
-        let open = Order {
+        let open = LoadSpec {
             pace: Pace::Open { per_second: rate, rhythm: Rhythm::Poisson { seed: 3 } },
             flows: None,
             duration: Duration::from_secs(1),
             ..closed.clone()
         };
         for order in [closed, open] {
-            let found = through(&mut world, &order, &cores, &stop).unwrap();
+            let found = through(&mut testbed, &order, &cores, &stop).unwrap();
             let outcome = found.outcome;
             assert!(found.tables.conntrack.is_some(), "{workload}");
             let counts = outcome.counts;
@@ -52,23 +52,24 @@ pub fn loads(mode: Mode) {
             assert_eq!(counts.lost(), counts.cancelled, "{workload}: {:?}", outcome.first_fault);
             outcome.all_answered().unwrap();
             // Half of the Services are of its protocol.
-            let silent = (0..3).filter(|&aim| outcome.seen.of(aim).iter().any(|answers| answers.count == 0));
+            let silent =
+                (0..3).filter(|&target| outcome.seen.of(target).iter().any(|answers| answers.count == 0));
             assert_eq!(silent.count(), 0, "{workload}: {:?}", outcome.seen);
         }
     }
-    assert_eq!(world.lab.node.run(Conntrack::count).unwrap(), 0, "flows are forgotten after a load");
+    assert_eq!(testbed.lab.node.run(Conntrack::count).unwrap(), 0, "flows are forgotten after a load");
 }
 
-/// Each happening in turn over the same lab, which is checked by count and by packets at the end of each.
+/// Each change in turn over the same lab, which is checked by count and by packets at the end of each.
 pub fn disruptions(mode: Mode) {
-    let mut world = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(12, 4), 1));
+    let mut testbed = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(12, 4), 1));
     let cores = Cores::choose().unwrap();
     let (rate, workloads) = match mode.is_ipvs() {
         true => (100, &[Workload::TcpCrr][..]),
         false => (500, &[Workload::TcpCrr, Workload::UdpRr][..]),
     };
     for &workload in workloads {
-        for happening in Happening::ALL {
+        for change in RuleChange::ALL {
             let config = Config {
                 workload,
                 per_second: NonZeroU64::new(rate).unwrap(),
@@ -77,22 +78,22 @@ pub fn disruptions(mode: Mode) {
                 limit: None,
                 seed: 1,
             };
-            let before = world.set.clone();
-            let found = disruption::measure(&mut world, happening, &config, &cores).unwrap();
-            let what = format!("{workload} during {}", happening.name());
-            let (replaced, syncs) = match happening {
-                Happening::FullSync | Happening::Restart => (0, 1),
-                Happening::PartialSync => (1, 1),
-                Happening::EndpointChurn => (3, 3),
-                Happening::ServiceChurn => (0, 4),
+            let before = testbed.set.clone();
+            let found = disruption::measure(&mut testbed, change, &config, &cores).unwrap();
+            let what = format!("{workload} during {}", change.name());
+            let (replaced, syncs) = match change {
+                RuleChange::FullSync | RuleChange::Restart => (0, 1),
+                RuleChange::PartialSync => (1, 1),
+                RuleChange::EndpointChurn => (3, 3),
+                RuleChange::ServiceChurn => (0, 4),
             };
-            let felt = &found.felt;
+            let impact = &found.impact;
             assert_eq!(found.steps.len(), syncs, "{what}");
-            assert_eq!((felt.stale_ns.len(), felt.programming_ns.len()), (replaced, replaced), "{what}");
-            assert_eq!(world.set == before, replaced == 0, "{what}");
+            assert_eq!((impact.stale_ns.len(), impact.programming_ns.len()), (replaced, replaced), "{what}");
+            assert_eq!(testbed.set == before, replaced == 0, "{what}");
             assert!(found.steps.is_sorted_by(|one, next| one.applied_ns <= next.decided_ns), "{what}");
-            assert!(felt.before.count() > 0 && felt.due_during > 0, "{what}: {felt:?}");
-            let due: u64 = felt.bins.iter().map(|bin| bin.due).sum();
+            assert!(impact.before.count() > 0 && impact.due_during > 0, "{what}: {impact:?}");
+            let due: u64 = impact.bins.iter().map(|bin| bin.due).sum();
             assert_eq!(due, found.outcome.counts.started, "{what}");
             assert_eq!(found.outcome.counts.wrong_endpoint, 0, "{what}");
         }

@@ -17,7 +17,7 @@ use nix::sys::socket::{
 };
 use workloads::wire::{self, Checksums, Malformed, Message};
 
-use super::{OracleError, Place};
+use super::{Location, OracleError};
 use services::service::Family;
 
 /// Longer than any link's packets.
@@ -26,7 +26,7 @@ const BUFFER: usize = 2048;
 /// Something that came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Heard {
-    pub at: Place,
+    pub at: Location,
     pub message: Message,
 }
 
@@ -62,9 +62,9 @@ impl Capture {
     pub fn hear(&mut self, single_node: &SingleNode, family: Family) -> Result<Vec<Heard>, OracleError> {
         let mut heard = Vec::new();
         for (at, device) in [
-            (Place::Outside, &single_node.outside),
-            (Place::LocalPod, &single_node.local_pods),
-            (Place::RemotePod, &single_node.remote_pods),
+            (Location::Outside, &single_node.outside),
+            (Location::LocalPod, &single_node.local_pods),
+            (Location::RemotePod, &single_node.remote_pods),
         ] {
             loop {
                 match device.receive(&mut self.buffer) {
@@ -83,7 +83,7 @@ impl Capture {
                 for ear in &self.ipv4 {
                     while let Some(length) = some(recv(ear.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT))? {
                         // What came over lo has no checksums.
-                        keep(&mut heard, Place::Node, wire::parse(&buffer[..length], Checksums::Skip))?;
+                        keep(&mut heard, Location::Node, wire::parse(&buffer[..length], Checksums::Skip))?;
                     }
                 }
             }
@@ -92,7 +92,7 @@ impl Capture {
                     while let Some((from, to, length)) = some(receive_ipv6(ear, buffer))? {
                         let payload = &buffer[..length];
                         let packet = wire::parse_payload(from, to, *protocol, payload, Checksums::Skip);
-                        keep(&mut heard, Place::Node, packet)?;
+                        keep(&mut heard, Location::Node, packet)?;
                     }
                 }
             }
@@ -106,12 +106,12 @@ fn some<T>(received: nix::Result<T>) -> Result<Option<T>, OracleError> {
     match received {
         Ok(value) => Ok(Some(value)),
         Err(Errno::EAGAIN) => Ok(None),
-        Err(why) => Err(OracleError::Device { call: "read", place: Place::Node, why: why.into() }),
+        Err(why) => Err(OracleError::Device { call: "read", place: Location::Node, why: why.into() }),
     }
 }
 
 /// Puts what is not somebody else's to the rest.
-fn keep(heard: &mut Vec<Heard>, at: Place, read: Result<Message, Malformed>) -> Result<(), OracleError> {
+fn keep(heard: &mut Vec<Heard>, at: Location, read: Result<Message, Malformed>) -> Result<(), OracleError> {
     match read {
         Ok(message) => heard.push(Heard { at, message }),
         Err(defect) if defect.is_foreign() => {}

@@ -14,18 +14,18 @@ use nix::sys::socket::{
 use workloads::wire;
 
 use super::judge::{Number, transport};
-use super::{OracleError, Packet};
+use super::{OracleError, SentPacket};
 use services::service::Protocol;
 
 /// How long a socket before may take to be gone: the kernel may not have done with its connection, and a program that is
 /// being started elsewhere in this process holds a copy of it until its `execve`.
-const PATIENCE: Duration = Duration::from_secs(5);
-const GLANCE: Duration = Duration::from_millis(1);
+const TIMEOUT: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A socket, connected: it takes answers from where it sent to, and from nowhere else.
 pub(super) struct Client {
     /// What it sends, with the source that it has.
-    pub packet: Packet,
+    pub packet: SentPacket,
     /// How that is known.
     pub number: Number,
     socket: OwnedFd,
@@ -36,7 +36,7 @@ impl Client {
     /// kernel's own sockets; SCTP, which many kernels lack, by a raw one.
     ///
     /// That rules have dropped the packet, which the kernel tells some senders, is no error.
-    pub fn send(packet: Packet, number: u32) -> Result<Client, OracleError> {
+    pub fn send(packet: SentPacket, number: u32) -> Result<Client, OracleError> {
         let failed = |call| move |why| OracleError::Socket { packet, call, why };
         let family = if packet.to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let (kind, protocol) = match packet.protocol {
@@ -70,7 +70,7 @@ impl Client {
         let mut from = local.ok_or(Errno::EAFNOSUPPORT).map_err(failed("look at"))?;
         // Raw sockets have a protocol in place of a port.
         from.set_port(packet.from.port());
-        let packet = Packet { from, ..packet };
+        let packet = SentPacket { from, ..packet };
         let first = wire::Packet::first(transport(packet.protocol), from, packet.to, number);
         let payload = first.build_payload();
         let payload: &[u8] = match packet.protocol {
@@ -84,7 +84,7 @@ impl Client {
     }
 
     /// Whether it has the protocol and port of another packet, so that both cannot be.
-    pub fn is_in_the_way_of(&self, packet: &Packet) -> bool {
+    pub fn is_in_the_way_of(&self, packet: &SentPacket) -> bool {
         (self.packet.protocol, self.packet.from.port()) == (packet.protocol, packet.from.port())
     }
 
@@ -109,7 +109,7 @@ fn patiently(in_the_way: Errno, attempt: impl Fn() -> nix::Result<()>) -> nix::R
     let begun = Instant::now();
     loop {
         match attempt() {
-            Err(why) if why == in_the_way && begun.elapsed() < PATIENCE => thread::sleep(GLANCE),
+            Err(why) if why == in_the_way && begun.elapsed() < TIMEOUT => thread::sleep(POLL_INTERVAL),
             done => return done,
         }
     }

@@ -6,7 +6,7 @@ use netns_setup::SetupError;
 use nix::errno::Errno;
 use workloads::wire::{Malformed, MixedFamilies};
 
-use super::{Packet, Place};
+use super::{Location, SentPacket};
 use lab::connection_tables::FlowsError;
 
 /// Why nothing can be said about a packet.
@@ -14,7 +14,7 @@ use lab::connection_tables::FlowsError;
 pub enum OracleError {
     /// The kernel refused.
     #[error(transparent)]
-    World(#[from] SetupError),
+    Testbed(#[from] SetupError),
     /// Flows could not be forgotten.
     #[error(transparent)]
     Flows(#[from] FlowsError),
@@ -27,7 +27,7 @@ pub enum OracleError {
         /// What was tried.
         call: &'static str,
         /// Where.
-        place: Place,
+        place: Location,
         /// The kernel's answer.
         why: io::Error,
     },
@@ -37,7 +37,7 @@ pub enum OracleError {
     )]
     Socket {
         /// What was to be sent.
-        packet: Packet,
+        packet: SentPacket,
         /// What was tried.
         call: &'static str,
         /// The kernel's answer.
@@ -47,7 +47,7 @@ pub enum OracleError {
     #[error("at {place} a damaged packet came out: {defect}")]
     Damaged {
         /// Where.
-        place: Place,
+        place: Location,
         /// What is wrong with it.
         defect: Malformed,
     },
@@ -55,9 +55,9 @@ pub enum OracleError {
     #[error("{packet} from {origin}: {what}; heard: {heard}")]
     Unexplained {
         /// What was sent.
-        packet: Packet,
+        packet: SentPacket,
         /// Where.
-        origin: Place,
+        origin: Location,
         /// What is strange.
         what: &'static str,
         /// All that came out, where.
@@ -75,7 +75,7 @@ pub enum OracleError {
     )]
     SocketClosed {
         /// What was sent.
-        packet: Packet,
+        packet: SentPacket,
         /// How many sockets are kept.
         most: usize,
     },

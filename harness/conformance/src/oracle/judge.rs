@@ -4,14 +4,14 @@ use workloads::wire::{IcmpError, Message, Packet as Wire, Protocol as Transport}
 
 use super::capture::Heard;
 use super::outcome::Answer;
-use super::{Delivered, OracleError, Outcome, Packet, Place, Refusal, Rejected};
+use super::{Delivered, Location, OracleError, PacketOutcome, Refusal, Rejected, SentPacket};
 use services::service::Protocol;
 
 /// A packet under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
-    pub packet: Packet,
-    pub origin: Place,
+    pub packet: SentPacket,
+    pub origin: Location,
     pub number: Number,
 }
 
@@ -69,7 +69,7 @@ impl Sent {
     ///
     /// # Errors
     /// [`OracleError::Unexplained`] for what no dataplane should do.
-    pub fn judge(&self, heard: &[Heard], stale: &[u32]) -> Result<Outcome, OracleError> {
+    pub fn judge(&self, heard: &[Heard], stale: &[u32]) -> Result<PacketOutcome, OracleError> {
         let mut came_out = None;
         let mut answer = None;
         for &Heard { at, message } in heard {
@@ -90,7 +90,7 @@ impl Sent {
                         let from = packet.from.ip();
                         (back, Answer::Rejected(Rejected { how, from }))
                     } else if self.has(packet.answers(), back) {
-                        (back, Answer::Packet(at, packet))
+                        (back, Answer::SentPacket(at, packet))
                     } else {
                         continue;
                     }
@@ -115,15 +115,15 @@ impl Sent {
             answer.get_or_insert(what);
         }
         match (came_out, answer) {
-            (None, None) => Ok(Outcome::Dropped),
-            (None, Some(Answer::Rejected(rejected))) => Ok(Outcome::Rejected(rejected)),
-            (None, Some(Answer::Packet(..))) => {
+            (None, None) => Ok(PacketOutcome::Dropped),
+            (None, Some(Answer::Rejected(rejected))) => Ok(PacketOutcome::Rejected(rejected)),
+            (None, Some(Answer::SentPacket(..))) => {
                 Err(self.unexplained("an answer to what has not come out", heard))
             }
-            (Some((at, _)), Some(_)) if at != Place::Node => {
+            (Some((at, _)), Some(_)) if at != Location::Node => {
                 Err(self.unexplained("an answer of nobody who has received it", heard))
             }
-            (Some((at, received)), answer) => Ok(Outcome::Delivered(Delivered {
+            (Some((at, received)), answer) => Ok(PacketOutcome::Delivered(Delivered {
                 sent: self.packet,
                 origin: self.origin,
                 at,

@@ -9,7 +9,7 @@ use services::service::Protocol;
 
 /// Where a packet comes from, or comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
+pub enum Location {
     /// Anywhere beyond the node that is no pod, by the default route. What comes out here may have an address that nobody
     /// has, such as a Service that the dataplane does not know.
     Outside,
@@ -21,25 +21,26 @@ pub enum Place {
     Node,
 }
 
-impl Place {
+impl Location {
     /// All of them.
-    pub const ALL: [Place; 4] = [Place::Outside, Place::LocalPod, Place::RemotePod, Place::Node];
+    pub const ALL: [Location; 4] =
+        [Location::Outside, Location::LocalPod, Location::RemotePod, Location::Node];
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Place::Outside => "outside",
-            Place::LocalPod => "a local pod",
-            Place::RemotePod => "a remote pod",
-            Place::Node => "the node",
+            Location::Outside => "outside",
+            Location::LocalPod => "a local pod",
+            Location::RemotePod => "a remote pod",
+            Location::Node => "the node",
         })
     }
 }
 
 /// The first packet of a flow: a UDP datagram, a TCP SYN or an SCTP INIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Packet {
+pub struct SentPacket {
     /// Transport protocol.
     pub protocol: Protocol,
     /// Source. Port 0 stands for a fresh one, from 16,384 up and never given since flows were last forgotten; ports that are
@@ -49,7 +50,7 @@ pub struct Packet {
     pub to: SocketAddr,
 }
 
-impl Packet {
+impl SentPacket {
     /// From an address, at a fresh port.
     pub const fn new(protocol: Protocol, from: IpAddr, to: SocketAddr) -> Self {
         Self { protocol, from: SocketAddr::new(from, 0), to }
@@ -62,7 +63,7 @@ impl Packet {
     }
 }
 
-impl fmt::Display for Packet {
+impl fmt::Display for SentPacket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} from {} to {}", self.protocol.name(), self.from, self.to)
     }
@@ -71,7 +72,7 @@ impl fmt::Display for Packet {
 /// What became of a packet.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and copying is what makes it handy")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum PacketOutcome {
     /// It came out.
     Delivered(Delivered),
     /// Its sender was told no.
@@ -80,11 +81,11 @@ pub enum Outcome {
     Dropped,
 }
 
-impl Outcome {
+impl PacketOutcome {
     /// What came out, if it did.
     pub const fn delivered(&self) -> Option<&Delivered> {
         match self {
-            Outcome::Delivered(delivered) => Some(delivered),
+            PacketOutcome::Delivered(delivered) => Some(delivered),
             _ => None,
         }
     }
@@ -92,18 +93,18 @@ impl Outcome {
     /// How its sender was told no, if it was.
     pub const fn rejected(&self) -> Option<&Rejected> {
         match self {
-            Outcome::Rejected(rejected) => Some(rejected),
+            PacketOutcome::Rejected(rejected) => Some(rejected),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for PacketOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Outcome::Delivered(delivered) => delivered.fmt(f),
-            Outcome::Rejected(rejected) => rejected.fmt(f),
-            Outcome::Dropped => f.write_str("dropped"),
+            PacketOutcome::Delivered(delivered) => delivered.fmt(f),
+            PacketOutcome::Rejected(rejected) => rejected.fmt(f),
+            PacketOutcome::Dropped => f.write_str("dropped"),
         }
     }
 }
@@ -112,11 +113,11 @@ impl fmt::Display for Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Delivered {
     /// What was sent, with the port and address that it was really sent from.
-    pub sent: Packet,
+    pub sent: SentPacket,
     /// Where it was sent.
-    pub origin: Place,
+    pub origin: Location,
     /// Where it came out.
-    pub at: Place,
+    pub at: Location,
     /// The destination that it came out with.
     pub destination: SocketAddr,
     /// The source that its receiver sees.
@@ -131,7 +132,7 @@ pub struct Delivered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
     /// It came out, where and as what.
-    Packet(Place, wire::Packet),
+    SentPacket(Location, wire::Packet),
     /// It refuses.
     Rejected(Rejected),
 }
@@ -149,7 +150,7 @@ impl Delivered {
 
     /// Whether this is what a client takes for the answer: it came out where the packet was sent, from the address that the
     /// packet was sent to, for the address that it was sent from.
-    pub fn is_answered_by(&self, reply: &Outcome) -> bool {
+    pub fn is_answered_by(&self, reply: &PacketOutcome) -> bool {
         reply.delivered().is_some_and(|reply| {
             (reply.at, reply.source, reply.destination) == (self.origin, self.sent.to, self.sent.from)
         })

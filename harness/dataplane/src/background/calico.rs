@@ -27,7 +27,7 @@ use std::net::Ipv4Addr;
 use self::chains::{Chains, KNOWN, NAMESPACE, NETS, VXLAN};
 use self::endpoints::Workload;
 use self::rules::{Rule, clear, hashed, hashed_appends, if_clear, if_set, jump, mark, rule};
-use super::ruleset::{Hook, Place, Ruleset, Set, Table};
+use super::ruleset::{Hook, HookPosition, Ruleset, Set, Table};
 use services::bounded::within;
 
 /// Its size.
@@ -91,13 +91,14 @@ impl Calico {
 
 /// A jump from a built-in chain to Calico's of the same name, before everything else.
 fn hook(chain: &'static str) -> Hook {
-    Hook { chain, place: Place::Top, rules: hashed(chain, &[jump(&format!("cali-{chain}"))]) }
+    Hook { chain, place: HookPosition::Top, rules: hashed(chain, &[jump(&format!("cali-{chain}"))]) }
 }
 
 fn filter_hooks() -> Vec<Hook> {
     let accepted = if_set(mark::ACCEPT, "--jump ACCEPT").comment(POLICY_ACCEPTED);
     let last = [accepted, rule("--jump MARK --set-mark 0x10000/0x10000")];
-    let last = Hook { chain: "FORWARD", place: Place::Bottom, rules: hashed_appends("FORWARD", &last) };
+    let last =
+        Hook { chain: "FORWARD", place: HookPosition::Bottom, rules: hashed_appends("FORWARD", &last) };
     vec![hook("INPUT"), hook("FORWARD"), hook("OUTPUT"), last]
 }
 

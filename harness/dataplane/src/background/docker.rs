@@ -16,7 +16,7 @@ use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 
-use super::ruleset::{Hook, Place, Ruleset, Table};
+use super::ruleset::{Hook, HookPosition, Ruleset, Table};
 use services::bounded::within;
 
 /// Its size.
@@ -96,7 +96,7 @@ fn raw(containers: &[Container<'_>]) -> Table {
     Table {
         name: "raw",
         chains: Vec::new(),
-        hooks: vec![Hook { chain: "PREROUTING", place: Place::Bottom, rules }],
+        hooks: vec![Hook { chain: "PREROUTING", place: HookPosition::Bottom, rules }],
     }
 }
 
@@ -113,14 +113,14 @@ fn nat(networks: &[Network], containers: &[Container<'_>]) -> Table {
         name: "nat",
         chains: vec![("DOCKER".into(), containers.iter().map(publish).collect())],
         hooks: vec![
-            hook("PREROUTING", Place::Bottom, vec!["-m addrtype --dst-type LOCAL -j DOCKER".into()]),
+            hook("PREROUTING", HookPosition::Bottom, vec!["-m addrtype --dst-type LOCAL -j DOCKER".into()]),
             hook(
                 "OUTPUT",
-                Place::Bottom,
+                HookPosition::Bottom,
                 vec!["! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER".into()],
             ),
             // The newest network is first.
-            hook("POSTROUTING", Place::Top, networks.iter().rev().map(masquerade).collect()),
+            hook("POSTROUTING", HookPosition::Top, networks.iter().rev().map(masquerade).collect()),
         ],
     }
 }
@@ -160,6 +160,6 @@ fn filter(networks: &[Network], containers: &[Container<'_>]) -> Table {
     Table {
         name: "filter",
         chains: chains.into_iter().map(|(name, rules)| (name.to_owned(), rules)).collect(),
-        hooks: vec![Hook { chain: "FORWARD", place: Place::Top, rules }],
+        hooks: vec![Hook { chain: "FORWARD", place: HookPosition::Top, rules }],
     }
 }

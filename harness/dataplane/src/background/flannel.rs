@@ -10,7 +10,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::ruleset::{Hook, Place, Ruleset, Table};
+use super::ruleset::{Hook, HookPosition, Ruleset, Table};
 
 /// The mark of kube-proxy, whose masquerading is left to it (`trafficmngr.KubeProxyMark`).
 const KUBE_PROXY_MARK: &str = "0x4000/0x4000";
@@ -48,5 +48,5 @@ pub fn ruleset(cluster: Ipv4Net, node: Ipv4Net) -> Ruleset {
 
 fn jump(chain: &'static str, comment: &str, target: &str) -> Hook {
     let rules = vec![format!("-m comment --comment \"{comment}\" -j {target}")];
-    Hook { chain, place: Place::Bottom, rules }
+    Hook { chain, place: HookPosition::Bottom, rules }
 }

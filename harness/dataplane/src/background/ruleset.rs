@@ -39,14 +39,14 @@ pub struct Hook {
     /// Which chain.
     pub chain: &'static str,
     /// Before or behind what is there already.
-    pub place: Place,
+    pub place: HookPosition,
     /// The rules, in the order in which a packet meets them.
     pub rules: Vec<String>,
 }
 
 /// Where rules are put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum HookPosition {
     /// `-I`: first.
     Top,
     /// `-A`: last.
@@ -129,10 +129,10 @@ impl Hook {
     fn write(&self, text: &mut String) {
         match self.place {
             // Each is put before the last.
-            Place::Top => {
+            HookPosition::Top => {
                 self.rules.iter().rev().for_each(|rule| *text += &format!("-I {} {rule}\n", self.chain));
             }
-            Place::Bottom => {
+            HookPosition::Bottom => {
                 self.rules.iter().for_each(|rule| *text += &format!("-A {} {rule}\n", self.chain));
             }
         }

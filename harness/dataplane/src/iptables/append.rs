@@ -17,7 +17,7 @@ pub(crate) fn plan(version: &(impl Form + Dataplane), to: &ServiceSet) -> Option
     let port = ports.iter().next()?;
     let chain = format!("{}{}", version.internal_chain(port), String::from_utf8_lossy(&port.hash));
     let ip = match family {
-        Family::Ipv4 => services::addresses::spare_address(0),
+        Family::Ipv4 => services::addresses::unused_address(0),
         // For documentation (RFC 3849), so that nobody has it.
         Family::Ipv6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1)),
     };

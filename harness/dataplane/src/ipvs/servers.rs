@@ -34,7 +34,7 @@ impl Server {
 
 /// An address at which a Service is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ServerPosition {
     /// Address and port.
     pub(crate) address: SocketAddr,
     /// Whether the address is bound to the dummy link.
@@ -44,17 +44,17 @@ pub(crate) struct Place {
 }
 
 /// Where a Service is served, in kube-proxy's order: cluster IP, external IPs, load-balancer IPs, node port.
-pub(crate) fn places(node: &Node, service: &Service) -> impl Iterator<Item = Place> {
+pub(crate) fn places(node: &Node, service: &Service) -> impl Iterator<Item = ServerPosition> {
     let (own, policy) = (node.address, service.external_policy);
-    let cluster = Place { address: service.cluster, binds: true, policy: service.internal_policy };
-    let external = service.external_addresses().map(move |address| Place {
+    let cluster = ServerPosition { address: service.cluster, binds: true, policy: service.internal_policy };
+    let external = service.external_addresses().map(move |address| ServerPosition {
         address,
         binds: address.ip() != own,
         policy,
     });
     let node_port = service.node_port.map(|port| {
         let address = SocketAddr::new(own, port);
-        Place { address, binds: false, policy }
+        ServerPosition { address, binds: false, policy }
     });
     std::iter::once(cluster).chain(external).chain(node_port)
 }

@@ -50,7 +50,7 @@ impl<'a> Present<'a> {
         let changed = diff.changed.iter().map(|&index| &to.services()[index]);
         touched.iter().copied().chain(changed).for_each(|service| present.claims.add(service));
         let Self { slots, old, claims } = &mut present;
-        for service in claims.neighbours(from) {
+        for service in claims.background(from) {
             elements::of(&Layout::of(service), &mut |element| {
                 slots.insert(element.slot, (element, Wanted::No));
             });
@@ -76,7 +76,7 @@ impl<'a> Present<'a> {
             return;
         }
         // A Service that has not changed may have a place in common with one that has: two ports share a cluster IP.
-        for service in self.claims.neighbours(to) {
+        for service in self.claims.background(to) {
             elements::of(&Layout::of(service), &mut |element| {
                 if let Some((_, wanted)) = self.slots.get_mut(&element.slot) {
                     *wanted = Wanted::Yes;
@@ -108,7 +108,7 @@ impl Claims {
     }
 
     /// Services that have one of them.
-    fn neighbours<'a>(&self, set: &'a ServiceSet) -> impl Iterator<Item = &'a Arc<Service>> {
+    fn background<'a>(&self, set: &'a ServiceSet) -> impl Iterator<Item = &'a Arc<Service>> {
         let none = self.addresses.is_empty();
         let services = if none { &[] } else { set.services() };
         services.iter().filter(|service| {

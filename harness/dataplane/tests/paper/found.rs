@@ -3,31 +3,33 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use conformance::semantics::{Origin, Packet, Verdict, verdict};
+use conformance::semantics::{FirstPacket, Origin, Promise, promise};
 use dataplane::{Mode, Node};
-use ruleset::search::{Door, Services};
+use ruleset::search::{FoundServices, Frontend};
 use services::service_set::ServiceSet;
 
 /// What was found amiss.
-pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &Services) -> Vec<String> {
+pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &FoundServices) -> Vec<String> {
     let mut amiss = Vec::new();
     let cidr = node.cluster_cidr.unwrap();
     // An address of the CIDR that no pod of the random Services has.
     let from: IpAddr = cidr.hosts().nth(200).unwrap();
-    let mut doors = BTreeSet::new();
+    let mut frontends = BTreeSet::new();
     for service in set.services() {
-        let balanced = |ip| Door::LoadBalancer == door_of(service, ip);
-        let all = std::iter::once((service.cluster, Door::Cluster)).chain(service.external_addresses().map(
-            |address| (address, if balanced(address.ip()) { Door::LoadBalancer } else { Door::External }),
-        ));
-        for (to, door) in all {
-            let packet = Packet { from, origin: Origin::Pod, to, protocol: service.protocol };
-            let (promised, _) = verdict(mode, node, set, &packet);
+        let balanced = |ip| Frontend::LoadBalancer == door_of(service, ip);
+        let all = std::iter::once((service.cluster, Frontend::Cluster)).chain(
+            service.external_addresses().map(|address| {
+                (address, if balanced(address.ip()) { Frontend::LoadBalancer } else { Frontend::External })
+            }),
+        );
+        for (to, frontend) in all {
+            let packet = FirstPacket { from, origin: Origin::Pod, to, protocol: service.protocol };
+            let (promised, _) = promise(mode, node, set, &packet);
             let wanted: BTreeSet<SocketAddr> = match &promised {
-                Verdict::Delivered(choices) => choices.iter().map(|choice| choice.endpoint).collect(),
+                Promise::Delivered(choices) => choices.iter().map(|choice| choice.endpoint).collect(),
                 _ => BTreeSet::new(),
             };
-            doors.insert((to, service.protocol));
+            frontends.insert((to, service.protocol));
             let here =
                 found.found.iter().find(|found| (found.entry, found.protocol) == (to, service.protocol));
             let Some(here) = here else {
@@ -42,12 +44,14 @@ pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &Services) 
                 amiss.push(format!("{here:?}, but {promised:?}"));
             }
             // nftables does not tell external from load-balancer IPs.
-            let same_door = here.door == door
-                || (mode == Mode::Nftables && here.door == Door::External && door != Door::Cluster);
+            let same_door = here.frontend == frontend
+                || (mode == Mode::Nftables
+                    && here.frontend == Frontend::External
+                    && frontend != Frontend::Cluster);
             // The comment of an element that stays is that of the Service before.
             let same_name = here.name == service.display_name() || !here.name.contains('/');
             if here.is_certain && !(same_name && same_door) {
-                amiss.push(format!("{here:?} is {door:?} of {}", service.display_name()));
+                amiss.push(format!("{here:?} is {frontend:?} of {}", service.display_name()));
             }
         }
     }
@@ -55,7 +59,7 @@ pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &Services) 
         found
             .found
             .iter()
-            .filter(|found| !doors.contains(&(found.entry, found.protocol)))
+            .filter(|found| !frontends.contains(&(found.entry, found.protocol)))
             .map(|found| format!("{found:?} is no address of a Service")),
     );
     let cidrs = &found.cluster_cidrs;
@@ -67,6 +71,6 @@ pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &Services) 
     amiss
 }
 
-fn door_of(service: &services::service::Service, ip: IpAddr) -> Door {
-    if service.load_balancer_ips.contains(&ip) { Door::LoadBalancer } else { Door::External }
+fn door_of(service: &services::service::Service, ip: IpAddr) -> Frontend {
+    if service.load_balancer_ips.contains(&ip) { Frontend::LoadBalancer } else { Frontend::External }
 }

@@ -1,21 +1,21 @@
-//! Neighbours on paper: what they write at a small size, and that the model counts what they write.
+//! Background rules on paper: what they write at a small size, and that the model counts what they write.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 
-use dataplane::background::{Calico, Docker, Neighbours};
+use dataplane::background::{Background, Calico, Docker};
 use dataplane::{Counts, Mode, Plan};
 use proptest::prelude::*;
 
-const ALONE: Neighbours = Neighbours { calico: None, docker: None, flannel: false, host_ports: 0 };
+const ALONE: Background = Background { calico: None, docker: None, flannel: false, host_ports: 0 };
 
-fn calico(endpoints: u32, policies: u32, rules: u32) -> Neighbours {
-    Neighbours { calico: Some(Calico { endpoints, policies, rules }), ..ALONE }
+fn calico(endpoints: u32, policies: u32, rules: u32) -> Background {
+    Background { calico: Some(Calico { endpoints, policies, rules }), ..ALONE }
 }
 
-fn docker(containers: u32, networks: u32) -> Neighbours {
-    Neighbours { docker: Some(Docker { containers, networks }), ..ALONE }
+fn docker(containers: u32, networks: u32) -> Background {
+    Background { docker: Some(Docker { containers, networks }), ..ALONE }
 }
 
 fn text(plan: &Plan) -> String {
@@ -24,14 +24,14 @@ fn text(plan: &Plan) -> String {
     String::from_utf8(out).unwrap()
 }
 
-fn installed(neighbours: &Neighbours, mode: Mode) -> String {
-    text(&neighbours.install(mode))
+fn installed(background: &Background, mode: Mode) -> String {
+    text(&background.install(mode))
 }
 
 #[test]
 fn calico_small() {
-    insta::assert_snapshot!("neighbours_calico", installed(&calico(3, 1, 2), Mode::IptablesLegacy));
-    insta::assert_snapshot!("neighbours_calico_settles", text(&calico(3, 1, 2).settle(Mode::IptablesLegacy)));
+    insta::assert_snapshot!("calico", installed(&calico(3, 1, 2), Mode::IptablesLegacy));
+    insta::assert_snapshot!("calico_settles", text(&calico(3, 1, 2).settle(Mode::IptablesLegacy)));
 }
 
 #[test]
@@ -41,12 +41,12 @@ fn calico_knows_of_ipvs() {
     let lines: BTreeSet<&str> = without.lines().collect();
     let with = installed(&plain, ipvs);
     let more: Vec<&str> = with.lines().filter(|line| !lines.contains(line)).collect();
-    insta::assert_snapshot!("neighbours_calico_ipvs", more.join("\n"));
+    insta::assert_snapshot!("calico_ipvs", more.join("\n"));
 }
 
 #[test]
 fn docker_small() {
-    insta::assert_snapshot!("neighbours_docker", installed(&docker(3, 1), Mode::IptablesNft));
+    insta::assert_snapshot!("docker", installed(&docker(3, 1), Mode::IptablesNft));
 }
 
 /// moby's own listing of a published port on a user-defined network, of Engine 29 (usernet-portmap.md), with its
@@ -84,10 +84,10 @@ fn docker_is_what_moby_documents() {
 
 #[test]
 fn flannel_and_host_ports() {
-    let flannel = Neighbours { flannel: true, ..ALONE };
-    insta::assert_snapshot!("neighbours_flannel", installed(&flannel, Mode::IptablesNft));
-    let host_ports = Neighbours { host_ports: 1, ..ALONE };
-    insta::assert_snapshot!("neighbours_host_ports_nftables", installed(&host_ports, Mode::Nftables));
+    let flannel = Background { flannel: true, ..ALONE };
+    insta::assert_snapshot!("flannel", installed(&flannel, Mode::IptablesNft));
+    let host_ports = Background { host_ports: 1, ..ALONE };
+    insta::assert_snapshot!("host_ports_nftables", installed(&host_ports, Mode::Nftables));
 }
 
 /// `iptables -S` and `-L` of a node with Calico 3.28.0 by its operator and kube-proxy 1.30.1: hashes in the order of
@@ -151,7 +151,7 @@ fn counted(text: &str) -> Counts {
     counts
 }
 
-fn sizes() -> impl Strategy<Value = Neighbours> {
+fn sizes() -> impl Strategy<Value = Background> {
     let calico = (0u32..60, 0u32..5, 1u32..5).prop_map(|(endpoints, policies, rules)| Calico {
         endpoints,
         policies,
@@ -159,16 +159,16 @@ fn sizes() -> impl Strategy<Value = Neighbours> {
     });
     let docker = (0u32..40, 0u32..4).prop_map(|(containers, networks)| Docker { containers, networks });
     (prop::option::of(calico), prop::option::of(docker), any::<bool>())
-        .prop_map(|(calico, docker, flannel)| Neighbours { calico, docker, flannel, host_ports: 0 })
+        .prop_map(|(calico, docker, flannel)| Background { calico, docker, flannel, host_ports: 0 })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_model_counts_what_is_written(neighbours in sizes()) {
+    fn the_model_counts_what_is_written(background in sizes()) {
         for mode in [Mode::IptablesLegacy, Mode::Ipvs, Mode::Nftables] {
-            let written = installed(&neighbours, mode);
+            let written = installed(&background, mode);
             // Built-in chains of tables that kube-proxy does not use are the kernel's.
             let tables: BTreeSet<&str> = written.lines().filter(|line| line.starts_with('*')).collect();
             let more: u64 = tables.into_iter().map(|table| match (table, mode) {
@@ -179,17 +179,17 @@ proptest! {
                 _ => 0,
             }).sum();
             let counted = counted(&written);
-            let model = neighbours.counts(mode);
+            let model = background.counts(mode);
             prop_assert_eq!(model, Counts { chains: counted.chains + more, ..counted }, "{}", mode);
-            prop_assert_eq!(neighbours.install(mode).expect, model);
+            prop_assert_eq!(background.install(mode).expect, model);
         }
     }
 
     /// Tools refuse what goes to a chain or set that nobody has made, and names that are too long.
     #[test]
-    fn everything_that_is_named_is_made(neighbours in sizes()) {
+    fn everything_that_is_named_is_made(background in sizes()) {
         for mode in [Mode::IptablesNft, Mode::IpvsBatched] {
-            for ruleset in neighbours.rulesets(mode) {
+            for ruleset in background.rulesets(mode) {
                 let sets: BTreeSet<&str> = ruleset.sets.iter().map(|set| set.name.as_str()).collect();
                 prop_assert_eq!(sets.len(), ruleset.sets.len());
                 prop_assert!(sets.iter().all(|name| name.len() <= 31));

@@ -8,14 +8,14 @@ use dataplane::{
     planner,
 };
 use netns_setup::ipvs::Scheduler;
-use services::addresses::spare_address;
+use services::addresses::unused_address;
 use services::service::Protocol;
 use services::service_set::{Scale, ServiceSet};
 use services::synthetic::synthetic_service;
 
 use crate::paper::Paper;
 
-/// Those whose plans need no neighbours.
+/// Those whose plans need no background rules.
 const MODES: [Mode; 8] = [
     Mode::Direct,
     Mode::Conntrack,
@@ -67,7 +67,7 @@ fn tiny() -> ServiceSet {
 fn changes(set: &ServiceSet) -> [(&'static str, ServiceSet); 4] {
     let mut replaced = (*set.services()[1]).clone();
     let mut endpoints = replaced.endpoints().to_vec();
-    endpoints[0].address.set_ip(spare_address(1));
+    endpoints[0].address.set_ip(unused_address(1));
     replaced.set_endpoints(endpoints);
     [
         ("add", set.with_added(synthetic_service(9, Protocol::Udp, 1))),

@@ -15,7 +15,7 @@ use services::service_set::{Scale, ServiceSet};
 
 use crate::paper::Paper;
 
-/// Those whose plans need no neighbours.
+/// Those whose plans need no background rules.
 const MODES: [Mode; 8] = [
     Mode::Direct,
     Mode::Conntrack,

@@ -13,7 +13,7 @@ use rand_chacha::rand_core::SeedableRng;
 use results::names::workload;
 use serde::{Deserialize, Serialize};
 
-use services::addresses::spare_address;
+use services::addresses::unused_address;
 use services::service::{Condition, Endpoint};
 use services::service_set::ServiceSet;
 
@@ -132,7 +132,7 @@ impl Timeline {
 fn pod(set: &ServiceSet, service: usize, number: u32) -> Endpoint {
     let endpoints = set.services()[service].endpoints();
     let port = endpoints.first().map_or(80, |endpoint| endpoint.address.port());
-    Endpoint::ready(SocketAddr::new(spare_address(FIRST_POD + number), port), false)
+    Endpoint::ready(SocketAddr::new(unused_address(FIRST_POD + number), port), false)
 }
 
 fn within((least, spread): (u64, u64), random: &mut ChaCha8Rng) -> u64 {

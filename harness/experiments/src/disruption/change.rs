@@ -10,7 +10,7 @@ use workloads::load::Workload;
 /// What kube-proxy does meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Happening {
+pub enum RuleChange {
     /// The full sync that comes with time.
     FullSync,
     /// One endpoint of one Service is another.
@@ -23,7 +23,7 @@ pub enum Happening {
     Restart,
 }
 
-impl Happening {
+impl RuleChange {
     /// The name of a load meanwhile, as rows have it.
     pub fn workload(self, load: Workload) -> String {
         format!("{}{}.{load}", workload::DISRUPTION, self.name().replace('-', "_"))

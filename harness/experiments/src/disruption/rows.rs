@@ -10,9 +10,9 @@ use crate::rows::Rows;
 impl Rows {
     /// A load while rules changed.
     pub fn disruption(&mut self, found: &Disruption) {
-        let Disruption { outcome, steps, felt } = found;
-        self.times(metric::RESPONSE_BEFORE, &felt.before);
-        self.times(metric::RESPONSE_DURING, &felt.during);
+        let Disruption { outcome, steps, impact } = found;
+        self.times(metric::RESPONSE_BEFORE, &impact.before);
+        self.times(metric::RESPONSE_DURING, &impact.during);
         let mut remarks = Vec::new();
         if !outcome.held_schedule() {
             remarks.push(format!(
@@ -21,21 +21,21 @@ impl Rows {
                 outcome.latest_ns / 1_000_000
             ));
         }
-        remarks.extend((felt.lost_before > 0).then(|| format!("{} were lost before", felt.lost_before)));
+        remarks.extend((impact.lost_before > 0).then(|| format!("{} were lost before", impact.lost_before)));
         if let Some(record) = self.records.last_mut().filter(|record| record.status == Status::Ok) {
             record.note = remarks.join("; ").into();
         }
         let mut push = |metric, unit, value| self.records.push(self.key.scalar(metric, unit, value));
-        push(metric::LOST_REQUESTS, Unit::Count, felt.lost);
-        push(metric::RESET_CONNECTIONS, Unit::Count, felt.reset);
-        push(metric::BLOCKED_TIME, Unit::Ns, felt.blocked_ns);
+        push(metric::LOST_REQUESTS, Unit::Count, impact.lost);
+        push(metric::RESET_CONNECTIONS, Unit::Count, impact.reset);
+        push(metric::BLOCKED_TIME, Unit::Ns, impact.blocked_ns);
         let mut push = |metric, unit, samples: &[u64]| {
             if !samples.is_empty() {
                 self.records.push(self.key.samples(metric, unit, samples));
             }
         };
-        push(metric::STALE_WINDOW, Unit::Ns, &felt.stale_ns);
-        push(metric::PROGRAMMING_LATENCY, Unit::Ns, &felt.programming_ns);
+        push(metric::STALE_WINDOW, Unit::Ns, &impact.stale_ns);
+        push(metric::PROGRAMMING_LATENCY, Unit::Ns, &impact.programming_ns);
         let of = |part: fn(&Step) -> u64| steps.iter().map(part).collect::<Vec<u64>>();
         push(metric::APPLY, Unit::Ns, &of(|step| step.applied_ns - step.decided_ns));
         push(metric::BYTES, Unit::Bytes, &of(|step| step.bytes));
@@ -54,6 +54,6 @@ impl Rows {
             p99: bin.p99_ns,
             max: bin.max_ns,
         };
-        self.felt = felt.bins.iter().map(part).collect();
+        self.impact = impact.bins.iter().map(part).collect();
     }
 }

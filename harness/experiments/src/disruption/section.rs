@@ -8,7 +8,7 @@ use services::addresses::MAX_SERVICES;
 use services::bounded::{any_services, default_limit, distinct, seconds, within};
 use workloads::load::Workload;
 
-use super::change::{Config, Happening};
+use super::change::{Config, RuleChange};
 
 /// What loads feel while rules change.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -19,7 +19,7 @@ pub struct Section {
     pub workloads: Vec<Workload>,
     /// What happens meanwhile.
     #[serde(deserialize_with = "distinct")]
-    pub events: Vec<Happening>,
+    pub events: Vec<RuleChange>,
     /// Requests per second. 10 to 1,000,000.
     #[serde(deserialize_with = "within::<_, 10, 1_000_000>")]
     pub rate: u32,
@@ -42,11 +42,11 @@ pub struct Section {
 
 impl Section {
     /// Seconds that one cell should take, if a partial and a full sync take so many.
-    pub fn expected_seconds(&self, happening: Happening, partial: f64, full: f64) -> f64 {
-        let each = match happening {
-            Happening::FullSync | Happening::Restart => full,
-            Happening::PartialSync => partial,
-            Happening::EndpointChurn | Happening::ServiceChurn => f64::from(self.changes) * (partial + 0.2),
+    pub fn expected_seconds(&self, change: RuleChange, partial: f64, full: f64) -> f64 {
+        let each = match change {
+            RuleChange::FullSync | RuleChange::Restart => full,
+            RuleChange::PartialSync => partial,
+            RuleChange::EndpointChurn | RuleChange::ServiceChurn => f64::from(self.changes) * (partial + 0.2),
         };
         if each > self.limit_seconds { 0.1 } else { 0.5 + 2.0 * self.margin_seconds + each }
     }

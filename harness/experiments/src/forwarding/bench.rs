@@ -123,7 +123,7 @@ impl Bench {
             })?;
             running.push(Running { stopper, thread });
         }
-        let aims = self.aims();
+        let targets = self.service_targets();
         let director = &self.director;
         let found = director.client.run(|| {
             let _pinned = cores.pinned()?;
@@ -131,7 +131,7 @@ impl Bench {
                 duration: LONGEST,
                 // On a core of its own it polls, as in `connect`.
                 busy_poll: cores.measuring != cores.serving,
-                ..Load::new(Workload::Http, aims)
+                ..Load::new(Workload::Http, targets)
             };
             let shares = vec![0; self.servers.len()];
             let mut client = Client { director, load, shares, times: Times::new(), begun: 0 };
@@ -156,7 +156,7 @@ impl Bench {
     }
 
     /// Where clients connect to, and who may answer.
-    fn aims(&self) -> Vec<Destination> {
+    fn service_targets(&self) -> Vec<Destination> {
         let servers = || self.servers.iter().map(|&server| server.into());
         match self.method {
             Method::Direct => servers().map(|server| Destination::new(server, [server])).collect(),
@@ -166,7 +166,7 @@ impl Bench {
 
     /// Length of a request, bytes: one address is as long as another here, or the first stands for all.
     pub fn request_length(&self) -> usize {
-        self.aims().first().map_or(0, |aim| load::http_request_length(aim.to()))
+        self.service_targets().first().map_or(0, |target| load::http_request_length(target.to()))
     }
 
     /// Writes connections like `exchange` into the director: what they cost, and the packets and bytes of one.
@@ -226,7 +226,7 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// How long counters must have stood still to stand still.
 const QUIET: Duration = Duration::from_millis(1);
 /// How long they may go on.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections that may lose a packet before counting is given up.
 const MOST_TORN: u32 = 3;
@@ -234,14 +234,15 @@ const MOST_TORN: u32 = 3;
 impl Client<'_> {
     /// One connection after another.
     pub fn run(&mut self, connections: u32) -> anyhow::Result<()> {
-        let aims = self.load.destinations.len() as u32;
-        let picks: Arc<[u32]> = (self.begun..self.begun + connections).map(|number| number % aims).collect();
+        let targets = self.load.destinations.len() as u32;
+        let picks: Arc<[u32]> =
+            (self.begun..self.begun + connections).map(|number| number % targets).collect();
         self.begun += connections;
         let pace = Pace::Closed { requests: Some(connections.into()) };
         let load = Load { picks, pace, ..self.load.clone() };
         let outcome = load::run(&load, 0, Instant::now(), &AtomicBool::new(false))?;
         outcome.all_answered()?;
-        let answers = (0..load.destinations.len()).flat_map(|aim| outcome.seen.of(aim));
+        let answers = (0..load.destinations.len()).flat_map(|target| outcome.seen.of(target));
         self.shares.iter_mut().zip(answers).for_each(|(share, answers)| *share += answers.count);
         self.times.merge(&outcome.times.response);
         Ok(())
@@ -289,7 +290,7 @@ impl Client<'_> {
             if now == before && self.all_closed()? {
                 return Ok(now);
             }
-            anyhow::ensure!(begun.elapsed() < PATIENCE, "packets still pass the director after {PATIENCE:?}");
+            anyhow::ensure!(begun.elapsed() < TIMEOUT, "packets still pass the director after {TIMEOUT:?}");
             before = now;
         }
     }

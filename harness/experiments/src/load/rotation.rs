@@ -8,18 +8,18 @@ use workloads::clock::nanoseconds;
 use workloads::load::Destination;
 use workloads::recorder::Times;
 
-use super::{Order, Running};
+use super::{LoadSpec, Running};
 use dataplane::Sync;
 use lab::cores::Cores;
 use lab::stop::Stop;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use services::service::Protocol;
 use services::service_set::{Position, ServiceSet};
 
 /// The first spare endpoint that takes the place of another.
-const FIRST_SPARE: u32 = 800_000;
+const FIRST_UNUSED: u32 = 800_000;
 /// How often is looked whether the load has ended.
-const GLANCE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The states that the lab goes through, again and again.
 pub struct Rotation {
@@ -35,17 +35,17 @@ impl Rotation {
     ///
     /// # Errors
     /// If no Service has an endpoint.
-    pub fn of(world: &World, protocol: Protocol) -> anyhow::Result<Rotation> {
-        let set = &world.set;
+    pub fn of(testbed: &Testbed, protocol: Protocol) -> anyhow::Result<Rotation> {
+        let set = &testbed.set;
         let index =
             set.index_at(Position::Middle, protocol).context("no Service has an endpoint to exchange")?;
         let own: Vec<SocketAddr> =
             set.services()[index].endpoints().iter().map(|endpoint| endpoint.address).collect();
-        let number = |at: usize| FIRST_SPARE + at as u32;
+        let number = |at: usize| FIRST_UNUSED + at as u32;
         let spare: Vec<SocketAddr> = own
             .iter()
             .enumerate()
-            .map(|(at, old)| SocketAddr::new(world.spare().endpoint(number(at)), old.port()))
+            .map(|(at, old)| SocketAddr::new(testbed.unused().endpoint(number(at)), old.port()))
             .collect();
         let mut states = Vec::new();
         let mut state = set.clone();
@@ -53,30 +53,30 @@ impl Rotation {
             state = state.with_endpoint_exchanged(index, *from, *to);
             states.push(state.clone());
         }
-        Ok(Rotation { service: world.aim(index)?.for_load().to(), states, spare, next: 0 })
+        Ok(Rotation { service: testbed.service_target(index)?.for_load().to(), states, spare, next: 0 })
     }
 
     /// All targets of the protocol; the Service that changes may be answered by all the endpoints that it ever has.
     ///
     /// # Errors
-    /// As [`World::aims_of`].
-    pub fn aims(&self, world: &World, protocol: Protocol) -> anyhow::Result<Vec<Destination>> {
-        let widened = |aim: Destination| match aim.to() == self.service {
-            true => Destination::new(aim.to(), aim.endpoints().iter().chain(&self.spare).copied()),
-            false => aim,
+    /// As [`Testbed::destinations_of`].
+    pub fn service_targets(&self, testbed: &Testbed, protocol: Protocol) -> anyhow::Result<Vec<Destination>> {
+        let widened = |target: Destination| match target.to() == self.service {
+            true => Destination::new(target.to(), target.endpoints().iter().chain(&self.spare).copied()),
+            false => target,
         };
-        Ok(world.aims_of(protocol)?.into_iter().map(widened).collect())
+        Ok(testbed.destinations_of(protocol)?.into_iter().map(widened).collect())
     }
 
     /// Exchanges the next endpoint.
     ///
     /// # Errors
     /// If the sync fails.
-    pub fn step(&mut self, world: &mut World) -> anyhow::Result<Duration> {
+    pub fn step(&mut self, testbed: &mut Testbed) -> anyhow::Result<Duration> {
         let to = &self.states[self.next % self.states.len()];
         self.next += 1;
-        let plan = world.dataplane.plan(&world.set, to, Sync::Partial);
-        Ok(Duration::from_nanos(world.carry_out(&plan, to, None)?.nanoseconds()))
+        let plan = testbed.dataplane.plan(&testbed.set, to, Sync::Partial);
+        Ok(Duration::from_nanos(testbed.carry_out(&plan, to, None)?.nanoseconds()))
     }
 }
 
@@ -86,18 +86,18 @@ impl Rotation {
 /// # Errors
 /// If a sync fails, or the load cannot go on.
 pub fn churned(
-    world: &mut World,
-    order: &Order,
+    testbed: &mut Testbed,
+    order: &LoadSpec,
     every: Duration,
     cores: &Cores,
     stop: &Stop,
     syncs: &mut Times,
 ) -> anyhow::Result<(workloads::load::Load, workloads::load::Outcome)> {
     let protocol = order.protocol();
-    let mut rotation = Rotation::of(world, protocol)?;
-    let aims = rotation.aims(world, protocol)?;
-    world.lab.node.run(|| workloads::clock::pin_to_core(cores.for_sync()))?;
-    let running = Running::at(world, order, aims, cores, stop)?;
+    let mut rotation = Rotation::of(testbed, protocol)?;
+    let targets = rotation.service_targets(testbed, protocol)?;
+    testbed.lab.node.run(|| workloads::clock::pin_to_core(cores.for_sync()))?;
+    let running = Running::at(testbed, order, targets, cores, stop)?;
     let load = workloads::load::Load::clone(&running.load);
     let mut due = running.began + every;
     let changed = loop {
@@ -106,16 +106,16 @@ pub fn churned(
         }
         let now = std::time::Instant::now();
         if stop.is_requested() || now < due {
-            std::thread::sleep(due.saturating_duration_since(now).min(GLANCE));
+            std::thread::sleep(due.saturating_duration_since(now).min(POLL_INTERVAL));
             continue;
         }
-        match rotation.step(world) {
+        match rotation.step(testbed) {
             Ok(took) => syncs.record(nanoseconds(took)),
             Err(error) => break Err(error),
         }
         due = (due + every).max(std::time::Instant::now());
     };
-    world.lab.node.run(|| cores.unpin());
+    testbed.lab.node.run(|| cores.unpin());
     if changed.is_err() {
         running.halt();
     }

@@ -5,13 +5,13 @@ use results::names::metric;
 use results::record::{Status, Unit};
 use workloads::load::Workload;
 
-use super::{Offered, Through};
+use super::{LoadResult, Offered};
 use crate::rows::Rows;
 
 impl Rows {
     /// A load.
-    pub fn load(&mut self, through: &Through, workload: Workload, offered: Offered) {
-        let Through { outcome: found, cost, tables } = through;
+    pub fn load(&mut self, through: &LoadResult, workload: Workload, offered: Offered) {
+        let LoadResult { outcome: found, cost, tables } = through;
         let first = self.records.len();
         self.times(metric::RESPONSE_TIME, &found.times.response);
         self.times(metric::SERVICE_TIME, &found.times.service);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use services::bounded::{counts, distinct, seconds, within, yes};
 use workloads::load::{Pace, Rhythm, Workload};
 
-use super::order::Order;
+use super::spec::LoadSpec;
 
 /// Loads through the labs of lookups, to Services chosen uniformly.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -47,13 +47,14 @@ impl Section {
     }
 
     /// What a sweep's cell asks for.
-    pub fn order(&self, workload: Workload, offered: Offered, seed: u64) -> Order {
-        let base = Order { duration: Duration::from_secs_f64(self.seconds), seed, ..Order::new(workload) };
+    pub fn spec(&self, workload: Workload, offered: Offered, seed: u64) -> LoadSpec {
+        let base =
+            LoadSpec { duration: Duration::from_secs_f64(self.seconds), seed, ..LoadSpec::new(workload) };
         match offered {
-            Offered::Saturation => Order { flows: NonZeroUsize::new(self.flows as usize), ..base },
+            Offered::Saturation => LoadSpec { flows: NonZeroUsize::new(self.flows as usize), ..base },
             Offered::PerSecond(rate) => {
                 let per_second = NonZeroU64::new(rate.into()).unwrap_or(NonZeroU64::MIN);
-                Order { pace: Pace::Open { per_second, rhythm: Rhythm::Constant }, ..base }
+                LoadSpec { pace: Pace::Open { per_second, rhythm: Rhythm::Constant }, ..base }
             }
         }
     }

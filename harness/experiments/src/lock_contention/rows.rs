@@ -3,12 +3,12 @@
 use results::names::metric;
 use results::record::{Status, Unit};
 
-use super::{Contention, LEAST_OPERATIONS, Phases};
+use super::{LEAST_OPERATIONS, LockContention, Phases};
 use crate::rows::Rows;
 
 impl Rows {
     /// The lock. Where there is none, its rows are absent.
-    pub fn lock(&mut self, found: &Contention) {
+    pub fn lock(&mut self, found: &LockContention) {
         self.times(metric::CONTENDER_OPERATION, &found.contender_operations);
         if let Some(record) = self.records.last_mut().filter(|record| record.status == Status::Ok) {
             let few = record.n < LEAST_OPERATIONS;

@@ -63,7 +63,7 @@ impl Rows {
     /// What syncs took from the machine. What is not known is absent, not zero.
     fn costs(&mut self, key: &CellKey, samples: &[Sample]) {
         let shares: Vec<Share> =
-            samples.iter().filter_map(|sample| sample.toll.cost.as_ref()?.per(1)).collect();
+            samples.iter().filter_map(|sample| sample.usage.cost.as_ref()?.per(1)).collect();
         let class = |class: fn(&Share) -> Option<u64>| shares.iter().filter_map(class).collect::<Vec<u64>>();
         let of = |part: fn(&Sample) -> Option<u64>| samples.iter().filter_map(part).collect::<Vec<u64>>();
         for (metric, unit, found) in [
@@ -73,14 +73,14 @@ impl Rows {
             (metric::SYNC_CPU_IRQ, Unit::Ns, class(|share| share.irq_ns)),
             (metric::CONTEXT_SWITCHES, Unit::Count, class(|share| Some(share.context_switches))),
             (metric::TOOL_PEAK_RSS, Unit::Bytes, of(|sample| sample.applied.peak_rss)),
-            (metric::KERNEL_MEMORY, Unit::Bytes, of(|sample| sample.toll.kernel_memory)),
+            (metric::KERNEL_MEMORY, Unit::Bytes, of(|sample| sample.usage.kernel_memory)),
         ] {
             if found.is_empty() {
                 continue;
             }
             let mut record = key.samples(metric, unit, &found);
             if unit == Unit::Ns
-                && let Some(cost) = samples.iter().filter_map(|s| s.toll.cost).find(Cost::is_shared)
+                && let Some(cost) = samples.iter().filter_map(|s| s.usage.cost).find(Cost::is_shared)
             {
                 let [busy, wall] = [cost.busy_ns(), cost.wall_ns].map(|time| time as f64 / 1e9);
                 record.note = format!(

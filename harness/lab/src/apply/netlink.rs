@@ -13,7 +13,7 @@ use super::error::ApplyError;
 use dataplane::{Action, AddressRequest, Step, Way};
 
 /// How many requests are sent one by one between two looks at the clock and at who wants to stop.
-const GLANCE: usize = 64;
+const POLL_INTERVAL: usize = 64;
 
 /// Connections to the kernel, in the network namespace of the thread that opened them.
 pub struct Kernel {
@@ -89,7 +89,7 @@ impl Kernel {
         let requests = self.draining.readmit(requests);
         let ipvs = self.ipvs()?;
         for (index, request) in requests.iter().enumerate() {
-            if index % GLANCE == GLANCE - 1 {
+            if index % POLL_INTERVAL == POLL_INTERVAL - 1 {
                 over()?;
             }
             let reply = ipvs.one(request).map_err(Box::new)?;

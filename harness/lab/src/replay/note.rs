@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::Replay;
-use ruleset::search::Found;
+use ruleset::search::FoundService;
 use services::service::Family;
 
 /// Name of the file.
@@ -80,13 +80,13 @@ impl Replay {
             "node_ports": services.node_ports,
             "endpoints_per_service": spread(services.of(self.family())),
             "protocol": self.protocol().name(),
-            "probes_are_pods": self.place.are_pods,
+            "probes_are_pods": self.addresses.are_pods,
         })
     }
 }
 
 /// Least, median, mean and most endpoints of an address, and how many have none.
-pub fn spread<'a>(found: impl Iterator<Item = &'a Found>) -> serde_json::Value {
+pub fn spread<'a>(found: impl Iterator<Item = &'a FoundService>) -> serde_json::Value {
     let mut counts: Vec<usize> = found.map(|found| found.answers.len()).collect();
     counts.sort_unstable();
     let (Some(least), Some(most)) = (counts.first(), counts.last()) else { return serde_json::Value::Null };

@@ -52,7 +52,7 @@ fn services_stand_in_the_order_of_their_list() {
     assert_eq!(names, ["demo/web:http", "demo/dns:dns"]);
     assert_eq!(replay.without_services(), None);
     assert_eq!(replay.protocol(), Protocol::Udp, "as many of each");
-    assert!(replay.place.are_pods && replay.place.ground.probes.to_string() == "10.244.192.0/18");
+    assert!(replay.addresses.are_pods && replay.addresses.blocks.probes.to_string() == "10.244.192.0/18");
 }
 
 #[test]
@@ -92,13 +92,13 @@ fn missing_sets_are_named_with_what_to_do() {
         Some(path("none", "hello\n")),
         Some(folder.path().join("absent")),
     ] {
-        let source = Source { rules: rules.clone(), sets, variant: None };
+        let source = ReplaySource { rules: rules.clone(), sets, variant: None };
         let error = Replay::read(&source).unwrap_err();
         let text = crate::explain::explain(&error).replace(&folder.path().display().to_string(), "DIR");
         told.push_str(&format!("{text}\n"));
     }
     insta::assert_snapshot!(told);
-    let source = Source { rules, sets: Some(path("all", all)), variant: Some(Variant::Nft) };
+    let source = ReplaySource { rules, sets: Some(path("all", all)), variant: Some(Variant::Nft) };
     let replay = Replay::read(&source).unwrap();
     let programs: Vec<_> = replay.install().steps.iter().map(|step| step.command_line()).collect();
     assert_eq!(programs, ["ipset restore -exist", "iptables-restore -w 5"]);

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 /// How long between two readings of a memory that may still change: longer than the grace period after which the kernel
 /// frees what a transaction has replaced.
-const GLANCE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long rest is waited for; a machine that is busy for other reasons is not.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Change between two readings that counts as none, bytes.
 const REST: u64 = 64 << 10;
 /// Growth below which nothing is said, bytes: opening a namespace or a log costs as much.
@@ -43,8 +43,8 @@ impl KernelMemory {
     pub fn at_rest() -> Option<Self> {
         let begun = Instant::now();
         let mut last = Self::read()?;
-        while begun.elapsed() < PATIENCE {
-            std::thread::sleep(GLANCE);
+        while begun.elapsed() < TIMEOUT {
+            std::thread::sleep(POLL_INTERVAL);
             let before = std::mem::replace(&mut last, Self::read()?);
             if last.of_rules().abs_diff(before.of_rules()) < REST {
                 break;

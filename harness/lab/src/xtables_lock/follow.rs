@@ -16,7 +16,7 @@ use super::process::Process;
 use super::queue::{Queue, Turn};
 
 /// How often the lock is looked at while nothing happens, milliseconds.
-const GLANCE: u8 = 100;
+const POLL_INTERVAL: u8 = 100;
 
 /// Turns that are told at once, even if more is happening.
 const MOST: usize = 64;
@@ -48,7 +48,7 @@ pub enum FollowError {
 
 /// A turn of the lock and who had it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Notice {
     /// When, and how long.
     pub turn: Turn,
     /// Who.
@@ -86,8 +86,8 @@ impl Follow {
     ///
     /// # Errors
     /// [`FollowError`].
-    pub fn turns(&mut self) -> Result<Vec<Told>, FollowError> {
-        self.wait(PollTimeout::from(GLANCE))?;
+    pub fn turns(&mut self) -> Result<Vec<Notice>, FollowError> {
+        self.wait(PollTimeout::from(POLL_INTERVAL))?;
         let mut told = Vec::new();
         loop {
             let events = self.read()?;
@@ -128,9 +128,9 @@ impl Follow {
         self.processes.get(&pid).cloned().unwrap_or(Process { pid, ..Process::default() })
     }
 
-    fn told(&mut self, turn: Turn) -> Told {
+    fn told(&mut self, turn: Turn) -> Notice {
         let process = self.processes.remove(&turn.pid);
-        Told { turn, process: process.unwrap_or(Process { pid: turn.pid, ..Process::default() }) }
+        Notice { turn, process: process.unwrap_or(Process { pid: turn.pid, ..Process::default() }) }
     }
 
     /// Looks at the lock. `None`: something happened meanwhile, and what was seen does not count.

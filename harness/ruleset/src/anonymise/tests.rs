@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use proptest::prelude::*;
 
 use super::*;
-use crate::search::Found;
+use crate::search::FoundService;
 
 const GOLDEN: [(&str, &str); 7] = [
     ("iptables", include_str!("../../../dataplane/tests/golden/iptables-save.txt")),
@@ -78,14 +78,14 @@ fn anonymous_rulesets_read_like_this() {
 }
 
 /// Services as they would be under other names.
-fn renamed(found: &[Found], names: &mut Names) -> Vec<Found> {
+fn renamed(found: &[FoundService], names: &mut Names) -> Vec<FoundService> {
     let mut address = |address: &SocketAddr| SocketAddr::new(names.ip(address.ip()), address.port());
-    let mut renamed: Vec<Found> = found
+    let mut renamed: Vec<FoundService> = found
         .iter()
         .map(|found| {
             let mut answers: Vec<_> = found.answers.iter().map(&mut address).collect();
             answers.sort_unstable();
-            Found { entry: address(&found.entry), answers, ..found.clone() }
+            FoundService { entry: address(&found.entry), answers, ..found.clone() }
         })
         .collect();
     for found in &mut renamed {

@@ -9,7 +9,7 @@ use services::service::{Family, Protocol};
 /// Which address of a Service it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Door {
+pub enum Frontend {
     /// Its cluster IP.
     Cluster,
     /// An external IP.
@@ -20,7 +20,7 @@ pub enum Door {
 
 /// One address of a Service, and who may answer there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundService {
     /// kube-proxy's name of the Service, `namespace/name:port`, as far as the ruleset tells it.
     pub name: String,
     /// Transport protocol.
@@ -28,7 +28,7 @@ pub struct Found {
     /// Address and port.
     pub entry: SocketAddr,
     /// Which kind of address.
-    pub door: Door,
+    pub frontend: Frontend,
     /// To whom a packet may be translated, sorted.
     pub answers: Vec<SocketAddr>,
     /// Whether a packet of a pod is translated for sure.
@@ -41,10 +41,10 @@ pub struct Found {
 
 /// All that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Services {
+pub struct FoundServices {
     /// In the order of the ruleset.
-    pub found: Vec<Found>,
-    /// Rules in the lists of Services (`KUBE-SERVICES`), both families together.
+    pub found: Vec<FoundService>,
+    /// Rules in the lists of FoundServices (`KUBE-SERVICES`), both families together.
     pub listed: usize,
     /// Node ports.
     pub node_ports: usize,
@@ -54,9 +54,9 @@ pub struct Services {
     pub is_incomplete: bool,
 }
 
-impl Services {
+impl FoundServices {
     /// Addresses of a family, in the order of the ruleset.
-    pub fn of(&self, family: Family) -> impl Iterator<Item = &Found> {
+    pub fn of(&self, family: Family) -> impl Iterator<Item = &FoundService> {
         self.found.iter().filter(move |found| Family::of(found.entry.ip()) == family)
     }
 
@@ -67,7 +67,7 @@ impl Services {
 
     /// Number of Services of a family: of cluster IPs with their ports.
     pub fn count(&self, family: Family) -> usize {
-        self.of(family).filter(|found| found.door == Door::Cluster).count()
+        self.of(family).filter(|found| found.frontend == Frontend::Cluster).count()
     }
 
     /// Every address of an entry or endpoint of a family.

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::found::{Door, Found, Services, Votes, protocol};
+use super::found::{FoundService, FoundServices, Frontend, Votes, protocol};
 use super::names;
-use super::walk::{self, Holds, Packet, Then, Walker};
+use super::walk::{self, Holds, Then, WalkedPacket, Walker};
 use crate::chains::Rule;
 use crate::iptables::{Dump, Options, Table, parse_rule};
 use services::service::Protocol;
 
-/// The list of Services, in tables nat and filter.
+/// The list of FoundServices, in tables nat and filter.
 const LIST: &str = "KUBE-SERVICES";
 /// The list of node ports.
 const NODE_PORTS: &str = "KUBE-NODEPORTS";
@@ -21,8 +21,8 @@ const EXTERNAL: &str = "KUBE-EXTERNAL-SERVICES";
 const MASQUERADE: &str = "KUBE-MARK-MASQ";
 
 /// Finds them in all tables, looking at up to [`LIMIT`](super::walk::LIMIT) rules.
-pub fn find(dump: &Dump<'_>, limit: u64) -> Services {
-    let mut services = Services::default();
+pub fn find(dump: &Dump<'_>, limit: u64) -> FoundServices {
+    let mut services = FoundServices::default();
     let mut votes = Votes::default();
     let nat = || dump.tables.iter().filter(|table| table.name == "nat");
     for table in nat() {
@@ -52,7 +52,7 @@ pub fn find(dump: &Dump<'_>, limit: u64) -> Services {
             if entry.chain == MASQUERADE {
                 continue;
             }
-            let packet = Packet { from, to: entry.address, protocol: entry.protocol };
+            let packet = WalkedPacket { from, to: entry.address, protocol: entry.protocol };
             let Some(mut walked) = walker.walk(&entry.chain, &packet) else {
                 services.is_incomplete = true;
                 return services;
@@ -98,19 +98,19 @@ impl Entry {
         })
     }
 
-    fn door(&self) -> Door {
-        match names::door_of_comment(&self.comment) {
-            Some(door) => door,
+    fn frontend(&self) -> Frontend {
+        match names::frontend_of_comment(&self.comment) {
+            Some(frontend) => frontend,
             None if self.chain.starts_with("KUBE-SVC-") || self.chain.starts_with("KUBE-SVL-") => {
-                Door::Cluster
+                Frontend::Cluster
             }
-            None if self.chain.starts_with("KUBE-FW-") => Door::LoadBalancer,
-            None => Door::External,
+            None if self.chain.starts_with("KUBE-FW-") => Frontend::LoadBalancer,
+            None => Frontend::External,
         }
     }
 }
 
-impl Services {
+impl FoundServices {
     fn add(&mut self, entry: Entry, walked: walk::Walked, line: u32, position: usize) {
         // 1.20 has several rules for an external IP, by where the packet comes from.
         if let Some(before) = self
@@ -124,11 +124,11 @@ impl Services {
             before.answers = answers.collect::<BTreeSet<_>>().into_iter().collect();
             return;
         }
-        self.found.push(Found {
+        self.found.push(FoundService {
             name: names::of_comment(&entry.comment).unwrap_or_else(|| entry.address.to_string()),
             protocol: entry.protocol,
             entry: entry.address,
-            door: entry.door(),
+            frontend: entry.frontend(),
             is_certain: !walked.may_miss && !walked.answers.is_empty(),
             answers: walked.answers.into_iter().collect(),
             line,
@@ -138,18 +138,18 @@ impl Services {
 
     /// Those of table filter are rejected or dropped.
     fn add_without_endpoints(&mut self, table: &Table<'_>) {
-        for (list, door) in [(LIST, Door::Cluster), (EXTERNAL, Door::External)] {
+        for (list, frontend) in [(LIST, Frontend::Cluster), (EXTERNAL, Frontend::External)] {
             let rules = table.chains.get(list).map(|chain| chain.rules.as_slice()).unwrap_or_default();
             for rule in rules {
                 let Some(entry) = Entry::of(rule).filter(|entry| matches!(&*entry.chain, "REJECT" | "DROP"))
                 else {
                     continue;
                 };
-                self.found.push(Found {
+                self.found.push(FoundService {
                     name: names::of_comment(&entry.comment).unwrap_or_else(|| entry.address.to_string()),
                     protocol: entry.protocol,
                     entry: entry.address,
-                    door,
+                    frontend,
                     answers: Vec::new(),
                     is_certain: false,
                     line: rule.line,
@@ -171,7 +171,7 @@ fn node_ports(rules: &[Rule<'_>]) -> usize {
 }
 
 /// What a rule does with a packet of a pod.
-fn judge<'a>(rule: &Rule<'a>, packet: &Packet) -> (Holds, Then<'a>) {
+fn judge<'a>(rule: &Rule<'a>, packet: &WalkedPacket) -> (Holds, Then<'a>) {
     let options = parse_rule(rule.text);
     let holds = holds(&options, packet);
     let text = |name: Option<Cow<'a, str>>| match name {
@@ -199,7 +199,7 @@ fn judge<'a>(rule: &Rule<'a>, packet: &Packet) -> (Holds, Then<'a>) {
     (holds, then)
 }
 
-fn holds(options: &Options<'_>, packet: &Packet) -> Holds {
+fn holds(options: &Options<'_>, packet: &WalkedPacket) -> Holds {
     fn name<'o>(asked: &'o Option<(bool, Cow<'_, str>)>) -> Option<(bool, &'o str)> {
         asked.as_ref().map(|(negated, name)| (*negated, &**name))
     }

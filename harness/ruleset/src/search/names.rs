@@ -1,12 +1,12 @@
-//! Names of Services, from what kube-proxy writes into comments and names of chains.
+//! Names of FoundServices, from what kube-proxy writes into comments and names of chains.
 
-use super::found::Door;
+use super::found::Frontend;
 
 /// How comments of rules in the list of Services end, and what that says of the address.
-const ENDINGS: [(&str, Option<Door>); 5] = [
-    (" cluster IP", Some(Door::Cluster)),
-    (" external IP", Some(Door::External)),
-    (" loadbalancer IP", Some(Door::LoadBalancer)),
+const ENDINGS: [(&str, Option<Frontend>); 5] = [
+    (" cluster IP", Some(Frontend::Cluster)),
+    (" external IP", Some(Frontend::External)),
+    (" loadbalancer IP", Some(Frontend::LoadBalancer)),
     (" has no endpoints", None),
     (" has no local endpoints", None),
 ];
@@ -18,8 +18,8 @@ pub fn of_comment(comment: &str) -> Option<String> {
 }
 
 /// Which kind of address a comment is about.
-pub fn door_of_comment(comment: &str) -> Option<Door> {
-    ENDINGS.iter().find(|(ending, _)| comment.ends_with(ending)).and_then(|(_, door)| *door)
+pub fn frontend_of_comment(comment: &str) -> Option<Frontend> {
+    ENDINGS.iter().find(|(ending, _)| comment.ends_with(ending)).and_then(|(_, frontend)| *frontend)
 }
 
 /// Whether the chain holds rules that masquerade traffic to cluster IPs.
@@ -50,7 +50,7 @@ mod tests {
         assert_eq!(of_comment("demo/web:http cluster IP").as_deref(), Some("demo/web:http"));
         assert_eq!(of_comment("x/y has no local endpoints").as_deref(), Some("x/y"));
         assert_eq!(of_comment("kubernetes service nodeports"), None);
-        assert_eq!(door_of_comment("x/y loadbalancer IP"), Some(Door::LoadBalancer));
+        assert_eq!(frontend_of_comment("x/y loadbalancer IP"), Some(Frontend::LoadBalancer));
         assert_eq!(of_chain("service-AXK6CI2C-demo/web/tcp/http").as_deref(), Some("demo/web:http"));
         assert_eq!(of_chain("external-AXK6CI2C-de-mo/we-b/tcp/").as_deref(), Some("de-mo/we-b"));
         assert_eq!(of_chain("reject-chain"), None);

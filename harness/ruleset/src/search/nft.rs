@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
-use super::found::{Door, Found, Services, Votes, protocol};
+use super::found::{FoundService, FoundServices, Frontend, Votes, protocol};
 use super::names;
-use super::walk::{self, Holds, Packet, Then, Walker};
+use super::walk::{self, Holds, Then, WalkedPacket, Walker};
 use crate::chains::Rule;
 use crate::nft::{Listing, Table, Verdict, parse_statement};
 use services::service::{Family, Protocol};
@@ -18,8 +18,8 @@ const WITHOUT_ENDPOINTS: &str = "no-endpoint-services";
 const MASQUERADE: &str = "jump mark-for-masquerade";
 
 /// Finds them in all tables, looking at up to [`LIMIT`](super::walk::LIMIT) rules.
-pub fn find(listing: &Listing<'_>, limit: u64) -> Services {
-    let mut services = Services::default();
+pub fn find(listing: &Listing<'_>, limit: u64) -> FoundServices {
+    let mut services = FoundServices::default();
     let mut votes = Votes::default();
     let tables = || listing.tables.iter().filter(|table| table.name == TABLE);
     for table in tables() {
@@ -45,7 +45,7 @@ pub fn find(listing: &Listing<'_>, limit: u64) -> Services {
         let firewalls: HashMap<(SocketAddr, Protocol), &str> =
             entries(table, FIREWALLS).map(|entry| ((entry.address, entry.protocol), entry.chain)).collect();
         for entry in entries(table, SERVICES) {
-            let packet = Packet { from: cidr, to: entry.address, protocol: entry.protocol };
+            let packet = WalkedPacket { from: cidr, to: entry.address, protocol: entry.protocol };
             let firewall = firewalls.get(&(entry.address, entry.protocol));
             let shut_out = firewall.map_or(Some(false), |chain| walker.may_end(chain, &packet));
             let (Some(mut walked), Some(shut_out)) = (walker.walk(entry.chain, &packet), shut_out) else {
@@ -53,13 +53,13 @@ pub fn find(listing: &Listing<'_>, limit: u64) -> Services {
                 return services;
             };
             walked.may_miss |= shut_out;
-            services.found.push(Found {
+            services.found.push(FoundService {
                 name: names::of_chain(entry.chain).unwrap_or_else(|| entry.address.to_string()),
                 protocol: entry.protocol,
                 entry: entry.address,
-                door: match entry.chain.split('-').next() {
-                    Some("service" | "local") => Door::Cluster,
-                    _ => Door::External,
+                frontend: match entry.chain.split('-').next() {
+                    Some("service" | "local") => Frontend::Cluster,
+                    _ => Frontend::External,
                 },
                 is_certain: !walked.may_miss && !walked.answers.is_empty(),
                 answers: walked.answers.into_iter().collect(),
@@ -104,7 +104,7 @@ fn entries<'a>(table: &'a Table<'_>, map: &str) -> impl Iterator<Item = Entry<'a
     })
 }
 
-impl Services {
+impl FoundServices {
     fn add_unmapped(&mut self, table: &Table<'_>) {
         let cluster_ips: Option<HashSet<&str>> = table.set("cluster-ips").map(|set| {
             set.elements.iter().filter_map(|element| element.parts().0.first().copied()).collect()
@@ -118,11 +118,15 @@ impl Services {
             if known.contains(&(entry.address, entry.protocol)) {
                 continue;
             }
-            self.found.push(Found {
+            self.found.push(FoundService {
                 name: entry.comment.map_or_else(|| entry.address.to_string(), str::to_owned),
                 protocol: entry.protocol,
                 entry: entry.address,
-                door: if is_cluster_ip(entry.address.ip()) { Door::Cluster } else { Door::External },
+                frontend: if is_cluster_ip(entry.address.ip()) {
+                    Frontend::Cluster
+                } else {
+                    Frontend::External
+                },
                 answers: Vec::new(),
                 is_certain: false,
                 line: entry.line,
@@ -133,7 +137,7 @@ impl Services {
 }
 
 /// What a rule does with a packet of a pod.
-fn judge<'a>(rule: &Rule<'a>, packet: &Packet) -> (Holds, Then<'a>) {
+fn judge<'a>(rule: &Rule<'a>, packet: &WalkedPacket) -> (Holds, Then<'a>) {
     let statement = parse_statement(rule.text);
     let holds = [
         walk::source(packet, statement.source.as_ref().map(|(negated, all)| (*negated, all.as_slice()))),

@@ -1,12 +1,12 @@
 use super::*;
 use crate::{inspect_text, iptables, nft};
 
-fn shown(services: &Services) -> String {
+fn shown(services: &FoundServices) -> String {
     let mut text = String::new();
     for found in &services.found {
         text.push_str(&format!(
             "{:?} {} {}/{} at {}, line {}{}\n",
-            found.door,
+            found.frontend,
             found.name,
             found.entry,
             found.protocol.name(),

@@ -17,7 +17,7 @@ const DEPTH: u32 = 16;
 
 /// A packet of a pod.
 #[derive(Clone, Copy, Debug)]
-pub struct Packet {
+pub struct WalkedPacket {
     /// Where it may come from; `None`: anywhere.
     pub from: Option<IpNet>,
     /// Where it goes.
@@ -79,14 +79,14 @@ pub struct Walker<'w, 'a> {
     /// The chains.
     pub chains: &'w Chains<'a>,
     /// Reads a rule.
-    pub judge: fn(&Rule<'a>, &Packet) -> (Holds, Then<'a>),
+    pub judge: fn(&Rule<'a>, &WalkedPacket) -> (Holds, Then<'a>),
     /// Rules that may still be looked at.
     pub left: u64,
 }
 
 impl<'a> Walker<'_, 'a> {
     /// From the first rule of a chain. `None`: the limit is reached.
-    pub fn walk(&mut self, chain: &str, packet: &Packet) -> Option<Walked> {
+    pub fn walk(&mut self, chain: &str, packet: &WalkedPacket) -> Option<Walked> {
         let mut walked = Walked::default();
         let falls = self.chain(chain, packet, DEPTH, &mut walked)?;
         walked.may_miss |= falls;
@@ -94,14 +94,14 @@ impl<'a> Walker<'_, 'a> {
     }
 
     /// Whether a chain, from its first rule, may put an end to the packet. `None`: the limit is reached.
-    pub fn may_end(&mut self, chain: &str, packet: &Packet) -> Option<bool> {
+    pub fn may_end(&mut self, chain: &str, packet: &WalkedPacket) -> Option<bool> {
         let mut walked = Walked::default();
         self.chain(chain, packet, DEPTH, &mut walked)?;
         Some(walked.may_miss)
     }
 
     /// Whether the packet may come back from the chain.
-    fn chain(&mut self, name: &str, packet: &Packet, depth: u32, walked: &mut Walked) -> Option<bool> {
+    fn chain(&mut self, name: &str, packet: &WalkedPacket, depth: u32, walked: &mut Walked) -> Option<bool> {
         let Some(chain) = self.chains.get(name).filter(|_| depth > 0) else { return Some(true) };
         let mut falls = false;
         for rule in &chain.rules {
@@ -150,7 +150,7 @@ impl<'a> Walker<'_, 'a> {
 }
 
 /// Whether one of the networks is asked for that the packet is from.
-pub fn source(packet: &Packet, asked: Option<(bool, &[IpNet])>) -> Holds {
+pub fn source(packet: &WalkedPacket, asked: Option<(bool, &[IpNet])>) -> Holds {
     let Some((negated, networks)) = asked else { return Holds::Always };
     let everybody = networks.iter().any(|network| network.prefix_len() == 0);
     match packet.from {
@@ -162,17 +162,17 @@ pub fn source(packet: &Packet, asked: Option<(bool, &[IpNet])>) -> Holds {
 }
 
 /// The same of its destination.
-pub fn destination(packet: &Packet, asked: Option<(bool, IpNet)>) -> Holds {
+pub fn destination(packet: &WalkedPacket, asked: Option<(bool, IpNet)>) -> Holds {
     asked.map_or(Holds::Always, |(negated, network)| Holds::from(network.contains(&packet.to.ip()), negated))
 }
 
 /// The same of its destination port.
-pub fn ports(packet: &Packet, asked: Option<&(bool, RangeInclusive<u16>)>) -> Holds {
+pub fn ports(packet: &WalkedPacket, asked: Option<&(bool, RangeInclusive<u16>)>) -> Holds {
     asked.map_or(Holds::Always, |(negated, range)| Holds::from(range.contains(&packet.to.port()), *negated))
 }
 
 /// The same of its protocol.
-pub fn protocol(packet: &Packet, asked: Option<(bool, &str)>) -> Holds {
+pub fn protocol(packet: &WalkedPacket, asked: Option<(bool, &str)>) -> Holds {
     let is = |name: &str| matches!(name, "all" | "0") || name == packet.protocol.name();
     asked.map_or(Holds::Always, |(negated, name)| Holds::from(is(name), negated))
 }

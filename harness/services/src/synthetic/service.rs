@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::addresses::{self, MAX_SERVICES, SCTP_PORTS, TCP_PORTS, UDP_PORTS, nth, spare_address};
+use crate::addresses::{self, MAX_SERVICES, SCTP_PORTS, TCP_PORTS, UDP_PORTS, nth, unused_address};
 use crate::service::{Endpoint, Protocol, Service};
 
 /// Synthetic Service `number`: its addresses depend on nothing else but the number of endpoints.
@@ -20,10 +20,10 @@ pub fn synthetic_service(number: u32, protocol: Protocol, endpoints: u32) -> Ser
 }
 
 /// A UDP Service that no synthetic set has: `number` below 1,000.
-pub fn spare_service(number: u32, endpoints: u32) -> Service {
+pub fn unused_service(number: u32, endpoints: u32) -> Service {
     let cluster = SocketAddr::new(nth(addresses::SERVICES, MAX_SERVICES + 512 + number), UDP_PORTS.0);
     let first = (1 << 19) + number * endpoints;
-    let endpoint = |k| Endpoint::ready(SocketAddr::new(spare_address(k), UDP_PORTS.1), false);
+    let endpoint = |k| Endpoint::ready(SocketAddr::new(unused_address(k), UDP_PORTS.1), false);
     let endpoints = (first..first + endpoints).map(endpoint).collect();
     Service::new("svcbench", format!("spare-{number:03}"), "dns", Protocol::Udp, cluster, endpoints)
 }

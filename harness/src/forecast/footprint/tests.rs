@@ -8,19 +8,19 @@ const MODES: [Mode; 5] =
     [Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables, Mode::Ipvs, Mode::IpvsBatched];
 const ROOMY: Machine = Machine { available: Some(1 << 50), cpus: 2 };
 
-fn of_scale(mode: Mode, services: u32, endpoints: u32) -> Capacity {
+fn of_scale(mode: Mode, services: u32, endpoints: u32) -> Footprint {
     let set = ServiceSet::synthetic(Scale { services, endpoints }, 1);
-    Capacity::of_set(mode, planner(mode, Node::lab(KubeProxy::Current)).as_ref(), &set, Counts::default())
+    Footprint::of_set(mode, planner(mode, Node::lab(KubeProxy::Current)).as_ref(), &set, Counts::default())
 }
 
 /// As the planner counts synthetic Services of iptables mode.
-fn legacy(services: u64, endpoints: u64) -> Capacity {
+fn legacy(services: u64, endpoints: u64) -> Footprint {
     let counts = Counts {
         rules: 23 + services * (2 + 3 * endpoints),
         chains: 25 + services * (1 + endpoints),
         ..Counts::default()
     };
-    Capacity::of(Mode::IptablesLegacy, services, services * endpoints, &counts)
+    Footprint::of(Mode::IptablesLegacy, services, services * endpoints, &counts)
 }
 
 proptest! {
@@ -62,7 +62,7 @@ fn a_table_has_the_size_that_the_kernel_tells() {
             &set,
             Sync::Full,
         );
-        let size = Capacity::of_plan(Mode::IptablesLegacy, &set, &plan).table.unwrap();
+        let size = Footprint::of_plan(Mode::IptablesLegacy, &set, &plan).table.unwrap();
         assert!((told..told + (8 << 10)).contains(&size), "{services} Services: {size}, told {told}");
     }
 }
@@ -75,12 +75,12 @@ fn predictions_are_near_what_was_measured() {
     assert!((210..240).contains(&mebibytes(legacy.program)), "{legacy:?}: 224 MiB");
     assert!((12.0..17.0).contains(&legacy.sync_seconds), "{legacy:?}: 14.1 s");
     let counts = Counts { rules: 110_022, chains: 55_016, elements: 10_001, ..Counts::default() };
-    let nftables = Capacity::of(Mode::Nftables, 5_000, 50_000, &counts);
+    let nftables = Footprint::of(Mode::Nftables, 5_000, 50_000, &counts);
     assert!((48..60).contains(&mebibytes(nftables.kernel)), "{nftables:?}: 54 MiB");
     assert!((620..680).contains(&mebibytes(nftables.program)), "{nftables:?}: 648 MiB");
     assert!((35.0..45.0).contains(&nftables.sync_seconds), "{nftables:?}: 38.7 s");
     let counts = Counts { rules: 32_023, chains: 11_025, ..Counts::default() };
-    let nft = Capacity::of(Mode::IptablesNft, 1_000, 10_000, &counts);
+    let nft = Footprint::of(Mode::IptablesNft, 1_000, 10_000, &counts);
     assert!((18..22).contains(&mebibytes(nft.kernel)), "{nft:?}: 19 MiB");
     assert!((45..60).contains(&mebibytes(nft.program)), "{nft:?}: 51 MiB");
     assert!((7.0..10.0).contains(&nft.sync_seconds), "{nft:?}: 8.1 s");
@@ -93,14 +93,14 @@ fn legacy_refuses_beyond_the_kernels_limit_however_large_the_machine() {
     assert!(matches!(refusal, Refusal::Table { bytes, .. } if bytes >= table::LARGEST), "{refusal}");
     assert_eq!(legacy(10_000, 10).refusal(Installing::Sync, &ROOMY, None), None);
     let counts = Counts { rules: 1_920_000, chains: 660_000, ..Counts::default() };
-    let nft = Capacity::of(Mode::IptablesNft, 60_000, 600_000, &counts);
+    let nft = Footprint::of(Mode::IptablesNft, 60_000, 600_000, &counts);
     assert_eq!(nft.refusal(Installing::Load, &ROOMY, None), None, "it has no such table");
 }
 
 #[test]
 fn a_sync_needs_more_than_a_load() {
     let counts = Counts { rules: 1_100_022, chains: 550_016, elements: 100_001, ..Counts::default() };
-    let capacity = Capacity::of(Mode::Nftables, 50_000, 500_000, &counts);
+    let capacity = Footprint::of(Mode::Nftables, 50_000, 500_000, &counts);
     let machine = Machine { available: Some(4 << 30), cpus: 2 };
     assert!(matches!(capacity.refusal(Installing::Sync, &machine, None), Some(Refusal::Memory { .. })));
     assert_eq!(capacity.refusal(Installing::Load, &machine, None), None);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use conformance::oracle::{Delivered, Oracle, Outcome, Packet, Place};
+use conformance::oracle::{Delivered, Location, Oracle, PacketOutcome, SentPacket};
 use dataplane::background::backend;
 use dataplane::hostport::{Backend, HostPort, HostPorts, Sandbox};
 use dataplane::{Mode, Plan};
@@ -93,18 +93,18 @@ impl Bench {
         self.apply(steps);
     }
 
-    fn send(&mut self, protocol: Protocol, from: IpAddr, to: SocketAddr, origin: Place) -> Outcome {
-        let packet = Packet::new(protocol, from, to);
+    fn send(&mut self, protocol: Protocol, from: IpAddr, to: SocketAddr, origin: Location) -> PacketOutcome {
+        let packet = SentPacket::new(protocol, from, to);
         self.oracle.send(packet, origin).unwrap_or_else(|error| panic!("{packet} from {origin}: {error}"))
     }
 
     /// A packet that arrives and whose answer comes back as it must.
-    fn delivered(&mut self, protocol: Protocol, from: IpAddr, to: SocketAddr, origin: Place) -> Delivered {
+    fn delivered(&mut self, protocol: Protocol, from: IpAddr, to: SocketAddr, origin: Location) -> Delivered {
         let outcome = self.send(protocol, from, to, origin);
         let Some(delivered) = outcome.delivered().copied() else {
             panic!("{} from {from} ({origin}) to {to}: {outcome}", protocol.name())
         };
-        if delivered.at == Place::LocalPod {
+        if delivered.at == Location::LocalPod {
             let reply = self.oracle.reply(&delivered).unwrap();
             assert!(delivered.is_answered_by(&reply), "{delivered}: {reply}");
         }
@@ -134,46 +134,46 @@ pub fn reach_pods(mode: Mode, family: Family) {
         // A pod of the same prefix is taken for the pod itself by the iptables backend, which knows the prefix only.
         let of_prefix = (backend(mode) == Backend::Iptables).then_some(at.node);
         let origins = [
-            (Place::Outside, at.stranger, None),
-            (Place::RemotePod, at.remote, None),
-            (Place::LocalPod, at.neighbour, of_prefix),
-            (Place::LocalPod, pod, Some(at.node)),
-            (Place::Node, at.node, None),
+            (Location::Outside, at.stranger, None),
+            (Location::RemotePod, at.remote, None),
+            (Location::LocalPod, at.neighbour, of_prefix),
+            (Location::LocalPod, pod, Some(at.node)),
+            (Location::Node, at.node, None),
         ];
         for (origin, from, masquerade) in origins {
             let delivered = bench.delivered(protocol, from, to, origin);
-            assert_eq!((delivered.at, delivered.destination), (Place::LocalPod, target), "{delivered}");
+            assert_eq!((delivered.at, delivered.destination), (Location::LocalPod, target), "{delivered}");
             assert_eq!(delivered.masquerade(), masquerade, "{delivered}");
         }
         // From 127.0.0.1, whose answers would have no way back. The plugin does so for IPv4 only.
         if family == Family::Ipv4 && host_ip.is_none() {
             let loopback: IpAddr = "127.0.0.1".parse().unwrap();
             let to = SocketAddr::new(loopback, host_port);
-            let delivered = bench.delivered(protocol, loopback, to, Place::Node);
-            assert_eq!((delivered.at, delivered.destination), (Place::LocalPod, target), "{delivered}");
+            let delivered = bench.delivered(protocol, loopback, to, Location::Node);
+            assert_eq!((delivered.at, delivered.destination), (Location::LocalPod, target), "{delivered}");
             assert_eq!(delivered.masquerade(), Some(at.node), "{delivered}");
         }
         // What passes through the node is not its own.
         let to = SocketAddr::new(at.elsewhere, host_port);
-        let delivered = bench.delivered(protocol, at.remote, to, Place::RemotePod);
-        assert_eq!((delivered.at, delivered.destination), (Place::Outside, to), "{delivered}");
+        let delivered = bench.delivered(protocol, at.remote, to, Location::RemotePod);
+        assert_eq!((delivered.at, delivered.destination), (Location::Outside, to), "{delivered}");
     }
     // Another address of the node, another protocol.
     let to = SocketAddr::new(at.node, 8443);
-    assert_eq!(bench.delivered(Protocol::Tcp, at.stranger, to, Place::Outside).at, Place::Node);
+    assert_eq!(bench.delivered(Protocol::Tcp, at.stranger, to, Location::Outside).at, Location::Node);
     let to = SocketAddr::new(at.node, 8080);
-    assert_eq!(bench.delivered(Protocol::Udp, at.stranger, to, Place::Outside).at, Place::Node);
+    assert_eq!(bench.delivered(Protocol::Udp, at.stranger, to, Location::Outside).at, Location::Node);
 
     // Of two pods that claim a port the first has it, until it goes.
     let second = at.pod.replace("10/24", "30/24").replace("::a/", "::1e/");
     bench.add("second", &second, vec![port(None, 8080, Protocol::Tcp, 8000)]);
     let who = |bench: &mut Bench| {
-        let delivered = bench.delivered(Protocol::Tcp, at.stranger, to, Place::Outside);
+        let delivered = bench.delivered(Protocol::Tcp, at.stranger, to, Location::Outside);
         (delivered.at, delivered.destination.port())
     };
-    assert_eq!(who(&mut bench), (Place::LocalPod, 80));
+    assert_eq!(who(&mut bench), (Location::LocalPod, 80));
     bench.remove("first");
-    assert_eq!(who(&mut bench), (Place::LocalPod, 8000));
+    assert_eq!(who(&mut bench), (Location::LocalPod, 8000));
     bench.remove("second");
-    assert_eq!(who(&mut bench), (Place::Node, 8080));
+    assert_eq!(who(&mut bench), (Location::Node, 8080));
 }

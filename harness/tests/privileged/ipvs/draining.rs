@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use dataplane::{KubeProxy, Mode, Sync};
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use netns_setup::Egress;
 use nix::sys::socket::{setsockopt, sockopt::Linger};
 use services::addresses::{TCP_PORTS, UDP_PORTS};
@@ -16,7 +16,7 @@ use services::service_set::ServiceSet;
 use services::synthetic::synthetic_service;
 
 use super::state;
-use crate::worlds::{cold, wait_until};
+use crate::testbeds::{cold, wait_until};
 
 /// Two endpoints, of which the first is to go.
 fn service(protocol: Protocol) -> Service {
@@ -35,9 +35,9 @@ fn without_first(service: &Service) -> Service {
 }
 
 /// Says back what it hears, to everybody until they leave.
-fn echo(world: &World) {
+fn echo(testbed: &Testbed) {
     let listen = || TcpListener::bind((Ipv4Addr::UNSPECIFIED, TCP_PORTS.1)).unwrap();
-    let listener = world.lab.server.run(listen);
+    let listener = testbed.lab.server.run(listen);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
@@ -49,8 +49,8 @@ fn echo(world: &World) {
     });
 }
 
-fn connect(world: &World, service: &Service) -> TcpStream {
-    let stream = world.lab.client.run(|| TcpStream::connect(service.cluster)).unwrap();
+fn connect(testbed: &Testbed, service: &Service) -> TcpStream {
+    let stream = testbed.lab.client.run(|| TcpStream::connect(service.cluster)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream
 }
@@ -67,20 +67,20 @@ fn reset(stream: TcpStream) {
 }
 
 /// Weight and connections of each endpoint that the kernel has, by address.
-fn pool(world: &World, service: &Service) -> Vec<(SocketAddr, u32, u32)> {
+fn pool(testbed: &Testbed, service: &Service) -> Vec<(SocketAddr, u32, u32)> {
     let key = netns_setup::ipvs::Key { address: service.cluster, protocol: netns_setup::ipvs::Protocol::Tcp };
-    let dests = world.lab.node.run(|| netns_setup::ipvs::Ipvs::open().unwrap().dests(&key)).unwrap();
+    let dests = testbed.lab.node.run(|| netns_setup::ipvs::Ipvs::open().unwrap().dests(&key)).unwrap();
     let mut pool: Vec<_> =
         dests.iter().map(|dest| (dest.server.address, dest.server.weight, dest.active)).collect();
     pool.sort_unstable();
     pool
 }
 
-fn sync(world: &mut World, to: &ServiceSet) {
-    let plan = world.dataplane.plan(&world.set, to, Sync::Partial);
-    world.carry_out(&plan, to, None).unwrap();
+fn sync(testbed: &mut Testbed, to: &ServiceSet) {
+    let plan = testbed.dataplane.plan(&testbed.set, to, Sync::Partial);
+    testbed.carry_out(&plan, to, None).unwrap();
     // The one that waits is not counted.
-    world.verify_counts().unwrap();
+    testbed.verify_counts().unwrap();
 }
 
 pub fn keeps_connections() {
@@ -93,63 +93,63 @@ pub fn keeps_connections() {
 fn of_tcp(mode: Mode) {
     let all = service(Protocol::Tcp);
     let [gone, kept] = [0, 1].map(|index| all.endpoints()[index].address);
-    let mut world = cold(mode, KubeProxy::Current, &only(&all));
-    world.steer(Egress::Server).unwrap();
-    echo(&world);
+    let mut testbed = cold(mode, KubeProxy::Current, &only(&all));
+    testbed.steer(Egress::Server).unwrap();
+    echo(&testbed);
     // One to each endpoint, in turn.
-    let mut streams: Vec<TcpStream> = (0..2).map(|_| connect(&world, &all)).collect();
+    let mut streams: Vec<TcpStream> = (0..2).map(|_| connect(&testbed, &all)).collect();
     assert!(streams.iter_mut().all(talks), "{mode}");
-    assert_eq!(pool(&world, &all), [(gone, 1, 1), (kept, 1, 1)], "{mode}");
+    assert_eq!(pool(&testbed, &all), [(gone, 1, 1), (kept, 1, 1)], "{mode}");
 
     let less = without_first(&all);
-    sync(&mut world, &only(&less));
-    assert_eq!(pool(&world, &all), [(gone, 0, 1), (kept, 1, 1)], "{mode}: weight 0");
+    sync(&mut testbed, &only(&less));
+    assert_eq!(pool(&testbed, &all), [(gone, 0, 1), (kept, 1, 1)], "{mode}: weight 0");
     assert!(streams.iter_mut().all(talks), "{mode}: both connections live on");
-    let mut more: Vec<TcpStream> = (0..4).map(|_| connect(&world, &all)).collect();
+    let mut more: Vec<TcpStream> = (0..4).map(|_| connect(&testbed, &all)).collect();
     assert!(more.iter_mut().all(talks), "{mode}");
-    assert_eq!(pool(&world, &all), [(gone, 0, 1), (kept, 1, 5)], "{mode}: none of them to what has gone");
+    assert_eq!(pool(&testbed, &all), [(gone, 0, 1), (kept, 1, 5)], "{mode}: none of them to what has gone");
     // As long as there is a connection, nothing changes.
-    assert_eq!(world.pass().unwrap(), 1, "{mode}");
-    sync(&mut world, &only(&less));
-    assert_eq!(pool(&world, &all), [(gone, 0, 1), (kept, 1, 5)], "{mode}: after another sync");
+    assert_eq!(testbed.pass().unwrap(), 1, "{mode}");
+    sync(&mut testbed, &only(&less));
+    assert_eq!(pool(&testbed, &all), [(gone, 0, 1), (kept, 1, 5)], "{mode}: after another sync");
 
     // Both, as nothing says which of them has which endpoint.
     streams.into_iter().for_each(reset);
-    wait_until("the connection is forgotten and its endpoint removed", || world.pass().unwrap() == 0);
-    assert_eq!(pool(&world, &all).iter().map(|(at, ..)| *at).collect::<Vec<_>>(), [kept], "{mode}");
-    super::is_the_model(&world);
+    wait_until("the connection is forgotten and its endpoint removed", || testbed.pass().unwrap() == 0);
+    assert_eq!(pool(&testbed, &all).iter().map(|(at, ..)| *at).collect::<Vec<_>>(), [kept], "{mode}");
+    super::is_the_model(&testbed);
 
     // One that comes back before it has gone: kube-proxy removes it first, and so ends its connections.
-    sync(&mut world, &only(&all));
-    let mut streams: Vec<TcpStream> = (0..2).map(|_| connect(&world, &all)).collect();
+    sync(&mut testbed, &only(&all));
+    let mut streams: Vec<TcpStream> = (0..2).map(|_| connect(&testbed, &all)).collect();
     assert!(streams.iter_mut().all(talks), "{mode}");
-    sync(&mut world, &only(&less));
-    assert_eq!(world.runner.draining().len(), 1, "{mode}");
-    sync(&mut world, &only(&all));
-    assert_eq!(world.runner.draining().len(), 0, "{mode}");
-    assert!(pool(&world, &all).iter().all(|(_, weight, _)| *weight == 1), "{mode}");
-    super::is_the_model(&world);
+    sync(&mut testbed, &only(&less));
+    assert_eq!(testbed.runner.draining().len(), 1, "{mode}");
+    sync(&mut testbed, &only(&all));
+    assert_eq!(testbed.runner.draining().len(), 0, "{mode}");
+    assert!(pool(&testbed, &all).iter().all(|(_, weight, _)| *weight == 1), "{mode}");
+    super::is_the_model(&testbed);
 
     // With its virtual server goes everything.
-    let mut stream = connect(&world, &all);
+    let mut stream = connect(&testbed, &all);
     assert!(talks(&mut stream), "{mode}");
-    sync(&mut world, &only(&without_first(&all)));
-    sync(&mut world, &ServiceSet::default());
-    assert_eq!((world.pass().unwrap(), state(&world).servers.len()), (0, 0), "{mode}");
+    sync(&mut testbed, &only(&without_first(&all)));
+    sync(&mut testbed, &ServiceSet::default());
+    assert_eq!((testbed.pass().unwrap(), state(&testbed).servers.len()), (0, 0), "{mode}");
 }
 
 fn of_udp(mode: Mode) {
     let all = service(Protocol::Udp);
-    let mut world = cold(mode, KubeProxy::Current, &only(&all));
-    world.steer(Egress::Server).unwrap();
-    let server = world.lab.server.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, UDP_PORTS.1))).unwrap();
+    let mut testbed = cold(mode, KubeProxy::Current, &only(&all));
+    testbed.steer(Egress::Server).unwrap();
+    let server = testbed.lab.server.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, UDP_PORTS.1))).unwrap();
     server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     for _ in 0..2 {
-        let client = world.lab.client.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).unwrap();
+        let client = testbed.lab.client.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).unwrap();
         client.send_to(b"x", all.cluster).unwrap();
         server.recv_from(&mut [0]).unwrap();
     }
-    sync(&mut world, &only(&without_first(&all)));
-    super::is_the_model(&world);
-    assert!(world.runner.draining().is_empty(), "{mode}");
+    sync(&mut testbed, &only(&without_first(&all)));
+    super::is_the_model(&testbed);
+    assert!(testbed.runner.draining().is_empty(), "{mode}");
 }

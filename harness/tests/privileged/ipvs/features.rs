@@ -6,7 +6,7 @@ mod table;
 use std::process::Command;
 use std::sync::Arc;
 
-use dataplane::background::Neighbours;
+use dataplane::background::Background;
 use dataplane::ipvs::State;
 use dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Program, Sync, planner};
 use lab::apply::Runner;
@@ -19,9 +19,9 @@ use services::service_set::ServiceSet;
 
 use super::lines;
 use crate::state::pretty;
-use crate::worlds::{ordered_iptables, output};
+use crate::testbeds::{ordered_iptables, output};
 
-/// A node without neighbours.
+/// A node without background rules.
 struct Bare {
     namespace: Arc<Namespace>,
     runner: Runner,
@@ -63,8 +63,8 @@ impl Bare {
     }
 
     fn counts(&self) -> Counts {
-        let (family, neighbours) = (self.node.family(), Neighbours::default());
-        self.namespace.run(|| readback::counts(self.mode, family, &neighbours, &self.runner)).unwrap()
+        let (family, background) = (self.node.family(), Background::default());
+        self.namespace.run(|| readback::counts(self.mode, family, &background, &self.runner)).unwrap()
     }
 
     /// As they are listed.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use conformance::oracle::{Oracle, Packet, Place};
+use conformance::oracle::{Location, Oracle, SentPacket};
 use netns_setup::ipvs::{self, Forwarding, Ipvs, Key, RealServer, Request, Scheduler, VirtualServer};
 use netns_setup::{Addresses, Conntrack};
 use services::service::{Family, Protocol};
@@ -82,10 +82,10 @@ pub fn balanced() {
     everywhere(|oracle, ipvs, cast, family, protocol| {
         let [remote, local] = endpoints(cast);
         // Nobody listens at the Service's address, which is the node's.
-        let packet = Packet::new(protocol, cast.stranger, cast.service);
-        assert_eq!(delivered(oracle.send(packet, Place::Outside).unwrap()).at, Place::Node);
+        let packet = SentPacket::new(protocol, cast.stranger, cast.service);
+        assert_eq!(delivered(oracle.send(packet, Location::Outside).unwrap()).at, Location::Node);
         served(ipvs, cast, protocol, &[], None);
-        let rejected = oracle.send(packet, Place::Outside).unwrap();
+        let rejected = oracle.send(packet, Location::Outside).unwrap();
         assert!(is_port_unreachable(&rejected), "{rejected}");
         ipvs.batch(&[Request::Flush]).unwrap();
         served(ipvs, cast, protocol, &[remote, local], None);
@@ -93,10 +93,10 @@ pub fn balanced() {
             let rules = [Rule::Masquerade(cast.remote), Rule::Masquerade(cast.pod)];
             install(oracle, Tool::Nft, family, protocol, if masquerade { &rules } else { &[] });
             for (origin, from) in senders(cast) {
-                let packet = Packet::new(protocol, from, cast.service);
+                let packet = SentPacket::new(protocol, from, cast.service);
                 let seen: BTreeSet<_> = (0..2).map(|_| conversation(oracle, packet, origin)).collect();
                 let source = if masquerade { cast.node } else { from };
-                let expected = [(Place::RemotePod, remote, source), (Place::LocalPod, local, source)];
+                let expected = [(Location::RemotePod, remote, source), (Location::LocalPod, local, source)];
                 assert_eq!(seen, BTreeSet::from(expected), "{packet}, masquerade: {masquerade}");
             }
         }
@@ -105,8 +105,8 @@ pub fn balanced() {
             Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let packet = Packet::new(protocol, unspecified, cast.service);
-        let there = delivered(oracle.send(packet, Place::Node).unwrap());
+        let packet = SentPacket::new(protocol, unspecified, cast.service);
+        let there = delivered(oracle.send(packet, Location::Node).unwrap());
         assert_eq!((there.sent.from.ip(), there.masquerade()), (cast.service.ip(), Some(cast.node)));
         assert!(there.is_answered_by(&oracle.reply(&there).unwrap()));
     });
@@ -119,8 +119,8 @@ pub fn forgotten() {
         install(oracle, Tool::Nft, family, protocol, &[Rule::Masquerade(cast.remote)]);
         served(ipvs, cast, protocol, &servers, Some(10_800));
         let ask = |oracle: &mut Oracle, client: IpAddr| {
-            let packet = Packet::new(protocol, client, cast.service);
-            delivered(oracle.send(packet, Place::LocalPod).unwrap()).destination
+            let packet = SentPacket::new(protocol, client, cast.service);
+            delivered(oracle.send(packet, Location::LocalPod).unwrap()).destination
         };
         for round in 0..3 {
             let kept = ask(oracle, cast.other_pod);

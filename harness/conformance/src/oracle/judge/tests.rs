@@ -11,15 +11,15 @@ fn at(text: &str) -> SocketAddr {
 }
 
 fn sent(protocol: Protocol, number: Number) -> Sent {
-    let packet = Packet { protocol, from: at("203.0.113.9:4000"), to: at("10.96.0.10:80") };
-    Sent { packet, origin: Place::Outside, number }
+    let packet = SentPacket { protocol, from: at("203.0.113.9:4000"), to: at("10.96.0.10:80") };
+    Sent { packet, origin: Location::Outside, number }
 }
 
 fn tcp() -> Sent {
     sent(Protocol::Tcp, Number::Given(7))
 }
 
-fn heard(at: Place, packet: Wire) -> Heard {
+fn heard(at: Location, packet: Wire) -> Heard {
     Heard { at, message: Message::Packet(packet) }
 }
 
@@ -30,7 +30,7 @@ fn first(of: &Sent, number: u32) -> Wire {
 
 /// What its sender is told if the kernel rejects it.
 fn error(of: &Sent, number: u32) -> IcmpError {
-    let Packet { protocol, from, to } = of.packet;
+    let SentPacket { protocol, from, to } = of.packet;
     let about = Quoted { protocol: transport(protocol), from, to, number: Some(number) };
     IcmpError { from: at("192.0.2.1:0").ip(), to: from.ip(), kind: 3, code: 3, about }
 }
@@ -47,7 +47,7 @@ fn syn_ack(number: u32) -> Segment {
     Segment::Tcp { flags: SYN | ACK, sequence: 99, acknowledgement: number + 1, number: None }
 }
 
-fn outcome(of: &Sent, heard: &[Heard]) -> Outcome {
+fn outcome(of: &Sent, heard: &[Heard]) -> PacketOutcome {
     of.judge(heard, &[]).unwrap()
 }
 
@@ -62,19 +62,19 @@ fn unexplained(of: &Sent, heard: &[Heard]) -> &'static str {
 fn outcomes_read_as_sentences() {
     for protocol in Protocol::ALL {
         let sent = sent(protocol, Number::Given(7));
-        let there = heard(Place::RemotePod, first(&sent, 7));
+        let there = heard(Location::RemotePod, first(&sent, 7));
         assert_eq!(
             outcome(&sent, &[there]).to_string(),
             "delivered at a remote pod to 10.244.1.5:8080 from 192.0.2.1:61000"
         );
         assert_eq!(outcome(&sent, &[]).to_string(), "dropped");
-        let told = Heard { at: Place::Outside, message: Message::Error(error(&sent, 7)) };
+        let told = Heard { at: Location::Outside, message: Message::Error(error(&sent, 7)) };
         assert_eq!(outcome(&sent, &[told]).to_string(), "rejected by 192.0.2.1 (ICMP 3/3, port unreachable)");
     }
-    let refused = heard(Place::Outside, back(&tcp(), reset(7)));
+    let refused = heard(Location::Outside, back(&tcp(), reset(7)));
     assert_eq!(outcome(&tcp(), &[refused]).to_string(), "rejected by 10.96.0.10 (TCP RST)");
     let sctp = sent(Protocol::Sctp, Number::Given(7));
-    let refused = heard(Place::Outside, back(&sctp, Segment::Sctp { tag: 7, chunk: Chunk::Abort }));
+    let refused = heard(Location::Outside, back(&sctp, Segment::Sctp { tag: 7, chunk: Chunk::Abort }));
     assert_eq!(outcome(&sctp, &[refused]).to_string(), "rejected by 10.96.0.10 (SCTP ABORT)");
 }
 
@@ -83,25 +83,25 @@ fn what_is_not_its_own_is_passed_over() {
     let sent = tcp();
     let udp = super::tests::sent(Protocol::Udp, Number::Given(7));
     let others = [
-        heard(Place::RemotePod, first(&sent, 6)),
-        heard(Place::RemotePod, first(&udp, 7)),
-        heard(Place::Outside, back(&sent, reset(6))),
-        heard(Place::Outside, back(&sent, syn_ack(6))),
+        heard(Location::RemotePod, first(&sent, 6)),
+        heard(Location::RemotePod, first(&udp, 7)),
+        heard(Location::Outside, back(&sent, reset(6))),
+        heard(Location::Outside, back(&sent, syn_ack(6))),
         // A segment of an open connection.
         heard(
-            Place::Outside,
+            Location::Outside,
             back(&sent, Segment::Tcp { flags: ACK, sequence: 7, acknowledgement: 8, number: None }),
         ),
-        Heard { at: Place::Outside, message: Message::Error(error(&sent, 6)) },
+        Heard { at: Location::Outside, message: Message::Error(error(&sent, 6)) },
     ];
-    assert_eq!(outcome(&sent, &others), Outcome::Dropped);
+    assert_eq!(outcome(&sent, &others), PacketOutcome::Dropped);
 }
 
 #[test]
 fn a_packet_comes_out_once() {
-    let there = heard(Place::RemotePod, first(&tcp(), 7));
+    let there = heard(Location::RemotePod, first(&tcp(), 7));
     assert_eq!(
-        unexplained(&tcp(), &[there, Heard { at: Place::LocalPod, ..there }]),
+        unexplained(&tcp(), &[there, Heard { at: Location::LocalPod, ..there }]),
         "it came out more than once"
     );
 }
@@ -117,64 +117,66 @@ fn an_error_must_be_one_that_the_sender_understands() {
         IcmpError { about: Quoted { to: endpoint, ..right.about }, ..right },
     ];
     for error in wrong {
-        let told = Heard { at: Place::Outside, message: Message::Error(error) };
+        let told = Heard { at: Location::Outside, message: Message::Error(error) };
         assert_eq!(unexplained(&sent, &[told]), "an answer that its sender does not take for one");
     }
-    let elsewhere = Heard { at: Place::RemotePod, message: Message::Error(right) };
+    let elsewhere = Heard { at: Location::RemotePod, message: Message::Error(right) };
     assert_eq!(unexplained(&sent, &[elsewhere]), "an answer that its sender does not take for one");
     let untranslated = Wire { from: endpoint, ..back(&sent, reset(7)) };
-    let told = heard(Place::Outside, untranslated);
+    let told = heard(Location::Outside, untranslated);
     assert_eq!(unexplained(&sent, &[told]), "an answer that its sender does not take for one");
 }
 
 #[test]
 fn only_who_has_received_it_answers() {
     let sent = tcp();
-    let answer = heard(Place::Outside, back(&sent, syn_ack(7)));
+    let answer = heard(Location::Outside, back(&sent, syn_ack(7)));
     assert_eq!(unexplained(&sent, &[answer]), "an answer to what has not come out");
-    let there = heard(Place::RemotePod, first(&sent, 7));
+    let there = heard(Location::RemotePod, first(&sent, 7));
     assert_eq!(unexplained(&sent, &[there, answer]), "an answer of nobody who has received it");
 
     // The node's own stack does both, in whichever order they are read.
-    let here = Heard { at: Place::Node, ..there };
+    let here = Heard { at: Location::Node, ..there };
     for both in [[here, answer], [answer, here]] {
         let delivered = *outcome(&sent, &both).delivered().unwrap();
-        let Some(Answer::Packet(Place::Outside, packet)) = delivered.answer else { panic!("{delivered:?}") };
+        let Some(Answer::SentPacket(Location::Outside, packet)) = delivered.answer else {
+            panic!("{delivered:?}")
+        };
         assert_eq!(packet, back(&sent, syn_ack(7)));
         assert!(delivered.is_translated());
         assert_eq!(delivered.masquerade(), Some(at("192.0.2.1:0").ip()));
     }
-    let told = Heard { at: Place::Outside, message: Message::Error(error(&sent, 7)) };
+    let told = Heard { at: Location::Outside, message: Message::Error(error(&sent, 7)) };
     let delivered = *outcome(&sent, &[told, here]).delivered().unwrap();
     assert!(matches!(delivered.answer, Some(Answer::Rejected(_))), "{delivered:?}");
 }
 
 #[test]
 fn the_syn_of_a_socket_is_the_one_that_is_new() {
-    let sent = Sent { origin: Place::Node, ..sent(Protocol::Tcp, Number::Any) };
+    let sent = Sent { origin: Location::Node, ..sent(Protocol::Tcp, Number::Any) };
     let (old, new) =
-        (heard(Place::RemotePod, first(&sent, 1_000)), heard(Place::RemotePod, first(&sent, 2_000)));
+        (heard(Location::RemotePod, first(&sent, 1_000)), heard(Location::RemotePod, first(&sent, 2_000)));
     let delivered = *sent.judge(&[old, new], &[1_000]).unwrap().delivered().unwrap();
     assert_eq!(delivered.received.number(), Some(2_000));
-    assert_eq!(sent.judge(&[old], &[1_000]).unwrap(), Outcome::Dropped);
+    assert_eq!(sent.judge(&[old], &[1_000]).unwrap(), PacketOutcome::Dropped);
     // Answers are known by their addresses.
-    let refused = heard(Place::Node, back(&sent, reset(5)));
+    let refused = heard(Location::Node, back(&sent, reset(5)));
     assert!(outcome(&sent, &[refused]).rejected().is_some());
-    let foreign = heard(Place::Node, Wire { to: at("203.0.113.9:4001"), ..back(&sent, reset(5)) });
-    assert_eq!(outcome(&sent, &[foreign]), Outcome::Dropped);
+    let foreign = heard(Location::Node, Wire { to: at("203.0.113.9:4001"), ..back(&sent, reset(5)) });
+    assert_eq!(outcome(&sent, &[foreign]), PacketOutcome::Dropped);
 }
 
 #[test]
 fn an_answer_must_come_from_where_the_packet_was_sent() {
     let sent = sent(Protocol::Udp, Number::Given(7));
-    let there = *outcome(&sent, &[heard(Place::RemotePod, first(&sent, 7))]).delivered().unwrap();
-    let packet = Packet { protocol: Protocol::Udp, from: there.destination, to: there.source };
-    let reply = Sent { packet, origin: Place::RemotePod, number: Number::Given(8) };
+    let there = *outcome(&sent, &[heard(Location::RemotePod, first(&sent, 7))]).delivered().unwrap();
+    let packet = SentPacket { protocol: Protocol::Udp, from: there.destination, to: there.source };
+    let reply = Sent { packet, origin: Location::RemotePod, number: Number::Given(8) };
     let right = Wire::first(Transport::Udp, sent.packet.to, sent.packet.from, 8);
     let answered = |at, packet| there.is_answered_by(&outcome(&reply, &[heard(at, packet)]));
-    assert!(answered(Place::Outside, right));
-    assert!(!answered(Place::LocalPod, right));
-    assert!(!answered(Place::Outside, Wire { from: there.destination, ..right }));
-    assert!(!answered(Place::Outside, Wire { to: at("203.0.113.9:4001"), ..right }));
-    assert!(!there.is_answered_by(&Outcome::Dropped));
+    assert!(answered(Location::Outside, right));
+    assert!(!answered(Location::LocalPod, right));
+    assert!(!answered(Location::Outside, Wire { from: there.destination, ..right }));
+    assert!(!answered(Location::Outside, Wire { to: at("203.0.113.9:4001"), ..right }));
+    assert!(!there.is_answered_by(&PacketOutcome::Dropped));
 }

@@ -1,4 +1,4 @@
-//! From the requests of a load and the moments of syncs to what the one felt of the other. Pure.
+//! From the requests of a load and the moments of syncs to the impact of the syncs on the load. Pure.
 
 use std::net::SocketAddr;
 
@@ -28,9 +28,9 @@ pub struct Step {
     pub removed: Vec<SocketAddr>,
 }
 
-/// What a load felt.
+/// Impact of syncs on a load.
 #[derive(Debug, Default)]
-pub struct Felt {
+pub struct Impact {
     /// Response times of requests that were due before the first sync.
     pub before: Times,
     /// Of those that were due during a sync, or within 100 ms after its beginning.
@@ -75,8 +75,8 @@ pub struct Bin {
 }
 
 /// Reads a trace. `endpoints` are those of the Service that changes, which is target 0, in the order of their indices.
-pub fn feel(trace: &[Traced], steps: &[Step], per_second: u64, endpoints: &[SocketAddr]) -> Felt {
-    let mut felt = Felt { bins: bins(trace), ..Felt::default() };
+pub fn impact_of(trace: &[Traced], steps: &[Step], per_second: u64, endpoints: &[SocketAddr]) -> Impact {
+    let mut impact = Impact { bins: bins(trace), ..Impact::default() };
     let first = steps.iter().map(|step| step.decided_ns).min().unwrap_or(u64::MAX);
     for one in trace {
         let is_timed = !matches!(one.fate, Fate::Refused | Fate::Reset);
@@ -86,35 +86,35 @@ pub fn feel(trace: &[Traced], steps: &[Step], per_second: u64, endpoints: &[Sock
         });
         let lost = u64::from(one.fate.is_lost());
         if one.intended_ns < first {
-            felt.lost_before += lost;
+            impact.lost_before += lost;
             // One that was still under way when it began is not undisturbed.
             if is_timed && one.ended_ns < first {
-                felt.before.record(one.response_ns());
+                impact.before.record(one.response_ns());
             }
         } else {
-            felt.lost += lost;
-            felt.reset += u64::from(one.fate == Fate::Reset);
+            impact.lost += lost;
+            impact.reset += u64::from(one.fate == Fate::Reset);
         }
         if is_during {
-            felt.due_during += 1;
+            impact.due_during += 1;
             if is_timed {
-                felt.during.record(one.response_ns());
+                impact.during.record(one.response_ns());
             }
         }
     }
-    felt.blocked_ns = (u128::from(felt.lost) * 1_000_000_000 / u128::from(per_second.max(1))) as u64;
+    impact.blocked_ns = (u128::from(impact.lost) * 1_000_000_000 / u128::from(per_second.max(1))) as u64;
     for step in steps {
         let of = |address: &SocketAddr| endpoints.binary_search(address).ok().map(|index| index as u32);
         for gone in step.removed.iter().filter_map(of) {
             let last = reached(trace, gone).map(|one| one.started_ns).max().unwrap_or(0);
-            felt.stale_ns.push(last.saturating_sub(step.applied_ns));
+            impact.stale_ns.push(last.saturating_sub(step.applied_ns));
         }
         for new in step.added.iter().filter_map(of) {
             let first = reached(trace, new).map(|one| one.started_ns).min();
-            felt.programming_ns.extend(first.map(|first| first.saturating_sub(step.decided_ns)));
+            impact.programming_ns.extend(first.map(|first| first.saturating_sub(step.decided_ns)));
         }
     }
-    felt
+    impact
 }
 
 /// New flows to the changing Service that an endpoint has answered.
@@ -207,35 +207,35 @@ mod tests {
                 one
             })
             .collect();
-        let felt = feel(&trace, &[step(1_000, 1_300)], 1_000, &[at(1), at(2)]);
-        assert_eq!((felt.lost_before, felt.lost, felt.reset), (1, 10, 5));
-        assert_eq!(felt.blocked_ns, 10 * MS);
-        assert_eq!(felt.due_during, 301);
+        let impact = impact_of(&trace, &[step(1_000, 1_300)], 1_000, &[at(1), at(2)]);
+        assert_eq!((impact.lost_before, impact.lost, impact.reset), (1, 10, 5));
+        assert_eq!(impact.blocked_ns, 10 * MS);
+        assert_eq!(impact.due_during, 301);
         // 499 that were refused or under way are not among them.
-        assert_eq!(felt.before.count(), 1_000 - 2);
-        assert_eq!(felt.during.count(), 301 - 5);
-        assert!(felt.during.histogram().max() >= 3_990 * MS);
-        assert_eq!(felt.stale_ns, [20 * MS]);
-        assert_eq!(felt.programming_ns, [321 * MS]);
-        assert_eq!(felt.bins.iter().map(|bin| bin.lost).sum::<u64>(), 11);
+        assert_eq!(impact.before.count(), 1_000 - 2);
+        assert_eq!(impact.during.count(), 301 - 5);
+        assert!(impact.during.histogram().max() >= 3_990 * MS);
+        assert_eq!(impact.stale_ns, [20 * MS]);
+        assert_eq!(impact.programming_ns, [321 * MS]);
+        assert_eq!(impact.bins.iter().map(|bin| bin.lost).sum::<u64>(), 11);
     }
 
     #[test]
     fn a_short_sync_still_has_requests() {
         let trace: Vec<Traced> = (0..2_000).map(|due| request(due, Fate::Answered(None))).collect();
-        let felt = feel(&trace, &[step(1_000, 1_001)], 1_000, &[at(1), at(2)]);
-        assert_eq!(felt.due_during, 101);
-        assert_eq!((felt.stale_ns, felt.programming_ns), (vec![0], vec![]));
+        let impact = impact_of(&trace, &[step(1_000, 1_001)], 1_000, &[at(1), at(2)]);
+        assert_eq!(impact.due_during, 101);
+        assert_eq!((impact.stale_ns, impact.programming_ns), (vec![0], vec![]));
     }
 
     proptest! {
         #[test]
         fn every_request_is_in_one_part(dues in proptest::collection::vec(0_u64..100_000, 0..300)) {
             let trace: Vec<Traced> = dues.iter().map(|&due| request(due, Fate::Answered(None))).collect();
-            let felt = feel(&trace, &[step(10, 20)], 1_000, &[]);
-            prop_assert_eq!(felt.bins.iter().map(|bin| bin.due).sum::<u64>(), dues.len() as u64);
-            prop_assert!(felt.bins.len() <= BINS as usize + 1);
-            let lengths = felt.bins.windows(2).all(|two| two[0].from_ns + two[0].length_ns == two[1].from_ns);
+            let impact = impact_of(&trace, &[step(10, 20)], 1_000, &[]);
+            prop_assert_eq!(impact.bins.iter().map(|bin| bin.due).sum::<u64>(), dues.len() as u64);
+            prop_assert!(impact.bins.len() <= BINS as usize + 1);
+            let lengths = impact.bins.windows(2).all(|two| two[0].from_ns + two[0].length_ns == two[1].from_ns);
             prop_assert!(lengths);
         }
     }

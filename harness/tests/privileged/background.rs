@@ -1,13 +1,13 @@
-//! Neighbours in kernels: as many objects as the model says, where they stand on nodes, and Services answer all the
+//! Background rules in kernels: as many objects as the model says, where they stand on nodes, and Services answer all the
 //! same.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::process::Command;
 
-use dataplane::background::{Calico, Docker, Neighbours};
+use dataplane::background::{Background, Calico, Docker};
 use dataplane::{Mode, Node, Program, Sync};
-use lab::testbed::{Aim, World};
+use lab::testbed::{ServiceTarget, Testbed};
 use netns_setup::Need;
 use services::addresses;
 use services::service::Protocol;
@@ -16,10 +16,10 @@ use trials::Test;
 use workloads::recorder::Times;
 
 use crate::state::pretty;
-use crate::worlds::{empty, held, output, scale};
+use crate::testbeds::{empty, held, output, scale};
 use crate::{PROXY, test};
 
-const ALL: Neighbours = Neighbours {
+const ALL: Background = Background {
     calico: Some(Calico { endpoints: 12, policies: 2, rules: 3 }),
     docker: Some(Docker { containers: 4, networks: 2 }),
     flannel: true,
@@ -30,36 +30,36 @@ const ALL: Neighbours = Neighbours {
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     let mut add = |what: &str, mode: Mode, body: fn(Mode)| {
-        // Neighbours of nftables are iptables-nft's.
-        let mut test = test(&format!("{what}::{mode}"), &[mode, Mode::NeighboursNft], move || body(mode));
+        // Background rules of nftables mode are iptables-nft's.
+        let mut test = test(&format!("{what}::{mode}"), &[mode, Mode::BackgroundNft], move || body(mode));
         test.needs.push(Need::IpSet);
         tests.push(test);
     };
     for &mode in PROXY {
-        add("neighbours_stand_where_they_stand_on_nodes", mode, beside);
-        add("neighbours_of_a_loaded_lab_are_those_of_a_synced_one", mode, loaded);
+        add("background_rules_stand_where_they_stand_on_nodes", mode, beside);
+        add("background_rules_of_a_filled_lab_are_those_of_a_synced_one", mode, loaded);
     }
     // In a guest, and slow.
-    add("neighbours_stand_where_they_stand_on_nodes", Mode::Ipvs, beside);
-    for mode in [Mode::NeighboursLegacy, Mode::NeighboursNft] {
-        add("a_control_has_nothing_but_neighbours", mode, control);
+    add("background_rules_stand_where_they_stand_on_nodes", Mode::Ipvs, beside);
+    for mode in [Mode::BackgroundLegacy, Mode::BackgroundNft] {
+        add("a_control_has_nothing_but_background_rules", mode, control);
     }
     tests
 }
 
-/// A lab with neighbours in which kube-proxy has just synced these Services.
-fn inhabited(mode: Mode, neighbours: Neighbours, set: &ServiceSet) -> World {
-    let mut world = empty(mode, Node::lab(dataplane::KubeProxy::V1_30));
-    world.move_in(Some(neighbours)).unwrap();
-    let plan = world.dataplane.plan(&world.set, set, Sync::Full);
-    world.carry_out(&plan, set, None).unwrap();
-    world.verify_counts().unwrap();
-    world
+/// A lab with background rules in which kube-proxy has just synced these Services.
+fn inhabited(mode: Mode, background: Background, set: &ServiceSet) -> Testbed {
+    let mut testbed = empty(mode, Node::lab(dataplane::KubeProxy::V1_30));
+    testbed.move_in(Some(background)).unwrap();
+    let plan = testbed.dataplane.plan(&testbed.set, set, Sync::Full);
+    testbed.carry_out(&plan, set, None).unwrap();
+    testbed.verify_counts().unwrap();
+    testbed
 }
 
-fn save(world: &World) -> String {
-    let mut save = Command::new(world.runner.tools().path(Program::IptablesSave).unwrap());
-    output(&world.lab.node, &mut save)
+fn save(testbed: &Testbed) -> String {
+    let mut save = Command::new(testbed.runner.tools().path(Program::IptablesSave).unwrap());
+    output(&testbed.lab.node, &mut save)
 }
 
 /// What stands in the built-in chains of iptables; tables sorted, as the variants list them in different orders.
@@ -84,63 +84,63 @@ fn hooks(save: &str) -> String {
 /// of iptables print the same.
 const fn expected(mode: Mode) -> &'static str {
     match mode {
-        Mode::Nftables => include_str!("neighbours/nftables.txt"),
-        Mode::Ipvs => include_str!("neighbours/ipvs.txt"),
-        _ => include_str!("neighbours/iptables.txt"),
+        Mode::Nftables => include_str!("background/nftables.txt"),
+        Mode::Ipvs => include_str!("background/ipvs.txt"),
+        _ => include_str!("background/iptables.txt"),
     }
 }
 
 fn beside(mode: Mode) {
     let set = ServiceSet::synthetic(scale(8, 2), 1);
-    let mut world = inhabited(mode, ALL, &set);
-    world.verify_traffic().unwrap();
-    let jumps = hooks(&save(&world));
+    let mut testbed = inhabited(mode, ALL, &set);
+    testbed.verify_traffic().unwrap();
+    let jumps = hooks(&save(&testbed));
     pretty(&jumps, expected(mode), &format!("{mode}"));
 
     // A kube-proxy that starts again finds its jumps, and so nothing moves.
-    let plan = world.dataplane.plan(&world.set, &set, Sync::Full);
-    world.carry_out(&plan, &set, None).unwrap();
-    pretty(&hooks(&save(&world)), &jumps, "jumps after a restart");
+    let plan = testbed.dataplane.plan(&testbed.set, &set, Sync::Full);
+    testbed.carry_out(&plan, &set, None).unwrap();
+    pretty(&hooks(&save(&testbed)), &jumps, "jumps after a restart");
     // Their rules are not touched by changes.
     for to in [set.without(set.len() - 1), set.clone()] {
-        let plan = world.dataplane.plan(&world.set, &to, Sync::Partial);
-        world.carry_out(&plan, &to, None).unwrap();
-        world.verify_counts().unwrap();
+        let plan = testbed.dataplane.plan(&testbed.set, &to, Sync::Partial);
+        testbed.carry_out(&plan, &to, None).unwrap();
+        testbed.verify_counts().unwrap();
     }
-    world.verify_traffic().unwrap();
-    reach_host_ports(&mut world);
+    testbed.verify_traffic().unwrap();
+    reach_host_ports(&mut testbed);
 }
 
 /// Loaded in pieces, as labs for lookups are, they stand where they stand after a sync.
 fn loaded(mode: Mode) {
     let set = ServiceSet::synthetic(scale(70, 2), 1);
     let synced = held(&inhabited(mode, ALL, &set));
-    let mut world = empty(mode, Node::lab(dataplane::KubeProxy::V1_30));
-    world.move_in(Some(ALL)).unwrap();
-    world.load(&set, None).unwrap();
-    world.verify_counts().unwrap();
-    pretty(&held(&world), &synced, "loaded, then synced");
+    let mut testbed = empty(mode, Node::lab(dataplane::KubeProxy::V1_30));
+    testbed.move_in(Some(ALL)).unwrap();
+    testbed.load(&set, None).unwrap();
+    testbed.verify_counts().unwrap();
+    pretty(&held(&testbed), &synced, "loaded, then synced");
 }
 
 /// The control that has nothing but them.
 fn control(mode: Mode) {
     let set = ServiceSet::synthetic(scale(4, 2), 1);
-    let mut world = inhabited(mode, ALL, &set);
-    world.verify_traffic().unwrap();
-    reach_host_ports(&mut world);
+    let mut testbed = inhabited(mode, ALL, &set);
+    testbed.verify_traffic().unwrap();
+    reach_host_ports(&mut testbed);
 }
 
 /// Packets to the node's ports go to the pods that have them, and only those.
-fn reach_host_ports(world: &mut World) {
+fn reach_host_ports(testbed: &mut Testbed) {
     let mut send = |entry: SocketAddrV4, protocol, pod: SocketAddrV4| {
-        let aim = Aim { entry, protocol, answers: vec![pod], any_source: false };
-        let target = [aim.target().unwrap()];
-        let sent = world.probe().first_packets(&target, &[0; 10], &mut Times::new(), None).unwrap();
-        world.forget_flows().unwrap();
+        let target = ServiceTarget { entry, protocol, answers: vec![pod], any_source: false };
+        let target = [target.for_probe().unwrap()];
+        let sent = testbed.probe().first_packets(&target, &[0; 10], &mut Times::new(), None).unwrap();
+        testbed.forget_flows().unwrap();
         (sent.sent, sent.lost, sent.all_verified().is_ok())
     };
     for number in 0..ALL.host_ports {
-        let (host_port, protocol, pod) = Neighbours::host_port(number);
+        let (host_port, protocol, pod) = Background::host_port(number);
         let std::net::SocketAddr::V4(pod) = pod else { panic!("{pod}") };
         let node = SocketAddrV4::new(addresses::NODE, host_port);
         assert_eq!(send(node, protocol, pod), (10, 0, true), "host port {number}: {node}");

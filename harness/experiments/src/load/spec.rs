@@ -14,7 +14,7 @@ const PICKS: usize = 1 << 16;
 
 /// What is asked of a load; where it goes is another matter.
 #[derive(Debug, Clone)]
-pub struct Order {
+pub struct LoadSpec {
     /// What a request is.
     pub workload: Workload,
     /// Which Service each flow goes to.
@@ -47,10 +47,10 @@ pub struct Order {
     pub trace: usize,
 }
 
-impl Order {
+impl LoadSpec {
     /// A closed loop of one flow over all Services for ten seconds.
-    pub fn new(workload: Workload) -> Order {
-        Order {
+    pub fn new(workload: Workload) -> LoadSpec {
+        LoadSpec {
             workload,
             choice: Choice::Uniform,
             pace: Pace::Closed { requests: None },
@@ -82,14 +82,14 @@ impl Order {
     ///
     /// # Errors
     /// [`LoadError::Nothing`] if there is none.
-    pub fn against(&self, aims: Vec<Destination>, sources: Vec<IpAddr>) -> Result<Load, LoadError> {
-        let count = NonZeroUsize::new(aims.len()).ok_or(LoadError::Nothing)?;
+    pub fn against(&self, targets: Vec<Destination>, sources: Vec<IpAddr>) -> Result<Load, LoadError> {
+        let count = NonZeroUsize::new(targets.len()).ok_or(LoadError::Nothing)?;
         let picks = match (&self.picks, self.choice) {
             (Some(picks), _) => picks.clone(),
             (None, Choice::First | Choice::Last) => self.choice.picks(count, 1, self.seed),
             (None, Choice::Uniform | Choice::Zipf { .. }) => self.choice.picks(count, PICKS, self.seed),
         };
-        let base = Load::new(self.workload, aims);
+        let base = Load::new(self.workload, targets);
         Ok(Load {
             picks: picks.into(),
             sources: sources.into(),

@@ -6,18 +6,18 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::chosen::Chosen;
-use crate::address_blocks::{ELSEWHERE, Ground, PROBES, free, host, own};
+use crate::address_blocks::{ELSEWHERE, LabBlocks, PROBES, free, host, own};
 use crate::service_set::ServiceSet;
-use crate::unused::Spare;
+use crate::unused::Unused;
 
 /// The addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct LabAddresses {
     /// What the lab is built on. Probes come from inside the cluster CIDR, if there is one, so that nothing is masqueraded. The
     /// node is not the cluster's: some of its endpoints are on the node itself, and no packet would leave for them.
-    pub ground: Ground,
+    pub blocks: LabBlocks,
     /// Addresses that no Service has.
-    pub spare: Spare,
+    pub unused: Unused,
     /// What is routed like endpoints: the cluster's, and spare ones. No Service address is in it.
     pub endpoints: Vec<Ipv4Net>,
 }
@@ -36,7 +36,7 @@ pub enum Full {
     Everything,
 }
 
-impl Place {
+impl LabAddresses {
     /// Chooses.
     ///
     /// # Errors
@@ -65,8 +65,8 @@ impl Place {
         let mut routed = routes(&endpoints, &used);
         routed.push(spare);
         Ok(Self {
-            ground: Ground { probes, node: host(node), own: [clients, of_services, of_endpoints] },
-            spare: Spare::Blocks { endpoints: spare, services: spare_services },
+            blocks: LabBlocks { probes, node: host(node), own: [clients, of_services, of_endpoints] },
+            unused: Unused::Blocks { endpoints: spare, services: spare_services },
             endpoints: routed,
         })
     }
@@ -134,17 +134,19 @@ mod tests {
         }
     }
 
-    fn check(chosen: &Chosen) -> Place {
-        let place = Place::choose(chosen).unwrap();
-        let Spare::Blocks { endpoints: spare, services: spare_services } = place.spare else { panic!() };
+    fn check(chosen: &Chosen) -> LabAddresses {
+        let addresses = LabAddresses::choose(chosen).unwrap();
+        let Unused::Blocks { endpoints: spare, services: spare_services } = addresses.unused else {
+            panic!()
+        };
         let lab = [
-            place.ground.probes,
-            place.ground.own[0],
-            place.ground.own[1],
-            place.ground.own[2],
+            addresses.blocks.probes,
+            addresses.blocks.own[0],
+            addresses.blocks.own[1],
+            addresses.blocks.own[2],
             spare,
             spare_services,
-            place.ground.node.into(),
+            addresses.blocks.node.into(),
         ];
         for (index, one) in lab.iter().enumerate() {
             let meets = |other: &Ipv4Net| one.contains(other) || other.contains(one);
@@ -153,45 +155,48 @@ mod tests {
         for service in chosen.set.services() {
             let IpAddr::V4(ip) = service.cluster.ip() else { panic!() };
             assert!(
-                lab.iter().chain(&place.endpoints).all(|block| !block.contains(&ip)),
-                "{ip} in {place:?}"
+                lab.iter().chain(&addresses.endpoints).all(|block| !block.contains(&ip)),
+                "{ip} in {addresses:?}"
             );
             for endpoint in service.endpoints() {
                 let IpAddr::V4(ip) = endpoint.address.ip() else { panic!() };
-                assert!(place.endpoints.iter().any(|block| block.contains(&ip)), "{ip} not in {place:?}");
-                assert!(lab.iter().all(|block| !block.contains(&ip)), "{ip} in {place:?}");
+                assert!(
+                    addresses.endpoints.iter().any(|block| block.contains(&ip)),
+                    "{ip} not in {addresses:?}"
+                );
+                assert!(lab.iter().all(|block| !block.contains(&ip)), "{ip} in {addresses:?}");
             }
         }
-        place
+        addresses
     }
 
     #[test]
     fn probes_are_pods_beside_the_endpoints() {
         let pods: Vec<u32> = (0..3000).map(|low| 0x0af4_0000 + low).collect();
-        let place = check(&chosen(Some("10.244.0.0/16"), &[0x0a60_0001], &pods));
-        assert_eq!(place.ground.probes.to_string(), "10.244.192.0/18");
-        assert_eq!(place.ground.node.to_string(), "198.19.132.1");
-        let routes: Vec<String> = place.endpoints.iter().map(ToString::to_string).collect();
+        let addresses = check(&chosen(Some("10.244.0.0/16"), &[0x0a60_0001], &pods));
+        assert_eq!(addresses.blocks.probes.to_string(), "10.244.192.0/18");
+        assert_eq!(addresses.blocks.node.to_string(), "198.19.132.1");
+        let routes: Vec<String> = addresses.endpoints.iter().map(ToString::to_string).collect();
         assert_eq!(routes, ["10.244.0.0/21", "10.244.8.0/22", "198.19.0.0/17"]);
         assert!(
-            !check(&chosen(None, &[0x0a60_0001], &pods)).ground.probes.contains(&Ipv4Addr::from(pods[0]))
+            !check(&chosen(None, &[0x0a60_0001], &pods)).blocks.probes.contains(&Ipv4Addr::from(pods[0]))
         );
     }
 
     #[test]
     fn a_service_among_endpoints_is_not_routed_with_them() {
-        let place = check(&chosen(None, &[0x0a00_0001], &[0x0a00_0002, 0x0a00_0003, 0x0a00_0100]));
-        let routes: Vec<String> = place.endpoints.iter().map(ToString::to_string).collect();
+        let addresses = check(&chosen(None, &[0x0a00_0001], &[0x0a00_0002, 0x0a00_0003, 0x0a00_0100]));
+        let routes: Vec<String> = addresses.endpoints.iter().map(ToString::to_string).collect();
         assert_eq!(routes, ["10.0.0.2/31", "10.0.1.0/24", "198.19.0.0/17"]);
     }
 
     #[test]
     fn a_full_cidr_is_told() {
         let all: Vec<u32> = (0..256).map(|low| 0x0af4_0000 + low).collect();
-        assert_eq!(Place::choose(&chosen(Some("10.244.0.0/24"), &[1 << 28], &all)), Err(Full::Cidr));
+        assert_eq!(LabAddresses::choose(&chosen(Some("10.244.0.0/24"), &[1 << 28], &all)), Err(Full::Cidr));
         let most: Vec<u32> = all.iter().copied().filter(|address| address & 0xf0 != 0x50).collect();
         assert_eq!(
-            check(&chosen(Some("10.244.0.0/24"), &[1 << 28], &most)).ground.probes.to_string(),
+            check(&chosen(Some("10.244.0.0/24"), &[1 << 28], &most)).blocks.probes.to_string(),
             "10.244.0.80/28"
         );
     }

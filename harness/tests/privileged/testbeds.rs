@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use dataplane::{KubeProxy, Mode, Node, Program, Sync};
 use lab::stop::Stop;
-use lab::testbed::World;
+use lab::testbed::Testbed;
 use netns_setup::Namespace;
 use services::service_set::{Scale, ServiceSet};
 
 /// Far longer than anything waited for should take, on a busy machine too.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain until {what}");
+        assert!(Instant::now() < deadline, "waited {TIMEOUT:?} in vain until {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -26,24 +26,24 @@ pub fn scale(services: u32, endpoints: u32) -> Scale {
     Scale { services, endpoints }
 }
 
-pub fn empty(mode: Mode, node: Node) -> World {
-    World::build(mode, scale(1, 1), node, 1, &Stop::new()).unwrap()
+pub fn empty(mode: Mode, node: Node) -> Testbed {
+    Testbed::build(mode, scale(1, 1), node, 1, &Stop::new()).unwrap()
 }
 
 /// A lab in which kube-proxy has just synced these Services.
-pub fn cold(mode: Mode, version: KubeProxy, set: &ServiceSet) -> World {
-    let mut world = empty(mode, Node::lab(version));
-    sync(&mut world, set, Sync::Full);
-    world
+pub fn cold(mode: Mode, version: KubeProxy, set: &ServiceSet) -> Testbed {
+    let mut testbed = empty(mode, Node::lab(version));
+    sync(&mut testbed, set, Sync::Full);
+    testbed
 }
 
 /// Plans, carries out, and counts.
-pub fn sync(world: &mut World, to: &ServiceSet, kind: Sync) {
-    let plan = world.dataplane.plan(&world.set, to, kind);
-    world.carry_out(&plan, to, None).unwrap();
-    world.verify_counts().unwrap();
-    if world.mode().is_ipvs() {
-        crate::ipvs::is_the_model(world);
+pub fn sync(testbed: &mut Testbed, to: &ServiceSet, kind: Sync) {
+    let plan = testbed.dataplane.plan(&testbed.set, to, kind);
+    testbed.carry_out(&plan, to, None).unwrap();
+    testbed.verify_counts().unwrap();
+    if testbed.mode().is_ipvs() {
+        crate::ipvs::is_the_model(testbed);
     }
 }
 
@@ -56,20 +56,20 @@ pub fn output(namespace: &Namespace, command: &mut Command) -> String {
 }
 
 /// What the kernel holds, listed by the mode's own tool and brought into an order.
-pub fn held(world: &World) -> String {
-    let tools = world.runner.tools();
-    match world.mode() {
+pub fn held(testbed: &Testbed) -> String {
+    let tools = testbed.runner.tools();
+    match testbed.mode() {
         Mode::IptablesLegacy | Mode::IptablesNft => {
             let mut save = Command::new(tools.path(Program::IptablesSave).unwrap());
-            ordered_iptables(&output(&world.lab.node, &mut save))
+            ordered_iptables(&output(&testbed.lab.node, &mut save))
         }
         Mode::Ipvs | Mode::IpvsBatched => {
             let mut save = Command::new(tools.path(Program::IptablesSave).unwrap());
-            ordered_iptables(&output(&world.lab.node, &mut save)) + &crate::ipvs::listed(world)
+            ordered_iptables(&output(&testbed.lab.node, &mut save)) + &crate::ipvs::listed(testbed)
         }
         _ => {
             let mut list = Command::new(tools.path(Program::Nft).unwrap());
-            ordered_nft(&output(&world.lab.node, list.args(["list", "ruleset"])))
+            ordered_nft(&output(&testbed.lab.node, list.args(["list", "ruleset"])))
         }
     }
 }

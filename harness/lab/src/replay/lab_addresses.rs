@@ -6,27 +6,27 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 
 use ruleset::Fault;
-use ruleset::search::Services;
-use services::address_blocks::{ELSEWHERE, Ground, PROBES, free, host, own};
+use ruleset::search::FoundServices;
+use services::address_blocks::{ELSEWHERE, LabBlocks, PROBES, free, host, own};
 use services::service::Family;
 
 /// The addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ReplayAddresses {
     /// What the lab is built on.
-    pub ground: Ground,
+    pub blocks: LabBlocks,
     /// Whether probes come from inside the ruleset's cluster CIDR.
     pub are_pods: bool,
     /// An address that is no Service and no endpoint: inside the cluster CIDR, if there is room.
     pub miss: Ipv4Addr,
 }
 
-impl Place {
+impl ReplayAddresses {
     /// Chooses.
     ///
     /// # Errors
     /// If the ruleset uses up all private addresses.
-    pub fn choose(services: &Services) -> Result<Self, Fault> {
+    pub fn choose(services: &FoundServices) -> Result<Self, Fault> {
         let used: BTreeSet<u32> = services
             .addresses(Family::Ipv4)
             .filter_map(|address| match address {
@@ -51,7 +51,7 @@ impl Place {
         let miss =
             [cidr.unwrap_or(ELSEWHERE), ELSEWHERE].into_iter().find_map(|within| miss(within, probes, &used));
         Ok(Self {
-            ground: Ground { probes, node: host(node), own: [clients, of_services, endpoints] },
+            blocks: LabBlocks { probes, node: host(node), own: [clients, of_services, endpoints] },
             are_pods: in_cidr.is_some(),
             miss: miss.ok_or_else(full)?,
         })
@@ -75,62 +75,64 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use ruleset::search::{Door, Found};
+    use ruleset::search::{FoundService, Frontend};
     use services::service::Protocol;
 
-    fn services(cidr: Option<&str>, addresses: &[u32]) -> Services {
-        let found = |&address: &u32| Found {
+    fn services(cidr: Option<&str>, addresses: &[u32]) -> FoundServices {
+        let found = |&address: &u32| FoundService {
             name: "n/s".into(),
             protocol: Protocol::Tcp,
             entry: (Ipv4Addr::from(address), 80).into(),
-            door: Door::Cluster,
+            frontend: Frontend::Cluster,
             answers: vec![(Ipv4Addr::from(address), 8080).into()],
             is_certain: true,
             line: 1,
             position: 0,
         };
-        Services {
+        FoundServices {
             found: addresses.iter().map(found).collect(),
             cluster_cidrs: cidr.map(|cidr| cidr.parse().unwrap()).into_iter().collect(),
-            ..Services::default()
+            ..FoundServices::default()
         }
     }
 
-    fn is_sound(place: &Place, services: &Services) {
-        crate::cluster::topology(&place.ground, "test".into()).validate().unwrap();
-        let Ground { probes, node, own } = place.ground;
+    fn is_sound(addresses: &ReplayAddresses, services: &FoundServices) {
+        crate::cluster::topology(&addresses.blocks, "test".into()).validate().unwrap();
+        let LabBlocks { probes, node, own } = addresses.blocks;
         let all = [probes, own[0], own[1], own[2], node.into()];
         for address in services.addresses(Family::Ipv4) {
             let IpAddr::V4(address) = address else { continue };
-            assert!(all.iter().all(|block| !block.contains(&address)), "{address} in {place:?}");
-            assert_ne!(address, place.miss);
+            assert!(all.iter().all(|block| !block.contains(&address)), "{address} in {addresses:?}");
+            assert_ne!(address, addresses.miss);
         }
-        assert!(all.iter().all(|block| !block.contains(&place.miss)), "{place:?}");
+        assert!(all.iter().all(|block| !block.contains(&addresses.miss)), "{addresses:?}");
     }
 
     #[test]
     fn probes_are_pods_where_there_is_room() {
         let pods: Vec<u32> = (0..3000).map(|low| 0x0af4_0000 + low).collect();
         let services = services(Some("10.244.0.0/16"), &pods);
-        let place = Place::choose(&services).unwrap();
-        is_sound(&place, &services);
-        assert!(place.are_pods);
-        assert_eq!(place.ground.probes.to_string(), "10.244.192.0/18");
-        assert_eq!(place.miss.to_string(), "10.244.127.255");
-        assert_eq!(place.ground.node.to_string(), "198.19.255.1");
+        let addresses = ReplayAddresses::choose(&services).unwrap();
+        is_sound(&addresses, &services);
+        assert!(addresses.are_pods);
+        assert_eq!(addresses.blocks.probes.to_string(), "10.244.192.0/18");
+        assert_eq!(addresses.miss.to_string(), "10.244.127.255");
+        assert_eq!(addresses.blocks.node.to_string(), "198.19.255.1");
     }
 
     #[test]
     fn without_a_cidr_or_room_they_come_from_elsewhere() {
-        let place = Place::choose(&services(None, &[])).unwrap();
+        let addresses = ReplayAddresses::choose(&services(None, &[])).unwrap();
         assert!(
-            !place.are_pods && ELSEWHERE.contains(&place.ground.probes) && ELSEWHERE.contains(&place.miss)
+            !addresses.are_pods
+                && ELSEWHERE.contains(&addresses.blocks.probes)
+                && ELSEWHERE.contains(&addresses.miss)
         );
         let all: Vec<u32> = (0..256).map(|low| 0x0af4_0000 + low).collect();
         let crowded = services(Some("10.244.0.0/24"), &all);
-        let place = Place::choose(&crowded).unwrap();
-        is_sound(&place, &crowded);
-        assert!(!place.are_pods);
+        let addresses = ReplayAddresses::choose(&crowded).unwrap();
+        is_sound(&addresses, &crowded);
+        assert!(!addresses.are_pods);
     }
 
     proptest! {
@@ -142,7 +144,7 @@ mod tests {
             let used: Vec<u32> = blocks.iter().map(|(block, low)| block + low).collect();
             let cidr = cidr.map(|(low, length)| Ipv4Net::new((0x0a00_0000 + low).into(), length).unwrap().trunc().to_string());
             let services = services(cidr.as_deref(), &used);
-            is_sound(&Place::choose(&services).unwrap(), &services);
+            is_sound(&ReplayAddresses::choose(&services).unwrap(), &services);
         }
     }
 }
