@@ -16,7 +16,7 @@ use anyhow::Context;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use dataplane::{KubeProxy, Mode, Node};
-use harness::lane::{lab_obstacles, unable_modes};
+use svcbench::lane::{lab_obstacles, unable_modes};
 use lab::cores::Cores;
 use lab::stop::Stop;
 use lab::testbed::{BATCH, ServiceTarget, Testbed};

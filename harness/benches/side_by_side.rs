@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use dataplane::{Action, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync};
-use harness::lane::{lab_obstacles, unable_modes};
+use svcbench::lane::{lab_obstacles, unable_modes};
 use lab::cores::Cores;
 use lab::stop::Stop;
 use lab::testbed::{BATCH, Testbed};

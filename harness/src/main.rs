@@ -12,7 +12,7 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     // In a guest this same program is its first process, and the one that measures.
-    netns_setup::guest::inside(harness::guest::work);
+    netns_setup::guest::inside(svcbench::guest::work);
     // clap ends with 2 on wrong flags, which is what we promise for bad input.
     let cli = Cli::parse();
     let result = match &cli.command {

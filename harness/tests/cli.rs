@@ -463,7 +463,7 @@ fn doctor_answers_for_every_mode() {
         assert_eq!(need["how"].as_str().unwrap().is_empty(), !missing, "how to get it, if missing: {need}");
     }
     for warning in json["lab"]["warnings"].as_array().unwrap() {
-        assert!(harness::host::machine::NAMES.contains(&warning["name"].as_str().unwrap()), "{warning}");
+        assert!(svcbench::host::machine::NAMES.contains(&warning["name"].as_str().unwrap()), "{warning}");
         assert!(
             ["what", "why", "how"].iter().all(|part| !warning[part].as_str().unwrap().is_empty()),
             "{warning}"

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
-use harness::sweep::{self, Saved};
+use svcbench::sweep::{self, Saved};
 use results::compare::{self, Better, Comparison, Outcome, Policy, Run, comparability, read_side};
 use results::names::current_mode;
 
@@ -148,7 +148,7 @@ fn read(path: &Path) -> anyhow::Result<(Vec<Run>, sweep::Compare)> {
     let mut runs = read_side(path)?;
     let mut rules: Option<sweep::Compare> = None;
     for run in &mut runs {
-        let name = Path::new(&run.name).join(harness::lane::SWEEP);
+        let name = Path::new(&run.name).join(svcbench::lane::SWEEP);
         let saved = Saved::parse(&name.to_string_lossy(), run.sweep.as_deref().unwrap_or_default())?;
         run.setup = saved.setup;
         run.setup.extend(

@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Write};
 
 use dataplane::Mode;
-use harness::host::machine::{Facts, WATCH, warnings};
-use harness::lane::{LAB_NEEDS, unable_modes};
+use svcbench::host::machine::{Facts, WATCH, warnings};
+use svcbench::lane::{LAB_NEEDS, unable_modes};
 use lab::cores::Cores;
 use netns_setup::Need;
 use results::environment::{Condition, Severity, Warning};

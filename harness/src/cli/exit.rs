@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use harness::host::strict::UnreliableMachine;
-use harness::lane::Unable;
+use svcbench::host::strict::UnreliableMachine;
+use svcbench::lane::Unable;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use dataplane::{KubeProxy, Mode, Node};
 use experiments::load::rotation::churned;
 use experiments::load::{LoadSpec, Running, Serving, json, times_json};
-use harness::lane::{Unable, lab_obstacles, unable_modes};
+use svcbench::lane::{Unable, lab_obstacles, unable_modes};
 use lab::cores::Cores;
 use lab::stop::Stop;
 use lab::testbed::Testbed;

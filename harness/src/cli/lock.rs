@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
-use harness::host::environment::rfc3339;
+use svcbench::host::environment::rfc3339;
 use lab::stop::Stop;
 use lab::xtables_lock::LOCK_FILE;
 use lab::xtables_lock::follow::{Follow, Notice};

@@ -8,7 +8,7 @@ use anyhow::ensure;
 use clap::Args;
 use dataplane::background::Background;
 use dataplane::{Counts, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
-use harness::forecast::footprint::{Bytes, Footprint, table};
+use svcbench::forecast::footprint::{Bytes, Footprint, table};
 use netns_setup::ipvs::Scheduler;
 use serde::Serialize;
 use services::addresses::{MAX_ENDPOINTS, MAX_SERVICES};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dataplane::Mode;
 use experiments::rows::CellOutcome;
-use harness::events::Event;
+use svcbench::events::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Without a terminal, a line at most this often.

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use clap::Args;
 use dataplane::injected::Injected;
-use harness::forecast::duration;
-use harness::guest::{Guests, KernelPaths, Pass};
-use harness::lane::{Tally, unable_in};
-use harness::run::{self, Options, default_out};
-use harness::sweep::KernelChoice;
-use harness::sweep::Sweep;
-use harness::sweep::order;
+use svcbench::forecast::duration;
+use svcbench::guest::{Guests, KernelPaths, Pass};
+use svcbench::lane::{Tally, unable_in};
+use svcbench::run::{self, Options, default_out};
+use svcbench::sweep::KernelChoice;
+use svcbench::sweep::Sweep;
+use svcbench::sweep::order;
 use lab::replay::{Replay, ReplaySource};
 use lab::stop::Stop;
 use results::record::Clock;
@@ -54,7 +54,7 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "dry_run")]
     strict: bool,
     /// Measure although this warning of doctor's spoils figures; several times: several
-    #[arg(long, value_name = "NAME", requires = "strict", value_parser = clap::builder::PossibleValuesParser::new(harness::host::machine::NAMES), hide_possible_values = true)]
+    #[arg(long, value_name = "NAME", requires = "strict", value_parser = clap::builder::PossibleValuesParser::new(svcbench::host::machine::NAMES), hide_possible_values = true)]
     allow: Vec<String>,
     /// Services of a real cluster, installed instead of synthetic ones: what `kubectl get services,endpointslices -A -o json`
     /// or `-o yaml` prints; `-` is standard input. On this machine's own kernel

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use clap::Args;
-use harness::serve::Server;
+use svcbench::serve::Server;
 use lab::stop::Stop;
 use netns_setup::find_program;
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use dataplane::{KubeProxy, Mode, Node};
-use harness::lane::unable_modes;
-use harness::sweep::Sweep;
+use svcbench::lane::unable_modes;
+use svcbench::sweep::Sweep;
 use lab::cluster::Installed;
 use lab::stop::Stop;
 use lab::testbed::Testbed;

@@ -39,7 +39,7 @@ use std::process::ExitCode;
 
 use dataplane::{KubeProxy, Mode};
 use experiments::forwarding::Method;
-use harness::lane::LAB_NEEDS;
+use svcbench::lane::LAB_NEEDS;
 use netns_setup::Need;
 use netns_setup::guest::{GuestError, Image, Kernel};
 use services::service::Family;
@@ -217,7 +217,7 @@ fn tests() -> Vec<Test> {
 
 /// A guest that measures has all that these tests need.
 fn image(kernel: &Kernel, job: Vec<u8>) -> Result<Image, GuestError> {
-    let mut image = harness::guest::image(kernel, &Mode::ALL, true, job)?;
+    let mut image = svcbench::guest::image(kernel, &Mode::ALL, true, job)?;
     image.copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden").as_ref())?;
     Ok(image)
 }

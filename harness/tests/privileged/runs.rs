@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use dataplane::Mode;
-use harness::lane::unable_modes;
-use harness::sweep::Sweep;
-use harness::sweep::cell::{Cell, Workload};
-use harness::sweep::order;
+use svcbench::lane::unable_modes;
+use svcbench::sweep::Sweep;
+use svcbench::sweep::cell::{Cell, Workload};
+use svcbench::sweep::order;
 use netns_setup::{Fingerprint, find_program};
 use results::environment::{Environment, Severity, Warning};
 use results::record::{Record, Status};
@@ -190,12 +190,12 @@ pub fn read_only_host() {
 pub fn strict() {
     let place = Place::new();
     // Beside other tests there is load, and nobody knows what else.
-    let all = harness::host::machine::NAMES.iter().flat_map(|name| ["--allow", name]);
+    let all = svcbench::host::machine::NAMES.iter().flat_map(|name| ["--allow", name]);
     let allowed: Vec<&str> = ["--strict"].into_iter().chain(all).collect();
     exits(&place.run(TINY, &allowed), 0);
     let passport = Environment::read(&place.out().join("environment.json")).unwrap();
     assert!(!passport.condition.is_unknown());
-    let known = |warning: &Warning| harness::host::machine::NAMES.contains(&warning.name.as_str());
+    let known = |warning: &Warning| svcbench::host::machine::NAMES.contains(&warning.name.as_str());
     assert!(passport.warnings.iter().all(known), "{:?}", passport.warnings);
 
     let place = Place::new();

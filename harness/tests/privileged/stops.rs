@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use harness::sweep::Sweep;
-use harness::sweep::order;
+use svcbench::sweep::Sweep;
+use svcbench::sweep::order;
 use netns_setup::Fingerprint;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
