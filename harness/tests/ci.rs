@@ -173,7 +173,7 @@ struct GitLabJob {
 
 /// Every command of both examples.
 fn commands() -> Vec<String> {
-    let read = |name: &str| fs::read_to_string(repository().join("examples/ci").join(name)).unwrap();
+    let read = |name: &str| fs::read_to_string(repository().join("scripts/workflows").join(name)).unwrap();
     let github: GitHub = serde_saphyr::from_str(&read("github-actions.yml")).unwrap();
     let steps = github.jobs.into_values().flat_map(|job| job.steps);
     let mut commands: Vec<String> = steps.filter_map(|step| step.run).collect();
