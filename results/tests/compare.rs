@@ -11,7 +11,7 @@ use results::compare::{
     Better, Comparison, Judgement, Outcome, Policy, Run, TestMethod, bencher, compare,
     github_action_benchmark, junit, markdown, read_side, text,
 };
-use results::names::{metric, workload};
+use results::names::{OLD_MODES, metric, workload};
 use results::record::{Clock, Record, Status, Text, Unit};
 
 /// Five blocks around `centre`, apart by a percent or so.
@@ -431,15 +431,14 @@ fn an_older_run_is_not_known_to_be_alike() {
 #[test]
 fn modes_of_old_folders_are_those_of_new_ones() {
     let dir = tempfile::tempdir().unwrap();
-    let names: [fn((&'static str, &'static str)) -> &'static str; 2] = [|(old, _)| old, |(_, new)| new];
-    let [base, new] = names.map(|name| {
+    let [base, new] = [true, false].map(|before| {
         let mut run = lookups(&plain());
         for row in &mut run.records {
-            if let Some(names) = results::names::OLD_MODES.get(row.cell.order as usize % 3) {
-                row.cell.mode = name(*names).into();
+            if let Some((old, new)) = OLD_MODES.get(row.cell.order as usize % 3) {
+                row.cell.mode = if before { *old } else { *new }.into();
             }
         }
-        let folder = dir.path().join(name(results::names::OLD_MODES[0]));
+        let folder = dir.path().join(if before { "before" } else { "after" });
         sides::write(&folder, &run);
         folder
     });
