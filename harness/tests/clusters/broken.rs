@@ -229,7 +229,7 @@ fn refused(file: &Path, input: &[u8], kibibytes: u32) -> String {
         .args(["-c", &script, env!("CARGO_BIN_EXE_svcbench")])
         .arg(file)
         .write_stdin(input)
-        .timeout(Duration::from_secs(120))
+        .timeout(Duration::from_secs(600))
         .output()
         .unwrap();
     assert!(output.stdout.is_empty(), "nothing is planned");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use netns_setup::{Fingerprint, Lab, Namespace, Need, check};
 
-use crate::helpers::{alive, ended, holders, lab, wait_until};
+use crate::helpers::{alive, ended, hold, holders, lab, wait_until};
 
 const ROLE: &str = "SVCBENCH_TEST_ROLE";
 
@@ -45,6 +45,7 @@ pub fn drop_leaves_nothing() {
     let mut command = Command::new("sh");
     let mut child = lab.node.spawn(command.args(["-c", "sleep 3600; true"])).unwrap();
     assert!(inodes.iter().all(|&inode| holders(inode) > 0));
+    let _held: Vec<_> = inodes.iter().map(|&inode| hold(inode)).collect();
     assert_unchanged(&before);
     drop(lab);
     ended(&mut child);
@@ -92,6 +93,7 @@ pub fn killed() {
     let running = |&pid: &u64| alive(pid.try_into().unwrap());
     assert!(programs.iter().all(running));
     assert!(inodes.iter().all(|&inode| holders(inode) > 0));
+    let _held: Vec<_> = inodes.iter().map(|&inode| hold(inode)).collect();
 
     owner.kill().unwrap();
     owner.wait().unwrap();

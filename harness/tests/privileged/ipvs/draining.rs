@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::thread;
-use std::time::Duration;
 
 use harness::dataplane::{KubeProxy, Mode, Sync};
 use harness::scale::ServiceSet;
@@ -15,7 +14,7 @@ use netns_setup::Egress;
 use nix::sys::socket::{setsockopt, sockopt::Linger};
 
 use super::state;
-use crate::worlds::{cold, wait_until};
+use crate::worlds::{PATIENCE, cold, wait_until};
 
 /// Two endpoints, of which the first is to go.
 fn service(protocol: Protocol) -> Service {
@@ -50,7 +49,7 @@ fn echo(world: &World) {
 
 fn connect(world: &World, service: &Service) -> TcpStream {
     let stream = world.lab.client.run(|| TcpStream::connect(service.cluster)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
@@ -142,7 +141,7 @@ fn of_udp(mode: Mode) {
     let mut world = cold(mode, KubeProxy::Current, &only(&all));
     world.steer(Egress::Server).unwrap();
     let server = world.lab.server.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, UDP_PORTS.1))).unwrap();
-    server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
     for _ in 0..2 {
         let client = world.lab.client.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).unwrap();
         client.send_to(b"x", all.cluster).unwrap();
