@@ -16,12 +16,12 @@ use anyhow::Context;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use dataplane::{KubeProxy, Mode, Node};
-use svcbench::lane::{lab_obstacles, unable_modes};
 use lab::cores::Cores;
 use lab::stop::Stop;
 use lab::testbed::{BATCH, ServiceTarget, Testbed};
 use services::service::Protocol;
 use services::service_set::{Position, Scale, ServiceSet};
+use svcbench::lane::{lab_obstacles, unable_modes};
 use workloads::recorder::Times;
 
 const SERVICES: [u32; 3] = [10, 1_000, 5_000];

@@ -22,12 +22,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use dataplane::{Action, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync};
-use svcbench::lane::{lab_obstacles, unable_modes};
 use lab::cores::Cores;
 use lab::stop::Stop;
 use lab::testbed::{BATCH, Testbed};
 use services::service::Protocol;
 use services::service_set::{Position, Scale, ServiceSet};
+use svcbench::lane::{lab_obstacles, unable_modes};
 use workloads::recorder::Times;
 
 const SEED: u64 = 20_260_101;

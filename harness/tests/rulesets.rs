@@ -29,7 +29,7 @@ impl Folder {
 
     fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_svcbench"));
-        command.args(args).env("COLUMNS", "100").current_dir(self.0.path()).timeout(Duration::from_secs(60));
+        command.args(args).env("COLUMNS", "100").current_dir(self.0.path()).timeout(Duration::from_secs(600));
         command.output().unwrap()
     }
 
@@ -204,7 +204,7 @@ fn files_that_are_too_large_or_none_are_refused_before_they_are_read() {
 fn an_endless_input_is_given_up() {
     let folder = Folder::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_svcbench"));
-    command.args(["inspect", "/dev/zero"]).current_dir(folder.0.path()).timeout(Duration::from_secs(60));
+    command.args(["inspect", "/dev/zero"]).current_dir(folder.0.path()).timeout(Duration::from_secs(600));
     let output = command.output().unwrap();
     assert!(shown(&output).contains("more than 268435456 bytes"), "{}", shown(&output));
 }

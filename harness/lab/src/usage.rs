@@ -193,7 +193,7 @@ mod tests {
     fn work_returns_what_it_returns() {
         let (done, usage) = metered(|| 7);
         assert_eq!(done, 7);
-        assert!(usage.cost.is_some_and(|cost| cost.wall_ns < 1_000_000_000), "{usage:?}");
+        assert!(usage.cost.is_some_and(|cost| cost.wall_ns < 60_000_000_000), "{usage:?}");
     }
 
     fn counters() -> impl Strategy<Value = Counters> {

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
-use svcbench::sweep::{self, Saved};
 use results::compare::{self, Better, Comparison, Outcome, Policy, Run, comparability, read_side};
 use results::names::current_mode;
+use svcbench::sweep::{self, Saved};
 
 use super::exit::Exit;
 use super::output::Output;

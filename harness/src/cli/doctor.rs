@@ -3,12 +3,12 @@
 use std::io::{IsTerminal, Write};
 
 use dataplane::Mode;
-use svcbench::host::machine::{Facts, WATCH, warnings};
-use svcbench::lane::{LAB_NEEDS, unable_modes};
 use lab::cores::Cores;
 use netns_setup::Need;
 use results::environment::{Condition, Severity, Warning};
 use serde::Serialize;
+use svcbench::host::machine::{Facts, WATCH, warnings};
+use svcbench::lane::{LAB_NEEDS, unable_modes};
 
 use super::exit::Exit;
 use super::output::Output;

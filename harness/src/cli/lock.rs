@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
-use svcbench::host::environment::rfc3339;
 use lab::stop::Stop;
 use lab::xtables_lock::LOCK_FILE;
 use lab::xtables_lock::follow::{Follow, Notice};
 use lab::xtables_lock::queue::Turn;
 use results::text::Quantity;
 use serde_json::{Value, json};
+use svcbench::host::environment::rfc3339;
 use workloads::recorder::Times;
 
 use super::exit::Exit;

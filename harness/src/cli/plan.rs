@@ -8,11 +8,11 @@ use anyhow::ensure;
 use clap::Args;
 use dataplane::background::Background;
 use dataplane::{Counts, KubeProxy, Mode, Node, Part, Plan, Step, Sync, planner};
-use svcbench::forecast::footprint::{Bytes, Footprint, table};
 use netns_setup::ipvs::Scheduler;
 use serde::Serialize;
 use services::addresses::{MAX_ENDPOINTS, MAX_SERVICES};
 use services::service_set::{Scale, ServiceSet};
+use svcbench::forecast::footprint::{Bytes, Footprint, table};
 
 use super::cluster::{Cluster, read};
 use super::exit::Exit;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use dataplane::Mode;
 use experiments::rows::CellOutcome;
-use svcbench::events::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use svcbench::events::Event;
 
 /// Without a terminal, a line at most this often.
 const EVERY: Duration = Duration::from_secs(5);

@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use clap::Args;
 use dataplane::injected::Injected;
+use lab::replay::{Replay, ReplaySource};
+use lab::stop::Stop;
+use results::record::Clock;
+use results::repeat::{Sample, compare};
+use ruleset::Variant;
 use svcbench::forecast::duration;
 use svcbench::guest::{Guests, KernelPaths, Pass};
 use svcbench::lane::{Tally, unable_in};
@@ -15,11 +20,6 @@ use svcbench::run::{self, Options, default_out};
 use svcbench::sweep::KernelChoice;
 use svcbench::sweep::Sweep;
 use svcbench::sweep::order;
-use lab::replay::{Replay, ReplaySource};
-use lab::stop::Stop;
-use results::record::Clock;
-use results::repeat::{Sample, compare};
-use ruleset::Variant;
 
 use super::cluster::Given;
 use super::exit::Exit;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use clap::Args;
-use svcbench::serve::Server;
 use lab::stop::Stop;
 use netns_setup::find_program;
+use svcbench::serve::Server;
 
 use super::exit::Exit;
 use super::output::Output;

@@ -153,7 +153,7 @@ fn objects_that_no_api_server_lets_in() {
                 json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.1", "ipMode": "Vip" }] } }),
             )
         }),
-        ("health check port beyond 65535", {
+        ("kernel_log check port beyond 65535", {
             with(
                 "/items/0/spec",
                 json!({
@@ -229,7 +229,7 @@ fn refused(file: &Path, input: &[u8], kibibytes: u32) -> String {
         .args(["-c", &script, env!("CARGO_BIN_EXE_svcbench")])
         .arg(file)
         .write_stdin(input)
-        .timeout(Duration::from_secs(120))
+        .timeout(Duration::from_secs(600))
         .output()
         .unwrap();
     assert!(output.stdout.is_empty(), "nothing is planned");

@@ -17,7 +17,7 @@ fn plan(args: &[&str], input: &str) -> std::process::Output {
     command
         .current_dir(everything().parent().unwrap())
         .env("COLUMNS", "100")
-        .timeout(Duration::from_secs(60));
+        .timeout(Duration::from_secs(600));
     command.arg("plan").args(args).write_stdin(input).output().unwrap()
 }
 

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use dataplane::{KubeProxy, Mode, Node};
-use svcbench::lane::unable_modes;
-use svcbench::sweep::Sweep;
 use lab::cluster::Installed;
 use lab::stop::Stop;
 use lab::testbed::Testbed;
 use results::record::Status;
 use services::cluster::{ClusterInput, Wanted};
 use services::service::Protocol;
+use svcbench::lane::unable_modes;
+use svcbench::sweep::Sweep;
 
 use crate::children::Place;
 

@@ -27,8 +27,8 @@ blocks = 1
 budget_seconds = 1
 "#;
 
-/// Others use the machine's memory too, and may give some back while one of the modes is measured.
-const TRIES: usize = 3;
+/// Others use the machine's memory too, and may give some back, or take some, while one of the modes is measured.
+const TRIES: usize = 20;
 
 pub fn rows() {
     let mut last = Vec::new();

@@ -39,10 +39,10 @@ use std::process::ExitCode;
 
 use dataplane::{KubeProxy, Mode};
 use experiments::forwarding::Method;
-use svcbench::lane::LAB_NEEDS;
 use netns_setup::Need;
 use netns_setup::guest::{GuestError, Image, Kernel};
 use services::service::Family;
+use svcbench::lane::LAB_NEEDS;
 use trials::Test;
 
 fn test(name: &str, modes: &[Mode], body: impl FnOnce() + Send + 'static) -> Test {

@@ -1,11 +1,11 @@
 //! Packets, and looking for what is left of a namespace.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -124,21 +124,28 @@ pub(crate) fn parse(packet: &[u8]) -> Udp {
     }
 }
 
-/// Threads of any process that are in the network or mount namespace with this inode.
-pub(crate) fn holders(inode: u64) -> usize {
+/// The network or mount namespace of each thread of any process.
+fn inhabited() -> impl Iterator<Item = PathBuf> {
     let directories = |path: &Path| {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).collect::<Vec<_>>()
     };
-    let tasks =
-        directories(Path::new("/proc")).into_iter().flat_map(|process| directories(&process.join("task")));
-    tasks
-        .filter(|task| {
-            ["ns/net", "ns/mnt"]
-                .iter()
-                .any(|name| fs::metadata(task.join(name)).is_ok_and(|ns| ns.ino() == inode))
-        })
-        .count()
+    let processes = directories(Path::new("/proc")).into_iter();
+    let tasks = processes.flat_map(move |process| directories(&process.join("task")));
+    tasks.flat_map(|task| ["ns/net", "ns/mnt"].map(|name| task.join(name)))
+}
+
+/// Threads of any process that are in the network or mount namespace with this inode.
+pub(crate) fn holders(inode: u64) -> usize {
+    inhabited().filter(|path| fs::metadata(path).is_ok_and(|ns| ns.ino() == inode)).count()
+}
+
+/// Holds the namespace with this inode, in which there is a thread: else the next namespace that anybody makes might get the
+/// number once this one has gone.
+pub(crate) fn hold(inode: u64) -> File {
+    let opened = inhabited().filter_map(|path| File::open(path).ok());
+    let mut found = opened.filter(|file| file.metadata().is_ok_and(|ns| ns.ino() == inode));
+    found.next().expect("a thread in the namespace")
 }
 
 /// How the child ended; if it does not end by itself in time, it is killed and the test fails.

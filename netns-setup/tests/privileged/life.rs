@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use netns_setup::{Fingerprint, Lab, Namespace, Need, check};
 
-use crate::helpers::{alive, ended, holders, lab};
+use crate::helpers::{alive, ended, hold, holders, lab};
 use crate::support::{in_role, role, wait_until};
 
 /// This binary started again by one of the tests below. Returns whether it was.
@@ -37,6 +37,7 @@ pub(crate) fn drop_leaves_nothing() {
     let mut command = Command::new("sh");
     let mut child = lab.node.spawn(command.args(["-c", "sleep 3600; true"])).unwrap();
     assert!(inodes.iter().all(|&inode| holders(inode) > 0));
+    let _held: Vec<_> = inodes.iter().map(|&inode| hold(inode)).collect();
     assert_unchanged(&before);
     drop(lab);
     ended(&mut child);
@@ -84,6 +85,7 @@ pub(crate) fn killed() {
     let running = |&pid: &u64| alive(pid.try_into().unwrap());
     assert!(programs.iter().all(running));
     assert!(inodes.iter().all(|&inode| holders(inode) > 0));
+    let _held: Vec<_> = inodes.iter().map(|&inode| hold(inode)).collect();
 
     owner.kill().unwrap();
     owner.wait().unwrap();

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 /// What Debian and others call it; the small one first.
 const PROGRAMS: [&str; 4] = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
-/// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Far more than anything here takes, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The browser of this machine, or what is missing.
 pub(crate) fn find() -> Result<PathBuf, String> {
@@ -167,6 +167,15 @@ impl Browser {
         let result = self.ask("Runtime.evaluate", params);
         assert!(result["exceptionDetails"].is_null(), "{}", result["exceptionDetails"]);
         result["result"]["value"].clone()
+    }
+
+    /// Waits until an expression is true.
+    pub(crate) fn wait_until(&mut self, expression: &str) {
+        let begun = Instant::now();
+        while self.value(expression) != json!(true) {
+            assert!(begun.elapsed() < PATIENCE, "in vain: {expression}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The words that an expression gives.

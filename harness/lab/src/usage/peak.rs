@@ -73,12 +73,12 @@ mod tests {
     fn a_program_is_seen_and_its_parent_is_not() {
         // What this process has had itself.
         let ours = vec![1_u8; 64 << 20];
-        let mut child = Command::new("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
+        let mut child = Command::new("sleep").arg("3600").stdout(Stdio::null()).spawn().unwrap();
         let mut peak = Peak::of(child.id());
         assert_eq!(peak.bytes(), None);
         let begun = Instant::now();
         // At first it is a page or two.
-        while peak.bytes().is_none_or(|seen| seen < 100_000) && begun.elapsed().as_secs() < 20 {
+        while peak.bytes().is_none_or(|seen| seen < 100_000) && begun.elapsed().as_secs() < 120 {
             std::thread::sleep(peak.pause());
             peak.look();
         }

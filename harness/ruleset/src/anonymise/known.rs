@@ -195,7 +195,7 @@ const OF_COMMENTS: &[&str] = &[
     "balancer",
     "load-balancer",
     "firewall",
-    "health",
+    "kernel_log",
     "check",
     "ports",
     "port",

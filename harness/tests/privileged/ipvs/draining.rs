@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::thread;
-use std::time::Duration;
 
 use dataplane::{KubeProxy, Mode, Sync};
 use lab::testbed::Testbed;
@@ -16,7 +15,7 @@ use services::service_set::ServiceSet;
 use services::synthetic::synthetic_service;
 
 use super::state;
-use crate::testbeds::{cold, wait_until};
+use crate::testbeds::{TIMEOUT, cold, wait_until};
 
 /// Two endpoints, of which the first is to go.
 fn service(protocol: Protocol) -> Service {
@@ -51,7 +50,7 @@ fn echo(testbed: &Testbed) {
 
 fn connect(testbed: &Testbed, service: &Service) -> TcpStream {
     let stream = testbed.lab.client.run(|| TcpStream::connect(service.cluster)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
@@ -143,7 +142,7 @@ fn of_udp(mode: Mode) {
     let mut testbed = cold(mode, KubeProxy::Current, &only(&all));
     testbed.steer(Egress::Server).unwrap();
     let server = testbed.lab.server.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, UDP_PORTS.1))).unwrap();
-    server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    server.set_read_timeout(Some(TIMEOUT)).unwrap();
     for _ in 0..2 {
         let client = testbed.lab.client.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))).unwrap();
         client.send_to(b"x", all.cluster).unwrap();
