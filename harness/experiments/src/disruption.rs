@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use netns_setup::Egress;
 use workloads::clock::nanoseconds;
-use workloads::load::{self, Destination, Pace, Rhythm};
+use workloads::load::{self, Destination, Load, Pace, Rhythm};
 
 pub use self::change::{Config, RuleChange};
 pub use self::impact::{Bin, Impact, Step, impact_of};
@@ -155,18 +155,17 @@ fn run(
     let endpoints = targets[0].endpoints().to_vec();
     // As long as it takes: it is halted when all is done.
     let longest = Duration::from_secs(24 * 3_600);
-    let order = LoadSpec {
+    let template = Load {
         pace: Pace::Open { per_second: config.per_second, rhythm: Rhythm::Constant },
         duration: longest,
         timeout: TIMEOUT,
-        seed: config.seed,
         interval: Duration::from_secs(60),
         trace: trace_room(config, changes.len()),
-        picks: Some(picks),
-        ..LoadSpec::new(config.workload)
+        ..Load::new(config.workload, [])
     };
+    let spec = LoadSpec { seed: config.seed, picks: Some(picks), ..LoadSpec::of(template) };
     let halt = Stop::new();
-    let running = Running::at(testbed, &order, targets, cores, &halt)?;
+    let running = Running::at(testbed, &spec, targets, cores, &halt)?;
     let began = running.began;
     std::thread::sleep(config.margin + began.saturating_duration_since(Instant::now()));
     let mut steps = Vec::new();

@@ -119,14 +119,9 @@ impl Running {
     ///
     /// # Errors
     /// If there is no Service to send to, or the system refuses.
-    pub fn in_lab(
-        testbed: &Testbed,
-        order: &LoadSpec,
-        cores: &Cores,
-        stop: &Stop,
-    ) -> anyhow::Result<Running> {
-        let targets = testbed.destinations_of(order.protocol())?;
-        Self::at(testbed, order, targets, cores, stop)
+    pub fn in_lab(testbed: &Testbed, spec: &LoadSpec, cores: &Cores, stop: &Stop) -> anyhow::Result<Running> {
+        let targets = testbed.destinations_of(spec.protocol())?;
+        Self::at(testbed, spec, targets, cores, stop)
     }
 
     /// The same with targets of one's own.
@@ -135,14 +130,14 @@ impl Running {
     /// As [`Running::in_lab`].
     pub fn at(
         testbed: &Testbed,
-        order: &LoadSpec,
+        spec: &LoadSpec,
         targets: Vec<Destination>,
         cores: &Cores,
         stop: &Stop,
     ) -> anyhow::Result<Running> {
         let first = u32::from(addresses::CLIENTS.network()) + 16;
         let sources = (0..CLIENTS).map(|index| Ipv4Addr::from(first + index).into()).collect();
-        let load = Arc::new(order.against(targets, sources)?);
+        let load = Arc::new(spec.against(targets, sources)?);
         Self::start(load, cores, stop, |name, work| testbed.lab.client.thread(name, work))
     }
 
@@ -224,13 +219,13 @@ pub struct LoadResult {
 /// As [`Running::in_lab`] and [`Running::finish`].
 pub fn through(
     testbed: &mut Testbed,
-    order: &LoadSpec,
+    spec: &LoadSpec,
     cores: &Cores,
     stop: &Stop,
 ) -> anyhow::Result<LoadResult> {
-    let serving = Serving::start(testbed, order.protocol(), order.threads, cores, None)?;
+    let serving = Serving::start(testbed, spec.protocol(), spec.template.threads, cores, None)?;
     let (before, meter) = (Tables::of(&testbed.lab.node), Meter::start());
-    let found = Running::in_lab(testbed, order, cores, stop).and_then(Running::finish);
+    let found = Running::in_lab(testbed, spec, cores, stop).and_then(Running::finish);
     let cost = meter.stop();
     let tables = Tables::of(&testbed.lab.node).growth(&before);
     serving.stop()?;

@@ -144,7 +144,7 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 impl LoadArgs {
-    fn order(&self) -> anyhow::Result<LoadSpec> {
+    fn spec(&self) -> anyhow::Result<LoadSpec> {
         let rhythm = if self.poisson { Rhythm::Poisson { seed: 1 } } else { Rhythm::Constant };
         let pace = match self.rate {
             Some(per_second) => Pace::Open { per_second, rhythm },
@@ -153,24 +153,25 @@ impl LoadArgs {
         let default = if self.highest_rate { 2.0 } else { 10.0 };
         let duration = Duration::from_secs_f64(self.duration.unwrap_or(default));
         let flows = self.flows.and_then(|flows| NonZeroUsize::new(flows as usize));
-        Ok(LoadSpec {
-            choice: match self.position {
-                Position::First => Choice::First,
-                Position::Last => Choice::Last,
-                Position::Uniform => Choice::Uniform,
-                Position::Zipf => Choice::Zipf { exponent: 1.0 },
-            },
+        let base = Load::new(self.workload, []);
+        let template = Load {
             pace,
-            flows,
             threads: NonZeroU32::new(self.threads).context("--threads is 0")?,
-            requests_per_flow: self.requests_per_flow,
+            requests_per_flow: self.requests_per_flow.or(base.requests_per_flow),
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             duration,
             timeout: Duration::from_secs_f64(self.timeout),
             busy_poll: self.busy_poll,
-            ..LoadSpec::new(self.workload)
-        })
+            ..base
+        };
+        let choice = match self.position {
+            Position::First => Choice::First,
+            Position::Last => Choice::Last,
+            Position::Uniform => Choice::Uniform,
+            Position::Zipf => Choice::Zipf { exponent: 1.0 },
+        };
+        Ok(LoadSpec { choice, flows, ..LoadSpec::of(template) })
     }
 
     fn stall(&self) -> Option<Stall> {
@@ -184,23 +185,24 @@ impl LoadArgs {
 /// # Errors
 /// Bad input, a lab that cannot be built, or a client that cannot go on.
 pub fn run(output: &Output, args: &LoadArgs) -> anyhow::Result<Exit> {
-    let (order, cores, stop) = (args.order()?, Cores::choose()?, Stop::on_signals()?);
+    let (spec, cores, stop) = (args.spec()?, Cores::choose()?, Stop::on_signals()?);
     let mut syncs = Times::new();
     let (load, outcome) = match &args.target {
-        Some(target) => at_target(args, order, target, &cores, &stop)?,
+        Some(target) => at_target(args, spec, target, &cores, &stop)?,
         None => {
-            let mut testbed = lab(args, &order, &stop)?;
+            let mut testbed = lab(args, &spec, &stop)?;
             if args.highest_rate {
-                return search(output, args, &testbed, order, &cores, &stop);
+                return search(output, args, &testbed, spec, &cores, &stop);
             }
-            let serving = Serving::start(&testbed, order.protocol(), order.threads, &cores, args.stall())?;
+            let serving =
+                Serving::start(&testbed, spec.protocol(), spec.template.threads, &cores, args.stall())?;
             let (load, outcome) = match args.churn {
                 Some(milliseconds) => {
                     let every = Duration::from_secs_f64(milliseconds / 1e3);
-                    churned(&mut testbed, &order, every, &cores, &stop, &mut syncs)?
+                    churned(&mut testbed, &spec, every, &cores, &stop, &mut syncs)?
                 }
                 None => {
-                    let running = Running::in_lab(&testbed, &order, &cores, &stop)?;
+                    let running = Running::in_lab(&testbed, &spec, &cores, &stop)?;
                     (Load::clone(&running.load), running.finish()?)
                 }
             };
@@ -228,7 +230,7 @@ pub fn run(output: &Output, args: &LoadArgs) -> anyhow::Result<Exit> {
 }
 
 /// A lab with the Services that were asked for, checked.
-fn lab(args: &LoadArgs, order: &LoadSpec, stop: &Stop) -> anyhow::Result<Testbed> {
+fn lab(args: &LoadArgs, spec: &LoadSpec, stop: &Stop) -> anyhow::Result<Testbed> {
     if let Some(obstacles) = lab_obstacles() {
         return Err(Unable(obstacles).into());
     }
@@ -238,10 +240,10 @@ fn lab(args: &LoadArgs, order: &LoadSpec, stop: &Stop) -> anyhow::Result<Testbed
     }
     let scale = Scale { services: args.services, endpoints: args.endpoints };
     // All of the protocol that the load has.
-    let udp = if order.protocol() == Protocol::Udp { Share::ALL } else { Share::NONE };
-    let set = ServiceSet::shaped(scale, &Shape { udp, ..Shape::default() }, order.seed);
+    let udp = if spec.protocol() == Protocol::Udp { Share::ALL } else { Share::NONE };
+    let set = ServiceSet::shaped(scale, &Shape { udp, ..Shape::default() }, spec.seed);
     let node = Node::lab(KubeProxy::Current);
-    let mut testbed = Testbed::build(args.mode, scale, node, order.seed, stop)?;
+    let mut testbed = Testbed::build(args.mode, scale, node, spec.seed, stop)?;
     testbed.load(&set, None)?;
     testbed.verify_counts()?;
     testbed.verify_traffic()?;
@@ -251,25 +253,25 @@ fn lab(args: &LoadArgs, order: &LoadSpec, stop: &Stop) -> anyhow::Result<Testbed
 /// A load against an address of the user's.
 fn at_target(
     args: &LoadArgs,
-    order: LoadSpec,
+    spec: LoadSpec,
     target: &str,
     cores: &Cores,
     stop: &Stop,
 ) -> anyhow::Result<(Load, Outcome)> {
-    let mut order = order;
+    let mut spec = spec;
     if !args.unbounded {
         let rate = args.rate.map_or(TARGET_RATE, NonZeroU64::get);
-        let rhythm = match order.pace {
+        let rhythm = match spec.template.pace {
             Pace::Open { rhythm, .. } => rhythm,
             Pace::Closed { .. } => Rhythm::Constant,
         };
-        let seconds = order.duration.as_secs_f64();
+        let seconds = spec.template.duration.as_secs_f64();
         ensure!(
             rate <= MOST_RATE && seconds <= MOST_SECONDS,
             "{rate} requests per second for {seconds} s is more than is sent to a target by default ({MOST_RATE} per second, \
              {MOST_SECONDS} s); if the target and the network between are yours, give --unbounded"
         );
-        order.pace = Pace::Open { per_second: NonZeroU64::new(rate).context("--rate is 0")?, rhythm };
+        spec.template.pace = Pace::Open { per_second: NonZeroU64::new(rate).context("--rate is 0")?, rhythm };
     }
     let address = target
         .to_socket_addrs()
@@ -278,7 +280,7 @@ fn at_target(
         })?
         .next()
         .with_context(|| format!("--target {target} has no address"))?;
-    let load = order.against(vec![Destination::new(address, [])], Vec::new())?;
+    let load = spec.against(vec![Destination::new(address, [])], Vec::new())?;
     let outcome = Running::here(load.clone(), cores, stop)?.finish()?;
     Ok((load, outcome))
 }
@@ -288,18 +290,19 @@ fn search(
     output: &Output,
     args: &LoadArgs,
     testbed: &Testbed,
-    order: LoadSpec,
+    spec: LoadSpec,
     cores: &Cores,
     stop: &Stop,
 ) -> anyhow::Result<Exit> {
     let bound = Bound { p99_ns: (args.p99 * 1e6) as u64, lost_share: 0.0 };
     let lowest = NonZeroU64::new(TARGET_RATE).context("the lowest rate is 0")?;
     let highest = NonZeroU64::new(HIGHEST_RATE).context("the highest rate is 0")?;
-    let serving = Serving::start(testbed, order.protocol(), order.threads, cores, args.stall())?;
+    let serving = Serving::start(testbed, spec.protocol(), spec.template.threads, cores, args.stall())?;
     let found = highest_rate(&bound, lowest, highest, PRECISION, |per_second| -> anyhow::Result<Trial> {
         let pace = Pace::Open { per_second, rhythm: Rhythm::Constant };
-        let order = LoadSpec { pace, ..order.clone() };
-        let outcome = Running::in_lab(testbed, &order, cores, stop)?.finish()?;
+        let mut spec = spec.clone();
+        spec.template.pace = pace;
+        let outcome = Running::in_lab(testbed, &spec, cores, stop)?.finish()?;
         ensure!(!stop.is_requested(), "interrupted before the rate was found");
         let trial = Trial {
             per_second,

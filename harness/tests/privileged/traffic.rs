@@ -15,7 +15,7 @@ use netns_setup::Conntrack;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use services::service_set::ServiceSet;
-use workloads::load::{Pace, Rhythm, Workload};
+use workloads::load::{Load, Pace, Rhythm, Workload};
 
 use crate::children::SVCBENCH;
 use crate::testbeds::{TIMEOUT, cold, scale};
@@ -30,25 +30,24 @@ pub fn loads(mode: Mode) {
     let requests = if mode.is_ipvs() { 60 } else { 300 };
     for workload in Workload::ALL {
         let request_bytes = (workload == Workload::TcpStream).then_some(100_000);
-        let closed = LoadSpec {
+        let closed = Load {
             pace: Pace::Closed { requests: Some(requests) },
             // However long they take.
             duration: TIMEOUT,
-            flows: NonZeroUsize::new(4),
             // So that there are flows enough for every endpoint.
             requests_per_flow: NonZeroU32::new(1),
             request_bytes,
-            ..LoadSpec::new(workload)
+            ..Load::new(workload, [])
         };
         let rate = NonZeroU64::new(requests).unwrap();
-        let open = LoadSpec {
+        let open = Load {
             pace: Pace::Open { per_second: rate, rhythm: Rhythm::Poisson { seed: 3 } },
-            flows: None,
             duration: Duration::from_secs(1),
             ..closed.clone()
         };
-        for order in [closed, open] {
-            let found = through(&mut testbed, &order, &cores, &stop).unwrap();
+        let closed = LoadSpec { flows: NonZeroUsize::new(4), ..LoadSpec::of(closed) };
+        for spec in [closed, LoadSpec::of(open)] {
+            let found = through(&mut testbed, &spec, &cores, &stop).unwrap();
             let outcome = found.outcome;
             assert!(found.tables.conntrack.is_some(), "{workload}");
             let counts = outcome.counts;

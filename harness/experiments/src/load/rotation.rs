@@ -87,17 +87,17 @@ impl Rotation {
 /// If a sync fails, or the load cannot go on.
 pub fn churned(
     testbed: &mut Testbed,
-    order: &LoadSpec,
+    spec: &LoadSpec,
     every: Duration,
     cores: &Cores,
     stop: &Stop,
     syncs: &mut Times,
 ) -> anyhow::Result<(workloads::load::Load, workloads::load::Outcome)> {
-    let protocol = order.protocol();
+    let protocol = spec.protocol();
     let mut rotation = Rotation::of(testbed, protocol)?;
     let targets = rotation.service_targets(testbed, protocol)?;
     testbed.lab.node.run(|| workloads::clock::pin_to_core(cores.for_sync()))?;
-    let running = Running::at(testbed, order, targets, cores, stop)?;
+    let running = Running::at(testbed, spec, targets, cores, stop)?;
     let load = workloads::load::Load::clone(&running.load);
     let mut due = running.began + every;
     let changed = loop {

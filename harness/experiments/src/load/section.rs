@@ -6,7 +6,7 @@ use std::time::Duration;
 use results::names::workload;
 use serde::{Deserialize, Deserializer, Serialize};
 use services::bounded::{counts, distinct, seconds, within, yes};
-use workloads::load::{Pace, Rhythm, Workload};
+use workloads::load::{Load, Pace, Rhythm, Workload};
 
 use super::spec::LoadSpec;
 
@@ -48,15 +48,15 @@ impl Section {
 
     /// What a sweep's cell asks for.
     pub fn spec(&self, workload: Workload, offered: Offered, seed: u64) -> LoadSpec {
-        let base =
-            LoadSpec { duration: Duration::from_secs_f64(self.seconds), seed, ..LoadSpec::new(workload) };
-        match offered {
-            Offered::Saturation => LoadSpec { flows: NonZeroUsize::new(self.flows as usize), ..base },
+        let closed = Load { duration: Duration::from_secs_f64(self.seconds), ..Load::new(workload, []) };
+        let (template, flows) = match offered {
+            Offered::Saturation => (closed, NonZeroUsize::new(self.flows as usize)),
             Offered::PerSecond(rate) => {
                 let per_second = NonZeroU64::new(rate.into()).unwrap_or(NonZeroU64::MIN);
-                LoadSpec { pace: Pace::Open { per_second, rhythm: Rhythm::Constant }, ..base }
+                (Load { pace: Pace::Open { per_second, rhythm: Rhythm::Constant }, ..closed }, None)
             }
-        }
+        };
+        LoadSpec { flows, seed, ..LoadSpec::of(template) }
     }
 }
 
