@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use k8s_openapi::api::core::v1::{Node, Pod, Service as ServiceObject};
+use k8s_openapi::api::core::v1::{Node, Service as ServiceObject};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use super::error::{ClusterError, Position, Problem};
 use super::node::ClusterNode;
 use super::passed::PassedOver;
 use super::placed::PlacedService;
-use super::pods::{self, OnNode};
+use super::pods::{self, OnNode, Pod};
 use super::{service, unique};
 use crate::addresses::MAX_SERVICES;
 use crate::service::Family;

@@ -2,11 +2,60 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::core::v1::{ContainerPort, PodIP};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Deserializer};
 
 use super::address;
 use super::check::{label, plain, port, protocol, quoted, subdomain};
 use crate::service::Protocol;
+
+/// A Pod as far as host ports need it: reading all of a Pod's type is more code than the rest of this crate.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pod {
+    #[serde(default, rename = "apiVersion", deserialize_with = "v1")]
+    _api_version: (),
+    #[serde(default)]
+    metadata: ObjectMeta,
+    spec: Option<PodSpec>,
+    status: Option<PodStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodSpec {
+    node_name: Option<String>,
+    host_network: Option<bool>,
+    containers: Option<Vec<Container>>,
+    init_containers: Option<Vec<Container>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Container {
+    #[serde(default)]
+    name: String,
+    restart_policy: Option<String>,
+    ports: Option<Vec<ContainerPort>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodStatus {
+    phase: Option<String>,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Option<Vec<PodIP>>,
+}
+
+/// The version that a Pod has.
+fn v1<'de, D: Deserializer<'de>>(input: D) -> Result<(), D::Error> {
+    use serde::de::{Error, Unexpected};
+    let version = String::deserialize(input)?;
+    if version == "v1" { Ok(()) } else { Err(D::Error::invalid_value(Unexpected::Str(&version), &"v1")) }
+}
 
 /// A port of the node that goes to a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +87,7 @@ pub(super) struct OnNode {
 }
 
 /// `None`: the pod has no host ports, or none that are in force.
-pub(super) fn host_ports(pod: &core::Pod) -> Result<Option<OnNode>, String> {
+pub(super) fn host_ports(pod: &Pod) -> Result<Option<OnNode>, String> {
     let (Some(spec), Some(status)) = (&pod.spec, &pod.status) else { return Ok(None) };
     let Some(node) = spec.node_name.clone().filter(|node| !node.is_empty()) else { return Ok(None) };
     // A pod in the node's own network has its ports there without any rule; one that has ended has no network.
@@ -50,7 +99,7 @@ pub(super) fn host_ports(pod: &core::Pod) -> Result<Option<OnNode>, String> {
     let sidecars = spec.init_containers.iter().flatten();
     let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
     let ports =
-        spec.containers.iter().chain(sidecars).flat_map(|container| {
+        spec.containers.iter().flatten().chain(sidecars).flat_map(|container| {
             container.ports.iter().flatten().map(|port| (container.name.as_str(), port))
         });
     let ports: Vec<_> = ports.filter(|(_, port)| port.host_port.is_some_and(|port| port != 0)).collect();
@@ -66,7 +115,7 @@ pub(super) fn host_ports(pod: &core::Pod) -> Result<Option<OnNode>, String> {
     subdomain(&name, "metadata.name:")?;
     label(&namespace, "metadata.namespace:")?;
     let uid = plain(pod.metadata.uid.as_deref().unwrap_or_default());
-    let read = |(container, given): (&str, &core::ContainerPort)| {
+    let read = |(container, given): (&str, &ContainerPort)| {
         let wrong = |problem: String| format!("container {}: {problem}", quoted(container));
         let number = |number, what: &str| port(number).map_err(|problem| wrong(format!("{what}: {problem}")));
         let host_ip = match given.host_ip.as_deref().filter(|ip| !ip.is_empty()) {
@@ -91,7 +140,7 @@ pub(super) fn host_ports(pod: &core::Pod) -> Result<Option<OnNode>, String> {
     Ok(Some(OnNode { node, ports }))
 }
 
-fn pod_ips(status: &core::PodStatus) -> Result<Vec<IpAddr>, String> {
+fn pod_ips(status: &PodStatus) -> Result<Vec<IpAddr>, String> {
     let all = status.pod_ips.iter().flatten().map(|entry| entry.ip.as_str());
     let first = status.pod_ip.as_deref().filter(|_| status.pod_ips.as_ref().is_none_or(Vec::is_empty));
     let mut ips: Vec<IpAddr> = Vec::new();
