@@ -79,7 +79,7 @@ impl Shape {
                  one of these; they must sum to 1 or less"
             ));
         }
-        // A load balancer under policy Local has a second one, for kernel_log checks.
+        // A load balancer under policy Local has a second one, for health checks.
         let checked = self.load_balancers.of(services).min(self.external_local.of(services));
         let wanted = self.node_ports.of(services) + self.load_balancers.of(services) + checked;
         let most = NODE_PORTS.len() as u32;

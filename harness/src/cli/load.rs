@@ -95,24 +95,24 @@ pub struct LoadArgs {
     busy_poll: bool,
 
     /// Mode or control that the lab has
-    #[arg(long, short, value_enum, default_value_t = Mode::Direct, help_heading = "LoadResult a lab")]
+    #[arg(long, short, value_enum, default_value_t = Mode::Direct, help_heading = "Through a lab")]
     mode: Mode,
     /// Services in the lab
-    #[arg(long, short, value_name = "N", default_value_t = 1, help_heading = "LoadResult a lab",
+    #[arg(long, short, value_name = "N", default_value_t = 1, help_heading = "Through a lab",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SERVICES)))]
     services: u32,
     /// Endpoints of each
-    #[arg(long, short, value_name = "E", default_value_t = 1, help_heading = "LoadResult a lab",
+    #[arg(long, short, value_name = "E", default_value_t = 1, help_heading = "Through a lab",
         value_parser = clap::value_parser!(u32).range(1..=1000))]
     endpoints: u32,
     /// Which Service each flow goes to
-    #[arg(long, value_enum, default_value_t = Position::Uniform, help_heading = "LoadResult a lab")]
+    #[arg(long, value_enum, default_value_t = Position::Uniform, help_heading = "Through a lab")]
     position: Position,
     /// Exchange an endpoint of one Service every so many milliseconds
-    #[arg(long, value_name = "MS", help_heading = "LoadResult a lab", value_parser = positive, conflicts_with = "highest_rate")]
+    #[arg(long, value_name = "MS", help_heading = "Through a lab", value_parser = positive, conflicts_with = "highest_rate")]
     churn: Option<f64>,
     /// Stop the server for so long once a second: an open loop shows it, a closed one hides it
-    #[arg(long, value_name = "MS", help_heading = "LoadResult a lab", value_parser = positive)]
+    #[arg(long, value_name = "MS", help_heading = "Through a lab", value_parser = positive)]
     stall: Option<f64>,
 
     /// Send there, from this machine's own network, instead of through a lab. tcp_* needs `svcbench load-server` there; http and

@@ -153,7 +153,7 @@ fn objects_that_no_api_server_lets_in() {
                 json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.1", "ipMode": "Vip" }] } }),
             )
         }),
-        ("kernel_log check port beyond 65535", {
+        ("health check port beyond 65535", {
             with(
                 "/items/0/spec",
                 json!({

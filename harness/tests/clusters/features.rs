@@ -73,7 +73,7 @@ fn policies_count_where_kube_proxy_looks_at_them() {
         (json!({ "healthCheckNodePort": 32000, "type": "LoadBalancer" }), ""),
         (
             json!({ "healthCheckNodePort": 32000, "externalTrafficPolicy": "Local", "type": "LoadBalancer" }),
-            ", external policy Local, kernel_log check 32000",
+            ", external policy Local, health check 32000",
         ),
         (
             json!({ "healthCheckNodePort": 0, "externalTrafficPolicy": "Local", "type": "LoadBalancer" }),

@@ -30,7 +30,7 @@ pub fn line(service: &Service) -> String {
     add("from", list(&service.source_ranges));
     add("external policy", local(service.external_policy));
     add("internal policy", local(service.internal_policy));
-    add("kernel_log check", service.health_check_node_port.map(|port| port.to_string()));
+    add("health check", service.health_check_node_port.map(|port| port.to_string()));
     add("affinity", service.affinity_seconds.map(|seconds| format!("{seconds} s")));
     words.join(", ")
 }

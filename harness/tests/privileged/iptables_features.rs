@@ -145,7 +145,7 @@ const CHANGES: [Change; 17] = [
         service.set_endpoints(endpoints);
     }),
     ("affinity for shorter", |service| service.affinity_seconds = Some(60)),
-    ("a kernel_log-check node port", |service| service.health_check_node_port = Some(31_000)),
+    ("a health-check node port", |service| service.health_check_node_port = Some(31_000)),
     ("no affinity", |service| service.affinity_seconds = None),
     ("no node port", |service| service.node_port = None),
     ("no load balancer", |service| service.load_balancer_ips.clear()),

@@ -1,4 +1,4 @@
-//! The filter table, since 1.25: what is rejected or dropped, and who may ask for a node's kernel_log.
+//! The filter table, since 1.25: what is rejected or dropped, and who may ask for a node's health.
 
 use std::net::IpAddr;
 
@@ -56,12 +56,7 @@ fn rules(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
         refused.internal(&words, out);
         refused.external(port, &words, out);
         if let Some(health_check) = port.service.health_check_node_port {
-            put!(
-                out,
-                "-A KUBE-NODEPORTS -m comment --comment \"",
-                words.name,
-                " kernel_log check node port\""
-            );
+            put!(out, "-A KUBE-NODEPORTS -m comment --comment \"", words.name, " health check node port\"");
             put!(out, " -m tcp -p tcp --dport ", health_check.to_string(), " -j ACCEPT\n");
         }
     }

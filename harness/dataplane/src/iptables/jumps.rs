@@ -30,7 +30,7 @@ pub(crate) const fn jump(
 
 /// Comments of jumps.
 pub(crate) const EXTERNAL: &str = "kubernetes externally-visible service portals";
-pub(crate) const HEALTH_CHECKS: &str = "kubernetes kernel_log check service ports";
+pub(crate) const HEALTH_CHECKS: &str = "kubernetes health check service ports";
 pub(crate) const PORTALS: &str = "kubernetes service portals";
 pub(crate) const FORWARDING: &str = "kubernetes forwarding rules";
 pub(crate) const FIREWALL: &str = "kubernetes load balancer firewall";

@@ -45,7 +45,7 @@ const JUMPS: [Jump; 9] = [
     jump("nat", "PREROUTING", "KUBE-SERVICES", "kubernetes service portals"),
     jump("nat", "POSTROUTING", "KUBE-POSTROUTING", "kubernetes postrouting rules"),
     jump("filter", "FORWARD", "KUBE-FORWARD", "kubernetes forwarding rules"),
-    jump("filter", "INPUT", "KUBE-NODE-PORT", "kubernetes kernel_log check rules"),
+    jump("filter", "INPUT", "KUBE-NODE-PORT", "kubernetes health check rules"),
     jump("filter", "INPUT", "KUBE-PROXY-FIREWALL", "kube-proxy firewall rules"),
     jump("filter", "FORWARD", "KUBE-PROXY-FIREWALL", "kube-proxy firewall rules"),
     jump("filter", "INPUT", "KUBE-IPVS-FILTER", "kubernetes ipvs access filter"),

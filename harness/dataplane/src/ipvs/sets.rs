@@ -40,7 +40,7 @@ pub enum Set {
     NodePortSctp,
     /// Node ports with externalTrafficPolicy Local, SCTP.
     NodePortLocalSctp,
-    /// Ports of kernel_log checks.
+    /// Ports of health checks.
     HealthCheckNodePort,
     /// Every address bound to the dummy link: its other ports are rejected.
     IpvsIps,
@@ -128,7 +128,7 @@ impl Set {
             Set::NodePortLocalSctp => {
                 "Kubernetes nodeport SCTP port with externalTrafficPolicy=local with type 'hash ip:port'"
             }
-            Set::HealthCheckNodePort => "Kubernetes kernel_log check node port",
+            Set::HealthCheckNodePort => "Kubernetes health check node port",
             Set::IpvsIps => "Addresses on the ipvs interface",
         }
     }

@@ -144,7 +144,7 @@ fn an_external_ip() {
     check("external_ip", &service);
 }
 
-/// With what asks for the node's kernel_log.
+/// With what asks for the node's health.
 #[test]
 fn external_policy_local() {
     let mut service = with_entrances(web(&both()));

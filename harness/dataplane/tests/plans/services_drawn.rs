@@ -54,7 +54,7 @@ fn every_feature_occurs() {
         ("two external IPs", |s| s.external_ips.len() == 2),
         ("two load-balancer IPs", |s| s.load_balancer_ips.len() == 2),
         ("source ranges", |s| s.source_ranges.len() == 2 && !s.load_balancer_ips.is_empty()),
-        ("kernel_log-check node port", |s| s.health_check_node_port.is_some()),
+        ("health-check node port", |s| s.health_check_node_port.is_some()),
         ("affinity", |s| s.affinity_seconds.is_some()),
         ("no endpoints", |s| s.endpoints().is_empty()),
         ("many endpoints", |s| s.endpoints().len() > 3),

@@ -195,7 +195,7 @@ const OF_COMMENTS: &[&str] = &[
     "balancer",
     "load-balancer",
     "firewall",
-    "kernel_log",
+    "health",
     "check",
     "ports",
     "port",

@@ -14,7 +14,7 @@ pub enum Verdict<'a> {
     /// On to the next rule.
     #[default]
     Next,
-    /// LoadResult one of these chains, and back.
+    /// Through one of these chains, and back.
     Jump(Vec<&'a str>),
     /// Into one of these chains, and not back into this one.
     Goto(Vec<&'a str>),

@@ -187,7 +187,7 @@ fn names_of_240_characters() {
     insta::assert_snapshot!(shown([service]));
 }
 
-/// kube-proxy answers kernel_log checks itself; the iptables modes only accept the packets.
+/// kube-proxy answers health checks itself; the iptables modes only accept the packets.
 #[test]
 fn health_check_node_ports_leave_nothing() {
     let with = |port| {
