@@ -1,22 +1,22 @@
 //! Flags, exit codes, and one file per command.
 
-pub mod anonymise;
-pub mod claims;
+pub(crate) mod anonymise;
+pub(crate) mod claims;
 mod cluster;
-pub mod compare;
-pub mod doctor;
-pub mod exit;
-pub mod history;
-pub mod inspect;
-pub mod load;
-pub mod lock;
+pub(crate) mod compare;
+pub(crate) mod doctor;
+pub(crate) mod exit;
+pub(crate) mod history;
+pub(crate) mod inspect;
+pub(crate) mod load;
+pub(crate) mod lock;
 mod node_args;
-pub mod output;
-pub mod plan;
+pub(crate) mod output;
+pub(crate) mod plan;
 mod progress;
-pub mod report;
-pub mod run;
-pub mod serve;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod serve;
 
 use clap::{Parser, Subcommand};
 
@@ -39,7 +39,7 @@ use self::output::Output;
                   69   this machine cannot run any cell\n  \
                   130  interrupted; what was finished is reported, --resume goes on"
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     /// How much is printed, and how.
     #[command(flatten)]
     pub output: Output,
@@ -50,7 +50,7 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Tell what this machine offers for each mode, and how to get what is missing
     Doctor,
     /// Print what a mode would send to the kernel; needs no privilege

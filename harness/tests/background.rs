@@ -1,5 +1,7 @@
 //! `svcbench plan` with background rules on the command line. Needs no privilege.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 fn plan(args: &[&str]) -> (bool, String) {
     let mut command = assert_cmd::Command::cargo_bin("svcbench").unwrap();
     let output = command.arg("plan").args(args).output().unwrap();

@@ -51,7 +51,7 @@ struct Bench<'a> {
 }
 
 /// Everything that there is a peer for.
-pub fn all(cores: &Cores) -> anyhow::Result<()> {
+pub(crate) fn all(cores: &Cores) -> anyhow::Result<()> {
     let scale = Scale { services: 10, endpoints: ENDPOINTS };
     let mut testbed = super::testbed(Mode::Direct, scale.services)?;
     testbed.load(&ServiceSet::synthetic(scale, SEED), None)?;

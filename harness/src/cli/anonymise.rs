@@ -18,7 +18,7 @@ use super::output::Output;
                         ports and what addresses have in common stay. Counters become zero. Read the result before you \
                         publish it."
 )]
-pub struct AnonymiseArgs {
+pub(crate) struct AnonymiseArgs {
     /// Output of iptables-save, ip6tables-save, nft list ruleset, ipset save, or of `kubectl get services,endpointslices -A -o
     /// json`; - for standard input
     file: PathBuf,
@@ -32,7 +32,7 @@ pub struct AnonymiseArgs {
 ///
 /// # Errors
 /// Bad input, with its place, or a closed standard output.
-pub fn run(output: &Output, args: &AnonymiseArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &AnonymiseArgs) -> anyhow::Result<Exit> {
     let key = args.key_file.as_deref().map(Key::of_file).transpose()?;
     let text = input::read(&args.file)?;
     let anonymised = anonymise(&text, key.as_ref()).with_context(|| input::name(&args.file))?;

@@ -13,7 +13,7 @@ use super::output::Output;
 
 /// Flags of `svcbench claims`.
 #[derive(Debug, Args)]
-pub struct ClaimsArgs {
+pub(crate) struct ClaimsArgs {
     /// Folder of a run
     dir: PathBuf,
     /// How to print them; --json prints data
@@ -23,7 +23,7 @@ pub struct ClaimsArgs {
 
 /// How claims, or a history, are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For a terminal.
     Text,
     /// For a job summary or a pull request.
@@ -34,7 +34,7 @@ pub enum Format {
 ///
 /// # Errors
 /// If the folder holds no readable run.
-pub fn run(output: &Output, args: &ClaimsArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &ClaimsArgs) -> anyhow::Result<Exit> {
     let records = read_records(&args.dir.join("records.csv"))?;
     let environment = Environment::read(&args.dir.join("environment.json"))?;
     let claims = claims::claims_of(&records, &environment);

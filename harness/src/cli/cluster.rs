@@ -12,7 +12,7 @@ use super::output::Output;
 
 /// What is told of a cluster beside the plan.
 #[derive(Serialize)]
-pub struct Cluster {
+pub(super) struct Cluster {
     /// IP family of the proxier.
     family: &'static str,
     /// Name of the node, if known.
@@ -32,7 +32,7 @@ impl NodeArgs {
     ///
     /// # Errors
     /// If something is. (clap passes over `requires` where what is required conflicts with what is there.)
-    pub fn are_not_given(&self) -> anyhow::Result<()> {
+    pub(super) fn are_not_given(&self) -> anyhow::Result<()> {
         let is_given = self.node.is_some()
             || self.node_ip.is_some()
             || self.cluster_cidr.is_some()
@@ -46,7 +46,7 @@ impl NodeArgs {
 }
 
 /// What a run installs.
-pub struct Given {
+pub(super) struct Given {
     /// The Services and where their lab is.
     pub installed: Installed,
     /// For the copy of the sweep.
@@ -57,7 +57,7 @@ pub struct Given {
 ///
 /// # Errors
 /// As [`read`], and if it cannot be installed in a lab.
-pub fn install(output: &Output, path: &Path, args: &NodeArgs) -> anyhow::Result<Given> {
+pub(super) fn install(output: &Output, path: &Path, args: &NodeArgs) -> anyhow::Result<Given> {
     let input = ClusterInput::read(path, args.node.as_deref())?;
     let (chosen, _) = choose(output, path, args, &input)?;
     let installed = Installed::of(path, chosen)?;
@@ -69,7 +69,7 @@ pub fn install(output: &Output, path: &Path, args: &NodeArgs) -> anyhow::Result<
 ///
 /// # Errors
 /// What is wrong with the file, or does not go together.
-pub fn read(output: &Output, path: &Path, args: &NodeArgs) -> anyhow::Result<(Chosen, Cluster)> {
+pub(super) fn read(output: &Output, path: &Path, args: &NodeArgs) -> anyhow::Result<(Chosen, Cluster)> {
     choose(output, path, args, &ClusterInput::read(path, args.node.as_deref())?)
 }
 
@@ -113,7 +113,7 @@ impl Cluster {
     ///
     /// # Errors
     /// A closed standard output.
-    pub fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+    pub(super) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "family       {}", self.family)?;
         writeln!(out, "node         {}", self.node.as_deref().unwrap_or("none"))?;
         writeln!(out, "local        endpoints {}, host ports {}", self.local_endpoints, self.host_ports)?;

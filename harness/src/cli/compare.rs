@@ -29,7 +29,7 @@ use super::output::Output;
     4    inconclusive: none is worse, but some could not have shown a difference as large as their threshold, or have no figure in NEW\n  \
     5    not comparable: runs that were not measured alike, or no figure with blocks enough"
 )]
-pub struct CompareArgs {
+pub(crate) struct CompareArgs {
     /// Folder of the run to compare with; or of several runs, a folder each, of which each is then one value
     base: PathBuf,
     /// Folder of the run, or runs, in question
@@ -113,7 +113,7 @@ fn metric_percent(text: &str) -> Result<(String, f64), String> {
 ///
 /// # Errors
 /// If a side cannot be read, or a flag names what no row has.
-pub fn run(output: &Output, args: &CompareArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &CompareArgs) -> anyhow::Result<Exit> {
     let (base, base_rules) = read(&args.base)?;
     let (new, new_rules) = read(&args.new)?;
     check_names("metric", &args.metric, &compare::metrics([&base, &new]))?;

@@ -49,7 +49,7 @@ impl Lab {
 ///
 /// # Errors
 /// If standard output is closed.
-pub fn run(output: &Output) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output) -> anyhow::Result<Exit> {
     let mut needs: Vec<Need> = LAB_NEEDS.to_vec();
     for mode in Mode::ALL {
         for &need in mode.needs() {

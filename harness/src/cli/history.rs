@@ -12,7 +12,7 @@ use super::output::Output;
 
 /// Flags of `svcbench history`.
 #[derive(Debug, Args)]
-pub struct HistoryArgs {
+pub(crate) struct HistoryArgs {
     /// Folders of runs, or folders that hold them
     #[arg(required = true, value_name = "DIR")]
     dirs: Vec<PathBuf>,
@@ -39,7 +39,7 @@ fn level(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// If no run can be read, or a file cannot be written.
-pub fn run(output: &Output, args: &HistoryArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &HistoryArgs) -> anyhow::Result<Exit> {
     let (runs, unreadable) = read(&args.dirs);
     for left in &unreadable {
         eprintln!("svcbench: left out {}: {}", left.folder.display(), left.why);

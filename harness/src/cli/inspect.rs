@@ -16,7 +16,7 @@ use super::output::Output;
 
 /// Flags of `svcbench inspect`.
 #[derive(Debug, Args)]
-pub struct InspectArgs {
+pub(crate) struct InspectArgs {
     /// Output of iptables-save, ip6tables-save or nft list ruleset; - for standard input
     file: PathBuf,
     /// List the addresses of Services, and who may answer there
@@ -28,7 +28,7 @@ pub struct InspectArgs {
 ///
 /// # Errors
 /// Bad input, with its place, or a closed standard output.
-pub fn run(output: &Output, args: &InspectArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &InspectArgs) -> anyhow::Result<Exit> {
     let (text, inspection) = inspect(&args.file)?;
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     match (output.json, args.services) {

@@ -53,7 +53,7 @@ enum Position {
 
 /// Flags of `svcbench load`.
 #[derive(Debug, Args)]
-pub struct LoadArgs {
+pub(crate) struct LoadArgs {
     /// tcp_crr (connect, request, response, close), tcp_rr, tcp_stream, udp_rr (DNS questions), http, http_keepalive
     workload: Workload,
     /// Open loop: so many requests per second, whether or not they are answered [default: closed loop]
@@ -126,7 +126,7 @@ pub struct LoadArgs {
 
 /// Flags of `svcbench load-server`.
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Where: 0.0.0.0:8080 answers at every IPv4 address of this machine
     #[arg(value_name = "ADDR:PORT")]
     address: SocketAddr,
@@ -183,7 +183,7 @@ impl LoadArgs {
 ///
 /// # Errors
 /// Bad input, a lab that cannot be built, or a client that cannot go on.
-pub fn run(output: &Output, args: &LoadArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &LoadArgs) -> anyhow::Result<Exit> {
     let (spec, cores, stop) = (args.spec()?, Cores::choose()?, Stop::on_signals()?);
     let mut syncs = Times::new();
     let (load, outcome) = match &args.target {
@@ -331,7 +331,7 @@ fn search(
 ///
 /// # Errors
 /// If the address cannot be had.
-pub fn serve(output: &Output, args: &ServeArgs) -> anyhow::Result<Exit> {
+pub(crate) fn serve(output: &Output, args: &ServeArgs) -> anyhow::Result<Exit> {
     let stop = Stop::on_signals()?;
     let (servers, stopper) = Server::bind_many(args.address, args.threads as usize)?;
     let address = servers.first().map_or(args.address, Server::address);

@@ -25,7 +25,7 @@ const MOST_PROGRAMS: usize = 8;
 
 /// Flags of `svcbench lock`.
 #[derive(Debug, Args)]
-pub struct LockArgs {
+pub(crate) struct LockArgs {
     /// Follow the lock of this node. Nothing is changed, and the lock is never taken
     #[arg(long, required = true)]
     watch: bool,
@@ -54,7 +54,7 @@ struct Seen {
 ///
 /// # Errors
 /// If there is no lock, or the kernel does not let it be watched.
-pub fn run(output: &Output, args: &LockArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &LockArgs) -> anyhow::Result<Exit> {
     let mut follow = Follow::begin(&args.lock_file)?;
     let stop = Stop::on_signals()?;
     if !output.quiet {

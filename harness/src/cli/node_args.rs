@@ -5,7 +5,7 @@ use clap::Args;
 /// For which node the Services of a cluster are planned.
 #[derive(Debug, Args)]
 #[group(skip)]
-pub struct NodeArgs {
+pub(super) struct NodeArgs {
     /// Name of the node that kube-proxy would run on: its endpoints are local [default: the file's only Node]
     #[arg(long, value_name = "NAME", requires = "from", help_heading = "Services of a cluster")]
     pub node: Option<String>,

@@ -5,7 +5,7 @@ use clap::Args;
 /// How much is printed, and how.
 #[derive(Debug, Args)]
 #[group(skip)]
-pub struct Output {
+pub(crate) struct Output {
     /// Print nothing but results and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,

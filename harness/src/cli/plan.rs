@@ -21,7 +21,7 @@ use super::output::Output;
 
 /// Flags of `svcbench plan`.
 #[derive(Debug, Args)]
-pub struct PlanArgs {
+pub(crate) struct PlanArgs {
     /// Mode or control
     #[arg(long, short, value_enum)]
     mode: Mode,
@@ -73,7 +73,7 @@ pub struct PlanArgs {
 ///
 /// # Errors
 /// Bad input, or a closed standard output.
-pub fn run(output: &Output, args: &PlanArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &PlanArgs) -> anyhow::Result<Exit> {
     let needs_ipvs = matches!(args.part, Part::Ipvs | Part::Ipset);
     ensure!(args.mode.is_ipvs() || !needs_ipvs, "the plan of mode {} has no such part", args.mode);
     let (from, to, node, cluster) = services(output, args)?;

@@ -12,7 +12,7 @@ use svcbench::events::Event;
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Shows events to a person.
-pub struct Progress {
+pub(super) struct Progress {
     bar: Option<ProgressBar>,
     quiet: bool,
     unable: Vec<Mode>,
@@ -22,7 +22,7 @@ pub struct Progress {
 
 impl Progress {
     /// Nothing is shown yet.
-    pub fn new(quiet: bool, question: &str) -> Self {
+    pub(super) fn new(quiet: bool, question: &str) -> Self {
         if !quiet {
             eprintln!("{question}");
         }
@@ -30,7 +30,7 @@ impl Progress {
     }
 
     /// Shows one event.
-    pub fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         match event {
             Event::Warning(text) => self.line(&format!("warning: {text}")),
             Event::Unable(mode, reason) => {
@@ -122,7 +122,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -130,7 +130,7 @@ impl Progress {
 }
 
 /// A duration as people say it.
-pub fn span(duration: Duration) -> String {
+pub(super) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs_f64().round() as u64;
     match seconds {
         0..90 => format!("{seconds} s"),

@@ -9,7 +9,7 @@ use super::output::Output;
 
 /// Flags of `svcbench report`.
 #[derive(Debug, Args)]
-pub struct ReportArgs {
+pub(crate) struct ReportArgs {
     /// Folder of a run
     dir: PathBuf,
     /// Write the rows as records.parquet too
@@ -21,7 +21,7 @@ pub struct ReportArgs {
 ///
 /// # Errors
 /// If the folder holds no readable run.
-pub fn run(output: &Output, args: &ReportArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &ReportArgs) -> anyhow::Result<Exit> {
     let report = results::report::write_report(&args.dir)?;
     let parquet = args.parquet.then(|| results::parquet_file::convert(&args.dir)).transpose()?;
     if !output.quiet {

@@ -34,7 +34,7 @@ const REPEAT: &str = "repeat";
 
 /// Flags of `svcbench run`.
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// A built-in sweep (smoke, default, guest, ci, churn, disruption, lock, background, replay) or a TOML file [default: default; with --replay: replay]
     #[arg(value_name = "SWEEP")]
     sweep: Option<String>,
@@ -135,7 +135,7 @@ impl RunArgs {
 ///
 /// # Errors
 /// Bad input, a machine that cannot run any cell, or results that cannot be written.
-pub fn run(output: &Output, args: &RunArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &RunArgs) -> anyhow::Result<Exit> {
     let name = args.sweep.as_deref().unwrap_or(if args.replay.is_some() { REPLAY } else { "default" });
     let (mut sweep, mut text) = Sweep::load(name)?;
     let kernel = args.kernel.or(sweep.kernel).unwrap_or_default();

@@ -14,7 +14,7 @@ use super::output::Output;
 
 /// Flags of `svcbench serve`.
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Folder of a run
     dir: PathBuf,
     /// Port of 127.0.0.1 [default: one that is free]
@@ -29,7 +29,7 @@ pub struct ServeArgs {
 ///
 /// # Errors
 /// If the folder holds no run, or the port cannot be had.
-pub fn run(output: &Output, args: &ServeArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(output: &Output, args: &ServeArgs) -> anyhow::Result<Exit> {
     let stop = Stop::on_signals()?;
     let server = Server::bind(&args.dir, args.port)?;
     let url = server.url();

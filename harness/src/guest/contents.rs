@@ -4,7 +4,7 @@ use dataplane::Mode;
 
 /// Programs that are looked up on this machine and put into the image with the libraries they need.
 /// A mode whose program is missing here is missing in the guest too, and its rows say so.
-pub const PROGRAMS: [&str; 15] = [
+pub(super) const PROGRAMS: [&str; 15] = [
     "iptables-legacy",
     "iptables-legacy-save",
     "iptables-legacy-restore",
@@ -23,10 +23,11 @@ pub const PROGRAMS: [&str; 15] = [
 ];
 
 /// Files beside the programs that they open by name: iptables' matches and targets, protocol names.
-pub const DATA: [&str; 4] = ["/etc/protocols", "/etc/services", "/etc/ethertypes", "/etc/nsswitch.conf"];
+pub(super) const DATA: [&str; 4] =
+    ["/etc/protocols", "/etc/services", "/etc/ethertypes", "/etc/nsswitch.conf"];
 
 /// Folders whose shared objects are opened while a program runs (`iptables -m`, `-j`).
-pub const PLUGINS: [&str; 3] =
+pub(super) const PLUGINS: [&str; 3] =
     ["/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib64/xtables", "/usr/lib/xtables"];
 
 /// What every lab needs of the kernel.
@@ -111,11 +112,11 @@ const IPVS: [&str; 15] = [
 
 /// What the labs of forwarding methods need. Loading `ipip` puts a device into every new namespace, so it is loaded for
 /// them only.
-pub const FORWARDING: [&str; 2] = ["bridge", "ipip"];
+pub(super) const FORWARDING: [&str; 2] = ["bridge", "ipip"];
 
 /// Modules for these modes: those without which no lab can be made, and those without which a mode cannot run, which its
 /// rows then say. Whatever the kernel has built in is not looked for.
-pub fn modules(modes: &[Mode]) -> (Vec<&'static str>, Vec<&'static str>) {
+pub(super) fn modules(modes: &[Mode]) -> (Vec<&'static str>, Vec<&'static str>) {
     let mut names: Vec<&str> = Vec::new();
     let mut add = |more: &[&'static str]| {
         for name in more {

@@ -28,7 +28,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const MOST_DEATHS: u32 = 3;
 
 /// A lane to measure.
-pub struct GuestLane<'a> {
+pub(super) struct GuestLane<'a> {
     /// What guests measure: the sweep as [`Sweep::in_guest`] has it.
     pub sweep: &'a Sweep,
     /// How a guest is booted.
@@ -69,7 +69,7 @@ impl GuestLane<'_> {
     ///
     /// # Errors
     /// What keeps rows from being written. A guest that cannot go on makes failed rows.
-    pub fn measure(&self, folder: &mut Folder, stop: &Stop, sink: Sink<'_>) -> anyhow::Result<Tally> {
+    pub(super) fn measure(&self, folder: &mut Folder, stop: &Stop, sink: Sink<'_>) -> anyhow::Result<Tally> {
         let all = order::order(self.sweep);
         let before = self.rows_before(&folder.before);
         check_order(&before, &all)?;

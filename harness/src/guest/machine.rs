@@ -16,7 +16,7 @@ const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How the guests of a lane are booted.
 #[derive(Clone, Copy, Debug)]
-pub struct Boot<'a> {
+pub(super) struct Boot<'a> {
     /// The kernel.
     pub kernel: &'a Kernel,
     /// Modes that it is to run.
@@ -38,7 +38,7 @@ impl Boot<'_> {
     ///
     /// # Errors
     /// The guest could not be made, died, or was stopped.
-    pub fn run(
+    pub(super) fn run(
         &self,
         job: &Job,
         stop: &Stop,
@@ -65,7 +65,7 @@ impl Boot<'_> {
     ///
     /// # Errors
     /// Why not.
-    pub fn try_out(&self, stop: &Stop) -> Result<(), GuestError> {
+    pub(super) fn try_out(&self, stop: &Stop) -> Result<(), GuestError> {
         self.start(&Image::of_this_program(Vec::new())?, stop).map(drop)
     }
 

@@ -24,7 +24,7 @@ const fn bytes(mode: Mode) -> (u64, u64) {
 
 /// Memory in MiB for a guest that measures `cells`, booted from an image of so many bytes: labs for lookups live side
 /// by side, syncs have one at a time.
-pub fn mebibytes(cells: &[Cell], image: u64) -> u32 {
+pub(super) fn mebibytes(cells: &[Cell], image: u64) -> u32 {
     let size = |scale: Scale| u64::from(scale.services) * u64::from(scale.endpoints);
     let mut labs: Vec<(Mode, Scale)> = cells
         .iter()

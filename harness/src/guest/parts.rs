@@ -20,7 +20,7 @@ struct Part {
 
 /// The guests of one lane.
 #[derive(Debug)]
-pub struct Parts {
+pub(super) struct Parts {
     parts: Vec<Part>,
     announced: bool,
     unable: BTreeSet<Mode>,
@@ -28,17 +28,17 @@ pub struct Parts {
 
 impl Parts {
     /// So many guests, none of which has said anything.
-    pub fn new(count: usize) -> Self {
+    pub(super) fn new(count: usize) -> Self {
         Self { parts: vec![Part::default(); count], announced: false, unable: BTreeSet::new() }
     }
 
     /// The cell that a guest is at.
-    pub fn running(&self, part: usize) -> Option<Cell> {
+    pub(super) fn running(&self, part: usize) -> Option<Cell> {
         self.parts.get(part)?.running
     }
 
     /// A guest was started anew: what it was at, it is at no more.
-    pub fn restarted(&mut self, part: usize) {
+    pub(super) fn restarted(&mut self, part: usize) {
         if let Some(part) = self.parts.get_mut(part) {
             part.running = None;
         }
@@ -46,7 +46,13 @@ impl Parts {
 
     /// What a person should hear of an event of one guest. `uptime`: since it booted, by its own clock; `wall`: by
     /// ours. From both follows how long its forecasts, which count its own seconds, take here.
-    pub fn hear(&mut self, index: usize, uptime: Duration, wall: Duration, event: Event) -> Vec<Event> {
+    pub(super) fn hear(
+        &mut self,
+        index: usize,
+        uptime: Duration,
+        wall: Duration,
+        event: Event,
+    ) -> Vec<Event> {
         let Some(part) = self.parts.get_mut(index) else { return Vec::new() };
         part.pace = (wall.as_secs_f64() / uptime.as_secs_f64().max(1e-3)).clamp(0.1, 1_000.0);
         match event {

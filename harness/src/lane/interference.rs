@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Name of the file in a run's folder.
-pub const BLOCKS: &str = "blocks.csv";
+pub(super) const BLOCKS: &str = "blocks.csv";
 
 const HEADER: &str = "block,core,seconds,interrupts,steal_ticks\n";
 
@@ -18,7 +18,7 @@ struct Counters {
 }
 
 /// Watches one core, block by block.
-pub struct Interference {
+pub(super) struct Interference {
     path: PathBuf,
     core: usize,
     block: Option<(u32, Instant, Option<Counters>)>,
@@ -26,7 +26,7 @@ pub struct Interference {
 
 impl Interference {
     /// For a run's folder and the core that measures.
-    pub fn new(folder: &Path, core: usize) -> Self {
+    pub(super) fn new(folder: &Path, core: usize) -> Self {
         Self { path: folder.join(BLOCKS), core, block: None }
     }
 
@@ -34,7 +34,7 @@ impl Interference {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn enter(&mut self, block: Option<u32>) -> io::Result<()> {
+    pub(super) fn enter(&mut self, block: Option<u32>) -> io::Result<()> {
         if self.block.as_ref().map(|(block, ..)| *block) == block {
             return Ok(());
         }

@@ -26,7 +26,7 @@ const LOADERS: usize = 2;
 
 /// Why there is no lab to measure in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoLab {
+pub(super) enum NoLab {
     /// Filling it would take too long.
     Skipped(String),
     /// Filling or checking it failed.
@@ -34,7 +34,7 @@ pub enum NoLab {
 }
 
 /// All labs of a run.
-pub struct Labs {
+pub(super) struct Labs {
     background: Option<Background>,
     injected: Option<Injected>,
     replay: Option<Arc<Replay>>,
@@ -47,24 +47,24 @@ pub struct Labs {
 
 impl Labs {
     /// None yet. Each will have the sweep's background rules and what is injected.
-    pub fn of(sweep: &Sweep) -> Self {
+    pub(super) fn of(sweep: &Sweep) -> Self {
         let (background, replay, cluster) = (sweep.background, sweep.replay.clone(), sweep.cluster.clone());
         let (living, kept, sets, admission) = (HashMap::new(), None, Sets::default(), Admission::default());
         Self { background, injected: sweep.injected, replay, cluster, living, kept, sets, admission }
     }
 
     /// Takes what is known of labs that are still to be made.
-    pub fn admit(&mut self, admission: Admission) {
+    pub(super) fn admit(&mut self, admission: Admission) {
         self.admission = admission;
     }
 
     /// What is known of labs that are still to be made.
-    pub const fn admission(&self) -> &Admission {
+    pub(super) const fn admission(&self) -> &Admission {
         &self.admission
     }
 
     /// The Services of a scale, or of the cluster, or of the replayed ruleset.
-    pub fn set(&mut self, mode: Mode, scale: Scale, sweep: &Sweep) -> Arc<ServiceSet> {
+    pub(super) fn set(&mut self, mode: Mode, scale: Scale, sweep: &Sweep) -> Arc<ServiceSet> {
         if let Some(replay) = self.replay.as_ref().filter(|_| mode == Mode::Replay) {
             return Arc::new(replay.services().clone());
         }
@@ -77,7 +77,7 @@ impl Labs {
 
     /// Builds, fills and verifies labs, two at a time, from the smallest scale up. Nothing of this is
     /// timed, and the final state of the kernel is the same as after one full sync.
-    pub fn load_all(
+    pub(super) fn load_all(
         &mut self,
         wanted: &[(Mode, Scale)],
         sweep: &Sweep,
@@ -116,7 +116,7 @@ impl Labs {
     }
 
     /// A filled lab.
-    pub fn living(&mut self, mode: Mode, scale: Scale) -> Result<&mut Testbed, NoLab> {
+    pub(super) fn living(&mut self, mode: Mode, scale: Scale) -> Result<&mut Testbed, NoLab> {
         match self.living.get_mut(&(mode, scale)) {
             Some(Ok(testbed)) => Ok(testbed),
             Some(Err(reason)) => Err(reason.clone()),
@@ -125,7 +125,7 @@ impl Labs {
     }
 
     /// Removes living labs of some modes.
-    pub fn drop_living(&mut self, of: impl Fn(Mode) -> bool) {
+    pub(super) fn drop_living(&mut self, of: impl Fn(Mode) -> bool) {
         let gone = self.living.keys().filter(|(mode, _)| of(*mode)).map(|(_, scale)| scale.services).max();
         self.living.retain(|&(mode, _), _| !of(mode));
         if let Some(services) = gone {
@@ -134,7 +134,7 @@ impl Labs {
     }
 
     /// A filled lab that has served the lookups and from now on serves nobody else.
-    pub fn take_living(&mut self, mode: Mode, scale: Scale) -> Option<Testbed> {
+    pub(super) fn take_living(&mut self, mode: Mode, scale: Scale) -> Option<Testbed> {
         let testbed = self.living.remove(&(mode, scale))?.ok()?;
         testbed.steer(Egress::Tun).ok()?;
         Some(testbed)
@@ -144,7 +144,7 @@ impl Labs {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn empty(
+    pub(super) fn empty(
         &mut self,
         mode: Mode,
         scale: Scale,
@@ -167,12 +167,12 @@ impl Labs {
     }
 
     /// Keeps a lab for the cell that follows.
-    pub fn keep(&mut self, mode: Mode, scale: Scale, testbed: Testbed) {
+    pub(super) fn keep(&mut self, mode: Mode, scale: Scale, testbed: Testbed) {
         self.kept = Some((mode, scale, testbed));
     }
 
     /// The lab kept, if it is of this mode and scale.
-    pub fn take(&mut self, mode: Mode, scale: Scale) -> Option<Testbed> {
+    pub(super) fn take(&mut self, mode: Mode, scale: Scale) -> Option<Testbed> {
         self.kept.take().filter(|kept| (kept.0, kept.1) == (mode, scale)).map(|kept| kept.2)
     }
 }
@@ -234,7 +234,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Waits until the machine is at rest: removing a lab goes on in the kernel after the last handle is
 /// closed, and would be counted to whatever is measured next. At most as long as the removal of a lab
 /// with so many Services may take; a machine that is busy for other reasons is not waited for.
-pub fn settle(services: u32) {
+pub(super) fn settle(services: u32) {
     const POLL_INTERVAL: Duration = Duration::from_millis(50);
     let begun = Instant::now();
     let mut before = busy();

@@ -28,14 +28,14 @@ pub(super) struct Found {
 
 impl Files {
     /// Opens the folder.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let folder = File::open(folder)?;
         if folder.metadata()?.is_dir() { Ok(Self(folder)) } else { Err(io::ErrorKind::NotADirectory.into()) }
     }
 
     /// Walks down from the folder, name by name, without following a symbolic link anywhere; None: there is no such file, or
     /// it is none that is read. A name is one that [`super::request::parse`] lets through.
-    pub fn find(&self, names: &[String]) -> io::Result<Option<Found>> {
+    pub(super) fn find(&self, names: &[String]) -> io::Result<Option<Found>> {
         let Some((last, folders)) = names.split_last() else { return Ok(None) };
         let mut at = self.0.try_clone()?;
         for name in folders {

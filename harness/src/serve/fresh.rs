@@ -25,17 +25,17 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    pub fn of(folder: &Path) -> Self {
+    pub(super) fn of(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), tried: Mutex::new(None) }
     }
 
     /// Whether there are rows.
-    pub fn is_run(&self) -> bool {
+    pub(super) fn is_run(&self) -> bool {
         self.changed(RECORDS).is_some()
     }
 
     /// Makes the report anew if rows are newer. Says what was done, if anything was.
-    pub fn rebuild(&self) -> Option<String> {
+    pub(super) fn rebuild(&self) -> Option<String> {
         // Whoever panicked has written a whole report or none.
         let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = SOURCES.iter().filter_map(|name| self.changed(name)).max()?;

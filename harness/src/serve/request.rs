@@ -18,7 +18,7 @@ pub(super) struct Request {
 
 impl Request {
     /// Whether the client has the version with this tag (RFC 9110, section 13.1.2; weakly compared).
-    pub fn knows(&self, tag: &str) -> bool {
+    pub(super) fn knows(&self, tag: &str) -> bool {
         let known = self.known.as_deref().unwrap_or_default();
         known.trim() == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
     }

@@ -104,7 +104,7 @@ pub fn check_threshold(percent: f64) -> Result<f64, String> {
 ///
 /// # Errors
 /// All that there are, in words.
-pub fn check_metric(name: &str) -> Result<(), String> {
+pub(super) fn check_metric(name: &str) -> Result<(), String> {
     if metric::ALL.contains(&name) {
         return Ok(());
     }
@@ -115,7 +115,7 @@ pub fn check_metric(name: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// All that there are, in words.
-pub fn check_mode(name: &str) -> Result<(), String> {
+pub(super) fn check_mode(name: &str) -> Result<(), String> {
     let modes =
         || Mode::ALL.iter().map(|mode| mode.name()).chain([Mode::Replay.name()]).chain(FORWARDING_MODES);
     if modes().any(|mode| mode == name) {

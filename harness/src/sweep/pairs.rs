@@ -17,14 +17,14 @@ use super::Sweep;
 use super::cell::Workload;
 
 /// Whether a cell that visits a standing lab has a second visit.
-pub fn has_two_visits(sweep: &Sweep, mode: Mode, scale: Scale, workload: Workload) -> bool {
+pub(super) fn has_two_visits(sweep: &Sweep, mode: Mode, scale: Scale, workload: Workload) -> bool {
     let ends = [sweep.services.first(), sweep.services.last()];
     let at_an_end = mode == Mode::Replay || ends.contains(&Some(&scale.services));
     sweep.aa && at_an_end && represents(sweep, workload)
 }
 
 /// Whether the syncs of a mode at a scale come twice.
-pub fn has_two_syncs(sweep: &Sweep, mode: Mode, scale: Scale) -> bool {
+pub(super) fn has_two_syncs(sweep: &Sweep, mode: Mode, scale: Scale) -> bool {
     sweep.aa
         && sweep.sync.is_some()
         && (mode == Mode::Replay || sweep.services.first() == Some(&scale.services))

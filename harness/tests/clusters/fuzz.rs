@@ -74,7 +74,7 @@ fn pointers(value: &Value, at: &str, into: &mut Vec<String>) {
 }
 
 /// A place and what stands there instead.
-pub fn any_change() -> impl Strategy<Value = (Index, Value)> {
+pub(crate) fn any_change() -> impl Strategy<Value = (Index, Value)> {
     (any::<Index>(), any_value())
 }
 
@@ -116,7 +116,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 /// The document with these changes.
-pub fn changed(mut document: Value, changes: Vec<(Index, Value)>) -> Value {
+pub(crate) fn changed(mut document: Value, changes: Vec<(Index, Value)>) -> Value {
     for (index, value) in changes {
         let mut places = Vec::new();
         pointers(&document, "", &mut places);

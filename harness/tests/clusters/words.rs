@@ -6,7 +6,7 @@ use services::service::{Condition, Endpoint, Policy, Service};
 use services::service_set::ServiceSet;
 
 /// One line for each Service port, and one for each endpoint.
-pub fn lines(set: &ServiceSet) -> String {
+pub(crate) fn lines(set: &ServiceSet) -> String {
     let mut text = String::new();
     for service in set.services() {
         text.push_str(&line(service));
@@ -19,7 +19,7 @@ pub fn lines(set: &ServiceSet) -> String {
 }
 
 /// What a Service port has beyond its cluster IP.
-pub fn line(service: &Service) -> String {
+pub(crate) fn line(service: &Service) -> String {
     let Service { protocol, cluster, .. } = service;
     let mut words = vec![format!("{} {cluster}/{}", service.display_name(), protocol.name())];
     let mut add =
@@ -36,7 +36,7 @@ pub fn line(service: &Service) -> String {
 }
 
 /// An endpoint.
-pub fn words(endpoint: &Endpoint) -> String {
+pub(crate) fn words(endpoint: &Endpoint) -> String {
     let local = if endpoint.local { " local" } else { "" };
     let terminating = if endpoint.condition == Condition::Terminating { " terminating" } else { "" };
     format!("{}{local}{terminating}", endpoint.address)

@@ -27,7 +27,7 @@ const ALL: Background = Background {
 };
 
 /// Those of this module.
-pub fn tests() -> Vec<Test> {
+pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     let mut add = |what: &str, mode: Mode, body: fn(Mode)| {
         // Background rules of nftables mode are iptables-nft's.

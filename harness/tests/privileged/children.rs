@@ -11,33 +11,33 @@ use results::record::{Record, Status};
 use results::record_file::read_records;
 use tempfile::TempDir;
 
-pub const SVCBENCH: &str = env!("CARGO_BIN_EXE_svcbench");
+pub(crate) const SVCBENCH: &str = env!("CARGO_BIN_EXE_svcbench");
 const MARK: &str = "SVCBENCH_TEST_MARK";
 
 /// A folder in which `svcbench run` works, and its mark.
-pub struct Place {
+pub(crate) struct Place {
     folder: TempDir,
     mark: String,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mark = format!("{MARK}={}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         Self { folder: tempfile::tempdir().unwrap(), mark }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn out(&self) -> PathBuf {
+    pub(crate) fn out(&self) -> PathBuf {
         self.path().join("out")
     }
 
     /// `svcbench run SWEEP --out out`, or the same with a program and arguments before it. `sweep`: a built-in name
     /// or the text of one.
-    pub fn command(&self, before: &[&str], sweep: &str, flags: &[&str]) -> Command {
+    pub(crate) fn command(&self, before: &[&str], sweep: &str, flags: &[&str]) -> Command {
         let sweep = if sweep.contains('\n') {
             // Beside the folder that is watched.
             let file = self.path().with_extension("toml");
@@ -61,17 +61,17 @@ impl Place {
         command
     }
 
-    pub fn run(&self, sweep: &str, flags: &[&str]) -> Output {
+    pub(crate) fn run(&self, sweep: &str, flags: &[&str]) -> Output {
         self.command(&[], sweep, flags).output().unwrap()
     }
 
-    pub fn start(&self, sweep: &str, flags: &[&str]) -> Child {
+    pub(crate) fn start(&self, sweep: &str, flags: &[&str]) -> Child {
         let mut command = self.command(&[], sweep, &[&["--quiet"], flags].concat());
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Processes with the mark that have not ended: whoever has ended has no environment any more.
-    pub fn processes(&self) -> Vec<PathBuf> {
+    pub(crate) fn processes(&self) -> Vec<PathBuf> {
         let has_mark = |process: &PathBuf| {
             let environment = fs::read(process.join("environ")).unwrap_or_default();
             environment.split(|&byte| byte == 0).any(|variable| variable == self.mark.as_bytes())
@@ -81,7 +81,7 @@ impl Place {
 
     /// Network and mount namespaces of marked processes that are not this process's. They are held open: else another
     /// process's next namespace might get the number of one that has gone.
-    pub fn namespaces(&self) -> BTreeMap<u64, File> {
+    pub(crate) fn namespaces(&self) -> BTreeMap<u64, File> {
         let host = namespaces_of(Path::new("/proc/self"));
         let tasks = self.processes().into_iter().flat_map(|process| entries(process.join("task")));
         let files = tasks.flat_map(|task| KINDS.map(|kind| File::open(task.join("ns").join(kind)).ok()));
@@ -89,17 +89,17 @@ impl Place {
         numbered.filter(|(inode, _)| !host.contains(inode)).collect()
     }
 
-    pub fn records(&self) -> Vec<Record> {
+    pub(crate) fn records(&self) -> Vec<Record> {
         read_records(&self.out().join("records.csv")).unwrap()
     }
 
     /// Cells of which rows are on disk.
-    pub fn finished_cells(&self) -> usize {
+    pub(crate) fn finished_cells(&self) -> usize {
         let Ok(records) = read_records(&self.out().join("records.csv")) else { return 0 };
         records.iter().map(|record| record.cell.order).collect::<BTreeSet<_>>().len()
     }
 
-    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let content = |path: PathBuf| (name(&path), fs::read(&path).unwrap());
         entries(self.out()).into_iter().map(content).collect()
     }
@@ -112,18 +112,18 @@ impl Drop for Place {
 }
 
 /// Whether any thread of the machine is in one of these namespaces.
-pub fn inhabited(namespaces: &BTreeMap<u64, File>) -> bool {
+pub(crate) fn inhabited(namespaces: &BTreeMap<u64, File>) -> bool {
     let tasks = entries("/proc").into_iter().flat_map(|process| entries(process.join("task")));
     tasks.into_iter().any(|task| namespaces_of(&task).iter().any(|inode| namespaces.contains_key(inode)))
 }
 
 const KINDS: [&str; 2] = ["net", "mnt"];
 
-pub fn entries(folder: impl AsRef<Path>) -> Vec<PathBuf> {
+pub(crate) fn entries(folder: impl AsRef<Path>) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-pub fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
@@ -134,7 +134,7 @@ fn namespaces_of(task: &Path) -> Vec<u64> {
 
 /// A row as it should be on a quiet machine, or one of what a busy one may bring: where no lock makes contenders wait, a sync
 /// may starve among them. What is too busy for answers is for [`few_are_late`].
-pub fn is_as_it_should_be(row: &Record) -> bool {
+pub(crate) fn is_as_it_should_be(row: &Record) -> bool {
     let may_starve = row.cell.workload == "xtables_lock" && row.metric.starts_with("holder_");
     let takes_the_lock = row.cell.mode == "iptables-legacy";
     row.status == Status::Ok
@@ -143,12 +143,12 @@ pub fn is_as_it_should_be(row: &Record) -> bool {
 }
 
 /// Whether a request was not answered in the time allowed, as on a machine that is busy for seconds.
-pub fn is_late(row: &Record) -> bool {
+pub(crate) fn is_late(row: &Record) -> bool {
     row.status == Status::Failed && row.note.contains("did not answer in the time allowed")
 }
 
 /// Of rows that a busy machine may fail: so few that most of their kind were measured.
-pub fn few_are_late(rows: &[Record], mode: &str) -> bool {
+pub(crate) fn few_are_late(rows: &[Record], mode: &str) -> bool {
     let of_kind = |row: &&Record| row.cell.mode == mode && row.cell.workload == "tcp_crr";
     let late = rows.iter().filter(of_kind).filter(|row| is_late(row)).count();
     late * 2 <= rows.iter().filter(of_kind).count()

@@ -27,7 +27,7 @@ fn installed() -> Installed {
 }
 
 /// Every Service that has somebody to answer does, from a pod's address; the others are there, too.
-pub fn answers(mode: Mode) {
+pub(crate) fn answers(mode: Mode) {
     let cluster = installed();
     let node = cluster.node(Node::lab(KubeProxy::Current));
     let mut testbed =
@@ -48,7 +48,7 @@ pub fn answers(mode: Mode) {
 }
 
 /// All modes that this kernel has: lookups and syncs of everything, without a failure.
-pub fn run() {
+pub(crate) fn run() {
     let place = Place::new();
     let file = everything();
     let from = ["--from", file.to_str().unwrap(), "--no-limit"];

@@ -30,7 +30,7 @@ budget_seconds = 1
 /// Others use the machine's memory too, and may give some back, or take some, while one of the modes is measured.
 const TRIES: usize = 20;
 
-pub fn rows() {
+pub(crate) fn rows() {
     let mut last = Vec::new();
     for _ in 0..TRIES {
         let place = Place::new();
@@ -71,7 +71,7 @@ fn is_plausible(records: &[Record], mode: &str) -> bool {
     memory.is_some_and(|memory| (1_000_000..1_000_000_000).contains(&memory))
 }
 
-pub fn tables() {
+pub(crate) fn tables() {
     let mut testbed = cold(Mode::Nftables, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 3), 1));
     testbed.forget_flows().unwrap();
     let before = Tables::of(&testbed.lab.node);

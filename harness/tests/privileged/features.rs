@@ -11,8 +11,8 @@ use dataplane::{KubeProxy, Mode};
 use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
 use services::service_set::ServiceSet;
 
+use crate::paper::random_services;
 use crate::proxied::Proxied;
-use crate::random_services;
 
 const PORT: u16 = 80;
 const TARGET: u16 = 8080;
@@ -131,9 +131,9 @@ impl Case {
 }
 
 /// A test, by name.
-pub type Feature = (&'static str, fn(Mode, Family));
+pub(crate) type Feature = (&'static str, fn(Mode, Family));
 
-pub const ALL: [Feature; 12] = [
+pub(crate) const ALL: [Feature; 12] = [
     ("cluster_ip", cluster_ip),
     ("node_port", node_port),
     ("external_ip", external_ip),

@@ -29,7 +29,7 @@ fn span(volumes: &[Volume]) -> [Volume; 2] {
     [*volumes.iter().min_by_key(by_packets).unwrap(), *volumes.iter().max_by_key(by_packets).unwrap()]
 }
 
-pub fn one(method: Method) {
+pub(crate) fn one(method: Method) {
     for response_bytes in [0, LARGE] {
         let found = measured(method, response_bytes);
         let received = span(&found.received);
@@ -69,7 +69,7 @@ pub fn one(method: Method) {
 }
 
 /// Direct routing and tunnels spare the director the way back, the more the longer the responses are.
-pub fn claim() {
+pub(crate) fn claim() {
     let cost = |found: &Forwarding| found.costs.connection.histogram().value_at_quantile(0.5);
     for (response_bytes, least) in [(0, 1.3), (LARGE, 3.0)] {
         let nat = measured(Method::NatUntracked, response_bytes);

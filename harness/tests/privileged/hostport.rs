@@ -17,7 +17,7 @@ use crate::testbeds::{empty, output};
 use crate::{PROXY, test};
 
 /// Those of this module.
-pub fn tests() -> Vec<Test> {
+pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for &mode in PROXY {
         tests.push(test(&format!("host_ports_come_and_go::{mode}"), &[mode], move || come_and_go(mode)));

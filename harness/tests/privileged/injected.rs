@@ -11,7 +11,7 @@ use crate::testbeds::{empty, output, scale};
 const RULES: u32 = 7;
 
 /// After a full sync and a change, too.
-pub fn stands_first(mode: Mode) {
+pub(crate) fn stands_first(mode: Mode) {
     let mut testbed = empty(mode, Node::lab(KubeProxy::Current));
     testbed.injected(Some(Injected { mode, rules: RULES })).unwrap();
     for services in [3, 4] {
@@ -43,7 +43,7 @@ pub fn stands_first(mode: Mode) {
 }
 
 /// A lab of another mode does not have it.
-pub fn elsewhere() {
+pub(crate) fn elsewhere() {
     let mut testbed = empty(Mode::IptablesLegacy, Node::lab(KubeProxy::Current));
     testbed.injected(Some(Injected { mode: Mode::Nftables, rules: RULES })).unwrap();
     let set = ServiceSet::synthetic(scale(3, 2), 1);

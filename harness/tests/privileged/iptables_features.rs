@@ -16,8 +16,7 @@ use proptest::test_runner::TestRunner;
 use services::service::{Condition, Endpoint, Family, Policy, Protocol, Service};
 use services::service_set::ServiceSet;
 
-use crate::paper::Paper;
-use crate::random_services;
+use crate::paper::{Paper, random_services};
 use crate::state::pretty;
 use crate::testbeds::{ordered_iptables, output};
 
@@ -89,7 +88,7 @@ impl Plain {
 }
 
 /// Random sets with every feature, one after the other.
-pub fn random(mode: Mode, version: KubeProxy) {
+pub(crate) fn random(mode: Mode, version: KubeProxy) {
     let mut runner = TestRunner::deterministic();
     for family in Family::ALL {
         let node = random_services::node(family, version);
@@ -105,7 +104,7 @@ pub fn random(mode: Mode, version: KubeProxy) {
 }
 
 /// One change of one Service after another, there and back.
-pub fn changes(mode: Mode, version: KubeProxy) {
+pub(crate) fn changes(mode: Mode, version: KubeProxy) {
     for family in Family::ALL {
         let mut plain = Plain::cold(mode, random_services::node(family, version), &start(family));
         for (name, change) in CHANGES {
@@ -210,7 +209,7 @@ fn start(family: Family) -> ServiceSet {
 }
 
 /// kube-proxy 1.30.5 beside its IPv4 side, without a Service.
-pub fn golden_v6() {
+pub(crate) fn golden_v6() {
     let real = ordered_iptables(include_str!("../../dataplane/tests/golden/ip6tables-save.txt"));
     for mode in [Mode::IptablesLegacy, Mode::IptablesNft] {
         let node = random_services::node(Family::Ipv6, KubeProxy::V1_30);
@@ -221,7 +220,7 @@ pub fn golden_v6() {
 }
 
 /// Node ports on the loopback need more than rules.
-pub fn lets_packets_for_the_loopback_in() {
+pub(crate) fn lets_packets_for_the_loopback_in() {
     const KEY: &str = "net.ipv4.conf.all.route_localnet";
     for (version, localhost_node_ports, expected) in
         [(KubeProxy::Current, true, "1"), (KubeProxy::Current, false, "0"), (KubeProxy::V1_20, false, "1")]

@@ -1,7 +1,7 @@
 //! IPVS mode in a kernel: all that it has besides rules.
 
-pub mod draining;
-pub mod features;
+pub(crate) mod draining;
+pub(crate) mod features;
 
 use std::io::Write;
 use std::path::Path;
@@ -25,11 +25,11 @@ fn state(testbed: &Testbed) -> State {
 }
 
 /// Not only as many as the model says: the same servers, weights, schedulers, entries and addresses.
-pub fn is_the_model(testbed: &Testbed) {
+pub(crate) fn is_the_model(testbed: &Testbed) {
     assert_eq!(state(testbed), State::of(&testbed.node(), &testbed.set));
 }
 
-pub fn listed(testbed: &Testbed) -> String {
+pub(crate) fn listed(testbed: &Testbed) -> String {
     lines(&state(testbed))
 }
 
@@ -45,7 +45,7 @@ fn lines(state: &State) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-pub fn golden() {
+pub(crate) fn golden() {
     let real = ordered_iptables(include_str!("../../dataplane/tests/golden/ipvs/iptables-save.txt"));
     for mode in crate::IPVS {
         // That servers, sets and addresses are those of the model, and the model's the real ones, is checked elsewhere.
@@ -72,7 +72,7 @@ fn feed(testbed: &Testbed, program: &Path, args: &[&str], input: &[u8]) {
     assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
-pub fn printed() {
+pub(crate) fn printed() {
     let ipvsadm = netns_setup::find_program("ipvsadm").expect("a need of this test");
     let mut set = ServiceSet::synthetic(scale(20, 3), 1);
     let mut service = (*set.services()[3]).clone();
@@ -117,7 +117,7 @@ fn connections(testbed: &Testbed) -> usize {
     text.lines().count() - 1
 }
 
-pub fn forgotten() {
+pub(crate) fn forgotten() {
     let mut testbed = cold(Mode::IpvsBatched, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 3), 1));
     testbed.forget_flows().unwrap();
     let before = held(&testbed);
@@ -140,7 +140,7 @@ pub fn forgotten() {
     pretty(&held(&testbed), &before, "servers, after their connections were forgotten");
 }
 
-pub fn schedulers() {
+pub(crate) fn schedulers() {
     let set = ServiceSet::synthetic(scale(4, 3), 1);
     for scheduler in Scheduler::ALL {
         let mut testbed = empty(Mode::IpvsBatched, Node { scheduler, ..Node::lab(KubeProxy::Current) });

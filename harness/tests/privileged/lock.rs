@@ -32,7 +32,7 @@ fn has_open(pid: u32, path: &str) -> bool {
     files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == Path::new(path))
 }
 
-pub fn known_wait() {
+pub(crate) fn known_wait() {
     let iptables = Tools::of(Mode::IptablesLegacy).path(Program::Iptables).unwrap();
     let namespace = Namespace::create("lock").unwrap();
     let watch = Watch::start(&namespace).unwrap();
@@ -79,7 +79,7 @@ fn hold_lock(namespace: &Namespace) -> Child {
 }
 
 /// One who held it before, one who gives up, one who gets it: `svcbench lock --watch` tells them apart.
-pub fn followed() {
+pub(crate) fn followed() {
     let iptables = Tools::of(Mode::IptablesLegacy).path(Program::Iptables).unwrap();
     let namespace = Namespace::create("lock").unwrap();
     let mut holder = hold_lock(&namespace);
@@ -129,7 +129,7 @@ pub fn followed() {
     assert_eq!((&summary["summary"]["gave_up"], &summary["summary"]["hold_ns"]["n"]), (&1.into(), &2.into()));
 }
 
-pub fn timeout() {
+pub(crate) fn timeout() {
     let tools = Tools::of(Mode::IptablesLegacy);
     let save = tools.path(Program::IptablesSave).unwrap();
     let mut testbed = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
@@ -217,7 +217,7 @@ impl Queued {
 }
 
 /// The program alone, without anything of ours around it: nobody lets go, and it says so.
-pub fn literal_timeout() {
+pub(crate) fn literal_timeout() {
     let iptables = Tools::of(Mode::IptablesLegacy).path(Program::Iptables).unwrap();
     let namespace = Namespace::create("lock").unwrap();
     let mut holder = hold_lock(&namespace);
@@ -236,7 +236,7 @@ pub fn literal_timeout() {
 }
 
 /// Every acquisition is of somebody: of a contender, of a full or of a partial sync; before the syncs nothing counts.
-pub fn by_sync() {
+pub(crate) fn by_sync() {
     let mut testbed =
         cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(300, 2), 1));
     // A full sync's restore writes all Services, a partial one's that which changed. The shortest of each: what else the
@@ -291,7 +291,7 @@ const SWEEP: Lock = Lock {
 };
 
 /// Alone the sync takes a second or more, as it lists every chain; an operation takes some hundredths.
-pub fn starved() {
+pub(crate) fn starved() {
     let set = ServiceSet::synthetic(scale(2_000, 2), 1);
     let mut testbed = cold(Mode::Nftables, KubeProxy::Current, &set);
     let known = Known { has_lock: false, predicted: None, alone: Some(0.001) };
@@ -314,7 +314,7 @@ pub fn starved() {
     assert_eq!(told.first().map(String::as_str), Some("partial sync"));
 }
 
-pub fn predicted() {
+pub(crate) fn predicted() {
     let tools = Tools::of(Mode::IptablesLegacy);
     let save = tools.path(Program::IptablesSave).unwrap();
     let mut testbed = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));

@@ -9,8 +9,6 @@ mod clusters;
 mod costs;
 mod features;
 mod forwarding;
-#[path = "../../dataplane/tests/plans/paper/found.rs"]
-mod found;
 mod hostport;
 mod injected;
 mod iptables_features;
@@ -24,9 +22,6 @@ mod paper;
 mod paths;
 mod promise;
 mod proxied;
-#[path = "../../dataplane/tests/plans/paper/random_services.rs"]
-#[allow(dead_code, reason = "property tests use the rest")]
-mod random_services;
 mod replay;
 mod runs;
 mod state;

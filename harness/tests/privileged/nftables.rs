@@ -18,14 +18,15 @@ use services::service::Family;
 use services::service_set::ServiceSet;
 use trials::Test;
 
+use crate::paper::random_services;
 use crate::state::pretty;
 use crate::testbeds::{ordered_nft, output, wait_until};
-use crate::{VERSIONS, random_services, test};
+use crate::{VERSIONS, test};
 
 /// Random sets that are synced one after the other.
 const SETS: usize = 25;
 
-pub fn tests() -> Vec<Test> {
+pub(crate) fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for (version, family) in
         VERSIONS.into_iter().flat_map(|version| Family::ALL.map(|family| (version, family)))

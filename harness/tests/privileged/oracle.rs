@@ -373,7 +373,7 @@ fn limits() {
     delivered(oracle.send(packet, Location::LocalPod).unwrap());
 }
 
-pub fn tests() -> Vec<Test> {
+pub(crate) fn tests() -> Vec<Test> {
     let needs =
         [Need::Root, Need::MountNamespace, Need::Tun, Need::Conntrack, Need::Nft, Need::IptablesLegacy];
     let of = |name: &str, body: fn()| Test {

@@ -38,7 +38,7 @@ fn local(service: &Service) -> Service {
     service
 }
 
-pub fn masquerade(mode: Mode) {
+pub(crate) fn masquerade(mode: Mode) {
     for version in crate::VERSIONS {
         let mut set = ServiceSet::synthetic(scale(4, 1), 1);
         if mode.is_ipvs() {
@@ -76,7 +76,7 @@ pub fn masquerade(mode: Mode) {
     }
 }
 
-pub fn two_labs(mode: Mode) {
+pub(crate) fn two_labs(mode: Mode) {
     let mut one = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
     let mut two = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(5, 3), 1));
     // The same cluster IPs lead to different endpoints; the second lab has left the first as it was.
@@ -89,7 +89,7 @@ pub fn two_labs(mode: Mode) {
     two.verify_traffic().unwrap();
 }
 
-pub fn isolated() {
+pub(crate) fn isolated() {
     let testbeds = [(); 2].map(|()| empty(Mode::Direct, Node::lab(KubeProxy::Current)));
     let mut all = vec![Identity::of_process().unwrap()];
     for testbed in &testbeds {

@@ -12,24 +12,24 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use services::service::{Family, Protocol, Service};
 use services::service_set::ServiceSet;
 
+use crate::paper::random_services;
 use crate::proxied::Proxied;
-use crate::random_services;
 
 /// Sets of Services, each installed over the one before: the same for every mode.
 const CASES: u32 = 200;
 /// Parts in an emulated guest, which takes its time for the whole and is taken for dead if it is silent for long.
-pub const PARTS: u32 = 10;
+pub(crate) const PARTS: u32 = 10;
 /// A port that no random Service has.
 const OTHER_PORT: u16 = 9_999;
 
 /// One mode against the promise.
-pub fn kept(mode: Mode, version: KubeProxy, family: Family) {
+pub(crate) fn kept(mode: Mode, version: KubeProxy, family: Family) {
     let seen = compare(mode, version, family, 0..CASES);
     assert!(seen.delivered > 1_000 && seen.rejected > 100 && seen.dropped > 50, "{seen:?}");
 }
 
 /// The same in parts.
-pub fn kept_in_part(mode: Mode, version: KubeProxy, family: Family, part: u32) {
+pub(crate) fn kept_in_part(mode: Mode, version: KubeProxy, family: Family, part: u32) {
     let cases = CASES / PARTS;
     let seen = compare(mode, version, family, part * cases..(part + 1) * cases);
     assert!(seen.delivered > 100, "{seen:?}");
@@ -37,7 +37,7 @@ pub fn kept_in_part(mode: Mode, version: KubeProxy, family: Family, part: u32) {
 
 /// What [`kept`] holds each mode to, packet by packet, is one and the same for all modes but where a [`Difference`] says
 /// so; and every such difference is met, or the list of them would not be tested.
-pub fn alike(modes: &[Mode], family: Family) {
+pub(crate) fn alike(modes: &[Mode], family: Family) {
     let node = random_services::node(family, KubeProxy::Current);
     let mut met = BTreeSet::new();
     for set in sets(family).take(CASES as usize) {

@@ -22,7 +22,7 @@ fn topology(label: String) -> Topology {
 }
 
 /// A node, its proxier, and what it has installed.
-pub struct Proxied {
+pub(crate) struct Proxied {
     pub mode: Mode,
     pub node: Node,
     oracle: Oracle,
@@ -33,7 +33,7 @@ pub struct Proxied {
 }
 
 impl Proxied {
-    pub fn new(mode: Mode, node: Node) -> Self {
+    pub(crate) fn new(mode: Mode, node: Node) -> Self {
         let oracle = Oracle::build(&topology(format!("test/{mode}"))).unwrap();
         let runner = Runner::new(Tools::of(mode), oracle.node().process_group(), Stop::new());
         Self {
@@ -48,7 +48,7 @@ impl Proxied {
     }
 
     /// The first sync if nothing is installed, else a partial one.
-    pub fn sync(&mut self, to: &ServiceSet) {
+    pub(crate) fn sync(&mut self, to: &ServiceSet) {
         let kind = if self.synced { Sync::Partial } else { Sync::Full };
         let plan = self.dataplane.plan(&self.set, to, kind);
         self.apply(&plan);
@@ -62,13 +62,13 @@ impl Proxied {
         wait_until("what is stale can be deleted", || node.run(|| self.runner.clean_up(plan, None)).is_ok());
     }
 
-    pub fn send(&mut self, packet: SentPacket, origin: Location) -> PacketOutcome {
+    pub(crate) fn send(&mut self, packet: SentPacket, origin: Location) -> PacketOutcome {
         let sent = self.oracle.send(packet, origin);
         sent.unwrap_or_else(|error| panic!("{}: {packet} from {origin}: {error}", self.mode))
     }
 
     /// Whether the answer to a delivered packet arrives, as from the address that it was sent to.
-    pub fn is_answered(&mut self, outcome: &PacketOutcome) -> bool {
+    pub(crate) fn is_answered(&mut self, outcome: &PacketOutcome) -> bool {
         let Some(delivered) = outcome.delivered().copied() else { return false };
         let reply = self
             .oracle
@@ -77,7 +77,7 @@ impl Proxied {
         delivered.is_answered_by(&reply)
     }
 
-    pub fn forget_flows(&mut self) {
+    pub(crate) fn forget_flows(&mut self) {
         self.oracle.forget_flows().unwrap();
     }
 }

@@ -23,8 +23,9 @@ use services::shape::Shape;
 use trials::Test;
 
 use crate::children::Place;
+use crate::paper::found;
+use crate::test;
 use crate::testbeds::{cold, ordered_iptables, ordered_nft, output, scale};
-use crate::{found, test};
 
 const IPTABLES: &str = include_str!("../../dataplane/tests/golden/iptables-save.txt");
 const IP6TABLES: &str = include_str!("../../dataplane/tests/golden/ip6tables-save.txt");
@@ -35,7 +36,7 @@ const LEGACY: &[Mode] = &[Mode::IptablesLegacy];
 const BOTH: &[Mode] = &[Mode::IptablesLegacy, Mode::IptablesNft];
 const PROXY: &[Mode] = &[Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables];
 
-pub fn tests() -> Vec<Test> {
+pub(crate) fn tests() -> Vec<Test> {
     let mut tests = vec![
         test("a_replayed_ruleset_is_measured_beside_controls", LEGACY, run),
         test("golden_rulesets_answer_when_replayed", PROXY, golden),

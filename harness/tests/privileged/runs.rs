@@ -58,7 +58,7 @@ fn tiny() -> Sweep {
     Sweep::parse("tiny", TINY).unwrap()
 }
 
-pub fn smoke() {
+pub(crate) fn smoke() {
     let place = Place::new();
     let before = Fingerprint::take();
     let output = place.run("smoke", NO_LIMIT);
@@ -123,7 +123,7 @@ fn every_able_mode_is_measured(records: &[Record]) {
     assert_eq!(missing, None);
 }
 
-pub fn failing_program() {
+pub(crate) fn failing_program() {
     let place = Place::new();
     let shims = tempfile::tempdir().unwrap();
     let shim = shims.path().join("iptables-legacy-restore");
@@ -158,7 +158,7 @@ pub fn failing_program() {
     assert!(place.files().contains_key("report.html"));
 }
 
-pub fn missing_program() {
+pub(crate) fn missing_program() {
     let place = Place::new();
     let nft = find_program("nft").unwrap().canonicalize().unwrap();
     // A program is looked for in /usr/sbin too, whatever PATH says: so it is hidden, in a mount namespace.
@@ -173,7 +173,7 @@ pub fn missing_program() {
     }
 }
 
-pub fn read_only_host() {
+pub(crate) fn read_only_host() {
     let place = Place::new();
     fs::create_dir(place.out()).unwrap();
     // Everything that could be written to is read-only, but for the output folder.
@@ -192,7 +192,7 @@ pub fn read_only_host() {
 
 /// Whatever this machine is like: what spoils its figures is refused before anything is written, and what is allowed, or
 /// spoils nothing, is in the passport.
-pub fn strict() {
+pub(crate) fn strict() {
     let place = Place::new();
     // Beside other tests there is load, and nobody knows what else.
     let all = svcbench::host::machine::NAMES.iter().flat_map(|name| ["--allow", name]);

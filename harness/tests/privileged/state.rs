@@ -10,7 +10,7 @@ use services::service_set::ServiceSet;
 use crate::testbeds::{cold, empty, held, ordered_iptables, ordered_nft, scale, sync};
 
 /// After a first full sync of the golden cluster and, over it, after that of a restarted kube-proxy.
-pub fn golden(mode: Mode) -> [String; 2] {
+pub(crate) fn golden(mode: Mode) -> [String; 2] {
     golden_of(mode, KubeProxy::V1_30)
 }
 
@@ -31,11 +31,11 @@ fn golden_of(mode: Mode, version: KubeProxy) -> [String; 2] {
     })
 }
 
-pub fn golden_iptables() {
+pub(crate) fn golden_iptables() {
     iptables_is(include_str!("../../dataplane/tests/golden/iptables-save.txt"), KubeProxy::V1_30);
 }
 
-pub fn golden_iptables_1_20() {
+pub(crate) fn golden_iptables_1_20() {
     iptables_is(include_str!("../../dataplane/tests/golden/1.20/iptables-save.txt"), KubeProxy::V1_20);
 }
 
@@ -48,14 +48,14 @@ fn iptables_is(save: &str, version: KubeProxy) {
     }
 }
 
-pub fn golden_nftables() {
+pub(crate) fn golden_nftables() {
     let real = ordered_nft(include_str!("../../dataplane/tests/golden/nft-list-ruleset.txt"));
     let [first, restarted] = golden(Mode::Nftables);
     pretty(&first, &real, "first sync");
     pretty(&restarted, &real, "restart");
 }
 
-pub fn loaded(mode: Mode, version: KubeProxy) {
+pub(crate) fn loaded(mode: Mode, version: KubeProxy) {
     // More than one piece: iptables-nft is loaded 50 at a time.
     let set = ServiceSet::synthetic(scale(70, 3), 1);
     let mut loaded = empty(mode, Node::lab(version));
@@ -66,7 +66,7 @@ pub fn loaded(mode: Mode, version: KubeProxy) {
 
 /// Compares long texts and shows the first lines that differ.
 #[track_caller]
-pub fn pretty(found: &str, wanted: &str, what: &str) {
+pub(crate) fn pretty(found: &str, wanted: &str, what: &str) {
     let differ = found.lines().zip(wanted.lines()).find(|(found, wanted)| found != wanted);
     assert_eq!(differ, None, "{what}");
     assert_eq!(found.lines().count(), wanted.lines().count(), "{what}: lines");

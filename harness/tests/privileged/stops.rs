@@ -59,7 +59,7 @@ blocks = 1
 budget_seconds = 600
 "#;
 
-pub fn killed_at_any_moment() {
+pub(crate) fn killed_at_any_moment() {
     let mut random = ChaCha8Rng::seed_from_u64(20);
     let moments: Vec<(usize, u64)> =
         (0..KILLS).map(|index| (index, random.random_range(100..6_000))).collect();
@@ -139,7 +139,7 @@ fn resume(place: &Place) {
     assert_eq!(orders, planned);
 }
 
-pub fn killed_and_resumed() {
+pub(crate) fn killed_and_resumed() {
     let place = Place::new();
     let mut run = under_way(&place);
     run.kill().unwrap();
@@ -147,7 +147,7 @@ pub fn killed_and_resumed() {
     resume(&place);
 }
 
-pub fn interrupted_and_resumed() {
+pub(crate) fn interrupted_and_resumed() {
     let place = Place::new();
     let mut run = under_way(&place);
     kill(Pid::from_raw(run.id().try_into().unwrap()), Signal::SIGINT).unwrap();

@@ -16,7 +16,7 @@ use crate::testbeds::{cold, empty, held, scale, sync};
 /// a million.
 const P_VALUE: f64 = 0.001;
 
-pub fn changes(mode: Mode, version: KubeProxy) {
+pub(crate) fn changes(mode: Mode, version: KubeProxy) {
     // kube-proxy's IPVS mode runs a program for each endpoint, and here in an emulated guest.
     let scales: &[u32] = if mode == Mode::Ipvs { &[3] } else { &[3, 10] };
     for &endpoints in scales {
@@ -41,7 +41,7 @@ pub fn changes(mode: Mode, version: KubeProxy) {
     }
 }
 
-pub fn control(mode: Mode) {
+pub(crate) fn control(mode: Mode) {
     let mut testbed = empty(mode, Node::lab(KubeProxy::Current));
     let set = ServiceSet::synthetic(scale(30, 3), 1);
     // The same at every sync.

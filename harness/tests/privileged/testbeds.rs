@@ -12,9 +12,9 @@ use netns_setup::Namespace;
 use services::service_set::{Scale, ServiceSet};
 
 /// Far longer than anything waited for should take, on a busy machine too.
-pub const TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + TIMEOUT;
     while !condition() {
         assert!(Instant::now() < deadline, "waited {TIMEOUT:?} in vain until {what}");
@@ -22,23 +22,23 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-pub fn scale(services: u32, endpoints: u32) -> Scale {
+pub(crate) fn scale(services: u32, endpoints: u32) -> Scale {
     Scale { services, endpoints }
 }
 
-pub fn empty(mode: Mode, node: Node) -> Testbed {
+pub(crate) fn empty(mode: Mode, node: Node) -> Testbed {
     Testbed::build(mode, scale(1, 1), node, 1, &Stop::new()).unwrap()
 }
 
 /// A lab in which kube-proxy has just synced these Services.
-pub fn cold(mode: Mode, version: KubeProxy, set: &ServiceSet) -> Testbed {
+pub(crate) fn cold(mode: Mode, version: KubeProxy, set: &ServiceSet) -> Testbed {
     let mut testbed = empty(mode, Node::lab(version));
     sync(&mut testbed, set, Sync::Full);
     testbed
 }
 
 /// Plans, carries out, and counts.
-pub fn sync(testbed: &mut Testbed, to: &ServiceSet, kind: Sync) {
+pub(crate) fn sync(testbed: &mut Testbed, to: &ServiceSet, kind: Sync) {
     let plan = testbed.dataplane.plan(&testbed.set, to, kind);
     testbed.carry_out(&plan, to, None).unwrap();
     testbed.verify_counts().unwrap();
@@ -48,7 +48,7 @@ pub fn sync(testbed: &mut Testbed, to: &ServiceSet, kind: Sync) {
 }
 
 /// Standard output of a program in a namespace.
-pub fn output(namespace: &Namespace, command: &mut Command) -> String {
+pub(crate) fn output(namespace: &Namespace, command: &mut Command) -> String {
     let child = namespace.spawn(command.stdin(Stdio::null()).stdout(Stdio::piped())).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
@@ -56,7 +56,7 @@ pub fn output(namespace: &Namespace, command: &mut Command) -> String {
 }
 
 /// What the kernel holds, listed by the mode's own tool and brought into an order.
-pub fn held(testbed: &Testbed) -> String {
+pub(crate) fn held(testbed: &Testbed) -> String {
     let tools = testbed.runner.tools();
     match testbed.mode() {
         Mode::IptablesLegacy | Mode::IptablesNft => {
@@ -76,7 +76,7 @@ pub fn held(testbed: &Testbed) -> String {
 
 /// Tables and chains sorted; rules of a chain in their order; no times, counters or policies. Built-in chains
 /// without rules are left out: iptables-nft makes them when they are first used.
-pub fn ordered_iptables(save: &str) -> String {
+pub(crate) fn ordered_iptables(save: &str) -> String {
     let mut table = "";
     let mut chains: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for line in save.lines() {
@@ -100,7 +100,7 @@ pub fn ordered_iptables(save: &str) -> String {
 
 /// Chains, sets and maps of IPv4 sorted, elements sorted (they come in the order of a hash with a random seed),
 /// rules of a chain in their order.
-pub fn ordered_nft(ruleset: &str) -> String {
+pub(crate) fn ordered_nft(ruleset: &str) -> String {
     let tables = ruleset.split_inclusive("\n}\n").filter(|table| table.starts_with("table ip "));
     let mut blocks = Vec::new();
     for table in tables {

@@ -22,7 +22,7 @@ use crate::testbeds::{TIMEOUT, cold, scale};
 
 /// Every workload, closed and open, to all Services: each request is answered by an endpoint of its Service, and over
 /// enough of them every endpoint has answered.
-pub fn loads(mode: Mode) {
+pub(crate) fn loads(mode: Mode) {
     let set = ServiceSet::synthetic(scale(6, 2), 1);
     let mut testbed = cold(mode, KubeProxy::Current, &set);
     let (cores, stop) = (Cores::choose().unwrap(), Stop::new());
@@ -65,7 +65,7 @@ pub fn loads(mode: Mode) {
 }
 
 /// Each change in turn over the same lab, which is checked by count and by packets at the end of each.
-pub fn disruptions(mode: Mode) {
+pub(crate) fn disruptions(mode: Mode) {
     let mut testbed = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(12, 4), 1));
     let cores = Cores::choose().unwrap();
     let (rate, workloads) = match mode.is_ipvs() {
@@ -114,7 +114,7 @@ const FLOWS: u64 = 64;
 
 /// Half of what the machine can, while endpoints come and go: no request is lost sight of, memory stays level, and once all have
 /// ended no file is left open. It is short; `SVCBENCH_SOAK_SECONDS=600` makes a soak of it.
-pub fn soak() {
+pub(crate) fn soak() {
     let seconds =
         std::env::var("SVCBENCH_SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8.0);
     let base = ["load", "tcp_crr", "--mode", "nftables", "-s", "50", "-e", "4", "--json", "--flows"];

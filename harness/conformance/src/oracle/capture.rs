@@ -40,7 +40,7 @@ pub(super) struct Capture {
 
 impl Capture {
     /// Opens them in the network namespace of the calling thread.
-    pub fn open() -> nix::Result<Capture> {
+    pub(super) fn open() -> nix::Result<Capture> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let open = |family, protocol| socket(family, SockType::Raw, flags, protocol);
         let transports = [SockProtocol::Tcp, SockProtocol::Udp, SockProtocol::Sctp];
@@ -59,7 +59,11 @@ impl Capture {
     }
 
     /// Everything of a family that has come out since it was last asked. Does not wait.
-    pub fn hear(&mut self, single_node: &SingleNode, family: Family) -> Result<Vec<Heard>, OracleError> {
+    pub(super) fn hear(
+        &mut self,
+        single_node: &SingleNode,
+        family: Family,
+    ) -> Result<Vec<Heard>, OracleError> {
         let mut heard = Vec::new();
         for (at, device) in [
             (Location::Outside, &single_node.outside),

@@ -36,7 +36,7 @@ impl Client {
     /// kernel's own sockets; SCTP, which many kernels lack, by a raw one.
     ///
     /// That rules have dropped the packet, which the kernel tells some senders, is no error.
-    pub fn send(packet: SentPacket, number: u32) -> Result<Client, OracleError> {
+    pub(super) fn send(packet: SentPacket, number: u32) -> Result<Client, OracleError> {
         let failed = |call| move |why| OracleError::Socket { packet, call, why };
         let family = if packet.to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let (kind, protocol) = match packet.protocol {
@@ -84,17 +84,17 @@ impl Client {
     }
 
     /// Whether it has the protocol and port of another packet, so that both cannot be.
-    pub fn is_in_the_way_of(&self, packet: &SentPacket) -> bool {
+    pub(super) fn is_in_the_way_of(&self, packet: &SentPacket) -> bool {
         (self.packet.protocol, self.packet.from.port()) == (packet.protocol, packet.from.port())
     }
 
     /// Whether the socket was told of an error.
-    pub fn is_refused(&self) -> bool {
+    pub(super) fn is_refused(&self) -> bool {
         getsockopt(&self.socket, sockopt::SocketError).is_ok_and(|error| error != 0)
     }
 
     /// Whether the socket has taken an answer.
-    pub fn is_answered(&self) -> bool {
+    pub(super) fn is_answered(&self) -> bool {
         match self.packet.protocol {
             Protocol::Tcp => getpeername::<SockaddrStorage>(self.socket.as_raw_fd()).is_ok(),
             Protocol::Udp | Protocol::Sctp => {

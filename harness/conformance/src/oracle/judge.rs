@@ -69,7 +69,7 @@ impl Sent {
     ///
     /// # Errors
     /// [`OracleError::Unexplained`] for what no dataplane should do.
-    pub fn judge(&self, heard: &[Heard], stale: &[u32]) -> Result<PacketOutcome, OracleError> {
+    pub(super) fn judge(&self, heard: &[Heard], stale: &[u32]) -> Result<PacketOutcome, OracleError> {
         let mut came_out = None;
         let mut answer = None;
         for &Heard { at, message } in heard {
@@ -135,7 +135,7 @@ impl Sent {
         }
     }
 
-    pub fn unexplained(&self, what: &'static str, heard: &[Heard]) -> OracleError {
+    pub(super) fn unexplained(&self, what: &'static str, heard: &[Heard]) -> OracleError {
         let heard: Vec<String> =
             heard.iter().map(|Heard { at, message }| format!("{message:?} at {at}")).collect();
         OracleError::Unexplained { packet: self.packet, origin: self.origin, what, heard: heard.join(", ") }

@@ -16,7 +16,7 @@ use super::ruleset::{Hook, HookPosition, Ruleset, Table};
 const KUBE_PROXY_MARK: &str = "0x4000/0x4000";
 
 /// Its rules for a cluster network of which this node has a subnet.
-pub fn ruleset(cluster: Ipv4Net, node: Ipv4Net) -> Ruleset {
+pub(super) fn ruleset(cluster: Ipv4Net, node: Ipv4Net) -> Ruleset {
     let forward = |rule: &str| format!("{rule} -m comment --comment \"flanneld forward\" -j ACCEPT");
     let masquerade =
         |rule: &str, target: &str| format!("{rule} -m comment --comment \"flanneld masq\" -j {target}");

@@ -1,7 +1,5 @@
 //! Background rules on paper: what they write at a small size, and that the model counts what they write.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 
 use dataplane::background::{Background, Calico, Docker};

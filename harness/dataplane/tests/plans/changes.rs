@@ -1,7 +1,5 @@
 //! Plans are deterministic, and what they send for one change is what kube-proxy sends.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use dataplane::ipvs::State;
 use dataplane::{
     Action, AddressRequest, Dataplane, Expect, KubeProxy, Mode, Node, Phase, Plan, Program, Step, Sync,

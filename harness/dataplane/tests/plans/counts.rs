@@ -1,8 +1,6 @@
 //! Rules, chains and set elements for N Services x M endpoints: known figures, and the model's against
 //! those of a kernel on paper that carries the plans out.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 

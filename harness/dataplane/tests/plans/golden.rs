@@ -1,8 +1,6 @@
 //! The plans for the Services of `tests/golden/example.json` are what the real kube-proxy 1.30.5 sent, and in the old form of
 //! the iptables mode 1.20.2.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::path::Path;
 
 use dataplane::{KubeProxy, Mode, Node, Phase, Plan, Step, Sync, planner};

@@ -1,8 +1,6 @@
 //! The IPVS plan for the Services of `tests/golden/example.json` is what the real kube-proxy 1.30.5 did. It walks Go
 //! maps, so the order of Services, endpoints and sets is not compared; every other order is.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

@@ -1,7 +1,5 @@
 //! Host ports: what the CNI port-map plugin runs, word for word, and what it leaves.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 

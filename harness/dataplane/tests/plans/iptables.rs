@@ -1,8 +1,6 @@
 //! The iptables mode, in all its versions and both families, with random Services that have every feature: what its plans
 //! write into a kernel on paper.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use crate::paper::{found, random_services};
 use std::collections::BTreeSet;
 

@@ -3,8 +3,6 @@
 //!
 //! All but the stranger features are those of demo/web of `tests/golden/example.json`, so that chains have the names there.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::net::SocketAddr;
 
 use dataplane::{Action, KubeProxy, Mode, Node, Plan, Sync, planner};

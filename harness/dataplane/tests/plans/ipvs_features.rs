@@ -1,7 +1,5 @@
 //! IPVS plans, feature by feature: what each adds to the plan of a plain Service, in both ways and both families.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use crate::paper::features;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

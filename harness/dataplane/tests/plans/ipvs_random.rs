@@ -1,8 +1,6 @@
 //! IPVS mode with random Services: whatever they have, and however they came there, both ways of programming leave what the
 //! model says.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use crate::paper::random_services;
 use dataplane::ipvs::State;
 use dataplane::{Dataplane, KubeProxy, Mode, Node, Part, Plan, Sync, planner};

@@ -1,5 +1,7 @@
 //! Plans without privilege: golden ones, changes, counts, features, and random Services, mode by mode.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod background;
 mod changes;
 mod counts;

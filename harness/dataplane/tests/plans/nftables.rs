@@ -1,7 +1,5 @@
 //! kube-proxy's nftables mode: the rules of each feature, what changes send, and what the model counts, on paper.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 mod changes;
 mod features;
 mod properties;

@@ -1,7 +1,5 @@
 //! The random Services of the property tests have what they are to have.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use crate::paper::random_services;
 use std::collections::BTreeSet;
 

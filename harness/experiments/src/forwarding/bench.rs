@@ -37,7 +37,7 @@ const PORT: u16 = 80;
 /// Real servers behind the director.
 pub const REAL_SERVERS: u8 = 3;
 
-pub struct Bench {
+pub(super) struct Bench {
     method: Method,
     director: Director,
     /// In ascending order.
@@ -47,7 +47,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub fn build(method: Method, seed: u64) -> anyhow::Result<Self> {
+    pub(super) fn build(method: Method, seed: u64) -> anyhow::Result<Self> {
         let topology = Topology {
             label: method.mode().to_owned(),
             method: method.wiring(),
@@ -101,7 +101,7 @@ impl Bench {
     }
 
     /// Runs the servers while `use_them` runs a client: what it found, the client's times, and the length of a response.
-    pub fn serve<T: Send>(
+    pub(super) fn serve<T: Send>(
         &mut self,
         response_bytes: u32,
         cores: &Cores,
@@ -165,12 +165,12 @@ impl Bench {
     }
 
     /// Length of a request, bytes: one address is as long as another here, or the first stands for all.
-    pub fn request_length(&self) -> usize {
+    pub(super) fn request_length(&self) -> usize {
         self.service_targets().first().map_or(0, |target| load::http_request_length(target.to()))
     }
 
     /// Writes connections like `exchange` into the director: what they cost, and the packets and bytes of one.
-    pub fn probe(
+    pub(super) fn probe(
         &mut self,
         exchange: &Exchange,
         connections: u32,
@@ -211,7 +211,7 @@ struct Running {
 }
 
 /// A client that connects again and again, from the thread that it was made on.
-pub struct Client<'a> {
+pub(super) struct Client<'a> {
     director: &'a Director,
     /// What connections are like.
     load: Load,
@@ -233,7 +233,7 @@ const MOST_TORN: u32 = 3;
 
 impl Client<'_> {
     /// One connection after another.
-    pub fn run(&mut self, connections: u32) -> anyhow::Result<()> {
+    pub(super) fn run(&mut self, connections: u32) -> anyhow::Result<()> {
         let targets = self.load.destinations.len() as u32;
         let picks: Arc<[u32]> =
             (self.begun..self.begun + connections).map(|number| number % targets).collect();
@@ -249,7 +249,7 @@ impl Client<'_> {
     }
 
     /// One connection after another, and what passed the director's links for each.
-    pub fn count(&mut self, connections: u32) -> anyhow::Result<Vec<Counters>> {
+    pub(super) fn count(&mut self, connections: u32) -> anyhow::Result<Vec<Counters>> {
         let mut before = self.quiet()?;
         let mut counted = Vec::new();
         let mut torn = 0;
@@ -305,7 +305,7 @@ impl Client<'_> {
         Ok(true)
     }
 
-    pub fn forget_times(&mut self) {
+    pub(super) fn forget_times(&mut self) {
         self.times.clear();
     }
 }

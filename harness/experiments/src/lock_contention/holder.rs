@@ -7,21 +7,21 @@ use lab::xtables_lock::Acquisition;
 use super::Kind;
 
 /// Syncs in the order in which they began: when, in nanoseconds since the watch began, and which.
-pub type Begun = Vec<(u64, Kind)>;
+pub(super) type Begun = Vec<(u64, Kind)>;
 
 /// What kind of sync an acquisition is of, if it is none of a contender; `None`: it was before them.
-pub fn kind_of(begun: &[(u64, Kind)], acquisition: &Acquisition) -> Option<Kind> {
+pub(super) fn kind_of(begun: &[(u64, Kind)], acquisition: &Acquisition) -> Option<Kind> {
     let count = begun.partition_point(|(at, _)| *at <= acquisition.began);
     begun.get(count.checked_sub(1)?).map(|(_, kind)| *kind)
 }
 
 /// Holds of syncs, in order: from, until, of which kind.
 #[derive(Clone, Debug, Default)]
-pub struct Holds(Vec<(u64, u64, Kind)>);
+pub(super) struct Holds(Vec<(u64, u64, Kind)>);
 
 impl Holds {
     /// Of acquisitions in the order of release, each with its kind.
-    pub fn of<'a>(acquisitions: impl IntoIterator<Item = (&'a Acquisition, Kind)>) -> Self {
+    pub(super) fn of<'a>(acquisitions: impl IntoIterator<Item = (&'a Acquisition, Kind)>) -> Self {
         let hold = |(acquisition, kind): (&Acquisition, Kind)| {
             let from = acquisition.began + acquisition.wait;
             Some((from, from + acquisition.hold?, kind))
@@ -30,7 +30,7 @@ impl Holds {
     }
 
     /// The kind of sync that held the lock longest while somebody waited; a full one on a tie. `None`: no sync held it meanwhile.
-    pub fn during(&self, waited: &Acquisition) -> Option<Kind> {
+    pub(super) fn during(&self, waited: &Acquisition) -> Option<Kind> {
         let (from, until) = (waited.began, waited.began + waited.wait);
         let first = self.0.partition_point(|(_, end, _)| *end <= from);
         let mut held = [0; 2];

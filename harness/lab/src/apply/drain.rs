@@ -75,7 +75,7 @@ impl Draining {
 }
 
 /// Looks at the connections of each and does what they allow; `over` tells when to give up.
-pub fn carry_out(
+pub(super) fn carry_out(
     ipvs: &mut Ipvs,
     drain: &Drain,
     draining: &Draining,

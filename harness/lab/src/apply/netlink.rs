@@ -16,7 +16,7 @@ use super::error::ApplyError;
 const POLL_INTERVAL: usize = 64;
 
 /// Connections to the kernel, in the network namespace of the thread that opened them.
-pub struct Kernel {
+pub(super) struct Kernel {
     ipvs: Option<Ipvs>,
     addresses: Option<Addresses>,
     draining: Draining,
@@ -24,7 +24,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Those that the steps need.
-    pub fn for_steps(steps: &[Step], draining: Draining) -> Result<Self, SetupError> {
+    pub(super) fn for_steps(steps: &[Step], draining: Draining) -> Result<Self, SetupError> {
         let needs = |kind: fn(&Action) -> bool| steps.iter().any(|step| kind(&step.action));
         let ipvs = needs(|action| matches!(action, Action::Ipvs { .. } | Action::Drain(_)));
         let addresses = needs(|action| matches!(action, Action::Link { .. } | Action::Addresses { .. }));
@@ -36,7 +36,7 @@ impl Kernel {
     }
 
     /// Does what an action says; `over` tells when to give up.
-    pub fn carry_out(
+    pub(super) fn carry_out(
         &mut self,
         action: &Action,
         over: &dyn Fn() -> Result<(), ApplyError>,

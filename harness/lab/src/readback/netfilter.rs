@@ -6,7 +6,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use services::service::Family;
 
 /// Attributes of a netlink message: (type without flags, value).
-pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let (&[l0, l1, t0, t1], _) = bytes.split_first_chunk::<4>()?;
         let length = usize::from(u16::from_ne_bytes([l0, l1]));
@@ -17,12 +17,12 @@ pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 }
 
 /// The first attribute of a type.
-pub fn attribute(message: &[u8], kind: u16) -> Option<&[u8]> {
+pub(super) fn attribute(message: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(message).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }
 
 /// A nfnetlink socket of the namespace in which it was opened.
-pub struct Netfilter {
+pub(super) struct Netfilter {
     socket: Socket,
     buffer: Vec<u8>,
     subsystem: u16,
@@ -36,7 +36,7 @@ const DUMP_INTERRUPTED: u16 = 0x10;
 
 impl Netfilter {
     /// For one of the subsystems in include/uapi/linux/netfilter/nfnetlink.h, and what one family has in it.
-    pub fn open(subsystem: u8, family: Family) -> io::Result<Self> {
+    pub(super) fn open(subsystem: u8, family: Family) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
@@ -50,7 +50,12 @@ impl Netfilter {
     }
 
     /// Calls `each` with the attributes of every object.
-    pub fn dump(&mut self, get: u16, which: &[(u16, &[u8])], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    pub(super) fn dump(
+        &mut self,
+        get: u16,
+        which: &[(u16, &[u8])],
+        mut each: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
         let mut request = vec![0; 16];
         request.extend([self.family, 0, 0, 0]);
         for (kind, value) in which {

@@ -8,7 +8,7 @@ use super::names::Names;
 
 impl Names {
     /// An address. One of IPv4 in IPv6's clothing keeps them.
-    pub fn ip(&mut self, address: IpAddr) -> IpAddr {
+    pub(super) fn ip(&mut self, address: IpAddr) -> IpAddr {
         let mapped = match address {
             IpAddr::V4(address) => super::permute::ipv4(self.key(), address).into(),
             IpAddr::V6(address) => match address.to_ipv4_mapped() {
@@ -23,7 +23,7 @@ impl Names {
     }
 
     /// A network; its host bits are cleared if they were clear before.
-    pub fn network(&mut self, network: IpNet) -> IpNet {
+    pub(super) fn network(&mut self, network: IpNet) -> IpNet {
         if network.prefix_len() == 0 {
             return network;
         }
@@ -34,7 +34,7 @@ impl Names {
     }
 
     /// A word that is an address in one of its forms; `None`: it is none.
-    pub fn address_word(&mut self, word: &str) -> Option<String> {
+    pub(super) fn address_word(&mut self, word: &str) -> Option<String> {
         if !word.bytes().any(|byte| byte.is_ascii_hexdigit() || byte == b':') {
             return None;
         }

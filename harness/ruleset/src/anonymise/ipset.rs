@@ -7,7 +7,7 @@ use crate::Fault;
 use crate::iptables::Words;
 
 /// Replaces names and addresses.
-pub fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
+pub(super) fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
     let mut anonymous = String::with_capacity(text.len() + text.len() / 16);
     // Sets whose entries are sets.
     let mut of_sets: HashSet<&str> = HashSet::new();

@@ -40,7 +40,7 @@ fn values(option: &str) -> Values {
 }
 
 /// Replaces names and addresses; counters become zero.
-pub fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
+pub(super) fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
     let mut anonymous = String::with_capacity(text.len() + text.len() / 16);
     for (number, line) in (1..).zip(text.split_inclusive('\n')) {
         let bare = line.trim_end_matches(['\n', ' ', '\t']);

@@ -106,7 +106,7 @@ const KINDS: [&str; 4] = ["Service", "EndpointSlice", "Node", "Pod"];
 const DEPTH: u32 = 24;
 
 /// Replaces names and addresses, and leaves out what is not needed.
-pub fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
+pub(super) fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let line = u32::try_from(error.line()).unwrap_or(u32::MAX);
         Fault::at(line, format!("not JSON: {error}"))

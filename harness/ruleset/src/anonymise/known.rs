@@ -559,27 +559,27 @@ const PREFIXES: &[&str] = &[
 ];
 
 /// Whether a part of a name stays.
-pub fn is_part(part: &str) -> bool {
+pub(super) fn is_part(part: &str) -> bool {
     PARTS.contains(&part) || (part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether a word of a comment stays.
-pub fn is_of_comments(word: &str) -> bool {
+pub(super) fn is_of_comments(word: &str) -> bool {
     OF_COMMENTS.contains(&word)
 }
 
 /// Whether a value stays.
-pub fn is_value(word: &str) -> bool {
+pub(super) fn is_value(word: &str) -> bool {
     VALUES.iter().any(|value| value.eq_ignore_ascii_case(word))
 }
 
 /// Whether the name of an interface stays.
-pub fn is_interface(name: &str) -> bool {
+pub(super) fn is_interface(name: &str) -> bool {
     INTERFACES.contains(&name)
 }
 
 /// The beginning that stays of the name of an interface.
-pub fn interface_prefix(name: &str) -> &'static str {
+pub(super) fn interface_prefix(name: &str) -> &'static str {
     let fitting = PREFIXES.iter().filter(|prefix| name.starts_with(**prefix));
     fitting.max_by_key(|prefix| prefix.len()).copied().unwrap_or("")
 }

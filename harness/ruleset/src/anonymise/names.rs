@@ -13,7 +13,7 @@ use super::permute;
 const SHORT: usize = 4;
 
 /// Everything that one key replaces.
-pub struct Names {
+pub(super) struct Names {
     key: [u8; 32],
     known: HashMap<(Kind, String), String>,
     addresses: HashMap<IpAddr, IpAddr>,
@@ -36,27 +36,27 @@ enum Kind {
 
 impl Names {
     /// Nothing is replaced yet.
-    pub fn new(key: &Key) -> Self {
+    pub(super) fn new(key: &Key) -> Self {
         Self { key: key.0, known: HashMap::new(), addresses: HashMap::new() }
     }
 
     /// The key.
-    pub fn key(&self) -> &[u8; 32] {
+    pub(super) fn key(&self) -> &[u8; 32] {
         &self.key
     }
 
     /// Remembers an address.
-    pub fn note_address(&mut self, address: IpAddr, mapped: IpAddr) {
+    pub(super) fn note_address(&mut self, address: IpAddr, mapped: IpAddr) {
         self.addresses.insert(address, mapped);
     }
 
     /// A name that stands alone: a namespace, a Service, a port, a node.
-    pub fn label(&mut self, name: &str) -> String {
+    pub(super) fn label(&mut self, name: &str) -> String {
         self.replace(Kind::Name, name, |_| true)
     }
 
     /// Hexadecimal digits in lower case.
-    pub fn hex(&mut self, digits: &str) -> String {
+    pub(super) fn hex(&mut self, digits: &str) -> String {
         self.replace(Kind::Hex, digits, |_| true)
     }
 
@@ -112,7 +112,7 @@ impl Names {
     }
 
     /// What a person should know: whether a name or address of the text is, by chance, what another one has become.
-    pub fn remarks(&self) -> Vec<String> {
+    pub(super) fn remarks(&self) -> Vec<String> {
         let letters = |name: &str| name.bytes().filter(u8::is_ascii_alphanumeric).count();
         let originals: HashSet<&str> = self.known.keys().map(|(_, name)| name.as_str()).collect();
         let names =

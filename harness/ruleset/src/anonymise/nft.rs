@@ -21,7 +21,7 @@ const BEFORE_NAMES: [&str; 12] = [
     "name",
 ];
 /// Replaces names and addresses; counters become zero.
-pub fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
+pub(super) fn anonymise(text: &str, names: &mut Names) -> Result<String, Fault> {
     let mut writer = Writer { names, before: "", second: "", depth: 0, devices: false };
     let mut anonymous = String::with_capacity(text.len() + text.len() / 16);
     let mut end = 0;

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 const ROUNDS: u8 = 10;
 
 /// SHA-256 of the key and a text, in parts that cannot be confused.
-pub fn digest(key: &[u8; 32], domain: &str, parts: &[&[u8]]) -> [u8; 32] {
+pub(super) fn digest(key: &[u8; 32], domain: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(key);
     for part in [domain.as_bytes()].iter().chain(parts) {
@@ -20,7 +20,7 @@ pub fn digest(key: &[u8; 32], domain: &str, parts: &[&[u8]]) -> [u8; 32] {
 
 /// Replaces the digits of a number whose places have different bases, one to one: an unbalanced Feistel network, as in
 /// FF1, with addition place by place. `shape` tells apart what must not be mapped alike.
-pub fn digits(key: &[u8; 32], shape: &[u8], bases: &[u8], digits: &mut [u8]) {
+pub(super) fn digits(key: &[u8; 32], shape: &[u8], bases: &[u8], digits: &mut [u8]) {
     let half = digits.len() / 2;
     for round in 0..ROUNDS {
         let (low, high) = digits.split_at_mut(half);
@@ -71,7 +71,7 @@ const CLOSED_V6: [(u128, u8); 5] = [
 ///
 /// Each node of the tree of prefixes swaps its two halves or not (Fan et al., "Prefix-preserving IP address
 /// anonymization", 2004), but for those above and inside the blocks that stay.
-pub fn ipv4(key: &[u8; 32], address: Ipv4Addr) -> Ipv4Addr {
+pub(super) fn ipv4(key: &[u8; 32], address: Ipv4Addr) -> Ipv4Addr {
     let bits = u128::from(u32::from(address)) << 96;
     let wide = |blocks: &[(u32, u8)]| {
         blocks.iter().map(|&(bits, length)| (u128::from(bits) << 96, length)).collect()
@@ -81,12 +81,12 @@ pub fn ipv4(key: &[u8; 32], address: Ipv4Addr) -> Ipv4Addr {
 }
 
 /// The same of IPv6.
-pub fn ipv6(key: &[u8; 32], address: Ipv6Addr) -> Ipv6Addr {
+pub(super) fn ipv6(key: &[u8; 32], address: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::from(tree(key, "ipv6", u128::from(address), 16, &STAY_V6, &CLOSED_V6))
 }
 
 /// Whether an address stays what it is.
-pub fn stays(address: std::net::IpAddr) -> bool {
+pub(super) fn stays(address: std::net::IpAddr) -> bool {
     match address {
         std::net::IpAddr::V4(address) => {
             let bits = u32::from(address);

@@ -22,7 +22,7 @@ const EXTERNAL: &str = "KUBE-EXTERNAL-SERVICES";
 const MASQUERADE: &str = "KUBE-MARK-MASQ";
 
 /// Finds them in all tables, looking at up to [`LIMIT`](super::walk::LIMIT) rules.
-pub fn find(dump: &Dump<'_>, limit: u64) -> FoundServices {
+pub(crate) fn find(dump: &Dump<'_>, limit: u64) -> FoundServices {
     let mut services = FoundServices::default();
     let mut votes = Votes::default();
     let nat = || dump.tables.iter().filter(|table| table.name == "nat");

@@ -12,28 +12,28 @@ const ENDINGS: [(&str, Option<Frontend>); 5] = [
 ];
 
 /// `ns/name:port` of `ns/name:port cluster IP`.
-pub fn of_comment(comment: &str) -> Option<String> {
+pub(super) fn of_comment(comment: &str) -> Option<String> {
     let name = ENDINGS.iter().find_map(|(ending, _)| comment.strip_suffix(ending))?;
     Some(name.to_owned())
 }
 
 /// Which kind of address a comment is about.
-pub fn frontend_of_comment(comment: &str) -> Option<Frontend> {
+pub(super) fn frontend_of_comment(comment: &str) -> Option<Frontend> {
     ENDINGS.iter().find(|(ending, _)| comment.ends_with(ending)).and_then(|(_, frontend)| *frontend)
 }
 
 /// Whether the chain holds rules that masquerade traffic to cluster IPs.
-pub fn is_of_services(chain: &str) -> bool {
+pub(super) fn is_of_services(chain: &str) -> bool {
     chain == "KUBE-SERVICES" || chain.starts_with("KUBE-SVC-") || chain.starts_with("KUBE-SVL-")
 }
 
 /// Whether the chain tells traffic of pods from that from outside, for Services of policy Local.
-pub fn is_external(chain: &str) -> bool {
+pub(super) fn is_external(chain: &str) -> bool {
     chain.starts_with("KUBE-EXT-") || chain.starts_with("KUBE-XLB-")
 }
 
 /// `ns/name:port` of nftables' `service-HASH-ns/name/tcp/port`.
-pub fn of_chain(chain: &str) -> Option<String> {
+pub(super) fn of_chain(chain: &str) -> Option<String> {
     let name = chain.splitn(3, '-').nth(2)?;
     let mut parts = name.split('/');
     let (namespace, service, _protocol, port) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

@@ -19,7 +19,7 @@ const WITHOUT_ENDPOINTS: &str = "no-endpoint-services";
 const MASQUERADE: &str = "jump mark-for-masquerade";
 
 /// Finds them in all tables, looking at up to [`LIMIT`](super::walk::LIMIT) rules.
-pub fn find(listing: &Listing<'_>, limit: u64) -> FoundServices {
+pub(crate) fn find(listing: &Listing<'_>, limit: u64) -> FoundServices {
     let mut services = FoundServices::default();
     let mut votes = Votes::default();
     let tables = || listing.tables.iter().filter(|table| table.name == TABLE);

@@ -17,7 +17,7 @@ const DEPTH: u32 = 16;
 
 /// A packet of a pod.
 #[derive(Clone, Copy, Debug)]
-pub struct WalkedPacket {
+pub(super) struct WalkedPacket {
     /// Where it may come from; `None`: anywhere.
     pub from: Option<IpNet>,
     /// Where it goes.
@@ -28,7 +28,7 @@ pub struct WalkedPacket {
 
 /// Whether a rule holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Holds {
+pub(super) enum Holds {
     /// Not for this packet.
     Never,
     /// It cannot be told.
@@ -39,7 +39,7 @@ pub enum Holds {
 
 impl Holds {
     /// Both conditions.
-    pub fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         self.min(other)
     }
 
@@ -50,7 +50,7 @@ impl Holds {
 
 /// What a rule does with a packet for which it holds.
 #[derive(Clone, Debug)]
-pub enum Then<'a> {
+pub(super) enum Then<'a> {
     /// The next rule is looked at.
     Next,
     /// One of these chains is passed; then comes the next rule.
@@ -75,7 +75,7 @@ pub struct Walked {
 }
 
 /// Follows packets.
-pub struct Walker<'w, 'a> {
+pub(super) struct Walker<'w, 'a> {
     /// The chains.
     pub chains: &'w Chains<'a>,
     /// Reads a rule.
@@ -86,7 +86,7 @@ pub struct Walker<'w, 'a> {
 
 impl<'a> Walker<'_, 'a> {
     /// From the first rule of a chain. `None`: the limit is reached.
-    pub fn walk(&mut self, chain: &str, packet: &WalkedPacket) -> Option<Walked> {
+    pub(super) fn walk(&mut self, chain: &str, packet: &WalkedPacket) -> Option<Walked> {
         let mut walked = Walked::default();
         let falls = self.chain(chain, packet, DEPTH, &mut walked)?;
         walked.may_miss |= falls;
@@ -94,7 +94,7 @@ impl<'a> Walker<'_, 'a> {
     }
 
     /// Whether a chain, from its first rule, may put an end to the packet. `None`: the limit is reached.
-    pub fn may_end(&mut self, chain: &str, packet: &WalkedPacket) -> Option<bool> {
+    pub(super) fn may_end(&mut self, chain: &str, packet: &WalkedPacket) -> Option<bool> {
         let mut walked = Walked::default();
         self.chain(chain, packet, DEPTH, &mut walked)?;
         Some(walked.may_miss)
@@ -150,7 +150,7 @@ impl<'a> Walker<'_, 'a> {
 }
 
 /// Whether one of the networks is asked for that the packet is from.
-pub fn source(packet: &WalkedPacket, asked: Option<(bool, &[IpNet])>) -> Holds {
+pub(super) fn source(packet: &WalkedPacket, asked: Option<(bool, &[IpNet])>) -> Holds {
     let Some((negated, networks)) = asked else { return Holds::Always };
     let everybody = networks.iter().any(|network| network.prefix_len() == 0);
     match packet.from {
@@ -162,23 +162,23 @@ pub fn source(packet: &WalkedPacket, asked: Option<(bool, &[IpNet])>) -> Holds {
 }
 
 /// The same of its destination.
-pub fn destination(packet: &WalkedPacket, asked: Option<(bool, IpNet)>) -> Holds {
+pub(super) fn destination(packet: &WalkedPacket, asked: Option<(bool, IpNet)>) -> Holds {
     asked.map_or(Holds::Always, |(negated, network)| Holds::from(network.contains(&packet.to.ip()), negated))
 }
 
 /// The same of its destination port.
-pub fn ports(packet: &WalkedPacket, asked: Option<&(bool, RangeInclusive<u16>)>) -> Holds {
+pub(super) fn ports(packet: &WalkedPacket, asked: Option<&(bool, RangeInclusive<u16>)>) -> Holds {
     asked.map_or(Holds::Always, |(negated, range)| Holds::from(range.contains(&packet.to.port()), *negated))
 }
 
 /// The same of its protocol.
-pub fn protocol(packet: &WalkedPacket, asked: Option<(bool, &str)>) -> Holds {
+pub(super) fn protocol(packet: &WalkedPacket, asked: Option<(bool, &str)>) -> Holds {
     let is = |name: &str| matches!(name, "all" | "0") || name == packet.protocol.name();
     asked.map_or(Holds::Always, |(negated, name)| Holds::from(is(name), negated))
 }
 
 /// An address of type LOCAL is one of the node's, which neither end of the packet is; of other types who knows.
-pub fn local(asked: Option<(bool, &str)>) -> Holds {
+pub(super) fn local(asked: Option<(bool, &str)>) -> Holds {
     match asked {
         None => Holds::Always,
         Some((negated, kind)) if kind.eq_ignore_ascii_case("local") => Holds::from(false, negated),

@@ -49,7 +49,7 @@ struct Found {
 
 impl Slices {
     /// Takes one slice.
-    pub fn take(
+    pub(super) fn take(
         &mut self,
         slice: discovery::EndpointSlice,
         passed_over: &mut PassedOver,
@@ -125,7 +125,7 @@ impl Slices {
 
     /// The endpoints of a Service port as a kube-proxy on `node` sees them. Of two entries for one address the local one
     /// counts, as for kube-proxy, then the one that is ready; kube-proxy takes the first, in an order that varies.
-    pub fn endpoints(&mut self, service: &Service, node: Option<&str>) -> Vec<Endpoint> {
+    pub(super) fn endpoints(&mut self, service: &Service, node: Option<&str>) -> Vec<Endpoint> {
         let node = node.and_then(|node| self.nodes.get(node).copied());
         let key = (service.namespace.clone(), service.name.clone());
         let Some(owner) = self.services.get_mut(&key) else { return Vec::new() };
@@ -149,7 +149,11 @@ impl Slices {
     }
 
     /// Tells which slices belong to no Service, and which Services have hints.
-    pub fn without_service(self, is_known: impl Fn(&(String, String)) -> bool, passed_over: &mut PassedOver) {
+    pub(super) fn without_service(
+        self,
+        is_known: impl Fn(&(String, String)) -> bool,
+        passed_over: &mut PassedOver,
+    ) {
         // In an order that does not vary.
         let mut services: Vec<_> = self.services.into_iter().collect();
         services.sort_by(|(one, _), (other, _)| one.cmp(other));

@@ -68,14 +68,14 @@ pub(super) struct Position {
 
 impl Position {
     /// `items[3]`, `document 2`, `document 2, items[3]`, or nothing.
-    pub fn words(self) -> String {
+    pub(super) fn words(self) -> String {
         let document = (self.document > 0).then(|| format!("document {}", self.document + 1));
         let item = self.item.map(|item| format!("items[{item}]"));
         document.into_iter().chain(item).collect::<Vec<_>>().join(", ")
     }
 
     /// As words, with the object and a colon; nothing if there is nothing to say.
-    pub fn before(self, object: Option<&str>) -> String {
+    pub(super) fn before(self, object: Option<&str>) -> String {
         let object = object.map(|object| format!("({object})"));
         let words = [Some(self.words()).filter(|words| !words.is_empty()), object];
         let words: Vec<String> = words.into_iter().flatten().collect();
@@ -94,12 +94,12 @@ pub(super) struct Problem {
 
 impl Problem {
     /// Of an object.
-    pub fn of(position: Position, object: &str, problem: impl Into<String>) -> Self {
+    pub(super) fn of(position: Position, object: &str, problem: impl Into<String>) -> Self {
         Self { place: position.before(Some(object)), problem: problem.into() }
     }
 
     /// The error, once the file is known.
-    pub fn within(self, file: &str) -> ClusterError {
+    pub(super) fn within(self, file: &str) -> ClusterError {
         let Self { place, problem } = self;
         ClusterError::Content { file: file.to_owned(), place, problem }
     }

@@ -46,12 +46,12 @@ pub(super) enum Exceeded {
 }
 
 impl Meter {
-    pub fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self { limits, read: Cell::new(0), object: Cell::new(0), exceeded: Cell::new(None) }
     }
 
     /// Here a new object begins. A reader may be ahead by its buffer.
-    pub fn object(&self) {
+    pub(super) fn object(&self) {
         self.object.set(self.read.get());
     }
 

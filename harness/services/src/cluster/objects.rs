@@ -41,7 +41,7 @@ pub(super) struct Objects {
 
 impl Objects {
     /// Takes one object; `kind_of_list` tells its kind if it does not itself.
-    pub fn take(
+    pub(super) fn take(
         &mut self,
         position: Position,
         object: Value,
@@ -114,17 +114,17 @@ impl Objects {
     }
 
     /// Whether no Service was read, handled or not.
-    pub fn is_without_services(&self) -> bool {
+    pub(super) fn is_without_services(&self) -> bool {
         self.service_objects == 0
     }
 
     /// Names the file.
-    pub fn of_file(self, file: &str) -> Self {
+    pub(super) fn of_file(self, file: &str) -> Self {
         Self { file: file.to_owned(), ..self }
     }
 
     /// Puts together what was read, for a kube-proxy on `node`.
-    pub fn finish(mut self, node: Option<&str>) -> Result<ClusterInput, ClusterError> {
+    pub(super) fn finish(mut self, node: Option<&str>) -> Result<ClusterInput, ClusterError> {
         let node = self.choose_node(node)?;
         let [ipv4, ipv6] = std::mem::take(&mut self.found);
         let mut set = |family, mut found: Vec<PlacedService>| -> Result<ServiceSet, ClusterError> {

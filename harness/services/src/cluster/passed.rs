@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::service::Family;
 
 /// Names that are kept of each kind; the rest is counted.
-pub const MAX_NAMES: usize = 20;
+pub(super) const MAX_NAMES: usize = 20;
 
 /// Why kube-proxy passes over a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -23,18 +23,18 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub fn new(meter: Rc<Meter>) -> Self {
+    pub(super) fn new(meter: Rc<Meter>) -> Self {
         let (objects, position) = (Objects::default(), Position::default());
         Self { objects, problem: None, position, meter, needs_kind: false }
     }
 
     /// In YAML nothing else tells a list that is cut off between two items: kubectl writes the kind behind them.
-    pub fn lists_need_a_kind(&mut self) {
+    pub(super) fn lists_need_a_kind(&mut self) {
         self.needs_kind = true;
     }
 
     /// Another document begins.
-    pub fn next_document(&mut self) {
+    pub(super) fn next_document(&mut self) {
         self.position = Position { document: self.position.document + 1, item: None };
         self.meter.object();
     }

@@ -26,7 +26,7 @@ enum Kind {
 }
 
 /// What every Service of a set has, by its number.
-pub struct Features {
+pub(super) struct Features {
     kinds: Vec<Kind>,
     endpoints: Vec<u32>,
     sctp: Vec<bool>,
@@ -64,7 +64,7 @@ impl Spaced {
 
 impl Features {
     /// Draws them: exact shares, at random places.
-    pub fn draw(scale: Scale, shape: &Shape, seed: u64) -> Self {
+    pub(super) fn draw(scale: Scale, shape: &Shape, seed: u64) -> Self {
         let services = scale.services;
         let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x5ba9_e5ee_d000_0001);
         let mut places = |share: Share| -> Vec<bool> {
@@ -120,7 +120,7 @@ impl Features {
     }
 
     /// The Service at this position of the list; `None` if it leaves nothing in the kernel.
-    pub fn service(&mut self, position: u32, number: u32, shape: &Shape) -> Option<Service> {
+    pub(super) fn service(&mut self, position: u32, number: u32, shape: &Shape) -> Option<Service> {
         let at = number as usize;
         let kind = self.kinds.get(at).copied().unwrap_or_default();
         if kind == Kind::Headless {

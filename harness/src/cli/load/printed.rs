@@ -16,7 +16,7 @@ fn rate(per_second: f64) -> String {
 }
 
 /// Counts, rates and times.
-pub fn outcome(load: &Load, outcome: &Outcome, out: &mut impl Write) -> std::io::Result<()> {
+pub(super) fn outcome(load: &Load, outcome: &Outcome, out: &mut impl Write) -> std::io::Result<()> {
     let counts = &outcome.counts;
     let seconds = outcome.elapsed.as_secs_f64();
     let pace = match load.pace {
@@ -45,7 +45,7 @@ pub fn outcome(load: &Load, outcome: &Outcome, out: &mut impl Write) -> std::io:
 }
 
 /// Syncs beside the load, if there were any.
-pub fn syncs(syncs: &Times, out: &mut impl Write) -> std::io::Result<()> {
+pub(super) fn syncs(syncs: &Times, out: &mut impl Write) -> std::io::Result<()> {
     match syncs.count() {
         0 => Ok(()),
         count => writeln!(out, "{:12}{}  of {count}", "syncs", quantiles(syncs)),
@@ -87,7 +87,7 @@ fn quantiles(times: &Times) -> String {
 }
 
 /// What spoils the figures.
-pub fn warnings(load: &Load, outcome: &Outcome) -> Vec<String> {
+pub(super) fn warnings(load: &Load, outcome: &Outcome) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(fault) = outcome.first_fault {
         warnings.push(format!("the first fault: {fault}"));
@@ -104,7 +104,7 @@ pub fn warnings(load: &Load, outcome: &Outcome) -> Vec<String> {
 }
 
 /// One step of a search.
-pub fn trial(trial: &Trial, bound: &Bound) -> String {
+pub(super) fn trial(trial: &Trial, bound: &Bound) -> String {
     let verdict = if trial.keeps(bound) { "within" } else { "beyond" };
     let late = if trial.held_schedule { "" } else { "; the client did not hold its schedule" };
     let lost = match trial.lost_share {
@@ -119,7 +119,7 @@ pub fn trial(trial: &Trial, bound: &Bound) -> String {
 }
 
 /// What a search has found.
-pub fn search(
+pub(super) fn search(
     workload: Workload,
     bound: &Bound,
     found: &Highest,
@@ -155,7 +155,7 @@ pub fn search(
 }
 
 /// The same as data.
-pub fn search_json(workload: Workload, bound: &Bound, found: &Highest) -> Value {
+pub(super) fn search_json(workload: Workload, bound: &Bound, found: &Highest) -> Value {
     let of = |trial: &Trial| {
         json!({
             "rate_per_second": trial.per_second,

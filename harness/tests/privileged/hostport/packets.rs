@@ -116,7 +116,7 @@ const fn port(host_ip: Option<IpAddr>, host_port: u16, protocol: Protocol, conta
     HostPort { host_ip, host_port, protocol, container_port }
 }
 
-pub fn reach_pods(mode: Mode, family: Family) {
+pub(super) fn reach_pods(mode: Mode, family: Family) {
     let at = addresses(family);
     let pod: IpAddr = at.pod.split('/').next().unwrap().parse().unwrap();
     let mut bench = Bench::new(mode);

@@ -82,7 +82,7 @@ fn sync(testbed: &mut Testbed, to: &ServiceSet) {
     testbed.verify_counts().unwrap();
 }
 
-pub fn keeps_connections() {
+pub(crate) fn keeps_connections() {
     for mode in crate::IPVS {
         of_tcp(mode);
         of_udp(mode);

@@ -1,8 +1,5 @@
 //! Every feature of a Service in a kernel, in both families: what is read back is the model, however it came there.
 
-#[path = "../../../dataplane/tests/plans/paper/features.rs"]
-mod table;
-
 use std::process::Command;
 use std::sync::Arc;
 
@@ -18,6 +15,7 @@ use services::service::{Family, Service};
 use services::service_set::ServiceSet;
 
 use super::lines;
+use crate::paper::features as table;
 use crate::state::pretty;
 use crate::testbeds::{ordered_iptables, output};
 
@@ -79,7 +77,7 @@ fn some(all: &[Service], made: impl Fn(usize, &Service) -> Option<Service>) -> S
     all.iter().enumerate().filter_map(|(index, service)| made(index, service)).collect()
 }
 
-pub fn all() {
+pub(crate) fn all() {
     for family in Family::ALL {
         let services: Vec<Service> = table::all(family).into_iter().map(|(_, service)| service).collect();
         let set: ServiceSet = services.iter().cloned().collect();
@@ -105,7 +103,7 @@ pub fn all() {
 }
 
 /// Two proxiers on one node share the dummy link and the table of virtual servers, and leave each other's alone.
-pub fn both_families() {
+pub(crate) fn both_families() {
     for mode in crate::IPVS {
         let four = Bare::new(mode, table::node(Family::Ipv4, KubeProxy::Current));
         let six = Bare::on(Arc::clone(&four.namespace), mode, table::node(Family::Ipv6, KubeProxy::Current));

@@ -77,7 +77,7 @@ fn first(family: Family) -> Steps {
 }
 
 /// Two sets that differ in one endpoint of a Service with session affinity.
-pub fn with_affinity(family: Family) -> [ServiceSet; 2] {
+pub(super) fn with_affinity(family: Family) -> [ServiceSet; 2] {
     let mut steps = first(family);
     steps.web("", |service| service.affinity_seconds = Some(3600));
     steps.web_endpoints("", &[1, 2, 3]);
@@ -86,7 +86,7 @@ pub fn with_affinity(family: Family) -> [ServiceSet; 2] {
 }
 
 /// Sets one after the other, and what distinguishes each from the one before.
-pub fn steps(family: Family) -> Vec<(&'static str, ServiceSet)> {
+pub(super) fn steps(family: Family) -> Vec<(&'static str, ServiceSet)> {
     let mut steps = first(family);
     let external = steps.ip("198.51.100.1", "2001:db8:51:100::1");
     let balancers = [("203.0.113.1", "2001:db8:203:113::1"), ("203.0.113.2", "2001:db8:203:113::2")]

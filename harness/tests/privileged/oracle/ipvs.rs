@@ -78,7 +78,7 @@ fn connections(oracle: &Oracle) -> usize {
     oracle.node().run(read).lines().count() - 1
 }
 
-pub fn balanced() {
+pub(super) fn balanced() {
     everywhere(|oracle, ipvs, cast, family, protocol| {
         let [remote, local] = endpoints(cast);
         // Nobody listens at the Service's address, which is the node's.
@@ -112,7 +112,7 @@ pub fn balanced() {
     });
 }
 
-pub fn forgotten() {
+pub(super) fn forgotten() {
     everywhere(|oracle, ipvs, cast, family, protocol| {
         let servers = endpoints(cast);
         // Rules of any kind have connections tracked.

@@ -10,25 +10,25 @@ use services::service::{Family, Protocol};
 
 /// What rules are written with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tool {
+pub(super) enum Tool {
     Nft,
     Iptables,
 }
 
 impl Tool {
-    pub const ALL: [Tool; 2] = [Tool::Nft, Tool::Iptables];
+    pub(super) const ALL: [Tool; 2] = [Tool::Nft, Tool::Iptables];
 }
 
 /// What a packet was sent to.
 #[derive(Clone, Copy, Debug)]
-pub enum To {
+pub(super) enum To {
     Address(SocketAddr),
     /// This port of any address of the node.
     NodePort(u16),
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Verdict {
+pub(super) enum Verdict {
     Drop,
     /// With the tool's default, port unreachable.
     Reject,
@@ -37,7 +37,7 @@ pub enum Verdict {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum Rule {
+pub(super) enum Rule {
     /// For what comes by a link, and for what the node sends.
     Dnat(To, SocketAddr),
     /// Of what goes to this address, unless it comes from there.
@@ -49,7 +49,7 @@ pub enum Rule {
 }
 
 /// Puts rules for one protocol in place of all that the tool has made before.
-pub fn install(oracle: &Oracle, tool: Tool, family: Family, protocol: Protocol, rules: &[Rule]) {
+pub(super) fn install(oracle: &Oracle, tool: Tool, family: Family, protocol: Protocol, rules: &[Rule]) {
     let (program, text) = match tool {
         Tool::Nft => ("nft", nft(family, protocol, rules)),
         Tool::Iptables => {

@@ -13,14 +13,14 @@ use super::rules::{Rule, chain_name, clear, if_clear, if_set, jump, mark, rule, 
 const SELECTED: u32 = 10;
 
 /// A pod.
-pub struct Workload {
+pub(super) struct Workload {
     namespace: u32,
     /// Its device on the node: `cali` and eleven hexadecimal digits of a hash of its name.
     device: String,
 }
 
 impl Workload {
-    pub fn new(number: u32) -> Self {
+    pub(super) fn new(number: u32) -> Self {
         let namespace = number / NAMESPACE;
         let hash = Sha256::digest(format!("{}.pod-{number}", self::namespace(namespace)));
         Self { namespace, device: format!("cali{}", &HEXLOWER.encode(&hash)[..11]) }
@@ -37,7 +37,7 @@ fn policy_name(namespace: u32, policy: u32) -> String {
 
 /// The tree of device names: chains for those that share the first character in which all differ, where there is more
 /// than one.
-pub fn dispatch(workloads: &[Workload], ipvs: bool, chains: &mut Chains) {
+pub(super) fn dispatch(workloads: &[Workload], ipvs: bool, chains: &mut Chains) {
     let mut devices: Vec<&str> = workloads.iter().map(|workload| workload.device.as_str()).collect();
     devices.sort_unstable();
     let unknown = || vec![rule("--jump DROP").comment("Unknown interface")];
@@ -135,7 +135,7 @@ fn fnv(text: &str) -> u32 {
 }
 
 /// The two chains of a pod: what goes to it, what comes from it.
-pub fn chains(workload: &Workload, policies: u32, chains: &mut Chains) {
+pub(super) fn chains(workload: &Workload, policies: u32, chains: &mut Chains) {
     let directions = [("cali-tw-", "cali-pi-", "cali-pri-"), ("cali-fw-", "cali-po-", "cali-pro-")];
     for (prefix, policy_prefix, profile_prefix) in directions {
         let mut rules = vec![
@@ -176,7 +176,7 @@ fn profile_names(namespace: u32) -> [String; 2] {
 }
 
 /// Profiles of a namespace: it accepts all, its service account says nothing.
-pub fn profiles(namespace: u32, chains: &mut Chains) {
+pub(super) fn profiles(namespace: u32, chains: &mut Chains) {
     for (prefix, direction) in [("cali-pri-", "ingress"), ("cali-pro-", "egress")] {
         for (profile, text) in profile_names(namespace).iter().zip([ACCEPT, ""]) {
             let rule = rule(text).comment(format!("Profile {profile} {direction}"));
@@ -188,7 +188,7 @@ pub fn profiles(namespace: u32, chains: &mut Chains) {
 const ACCEPT: &str = "--jump MARK --set-mark 0x10000/0x10000";
 
 /// The two chains of a policy, and the set of pods that its rules let in.
-pub fn policy(namespace: u32, policy: u32, count: u32, chains: &mut Chains) -> Set {
+pub(super) fn policy(namespace: u32, policy: u32, count: u32, chains: &mut Chains) -> Set {
     let name = policy_name(namespace, policy);
     let set = selector_set(&format!("{name} peers"));
     let directions = [("cali-pi-", "ingress", "src"), ("cali-po-", "egress", "dst")];

@@ -15,19 +15,19 @@ const SET_NAME: usize = 31;
 
 /// A rule: Felix's comments, then what it matches and what it does.
 #[derive(Clone, Debug)]
-pub struct Rule {
+pub(super) struct Rule {
     comment: Option<String>,
     text: String,
 }
 
 /// A rule without a comment.
-pub fn rule(text: impl Into<String>) -> Rule {
+pub(super) fn rule(text: impl Into<String>) -> Rule {
     Rule { comment: None, text: text.into() }
 }
 
 impl Rule {
     /// With a comment.
-    pub fn comment(self, comment: impl Into<String>) -> Self {
+    pub(super) fn comment(self, comment: impl Into<String>) -> Self {
         Self { comment: Some(comment.into()), ..self }
     }
 
@@ -39,7 +39,7 @@ impl Rule {
 }
 
 /// Rules as they stand behind `-A CHAIN`, each with the hash of itself and all before it in its chain.
-pub fn hashed(chain: &str, rules: &[Rule]) -> Vec<String> {
+pub(super) fn hashed(chain: &str, rules: &[Rule]) -> Vec<String> {
     let mut hash = Sha224::digest(chain);
     let mut lines = Vec::with_capacity(rules.len());
     for rule in rules {
@@ -53,12 +53,12 @@ pub fn hashed(chain: &str, rules: &[Rule]) -> Vec<String> {
 }
 
 /// Rules appended to a built-in chain: their hashes must differ from those of rules put before it.
-pub fn hashed_appends(chain: &str, rules: &[Rule]) -> Vec<String> {
+pub(super) fn hashed_appends(chain: &str, rules: &[Rule]) -> Vec<String> {
     hashed(&format!("{chain}*appends*"), rules)
 }
 
 /// The name of a chain: what it is for if that fits, else the start of a hash of it.
-pub fn chain_name(prefix: &str, suffix: &str) -> String {
+pub(super) fn chain_name(prefix: &str, suffix: &str) -> String {
     if prefix.len() + suffix.len() <= CHAIN_NAME {
         return format!("{prefix}{suffix}");
     }
@@ -68,49 +68,49 @@ pub fn chain_name(prefix: &str, suffix: &str) -> String {
 }
 
 /// The name of the set of pods that a selector finds.
-pub fn selector_set(selector: &str) -> String {
+pub(super) fn selector_set(selector: &str) -> String {
     let mut name = format!("cali40s:{}", BASE64URL_NOPAD.encode(&Sha224::digest(selector)));
     name.truncate(SET_NAME);
     name
 }
 
 /// Marks of packets: a verdict between chains. Bits from 16 up (`IptablesMarkMask` 0xffff0000).
-pub mod mark {
+pub(super) mod mark {
     /// A policy accepts.
-    pub const ACCEPT: &str = "0x10000";
+    pub(crate) const ACCEPT: &str = "0x10000";
     /// A policy passes on to the next tier, or the profiles.
-    pub const PASS: &str = "0x20000";
+    pub(crate) const PASS: &str = "0x20000";
     /// Both.
-    pub const VERDICT: &str = "0x30000";
+    pub(crate) const VERDICT: &str = "0x30000";
     /// From a workload; only within the raw table.
-    pub const SCRATCH: &str = "0x40000";
+    pub(crate) const SCRATCH: &str = "0x40000";
     /// All of the above, and a second scratch bit.
-    pub const ALL: &str = "0xf0000";
+    pub(crate) const ALL: &str = "0xf0000";
     /// All but [`ACCEPT`].
-    pub const ALL_BUT_ACCEPT: &str = "0xe0000";
+    pub(crate) const ALL_BUT_ACCEPT: &str = "0xe0000";
     /// The endpoint that a packet came from, for IPVS.
-    pub const ENDPOINT: &str = "0xfff00000";
+    pub(crate) const ENDPOINT: &str = "0xfff00000";
     /// None of Calico's.
-    pub const NO_ENDPOINT: &str = "0x100000";
+    pub(crate) const NO_ENDPOINT: &str = "0x100000";
 }
 
 /// Clears bits of the mark.
-pub fn clear(mask: &str) -> Rule {
+pub(super) fn clear(mask: &str) -> Rule {
     rule(format!("--jump MARK --set-mark 0/{mask}"))
 }
 
 /// Jumps.
-pub fn jump(target: &str) -> Rule {
+pub(super) fn jump(target: &str) -> Rule {
     rule(format!("--jump {target}"))
 }
 
 /// `action` if all bits of `mark` are set.
-pub fn if_set(mark: &str, action: &str) -> Rule {
+pub(super) fn if_set(mark: &str, action: &str) -> Rule {
     rule(format!("-m mark --mark {mark}/{mark} {action}"))
 }
 
 /// `action` if no bit of `mark` is set.
-pub fn if_clear(mark: &str, action: &str) -> Rule {
+pub(super) fn if_clear(mark: &str, action: &str) -> Rule {
     rule(format!("-m mark --mark 0/{mark} {action}"))
 }
 

@@ -9,7 +9,7 @@ use ruleset::search::{FoundServices, Frontend};
 use services::service_set::ServiceSet;
 
 /// What was found amiss.
-pub fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &FoundServices) -> Vec<String> {
+pub(crate) fn differences(mode: Mode, node: &Node, set: &ServiceSet, found: &FoundServices) -> Vec<String> {
     let mut amiss = Vec::new();
     let cidr = node.cluster_cidr.unwrap();
     // An address of the CIDR that no pod of the random Services has.

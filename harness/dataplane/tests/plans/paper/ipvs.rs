@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use netns_setup::ipvs::{Key, Protocol, Request};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IpvsPaper {
+pub(crate) struct IpvsPaper {
     pub servers: netns_setup::ipvs::State,
     /// Name -> entries.
     pub sets: BTreeMap<String, BTreeSet<String>>,
@@ -21,16 +21,16 @@ pub struct IpvsPaper {
 }
 
 impl IpvsPaper {
-    pub fn entries(&self) -> u64 {
+    pub(crate) fn entries(&self) -> u64 {
         self.sets.values().map(|entries| entries.len() as u64).sum()
     }
 
     /// As the harness reads it from a kernel.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         State { servers: self.servers.clone(), sets: self.sets.clone(), addresses: self.addresses.clone() }
     }
 
-    pub fn ask(&mut self, action: &Action) {
+    pub(crate) fn ask(&mut self, action: &Action) {
         match action {
             Action::Run { .. } => panic!("{action:?}"),
             Action::Ipvs { way, requests } => {
@@ -94,7 +94,7 @@ impl IpvsPaper {
         }
     }
 
-    pub fn ipset(&mut self, args: &[&str], input: Option<&str>) -> i32 {
+    pub(crate) fn ipset(&mut self, args: &[&str], input: Option<&str>) -> i32 {
         match (args, input) {
             (["restore"], Some(input)) => {
                 input.lines().for_each(|line| assert_eq!(self.ipset_line(line), 0, "{line}"));
@@ -107,7 +107,7 @@ impl IpvsPaper {
     }
 
     /// One run, or one line of a restore.
-    pub fn ipset_line(&mut self, line: &str) -> i32 {
+    pub(crate) fn ipset_line(&mut self, line: &str) -> i32 {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             ["create", name, kind, .., "-exist"] => {

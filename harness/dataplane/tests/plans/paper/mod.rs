@@ -1,25 +1,25 @@
 //! A kernel on paper: what iptables, nft, ipset and the kernel itself would make of a plan, as far as plans go.
 //! It shares no code with the planners, and knows Services only from what they write.
 
-pub mod features;
-pub mod found;
+pub(crate) mod features;
+pub(crate) mod found;
 mod ipvs;
 mod nft;
-pub mod random_services;
+pub(crate) mod random_services;
 
 use std::collections::BTreeMap;
 
 use dataplane::{Action, Counts, Expect, Plan, Program, Step};
 
-pub use ipvs::IpvsPaper;
-pub use nft::NftPaper;
+pub(crate) use ipvs::IpvsPaper;
+pub(crate) use nft::NftPaper;
 
 /// (table, chain)
 type Chain = (String, String);
 
 /// By default nobody has written to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Paper {
+pub(crate) struct Paper {
     /// Those of iptables.
     pub chains: BTreeMap<Chain, Vec<String>>,
     /// What `nft` wrote.
@@ -30,7 +30,7 @@ pub struct Paper {
 
 impl Paper {
     /// The three tables of iptables that are in use, with their built-in chains.
-    pub fn with_iptables() -> Self {
+    pub(crate) fn with_iptables() -> Self {
         Self::with_tables(&[
             ("filter", "INPUT FORWARD OUTPUT"),
             ("nat", "PREROUTING INPUT OUTPUT POSTROUTING"),
@@ -39,7 +39,7 @@ impl Paper {
     }
 
     /// The two tables that IPVS mode uses.
-    pub fn with_ipvs() -> Self {
+    pub(crate) fn with_ipvs() -> Self {
         Self::with_tables(&[
             ("filter", "INPUT FORWARD OUTPUT"),
             ("nat", "PREROUTING INPUT OUTPUT POSTROUTING"),
@@ -52,7 +52,7 @@ impl Paper {
         Self { chains: chains.map(|chain| (chain, Vec::new())).collect(), ..Self::default() }
     }
 
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         Counts {
             rules: self.chains.values().map(|rules| rules.len() as u64).sum::<u64>() + self.nft.rules(),
             chains: self.chains.len() as u64 + self.nft.chains(),
@@ -65,7 +65,7 @@ impl Paper {
 
     /// The sync and what cleans up after it. Panics at whatever a real kernel would refuse, and at a
     /// step that ends otherwise than planned.
-    pub fn carry_out(&mut self, plan: &Plan) {
+    pub(crate) fn carry_out(&mut self, plan: &Plan) {
         for step in plan.steps.iter().chain(&plan.cleanup) {
             let code = self.run(step);
             let planned = match step.expect {
@@ -141,7 +141,7 @@ impl Paper {
     }
 
     /// One `iptables-restore --noflush`.
-    pub fn restore(&mut self, input: &str) {
+    pub(crate) fn restore(&mut self, input: &str) {
         let mut table = None;
         for line in input.lines() {
             let chain = |name: &str| key(table.expect("inside a table"), name);

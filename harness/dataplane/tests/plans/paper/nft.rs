@@ -7,12 +7,12 @@ type TableKey = (String, String);
 
 /// What nf_tables holds. By default nobody has written to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NftPaper {
+pub(crate) struct NftPaper {
     pub tables: BTreeMap<TableKey, Table>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub(crate) struct Table {
     /// Type and hook, or comment; rules in their order.
     pub chains: BTreeMap<String, (String, Vec<String>)>,
     pub sets: BTreeMap<String, Set>,
@@ -20,14 +20,14 @@ pub struct Table {
 
 /// A set or map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Set {
+pub(crate) struct Set {
     /// Type, flags, timeout, comment.
     pub head: String,
     pub elements: BTreeMap<String, Element>,
 }
 
 #[derive(Clone, Debug, Default, Eq)]
-pub struct Element {
+pub(crate) struct Element {
     pub verdict: String,
     #[allow(dead_code, reason = "only the tests of nftables mode look at it")]
     pub comment: String,
@@ -44,7 +44,7 @@ impl PartialEq for Element {
 const LONGEST_NAME: usize = 255;
 
 impl NftPaper {
-    pub fn rules(&self) -> u64 {
+    pub(crate) fn rules(&self) -> u64 {
         self.tables
             .values()
             .flat_map(|table| table.chains.values())
@@ -52,17 +52,17 @@ impl NftPaper {
             .sum()
     }
 
-    pub fn chains(&self) -> u64 {
+    pub(crate) fn chains(&self) -> u64 {
         self.tables.values().map(|table| table.chains.len() as u64).sum()
     }
 
-    pub fn elements(&self) -> u64 {
+    pub(crate) fn elements(&self) -> u64 {
         self.tables.values().flat_map(|table| table.sets.values()).map(|set| set.elements.len() as u64).sum()
     }
 
     /// One `nft` that only reads. A listing of one table or of what is in it fails while there is none; one of
     /// all tables does not.
-    pub fn list(&self, args: &[&str]) -> i32 {
+    pub(crate) fn list(&self, args: &[&str]) -> i32 {
         let at = args.iter().position(|arg| *arg == "list").unwrap();
         match &args[at + 1..] {
             ["chains" | "sets", _] => 0,
@@ -79,7 +79,7 @@ impl NftPaper {
     }
 
     /// One line of `nft -f`. Panics at what the kernel would refuse.
-    pub fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         let words: Vec<&str> = line.splitn(6, ' ').collect();
         let [operation, kind, family @ ("ip" | "ip6"), table, rest @ ..] = &words[..] else {
             panic!("{line}")

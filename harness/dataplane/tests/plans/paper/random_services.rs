@@ -24,7 +24,7 @@ const NODE_PORTS: u16 = 6;
 const PODS: u8 = 10;
 
 /// The node of these Services: pods with even numbers run on it.
-pub fn node(family: Family, kube_proxy: KubeProxy) -> Node {
+pub(crate) fn node(family: Family, kube_proxy: KubeProxy) -> Node {
     let (address, pods) = match family {
         Family::Ipv4 => ("192.0.2.1", "10.244.0.0/16"),
         Family::Ipv6 => ("2001:db8::1", "fd00:244::/56"),
@@ -37,7 +37,7 @@ pub fn node(family: Family, kube_proxy: KubeProxy) -> Node {
 }
 
 /// Up to six objects with up to three ports each, in any order.
-pub fn sets(family: Family) -> impl Strategy<Value = ServiceSet> {
+pub(crate) fn sets(family: Family) -> impl Strategy<Value = ServiceSet> {
     vec(object(), 0..=OBJECTS)
         .prop_map(move |objects| without_conflicts(family, objects))
         .prop_shuffle()
@@ -45,7 +45,7 @@ pub fn sets(family: Family) -> impl Strategy<Value = ServiceSet> {
 }
 
 /// Either family, and a set of it.
-pub fn sets_of_either_family() -> impl Strategy<Value = (Family, ServiceSet)> {
+pub(crate) fn sets_of_either_family() -> impl Strategy<Value = (Family, ServiceSet)> {
     prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)]
         .prop_flat_map(|family| sets(family).prop_map(move |set| (family, set)))
 }

@@ -5,7 +5,7 @@ use super::{BASE64, Kind, Names};
 
 impl Names {
     /// A text in which only the words that everybody has are left, and signs and spaces.
-    pub fn comment(&mut self, text: &str) -> String {
+    pub(crate) fn comment(&mut self, text: &str) -> String {
         let mut anonymous = String::with_capacity(text.len());
         for piece in text.split_inclusive([' ', '\t']) {
             let word = piece.trim_end_matches([' ', '\t']);
@@ -45,7 +45,7 @@ impl Names {
     }
 
     /// A value in a rule of which nothing else is known.
-    pub fn value(&mut self, word: &str) -> String {
+    pub(crate) fn value(&mut self, word: &str) -> String {
         if let Some(address) = self.address_word(word) {
             return address;
         }

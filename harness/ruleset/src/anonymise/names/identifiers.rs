@@ -29,7 +29,7 @@ fn part(text: &str) -> Part {
 impl Names {
     /// The name of a chain, set, map or table. Parts that everybody has stay: `KUBE-SVC-XRY76EGRC3BSCIIJ` becomes another
     /// chain of a Service.
-    pub fn identifier(&mut self, name: &str) -> String {
+    pub(crate) fn identifier(&mut self, name: &str) -> String {
         if name.contains('/') {
             return self.of_service(name);
         }
@@ -95,7 +95,7 @@ impl Names {
     }
 
     /// The name of an interface, with `+` or `*` at its end for all that begin so. How it begins stays, if many begin so.
-    pub fn interface(&mut self, name: &str) -> String {
+    pub(crate) fn interface(&mut self, name: &str) -> String {
         let bare = name.trim_end_matches(['+', '*']);
         if known::is_interface(bare) {
             return name.to_owned();
