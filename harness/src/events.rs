@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use dataplane::Mode;
 use experiments::rows::CellOutcome;
 use serde::{Deserialize, Serialize};
 
 use crate::sweep::cell::Cell;
-use dataplane::Mode;
 
 /// Something worth telling.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -13,6 +13,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use dataplane::Mode;
+use experiments::rows::LaneId;
+use lab::stop::Stop;
 use netns_setup::guest::{self, Accelerator, GuestError, Kernel};
 use results::record::Clock;
 
@@ -27,9 +30,6 @@ use crate::lane::{Folder, Tally};
 use crate::sweep::Sweep;
 use crate::sweep::cell::Cell;
 use crate::sweep::order;
-use dataplane::Mode;
-use experiments::rows::LaneId;
-use lab::stop::Stop;
 
 /// A kernel that a user names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,14 @@ mod time_kind;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
+use dataplane::background::Background;
+use dataplane::{Mode, Node, planner};
+use experiments::rows::{CellOutcome, LaneId, Rows};
+use lab::cores::Cores;
+use lab::explain::explain;
+use lab::stop::Stop;
 use results::record::{Clock, Record};
+use services::service_set::Scale;
 
 pub use self::folder::{ENVIRONMENT, Folder, HISTOGRAMS, HostSink, RECORDS, SWEEP};
 use self::labs::Labs;
@@ -33,13 +40,6 @@ use crate::forecast::footprint::{Footprint, Installing, Machine, Refusal};
 use crate::host::kernel_log::KernelLog;
 use crate::sweep::Sweep;
 use crate::sweep::cell::{Cell, Workload};
-use dataplane::background::Background;
-use dataplane::{Mode, Node, planner};
-use experiments::rows::{CellOutcome, LaneId, Rows};
-use lab::cores::Cores;
-use lab::explain::explain;
-use lab::stop::Stop;
-use services::service_set::Scale;
 
 /// How a lane is to be measured.
 pub struct Settings<'a> {

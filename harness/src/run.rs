@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
+use dataplane::Mode;
+use experiments::rows::LaneId;
+use lab::cores::Cores;
+use lab::replay;
+use lab::stop::Stop;
 use results::record::Clock;
 
 use crate::events::{Event, Sink};
@@ -14,11 +19,6 @@ use crate::host::strict::{self, UnreliableMachine};
 use crate::lane::{Folder, HostSink, Lane, Resume, Settings, Tally, Unable, lab_obstacles, unable_in};
 use crate::sweep::order;
 use crate::sweep::{KernelChoice, Sweep};
-use dataplane::Mode;
-use experiments::rows::LaneId;
-use lab::cores::Cores;
-use lab::replay;
-use lab::stop::Stop;
 
 /// How a run is to be made.
 #[derive(Clone, Debug)]

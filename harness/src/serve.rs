@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use lab::stop::Stop;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::files::{Files, Found};
 use self::fresh::{Fresh, INDEX};
 use self::request::{Refusal, Request, parse};
-use lab::stop::Stop;
 
 /// Connections at a time: browsers have six each.
 const MOST: usize = 32;

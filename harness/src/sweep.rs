@@ -10,28 +10,27 @@ mod pairs;
 use std::path::Path;
 use std::sync::Arc;
 
-use netns_setup::ipvs::Scheduler;
-use results::record::Clock;
-use serde::Deserialize;
-use services::bounded::{
-    default_limit, distinct, non_empty, seconds, service_counts, some_distinct, some_seconds,
-    some_service_counts, within, yes,
-};
-
-pub use self::built_in::BUILT_IN;
-use self::built_in::OLD_BACKGROUND;
-pub use self::compare::{Compare, Saved, check_threshold};
-pub use self::error::SweepError;
-
 use dataplane::background::Background;
 use dataplane::injected::Injected;
 use dataplane::{KubeProxy, Mode, Node};
 use experiments::{churn, disruption, forwarding, load, lock_contention, lookup, sync, tcp_crr};
 use lab::cluster::Installed;
 use lab::replay::Replay;
+use netns_setup::ipvs::Scheduler;
+use results::record::Clock;
+use serde::Deserialize;
 use services::addresses::MAX_ENDPOINTS;
+use services::bounded::{
+    default_limit, distinct, non_empty, seconds, service_counts, some_distinct, some_seconds,
+    some_service_counts, within, yes,
+};
 use services::service::Protocol;
 use services::shape::Shape;
+
+pub use self::built_in::BUILT_IN;
+use self::built_in::OLD_BACKGROUND;
+pub use self::compare::{Compare, Saved, check_threshold};
+pub use self::error::SweepError;
 
 /// What to measure. Unknown keys and impossible values are errors.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -42,10 +42,12 @@ mod outcome;
 
 use std::collections::VecDeque;
 
+use lab::connection_tables::Flows;
 use netns_setup::single_node::{SingleNode, Topology};
 use netns_setup::{Loopback, Namespace, Tun};
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
+use services::service::Family;
 use workloads::wire;
 pub use workloads::wire::Reason;
 
@@ -55,8 +57,6 @@ pub use self::error::OracleError;
 use self::judge::{Number, Sent, transport};
 use self::outcome::Answer;
 pub use self::outcome::{Delivered, Location, PacketOutcome, Refusal, Rejected, SentPacket};
-use lab::connection_tables::Flows;
-use services::service::Family;
 
 /// Fresh ports: above those that people give to sockets, and enough to go on for a while.
 const FRESH: std::ops::RangeInclusive<u16> = 16_384..=65_535;

@@ -8,11 +8,12 @@ mod differences;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use self::differences::Difference;
 use dataplane::{KubeProxy, Mode, Node};
 use services::routes::Routes;
 use services::service::{Endpoint, Policy, Protocol, Service};
 use services::service_set::ServiceSet;
+
+pub use self::differences::Difference;
 
 /// Who sends a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -27,6 +27,9 @@ use data_encoding::HEXLOWER;
 use ipnet::{IpNet, Ipv4Net};
 use netns_setup::Need;
 use serde::Deserialize;
+use services::addresses::{self, TCP_PORTS, UDP_PORTS, unused_address};
+use services::bounded::within;
+use services::service::{Family, Protocol};
 use sha2::{Digest, Sha256};
 
 pub use self::calico::Calico;
@@ -34,9 +37,6 @@ pub use self::docker::Docker;
 pub use self::ruleset::{Hook, HookPosition, Ruleset, Set, Table, built_in_chains};
 use crate::hostport::{Backend, HostPort, HostPorts, Sandbox};
 use crate::{Counts, Expect, Mode, Phase, Plan, Program, Step};
-use services::addresses::{self, TCP_PORTS, UDP_PORTS, unused_address};
-use services::bounded::within;
-use services::service::{Family, Protocol};
 
 /// Which background rules there are, and how many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

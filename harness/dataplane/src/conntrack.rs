@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use crate::plan::{Expect, Phase, Program, Step};
 use services::service::{Endpoint, Family, Protocol, Service, ServiceKey};
 use services::service_set::{Diff, ServiceSet};
+
+use crate::plan::{Expect, Phase, Program, Step};
 
 /// 1.30 (`CleanStaleEntries`, pkg/proxy/conntrack/cleanup.go), in all modes alike: one `conntrack -D` for each address and
 /// node port of a UDP Service that has come to life, for the cluster IP of one that has gone, and for each entrance of one

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use services::service::Service;
+use services::service_set::ServiceSet;
+
 use crate::counts::Counts;
 use crate::plan::Plan;
 use crate::unfit::Unfit;
-use services::service::Service;
-use services::service_set::ServiceSet;
 
 /// How kube-proxy comes to sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

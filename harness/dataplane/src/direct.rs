@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::contract::{Dataplane, Sync};
-use crate::counts::Counts;
-use crate::plan::{Expect, Phase, Plan, Program, Step};
 use services::addresses;
 use services::service::Service;
 use services::service_set::ServiceSet;
+
+use crate::contract::{Dataplane, Sync};
+use crate::counts::Counts;
+use crate::plan::{Expect, Phase, Plan, Program, Step};
 
 /// A control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

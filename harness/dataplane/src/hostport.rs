@@ -12,10 +12,11 @@ mod iptables;
 mod nftables;
 mod sandbox;
 
+use services::service::{Family, Protocol};
+
 pub use self::sandbox::{HostPort, Sandbox};
 use crate::counts::Counts;
 use crate::plan::{Action, Expect, Phase, Program, Step};
-use services::service::{Family, Protocol};
 
 /// With what the plugin writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,6 +24,9 @@ mod traffic;
 pub mod v1_20;
 pub(super) mod words;
 
+use services::service::Service;
+use services::service_set::{Diff, ServiceSet};
+
 use self::form::{Form, LARGE_CLUSTER};
 use self::input::{delete_chains, input};
 use self::jumps::Present;
@@ -36,8 +39,6 @@ use crate::counts::Counts;
 use crate::kube_proxy::KubeProxy;
 use crate::node::Node;
 use crate::plan::{Phase, Plan, Step};
-use services::service::Service;
-use services::service_set::{Diff, ServiceSet};
 
 /// Planner of the iptables mode.
 pub struct Iptables {

@@ -22,6 +22,9 @@ mod state;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use netns_setup::ipvs::{Key, Request, Scheduler};
+use services::addresses::unused_address;
+use services::service::{Family, Protocol, Service};
+use services::service_set::ServiceSet;
 
 pub use self::sets::Set;
 pub use self::settings::DUMMY;
@@ -34,9 +37,6 @@ use crate::node::Node;
 use crate::plan::{Action, Phase, Plan, Step};
 use crate::unfit::{Unfit, has_mode};
 use crate::way::Way;
-use services::addresses::unused_address;
-use services::service::{Family, Protocol, Service};
-use services::service_set::ServiceSet;
 
 /// Planner of the IPVS mode.
 pub struct Ipvs {

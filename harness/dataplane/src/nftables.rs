@@ -21,6 +21,9 @@ mod writer;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
+use services::service::Family;
+use services::service_set::{Diff, ServiceSet};
+
 use self::elements::{Container, Element, Slot};
 use self::layout::Layout;
 use self::names::Names;
@@ -37,8 +40,6 @@ use crate::mode::Mode;
 use crate::node::Node;
 use crate::plan::{Expect, Phase, Plan, Program, Step};
 use crate::unfit::{Unfit, has_mode};
-use services::service::Family;
-use services::service_set::{Diff, ServiceSet};
 
 /// Services per transaction when a lab is loaded only to be looked up in: one huge transaction takes
 /// time in the square of its anonymous maps (`__nft_set_trans_bind`, net/netfilter/nf_tables_api.c).

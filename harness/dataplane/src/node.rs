@@ -4,12 +4,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netns_setup::ipvs::Scheduler;
-
+use services::addresses;
 use services::cluster::Chosen;
+use services::service::Family;
 
 use crate::kube_proxy::KubeProxy;
-use services::addresses;
-use services::service::Family;
 
 /// What kube-proxy knows besides Services: its own node and its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

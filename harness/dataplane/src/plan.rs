@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use netns_setup::ipvs;
+use services::service::Family;
 
 use crate::counts::Counts;
 use crate::drain::Drain;
 use crate::way::Way;
-use services::service::Family;
 
 /// A program that kube-proxy runs. Which variant of iptables answers to the name is the mode's matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -13,15 +13,15 @@ pub mod sync_loop;
 use std::time::Duration;
 
 use anyhow::Context;
+use dataplane::Sync;
+use lab::testbed::Testbed;
+use services::service::Service;
+use services::service_set::ServiceSet;
 use workloads::recorder::Times;
 
 use self::scenario::{Change, Edit, Scenario, Timeline};
 pub use self::section::Section;
 use self::sync_loop::SyncLoop;
-use dataplane::Sync;
-use lab::testbed::Testbed;
-use services::service::Service;
-use services::service_set::ServiceSet;
 
 /// One sync of a timeline. Nanoseconds since the scenario began; the time between syncs is reckoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

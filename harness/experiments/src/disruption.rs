@@ -10,7 +10,13 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use dataplane::Sync;
+use lab::cores::Cores;
+use lab::stop::Stop;
+use lab::testbed::Testbed;
 use netns_setup::Egress;
+use services::service::Protocol;
+use services::service_set::{Position, ServiceSet};
 use workloads::clock::nanoseconds;
 use workloads::load::{self, Destination, Load, Pace, Rhythm};
 
@@ -18,12 +24,6 @@ pub use self::change::{Config, RuleChange};
 pub use self::impact::{Bin, Impact, Step, impact_of};
 pub use self::section::Section;
 use crate::load::{LoadSpec, Running, Serving};
-use dataplane::Sync;
-use lab::cores::Cores;
-use lab::stop::Stop;
-use lab::testbed::Testbed;
-use services::service::Protocol;
-use services::service_set::{Position, ServiceSet};
 
 /// Between the end of one sync and the next change, so that each can be told from the one before.
 const PAUSE: Duration = Duration::from_millis(200);

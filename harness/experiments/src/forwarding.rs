@@ -11,6 +11,7 @@ mod method;
 mod rows;
 mod section;
 
+use lab::cores::Cores;
 use netns_setup::Volume;
 use workloads::connection::{Costs, Exchange};
 use workloads::recorder::Times;
@@ -19,7 +20,6 @@ pub use self::bench::REAL_SERVERS;
 use self::bench::{Bench, WARM_UP};
 pub use self::method::Method;
 pub use self::section::{Response, Section};
-use lab::cores::Cores;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

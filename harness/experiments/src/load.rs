@@ -6,27 +6,26 @@ mod rows;
 mod section;
 mod spec;
 
-pub use self::figures::{json, times_json};
-pub use self::section::{Offered, Section};
-pub use self::spec::{LoadSpec, OPEN_FLOWS};
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use netns_setup::{Egress, SetupError};
-use nix::errno::Errno;
-use workloads::clock::pin_to_core;
-use workloads::load::{self, Destination, Load, Outcome, Served, Server, Stall, Stopper};
-
 use lab::cores::Cores;
 use lab::stop::Stop;
 use lab::testbed::Testbed;
 use lab::usage::{Cost, Meter, Tables};
+use netns_setup::{Egress, SetupError};
+use nix::errno::Errno;
 use services::addresses::{self, TCP_PORTS, UDP_PORTS};
 use services::service::Protocol;
+use workloads::clock::pin_to_core;
+use workloads::load::{self, Destination, Load, Outcome, Served, Server, Stall, Stopper};
+
+pub use self::figures::{json, times_json};
+pub use self::section::{Offered, Section};
+pub use self::spec::{LoadSpec, OPEN_FLOWS};
 
 /// Client addresses, used in turn: each has all ports, so that neither ports nor TIME_WAIT limit.
 const CLIENTS: u32 = 4_000;

@@ -10,13 +10,6 @@ use std::collections::HashSet;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use workloads::clock::nanoseconds;
-use workloads::recorder::Times;
-
-use self::holder::{Begun, Holds, kind_of};
-pub use self::patience::{Ended, Kind, Known, LEAST_OPERATIONS, Patience};
-pub use self::phases::{Phases, Restore};
-pub use self::section::Section;
 use dataplane::{Phase, Plan, Sync};
 use lab::apply::{Applied, ApplyError};
 use lab::stop::Stop;
@@ -24,6 +17,13 @@ use lab::testbed::Testbed;
 use lab::xtables_lock::{Acquisition, Contenders, Watch, acquisitions, overtaken};
 use services::service_set::ServiceSet;
 use services::unused::Unused;
+use workloads::clock::nanoseconds;
+use workloads::recorder::Times;
+
+use self::holder::{Begun, Holds, kind_of};
+pub use self::patience::{Ended, Kind, Known, LEAST_OPERATIONS, Patience};
+pub use self::phases::{Phases, Restore};
+pub use self::section::Section;
 
 /// Exit code of an iptables program that gave up waiting (RESOURCE_PROBLEM, include/xtables.h).
 const GAVE_UP: i32 = 4;

@@ -3,15 +3,15 @@
 mod rows;
 mod section;
 
+use lab::cores::Cores;
+use lab::testbed::{BATCH, Testbed};
 use netns_setup::Egress;
+use services::service::Protocol;
+use services::service_set::Position;
 use workloads::recorder::Times;
 use workloads::target::Target;
 
 pub use self::section::Section;
-use lab::cores::Cores;
-use lab::testbed::{BATCH, Testbed};
-use services::service::Protocol;
-use services::service_set::Position;
 
 /// Packets sent before the first that is timed, so that the caches hold this lab's rules and not those of
 /// the lab visited before.

@@ -5,14 +5,14 @@ mod section;
 
 use std::time::{Duration, Instant};
 
-use workloads::clock::nanoseconds;
-
-pub use self::section::{Operation, Section, expected_seconds};
 use dataplane::{Counts, Phase, Plan, Sync};
 use lab::apply::Applied;
 use lab::testbed::Testbed;
 use lab::usage::{self, ResourceUsage};
 use services::service_set::ServiceSet;
+use workloads::clock::nanoseconds;
+
+pub use self::section::{Operation, Section, expected_seconds};
 
 /// Small operations are repeated in one visit until they have taken this long together, or five times.
 const ENOUGH: Duration = Duration::from_millis(1000);

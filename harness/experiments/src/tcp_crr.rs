@@ -7,15 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use netns_setup::Egress;
-use workloads::load::{self, Destination, Load, Outcome, Pace, Server, Workload};
-
-pub use self::section::Section;
 use lab::cores::Cores;
 use lab::testbed::Testbed;
+use netns_setup::Egress;
 use services::addresses::{self, TCP_PORTS};
 use services::service::Protocol;
 use services::service_set::Position;
+use workloads::load::{self, Destination, Load, Outcome, Pace, Server, Workload};
+
+pub use self::section::Section;
 
 /// Client addresses, used in turn: with them ports do not run out.
 const CLIENTS: usize = 200;

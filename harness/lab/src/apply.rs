@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use dataplane::{Action, Expect, Phase, Plan, Program, Step};
 use netns_setup::ProcessGroup;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -20,7 +21,6 @@ use self::netlink::Kernel;
 use crate::stop::Stop;
 use crate::tools::Tools;
 use crate::usage::Peak;
-use dataplane::{Action, Expect, Phase, Plan, Program, Step};
 
 /// How often a waiting thread looks whether it should give up.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);

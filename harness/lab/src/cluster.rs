@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use netns_setup::{SetupError, Topology};
-
 use dataplane::Node;
+use netns_setup::{SetupError, Topology};
 use services::address_blocks::LabBlocks;
 use services::cluster::lab_addresses::{Full, LabAddresses};
 use services::cluster::{Chosen, ClusterInput};

@@ -13,11 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use dataplane::Mode;
 use netns_setup::ipvs::{Ipvs, IpvsError, Key, Protocol, Request};
 use netns_setup::{Conntrack, Namespace, SetupError};
 use nix::errno::Errno;
-
-use dataplane::Mode;
 
 /// How long connections may take to go: one jiffy, and whatever keeps the kernel's worker from its work.
 const TIMEOUT: Duration = Duration::from_secs(2);

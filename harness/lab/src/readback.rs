@@ -9,12 +9,13 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek};
 use std::process::Command;
 
-pub use self::error::ReadBackError;
-use self::netfilter::{Netfilter, attribute, attributes};
-use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
 use dataplane::background::{Background, built_in_chains};
 use dataplane::{Counts, Mode, Program};
 use services::service::Family;
+
+pub use self::error::ReadBackError;
+use self::netfilter::{Netfilter, attribute, attributes};
+use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
 
 /// Counts rules, chains, set elements, servers and addresses of one family in the namespace of the calling thread; those of
 /// background rules, too.

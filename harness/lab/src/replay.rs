@@ -15,14 +15,14 @@ pub mod plan;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
-use self::lab_addresses::ReplayAddresses;
 use ruleset::Variant;
 use ruleset::search::{FoundService, Frontend};
 use ruleset::{Fault, Format, Inspection, input, inspect, ipset, iptables};
 use services::service::{Endpoint, Family, Protocol, Service};
 use services::service_set::{Scale, ServiceSet};
+use sha2::{Digest, Sha256};
+
+use self::lab_addresses::ReplayAddresses;
 
 /// What is to be replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,10 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use dataplane::background::Background;
+use dataplane::injected::Injected;
+use dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Way, ipvs, planner};
 use netns_setup::{Egress, Lab, Topology};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use services::addresses;
+use services::cluster::lab_addresses::LabAddresses;
+use services::service::Protocol;
+use services::service_set::{Position, Scale, ServiceSet};
+use services::unused::Unused;
 use workloads::probe::Probe;
 use workloads::recorder::Times;
 use workloads::sources::Sources;
@@ -22,14 +30,6 @@ use crate::replay::plan::Replayed;
 use crate::replay::{self, Replay};
 use crate::stop::Stop;
 use crate::tools::Tools;
-use dataplane::background::Background;
-use dataplane::injected::Injected;
-use dataplane::{Counts, Dataplane, KubeProxy, Mode, Node, Plan, Way, ipvs, planner};
-use services::addresses;
-use services::cluster::lab_addresses::LabAddresses;
-use services::service::Protocol;
-use services::service_set::{Position, Scale, ServiceSet};
-use services::unused::Unused;
 
 /// Flows between two flushes of the connection-tracking table: few enough that the table stays small
 /// against its 65,536 or more buckets.

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use ruleset::Variant;
-
 use dataplane::{Mode, Program};
+use ruleset::Variant;
 
 /// A program is not installed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use services::service::Family;
+
 use crate::error::{Fault, RulesetError};
 use crate::format::Format;
 use crate::search::{self, FoundServices};
 use crate::variant::Variant;
 use crate::{input, iptables, nft};
-use services::service::Family;
 
 /// What a table amounts to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,19 +6,20 @@
 mod rule;
 mod words;
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use services::service::Family;
+
 pub(crate) use self::rule::network;
 pub use self::rule::{Options, parse_rule};
 pub use self::words::{Word, Words};
-
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use crate::chains::{Chains, Rule};
 use crate::error::Fault;
 use crate::header::Header;
 use crate::input;
 use crate::variant::Variant;
-use services::service::Family;
 
 /// Targets of iptables 1.8 that are no chains (its man pages iptables(8) and iptables-extensions(8)).
 pub(crate) const TARGETS: [&str; 48] = [

@@ -23,7 +23,6 @@ use svcbench::lane::{Unable, lab_obstacles, unable_modes};
 use workloads::load::{
     Bound, Choice, Destination, Load, Outcome, Pace, Rhythm, Server, Stall, Trial, Workload, highest_rate,
 };
-
 use workloads::recorder::Times;
 
 use super::exit::Exit;

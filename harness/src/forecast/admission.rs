@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::footprint::{Footprint, Installing, Machine, Refusal};
 use dataplane::Mode;
 use services::service_set::Scale;
+
+use super::footprint::{Footprint, Installing, Machine, Refusal};
 
 /// What each lab of a run takes.
 #[derive(Clone, Debug, Default)]

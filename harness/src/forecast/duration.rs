@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
+use dataplane::Mode;
+use lab::tools::Tools;
+
 use super::pace::Pace;
 use crate::sweep::Sweep;
 use crate::sweep::cell::{Cell, Workload};
-use dataplane::Mode;
-use lab::tools::Tools;
 
 /// Seconds for a lab that serves lookups, filled once.
 fn fill(cell: &Cell) -> f64 {

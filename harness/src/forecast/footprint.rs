@@ -10,9 +10,10 @@ pub mod table;
 use std::fmt;
 use std::time::Duration;
 
-use super::pace::Pace;
 use dataplane::{Counts, Dataplane, Mode, Plan, Program, Step, Sync};
 use services::service_set::ServiceSet;
+
+use super::pace::Pace;
 
 /// How Services come to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,10 @@ use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use experiments::rows::{CellResult, LaneId};
+use lab::cores::Cores;
+use lab::explain::explain;
+use lab::stop::Stop;
 use netns_setup::guest::Port;
 use results::record::Clock;
 
@@ -12,10 +16,6 @@ use crate::host::environment;
 use crate::lane::{Lane, ResultSink, Resume, Settings, lab_obstacles, unable_in};
 use crate::sweep::Sweep;
 use crate::sweep::order;
-use experiments::rows::{CellResult, LaneId};
-use lab::cores::Cores;
-use lab::explain::explain;
-use lab::stop::Stop;
 
 /// The way out. Each message is out of the machine before the next instruction of ours runs, so that no interrupt of
 /// the serial port falls into what is timed.

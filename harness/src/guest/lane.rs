@@ -5,6 +5,9 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
+use experiments::rows::{CellResult, LaneId};
+use lab::explain::explain;
+use lab::stop::Stop;
 use netns_setup::guest::{Facts, GuestError};
 use results::environment::Environment;
 use results::record::{Record, Text};
@@ -17,9 +20,6 @@ use crate::lane::{Folder, Resume, Tally, check_order, lost_cell};
 use crate::sweep::Sweep;
 use crate::sweep::cell::Cell;
 use crate::sweep::order;
-use experiments::rows::{CellResult, LaneId};
-use lab::explain::explain;
-use lab::stop::Stop;
 
 /// How often the lane looks whether somebody asked to stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);

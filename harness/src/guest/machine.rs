@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use dataplane::Mode;
+use lab::stop::Stop;
 use netns_setup::find_program;
 use netns_setup::guest::{Accelerator, Clock, Facts, Guest, GuestError, Image, Kernel, Spec};
 
 use super::contents;
 use super::protocol::Job;
-use dataplane::Mode;
-use lab::stop::Stop;
 
 /// Under emulation on a busy machine; a guest that boots at all does so in a few seconds.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,8 +1,9 @@
 //! How much memory a guest needs, from what it is to hold.
 
-use crate::sweep::cell::Cell;
 use dataplane::Mode;
 use services::service_set::Scale;
+
+use crate::sweep::cell::Cell;
 
 /// The kernel, an empty lab, and this program.
 const BASE: u64 = 400 << 20;

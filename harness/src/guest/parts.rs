@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dataplane::Mode;
+
 use crate::events::Event;
 use crate::sweep::cell::Cell;
-use dataplane::Mode;
 
 /// How far one guest is.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dataplane::injected::Injected;
+use experiments::rows::CellResult;
 use results::environment::Environment;
 use results::histogram::{pack, unpack};
 use results::record::{Clock, Record};
@@ -11,8 +13,6 @@ use serde::{Deserialize, Serialize};
 use crate::events::Event;
 use crate::lane::Tally;
 use crate::sweep::cell::{Cell, Workload};
-use dataplane::injected::Injected;
-use experiments::rows::CellResult;
 
 /// What a guest is to measure. It runs the same binary, so the two need no version between them.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
+use dataplane::{Mode, Program};
+use lab::tools::Tools;
 use results::environment::Environment;
 use results::record::Clock;
 
 use super::machine;
 use super::tree::Tree;
 use crate::sweep::Sweep;
-use dataplane::{Mode, Program};
-use lab::tools::Tools;
 
 /// Reads what can be read; what cannot stays empty. `run`: the run's identifier.
 pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -> Environment {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use experiments::rows::CellResult;
 use results::environment::Environment;
 use results::histogram::HistogramWriter;
 use results::record::Record;
@@ -15,7 +16,6 @@ use super::interference::Interference;
 use super::result_sink::ResultSink;
 use crate::host::environment;
 use crate::sweep::Sweep;
-use experiments::rows::CellResult;
 
 /// Name of the rows' file in a run's folder.
 pub const RECORDS: &str = "records.csv";

@@ -4,13 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use netns_setup::Egress;
-
-use crate::events::{Event, Sink};
-use crate::forecast::admission::Admission;
-use crate::forecast::extrapolate::Predictor;
-use crate::forecast::footprint::{Installing, Machine};
-use crate::sweep::Sweep;
 use dataplane::background::Background;
 use dataplane::injected::Injected;
 use dataplane::{Mode, Node};
@@ -19,7 +12,14 @@ use lab::explain::explain;
 use lab::replay::Replay;
 use lab::stop::Stop;
 use lab::testbed::{Sets, Testbed};
+use netns_setup::Egress;
 use services::service_set::{Scale, ServiceSet};
+
+use crate::events::{Event, Sink};
+use crate::forecast::admission::Admission;
+use crate::forecast::extrapolate::Predictor;
+use crate::forecast::footprint::{Installing, Machine};
+use crate::sweep::Sweep;
 
 /// How many labs are filled at the same time.
 const LOADERS: usize = 2;

@@ -2,11 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::Lane;
-use super::labs;
-use super::time_kind::TimeKind;
-use crate::events::Sink;
-use crate::sweep::cell::{Cell, NO_PLANNER};
 use dataplane::Mode;
 use experiments::rows::{Rows, out_of_time};
 use experiments::sync::Sample;
@@ -14,6 +9,12 @@ use experiments::sync::{Operation, Section};
 use lab::explain::explain;
 use lab::testbed::Testbed;
 use lab::usage::{self, ResourceUsage};
+
+use super::Lane;
+use super::labs;
+use super::time_kind::TimeKind;
+use crate::events::Sink;
+use crate::sweep::cell::{Cell, NO_PLANNER};
 
 /// As for small syncs: repeated in one visit until they have taken this long together, or five times.
 const ENOUGH: Duration = Duration::from_millis(1000);

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use dataplane::Mode;
+use experiments::rows::LaneId;
 use results::names::{metric, workload};
 use results::record::{Record, Status};
 
@@ -9,8 +11,6 @@ use super::tally::Tally;
 use super::time_kind::TimeKind;
 use crate::forecast::extrapolate::Predictor;
 use crate::sweep::cell::Cell;
-use dataplane::Mode;
-use experiments::rows::LaneId;
 
 /// The part of a run that is on disk.
 #[derive(Default)]

@@ -3,14 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use workloads::load;
-
-use super::Lane;
-use super::labs;
-use super::time_kind::TimeKind;
-use crate::events::{Event, Sink};
-use crate::forecast::footprint::{Installing, Machine, Refusal};
-use crate::sweep::cell::Cell;
 use dataplane::Mode;
 use experiments::churn;
 use experiments::churn::scenario::Scenario;
@@ -23,6 +15,14 @@ use lab::explain::explain;
 use lab::testbed::Testbed;
 use lab::tools::Tools;
 use services::service_set::{Scale, ServiceSet};
+use workloads::load;
+
+use super::Lane;
+use super::labs;
+use super::time_kind::TimeKind;
+use crate::events::{Event, Sink};
+use crate::forecast::footprint::{Installing, Machine, Refusal};
+use crate::sweep::cell::Cell;
 
 impl Lane<'_> {
     /// Why something is not to be tried: its prediction, if over the limit.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use lab::explain::explain;
 use results::report::write_report;
 use results::timeline::{IMPACT, OLD_IMPACT, TIMELINES};
 
 use crate::lane::{ENVIRONMENT, RECORDS};
-use lab::explain::explain;
 
 /// The page that `/` is.
 pub(super) const INDEX: &str = "report.html";

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dataplane::Mode;
+use lab::cluster::PLANNED;
 use netns_setup::ipvs::Scheduler;
 use results::compare::Policy;
 use results::names::{FORWARDING_MODES, metric};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-
 use services::bounded::check_distinct;
 
 use super::error::SweepError;
-use dataplane::Mode;
-use lab::cluster::PLANNED;
 
 /// What decides when two runs are compared.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

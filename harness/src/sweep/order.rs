@@ -2,16 +2,16 @@
 
 use std::collections::HashSet;
 
+use dataplane::Mode;
+use experiments::forwarding::REAL_SERVERS;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use services::service_set::Scale;
 
 use super::Sweep;
 use super::cell::{Cell, Workload};
 use super::pairs;
-use dataplane::Mode;
-use experiments::forwarding::REAL_SERVERS;
-use services::service_set::Scale;
 
 /// All cells of a sweep in the order in which they run.
 ///

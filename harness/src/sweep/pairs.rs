@@ -9,11 +9,12 @@
 //! method has one. There are none where a second visit would cost too much or not find what the first found: contenders
 //! for the lock leave chains behind, churn and disruption take their time.
 
-use super::Sweep;
-use super::cell::Workload;
 use dataplane::Mode;
 use experiments::load::Offered;
 use services::service_set::{Position, Scale};
+
+use super::Sweep;
+use super::cell::Workload;
 
 /// Whether a cell that visits a standing lab has a second visit.
 pub fn has_two_visits(sweep: &Sweep, mode: Mode, scale: Scale, workload: Workload) -> bool {

@@ -9,7 +9,7 @@ mod clusters;
 mod costs;
 mod features;
 mod forwarding;
-#[path = "../../dataplane/tests/paper/found.rs"]
+#[path = "../../dataplane/tests/plans/paper/found.rs"]
 mod found;
 mod hostport;
 mod injected;
@@ -19,12 +19,12 @@ mod lock;
 mod nftables;
 mod oracle;
 #[allow(dead_code, reason = "it is for tests without a kernel first of all")]
-#[path = "../../dataplane/tests/paper/mod.rs"]
+#[path = "../../dataplane/tests/plans/paper/mod.rs"]
 mod paper;
 mod paths;
 mod promise;
 mod proxied;
-#[path = "../../dataplane/tests/paper/random_services.rs"]
+#[path = "../../dataplane/tests/plans/paper/random_services.rs"]
 #[allow(dead_code, reason = "property tests use the rest")]
 mod random_services;
 mod replay;

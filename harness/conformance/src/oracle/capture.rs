@@ -15,10 +15,10 @@ use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, recv,
     recvmsg, setsockopt, socket, sockopt,
 };
+use services::service::Family;
 use workloads::wire::{self, Checksums, Malformed, Message};
 
 use super::{Location, OracleError};
-use services::service::Family;
 
 /// Longer than any link's packets.
 const BUFFER: usize = 2048;

@@ -11,11 +11,11 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect, getpeername,
     getsockname, getsockopt, recv, send, setsockopt, socket, sockopt,
 };
+use services::service::Protocol;
 use workloads::wire;
 
 use super::judge::{Number, transport};
 use super::{OracleError, SentPacket};
-use services::service::Protocol;
 
 /// How long a socket before may take to be gone: the kernel may not have done with its connection, and a program that is
 /// being started elsewhere in this process holds a copy of it until its `execve`.

@@ -2,12 +2,12 @@
 
 use std::io;
 
+use lab::connection_tables::FlowsError;
 use netns_setup::SetupError;
 use nix::errno::Errno;
 use workloads::wire::{Malformed, MixedFamilies};
 
 use super::{Location, SentPacket};
-use lab::connection_tables::FlowsError;
 
 /// Why nothing can be said about a packet.
 #[derive(Debug, thiserror::Error)]

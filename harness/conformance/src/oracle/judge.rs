@@ -1,11 +1,11 @@
 //! From what was heard to what became of the packet. Pure.
 
+use services::service::Protocol;
 use workloads::wire::{IcmpError, Message, Packet as Wire, Protocol as Transport};
 
 use super::capture::Heard;
 use super::outcome::Answer;
 use super::{Delivered, Location, OracleError, PacketOutcome, Refusal, Rejected, SentPacket};
-use services::service::Protocol;
 
 /// A packet under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use workloads::wire;
-
 use services::service::Protocol;
+use workloads::wire;
 
 /// Where a packet comes from, or comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -20,15 +20,16 @@ mod chains;
 mod endpoints;
 mod rules;
 
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 use serde::Deserialize;
-use std::net::Ipv4Addr;
+use services::bounded::within;
 
 use self::chains::{Chains, KNOWN, NAMESPACE, NETS, VXLAN};
 use self::endpoints::Workload;
 use self::rules::{Rule, clear, hashed, hashed_appends, if_clear, if_set, jump, mark, rule};
 use super::ruleset::{Hook, HookPosition, Ruleset, Set, Table};
-use services::bounded::within;
 
 /// Its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -15,9 +15,9 @@
 use std::net::Ipv4Addr;
 
 use serde::Deserialize;
+use services::bounded::within;
 
 use super::ruleset::{Hook, HookPosition, Ruleset, Table};
-use services::bounded::within;
 
 /// Its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::HEXLOWER;
 use ipnet::IpNet;
+use services::service::{Family, Protocol};
 use sha2::{Digest, Sha512};
 
 use super::sandbox::{HostPort, Sandbox};
 use crate::counts::Counts;
 use crate::plan::{Expect, Phase, Program, Step};
-use services::service::{Family, Protocol};
 
 const DNAT: &str = "CNI-HOSTPORT-DNAT";
 const SET_MARK: &str = "CNI-HOSTPORT-SETMARK";

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ipnet::IpNet;
+use services::service::Family;
 
 use super::sandbox::{HostPort, Sandbox};
 use crate::counts::Counts;
 use crate::plan::{Expect, Phase, Program, Step};
-use services::service::Family;
 
 const HOST_PORTS: &str = "hostports";
 /// Since 1.9 only a relic: older plugins have their rules with a `hostIP` in it.

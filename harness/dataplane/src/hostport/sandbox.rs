@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-
 use services::service::{Family, Protocol};
 
 /// One port of the node that goes to a pod: an entry of `portMappings`.

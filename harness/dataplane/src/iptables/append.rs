@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use services::service::Family;
+use services::service_set::ServiceSet;
+
 use super::form::Form;
 use super::tools;
 use crate::contract::Dataplane;
 use crate::plan::{Expect, Phase, Plan};
-use services::service::Family;
-use services::service_set::ServiceSet;
 
 /// Appends a rule to KUBE-SERVICES that leads from a spare address to the chain of a Service; afterwards deletes it.
 pub(crate) fn plan(version: &(impl Form + Dataplane), to: &ServiceSet) -> Option<Plan> {

@@ -1,14 +1,15 @@
 //! How many rules and chains there are, without writing them.
 
+use services::routes::Routes;
+use services::service::Service;
+use services::service_set::ServiceSet;
+
 use super::jump_table::JUMPS;
 use super::ports::{Ports, Traffic};
 use super::traffic::traffic;
 use super::{filter, fixed};
 use crate::counts::Counts;
 use crate::node::Node;
-use services::routes::Routes;
-use services::service::Service;
-use services::service_set::ServiceSet;
 
 /// With these Services.
 pub(crate) fn of(node: &Node, to: &ServiceSet) -> Counts {

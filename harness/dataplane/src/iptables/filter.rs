@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use services::service::Family;
+
 use super::fixed;
 use super::ports::{Port, Ports};
 use super::words::Words;
 use crate::node::Node;
 use crate::text::put;
-use services::service::Family;
 
 /// Chains that kube-proxy fills, in its order.
 const FILTER: [&str; 5] =

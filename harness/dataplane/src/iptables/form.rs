@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use services::service::Service;
+use services::service_set::ServiceSet;
+
 use super::jumps::Present;
 use super::ports::{Port, Ports, Traffic};
 use crate::node::Node;
 use crate::plan::Step;
-use services::service::Service;
-use services::service_set::ServiceSet;
 
 /// Above this many endpoints kube-proxy leaves the comments out of the rules that there are most of,
 /// and since 1.25 no longer looks for stale chains at every sync (`largeClusterEndpointsThreshold`).

@@ -1,10 +1,11 @@
 //! The text for `iptables-restore --noflush`.
 
+use services::service_set::ServiceSet;
+
 use super::fixed;
 use super::form::Form;
 use super::ports::Ports;
 use crate::text::put;
-use services::service_set::ServiceSet;
 
 /// One sync's: the linear lists (KUBE-SERVICES, KUBE-NODEPORTS, the whole filter table) are always written; chains of single
 /// Services only within the scope.

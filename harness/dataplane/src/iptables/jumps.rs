@@ -1,8 +1,9 @@
 //! Top-level chains and the jumps to them, created with one program run each.
 
+use services::service::Family;
+
 use super::tools::iptables;
 use crate::plan::{Expect, Phase, Step};
-use services::service::Family;
 
 /// What marks that nobody has flushed the rules, in this order.
 const CANARY: &str = "KUBE-PROXY-CANARY";

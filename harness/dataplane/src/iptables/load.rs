@@ -1,11 +1,12 @@
 //! The same state as after a cold full sync, in whatever pieces are quickest.
 
+use services::service_set::ServiceSet;
+
 use super::form::Form;
 use super::input::{input, inputs_in_pieces};
 use super::jumps::Present;
 use super::tools;
 use crate::plan::{Phase, Step};
-use services::service_set::ServiceSet;
 
 /// Services in one transaction of iptables-nft, whose time grows with the square of a transaction's chains (linear
 /// scans of its chain list, iptables 1.8.9): 10,000 x 10 take a quarter of an hour in one

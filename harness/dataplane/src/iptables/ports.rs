@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use services::routes::Routes;
+use services::service::{Endpoint, Service};
+
 use crate::names::hash;
 use crate::node::Node;
 use crate::text::{AddressText, put};
-use services::routes::Routes;
-use services::service::{Endpoint, Service};
 
 /// What follows `KUBE-SVC-` and the like in the name of a chain.
 pub(crate) type HashName = [u8; 16];

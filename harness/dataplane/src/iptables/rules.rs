@@ -1,11 +1,12 @@
 //! Chains and rules of Services in the nat table, in the form used since 1.25.
 
+use services::service::{Endpoint, Family, Policy};
+
 use super::filter::Refused;
 use super::ports::{HashName, Port, Ports, chosen};
 use super::words::Words;
 use crate::node::Node;
 use crate::text::{AddressText, put};
-use services::service::{Endpoint, Family, Policy};
 
 /// Writes the chain lines of Service ports in scope: in the order in which their rules come.
 pub(crate) fn chain_lines(ports: &Ports<'_>, out: &mut Vec<u8>) {

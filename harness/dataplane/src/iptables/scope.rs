@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::contract::Sync;
 use services::service::Service;
 use services::service_set::{Diff, ServiceSet};
+
+use crate::contract::Sync;
 
 /// Which Service ports get their own chains written.
 pub(crate) enum Scope<'a> {

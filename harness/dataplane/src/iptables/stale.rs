@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::form::Form;
 use services::service::Service;
 use services::service_set::{Diff, ServiceSet};
+
+use super::form::Form;
 
 /// Chains of `from` that no Service of `to` uses.
 pub(crate) fn stale_chains(form: &impl Form, from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Vec<String> {

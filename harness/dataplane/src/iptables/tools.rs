@@ -1,7 +1,8 @@
 //! Runs of iptables' programs, with the arguments that kube-proxy gives them.
 
-use crate::plan::{Action, Expect, Phase, Program, Step};
 use services::service::Family;
+
+use crate::plan::{Action, Expect, Phase, Program, Step};
 
 /// `-w` and `-W` of every run; iptables 1.8.9 takes `-W` and ignores it.
 pub(crate) const WAIT: [&str; 4] = ["-w", "5", "-W", "100000"];

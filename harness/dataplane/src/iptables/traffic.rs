@@ -1,7 +1,8 @@
 //! Where traffic of a Service goes, since 1.25.
 
-use super::ports::Traffic;
 use services::service::{Policy, Service};
+
+use super::ports::Traffic;
 
 /// All that the Service asks for: both policies, and endpoints that terminate where none is ready.
 pub(crate) fn traffic(service: &Service) -> Traffic<'_> {

@@ -15,6 +15,9 @@ mod words;
 
 use std::net::SocketAddr;
 
+use services::service::Service;
+use services::service_set::{Diff, ServiceSet};
+
 use self::traffic::traffic;
 use super::form::{Form, LARGE_CLUSTER};
 use super::input::input;
@@ -26,8 +29,6 @@ use crate::contract::{Dataplane, Sync};
 use crate::counts::Counts;
 use crate::node::Node;
 use crate::plan::{Phase, Plan, Step};
-use services::service::Service;
-use services::service_set::{Diff, ServiceSet};
 
 /// What packets to be dropped are sent to. kubelet fills it.
 const MARK_DROP: &str = "KUBE-MARK-DROP";

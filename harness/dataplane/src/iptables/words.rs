@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use services::service::Service;
+
 use super::ports::put_display_name;
 use crate::node::Node;
 use crate::text::{AddressText, put};
-use services::service::Service;
 
 /// The bit that marks packets to be masqueraded (masqueradeBit 14).
 pub(crate) const MARK: &str = "0x00004000";

@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use netns_setup::ipvs::{Key, Request};
+use services::service::Service;
+use services::service_set::{Diff, ServiceSet};
 
 use super::entries::{self, Entries, Entry, Filled};
 use super::rules;
@@ -17,8 +19,6 @@ use crate::drain::Drain;
 use crate::node::Node;
 use crate::plan::{Action, AddressRequest, Expect, Phase, Program, Step};
 use crate::way::Way;
-use services::service::Service;
-use services::service_set::{Diff, ServiceSet};
 
 /// Every step of a sync. Stale entries of the connection-tracking table are left to the process that syncs, as the newest
 /// kube-proxy does it: no program is run for them.

@@ -7,12 +7,12 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use services::service::{Policy, Protocol, Service};
+use services::service_set::ServiceSet;
 
 use super::sets::{LARGEST, Set};
 use crate::node::Node;
 use crate::unfit::Unfit;
-use services::service::{Policy, Protocol, Service};
-use services::service_set::ServiceSet;
 
 /// An entry of a set. Displays as kube-proxy gives it to `ipset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

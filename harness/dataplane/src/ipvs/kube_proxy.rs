@@ -7,6 +7,8 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use netns_setup::ipvs::{Key, Request};
+use services::service::Protocol;
+use services::service_set::ServiceSet;
 
 use super::entries::{self, Entries, Entry, Filled};
 use super::rules;
@@ -20,8 +22,6 @@ use crate::kube_proxy::KubeProxy;
 use crate::node::Node;
 use crate::plan::{Action, AddressRequest, Expect, Phase, Program, Step};
 use crate::way::Way;
-use services::service::Protocol;
-use services::service_set::ServiceSet;
 
 /// Where kube-proxy tries out whether IPVS works (TEST-NET-2).
 const TRIAL: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 0), 20_000));

@@ -6,6 +6,8 @@
 //! pkg/proxy/ipvs/proxier.go for the sets that were empty there. Both versions write the same, and so do both families, but
 //! for the names of sets and the address of the loopback.
 
+use services::service::Family;
+
 use super::entries::Filled;
 use super::sets::Set;
 use crate::iptables::tools;
@@ -13,7 +15,6 @@ use crate::iptables::words::MARK;
 use crate::node::Node;
 use crate::plan::{Expect, Phase, Step};
 use crate::text::put;
-use services::service::Family;
 
 /// Chains of the nat table, in kube-proxy's order.
 const NAT: [&str; 5] =

@@ -6,11 +6,11 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use netns_setup::ipvs::{Forwarding, Key, MH_PORT, Protocol, RealServer, Request, Scheduler, VirtualServer};
-
-use crate::node::Node;
 use services::routes::Routes;
 use services::service::{self, Endpoint, Policy, Service};
 use services::service_set::ServiceSet;
+
+use crate::node::Node;
 
 /// A virtual server with its real servers.
 #[derive(Clone, Debug, PartialEq, Eq)]

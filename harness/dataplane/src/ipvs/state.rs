@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use netns_setup::ipvs;
+use services::service_set::ServiceSet;
 
 use super::sets::Set;
 use super::{entries, servers};
 use crate::node::Node;
-use services::service_set::ServiceSet;
 
 /// Servers, entries and addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use services::service::Policy;
+use services::service_set::ServiceSet;
+
 use super::base;
 use super::elements::{self, Slot};
 use super::layout::{Chain, Layout};
 use crate::counts::Counts;
 use crate::node::Node;
-use services::service::Policy;
-use services::service_set::ServiceSet;
 
 /// Rules, chains and elements of the table with these Services. Elements that packets put into the sets of session
 /// affinity are not counted.

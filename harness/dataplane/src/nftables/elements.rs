@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use services::service::{Protocol, Service};
+
 use super::layout::{Chain, Layout};
 use super::words::Words;
 use crate::kube_proxy::KubeProxy;
 use crate::text::{AddressText, put};
-use services::service::{Protocol, Service};
 
 /// A set or map that grows with Services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,8 +1,9 @@
 //! Names of chains and sets: `hashAndTruncate` in pkg/proxy/nftables/proxier.go.
 
+use services::service::{Endpoint, Service};
+
 use crate::names::hash;
 use crate::text::{AddressText, put};
-use services::service::{Endpoint, Service};
 
 /// Longest name without its prefix (`chainNameBaseLengthMax`).
 const LONGEST: usize = 240;

@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use services::service::Service;
+use services::service_set::{Diff, ServiceSet};
+
 use super::elements::{self, Container, Element, Slot};
 use super::layout::Layout;
 use super::words::Words;
-use services::service::Service;
-use services::service_set::{Diff, ServiceSet};
 
 /// What there was at the place of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

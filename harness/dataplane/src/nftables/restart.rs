@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::layout::Layout;
 use services::service::{Endpoint, Service, ServiceKey};
 use services::service_set::ServiceSet;
+
+use super::layout::Layout;
 
 /// Which chains of a Service's endpoints are left as they are.
 pub(crate) enum Kept {

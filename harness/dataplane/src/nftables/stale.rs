@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use services::service::Service;
+use services::service_set::{Diff, ServiceSet};
+
 use super::layout::{Chain, Layout};
 use super::names::Names;
 use super::words::Words;
 use crate::text::put;
-use services::service::Service;
-use services::service_set::{Diff, ServiceSet};
 
 /// What no Service uses any more.
 #[derive(Default)]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use services::service::{Endpoint, Family, Policy, Service};
+
 use super::elements::{self, Element};
 use super::layout::{Chain, Layout};
 use super::names::Names;
@@ -11,7 +13,6 @@ use super::words::Words;
 use crate::kube_proxy::KubeProxy;
 use crate::node::Node;
 use crate::text::{AddressText, put};
-use services::service::{Endpoint, Family, Policy, Service};
 
 /// Which elements of a Service are written.
 pub(crate) enum Added<'p, 'a> {

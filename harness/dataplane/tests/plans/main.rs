@@ -1,8 +1,5 @@
 //! Plans without privilege: golden ones, changes, counts, features, and random Services, mode by mode.
 
-#[path = "../paper/mod.rs"]
-mod paper;
-
 mod background;
 mod changes;
 mod counts;
@@ -14,4 +11,5 @@ mod iptables_features;
 mod ipvs_features;
 mod ipvs_random;
 mod nftables;
+mod paper;
 mod services_drawn;

@@ -12,7 +12,6 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use results::names::workload;
 use serde::{Deserialize, Serialize};
-
 use services::addresses::unused_address;
 use services::service::{Condition, Endpoint};
 use services::service_set::ServiceSet;

@@ -8,7 +8,10 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use dataplane::Mode;
 use ipnet::Ipv4Net;
+use lab::connection_tables::Flows;
+use lab::cores::Cores;
 use netns_setup::director::{Director, Topology};
 use netns_setup::ipvs::{Ipvs, Key, Protocol, RealServer, Request, Scheduler, VirtualServer};
 use netns_setup::{Conntrack, Counters, Egress};
@@ -18,9 +21,6 @@ use workloads::recorder::Times;
 use workloads::sources::Sources;
 
 use super::method::{DIRECTOR, Method};
-use dataplane::Mode;
-use lab::connection_tables::Flows;
-use lab::cores::Cores;
 
 /// Connections before the first that counts.
 pub(super) const WARM_UP: u32 = 20;

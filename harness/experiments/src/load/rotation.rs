@@ -4,17 +4,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use workloads::clock::nanoseconds;
-use workloads::load::Destination;
-use workloads::recorder::Times;
-
-use super::{LoadSpec, Running};
 use dataplane::Sync;
 use lab::cores::Cores;
 use lab::stop::Stop;
 use lab::testbed::Testbed;
 use services::service::Protocol;
 use services::service_set::{Position, ServiceSet};
+use workloads::clock::nanoseconds;
+use workloads::load::Destination;
+use workloads::recorder::Times;
+
+use super::{LoadSpec, Running};
 
 /// The first spare endpoint that takes the place of another.
 const FIRST_UNUSED: u32 = 800_000;

@@ -2,8 +2,9 @@
 //!
 //! Syncs run one after another, and contenders are known by number. What is no contender's is of the sync that was begun last.
 
-use super::Kind;
 use lab::xtables_lock::Acquisition;
+
+use super::Kind;
 
 /// Syncs in the order in which they began: when, in nanoseconds since the watch began, and which.
 pub type Begun = Vec<(u64, Kind)>;

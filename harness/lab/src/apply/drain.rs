@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use dataplane::{Drain, Way};
 use netns_setup::ipvs::{Dest, Ipvs, Key, Request};
 
 use super::error::ApplyError;
-use dataplane::{Drain, Way};
 
 /// Real servers at weight 0 that wait for the end of their last connection. A kube-proxy process remembers them between
 /// its syncs (`graceTerminateRSList`); clones of this remember the same. A kube-proxy that is started anew finds them

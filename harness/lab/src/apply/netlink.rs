@@ -4,13 +4,13 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
+use dataplane::{Action, AddressRequest, Step, Way};
 use netns_setup::ipvs::{Ipvs, Reply, Request};
 use netns_setup::{Addresses, SetupError};
 use nix::errno::Errno;
 
 use super::drain::{self, Draining};
 use super::error::ApplyError;
-use dataplane::{Action, AddressRequest, Step, Way};
 
 /// How many requests are sent one by one between two looks at the clock and at who wants to stop.
 const POLL_INTERVAL: usize = 64;

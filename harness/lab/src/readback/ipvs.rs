@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Seek};
 use std::process::Command;
 
+use dataplane::ipvs::{DUMMY, State};
+use dataplane::{Counts, Program};
 use netns_setup::Addresses;
 use netns_setup::ipvs::Ipvs;
+use services::service::Family;
 
 use super::error::ReadBackError;
 use super::netfilter::{Netfilter, attribute, attributes};
 use crate::apply::{ApplyError, Runner, empty_in_memory, last_lines};
-use dataplane::ipvs::{DUMMY, State};
-use dataplane::{Counts, Program};
-use services::service::Family;
 
 // include/uapi/linux/netfilter/nfnetlink.h and ipset/ip_set.h.
 const SUBSYSTEM: u8 = 6;

@@ -3,7 +3,6 @@
 use std::io;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
-
 use services::service::Family;
 
 /// Attributes of a netlink message: (type without flags, value).

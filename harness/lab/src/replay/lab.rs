@@ -5,11 +5,11 @@ use std::io::{self, Read, Seek};
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use dataplane::{Counts, Program};
+use ruleset::{Format, Inspection, TableCounts, inspect_text};
 
 use super::Replay;
 use crate::apply::{Runner, empty_in_memory, last_lines};
-use dataplane::{Counts, Program};
-use ruleset::{Format, Inspection, TableCounts, inspect_text};
 
 /// Has the tool check it, in the namespace of the calling thread.
 ///

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-
 use ruleset::Fault;
 use ruleset::search::FoundServices;
 use services::address_blocks::{ELSEWHERE, LabBlocks, PROBES, free, host, own};

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use anyhow::Context;
+use ruleset::search::FoundService;
 use serde_json::json;
+use services::service::Family;
 
 use super::Replay;
-use ruleset::search::FoundService;
-use services::service::Family;
 
 /// Name of the file.
 pub const REPLAY: &str = "replay.json";

@@ -1,10 +1,11 @@
 //! What is run to check and to install a ruleset, each by the tool that printed it.
 
-use super::Replay;
 use dataplane::{Counts, Dataplane, Expect, Phase, Plan, Program, Step, Sync};
 use ruleset::Format;
 use ruleset::Variant;
 use services::service_set::ServiceSet;
+
+use super::Replay;
 
 impl Replay {
     /// What installs it, into an empty kernel or over itself: in one transaction for each table of iptables-legacy, one for

@@ -1,5 +1,6 @@
-use super::*;
 use ruleset::inspect_text;
+
+use super::*;
 
 const GOLDEN: &str = include_str!("../../../dataplane/tests/golden/iptables-save.txt");
 const GOLDEN_V6: &str = include_str!("../../../dataplane/tests/golden/ip6tables-save.txt");

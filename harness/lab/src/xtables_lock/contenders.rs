@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use dataplane::Program;
 use netns_setup::Namespace;
 
 use crate::apply::{ApplyError, Runner, last_lines};
-use dataplane::Program;
 
 /// One `iptables -w 5`, finished.
 #[derive(Clone, Debug)]

@@ -15,9 +15,9 @@ use nix::fcntl::AT_FDCWD;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
+use workloads::clock::nanoseconds;
 
 use super::acquisition::{Event, Kind, LOCK_FILE};
-use workloads::clock::nanoseconds;
 
 /// Why the lock cannot be watched.
 #[derive(Debug, thiserror::Error)]

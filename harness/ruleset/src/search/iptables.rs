@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use services::service::Protocol;
+
 use super::found::{FoundService, FoundServices, Frontend, Votes, protocol};
 use super::names;
 use super::walk::{self, Holds, Then, WalkedPacket, Walker};
 use crate::chains::Rule;
 use crate::iptables::{Dump, Options, Table, parse_rule};
-use services::service::Protocol;
 
 /// The list of FoundServices, in tables nat and filter.
 const LIST: &str = "KUBE-SERVICES";

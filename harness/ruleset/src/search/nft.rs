@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
+use services::service::{Family, Protocol};
+
 use super::found::{FoundService, FoundServices, Frontend, Votes, protocol};
 use super::names;
 use super::walk::{self, Holds, Then, WalkedPacket, Walker};
 use crate::chains::Rule;
 use crate::nft::{Listing, Table, Verdict, parse_statement};
-use services::service::{Family, Protocol};
 
 const TABLE: &str = "kube-proxy";
 const SERVICES: &str = "service-ips";

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
+use services::service::Protocol;
 
 use crate::chains::{Chains, Rule};
-use services::service::Protocol;
 
 /// Rules that are looked at for all Services of a ruleset together. Some 30 do for a Service with ten endpoints; a file
 /// made to be slow would take any number.

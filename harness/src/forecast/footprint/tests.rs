@@ -1,8 +1,8 @@
+use dataplane::{KubeProxy, Node, planner};
 use proptest::prelude::*;
+use services::service_set::Scale;
 
 use super::*;
-use dataplane::{KubeProxy, Node, planner};
-use services::service_set::Scale;
 
 const MODES: [Mode; 5] =
     [Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables, Mode::Ipvs, Mode::IpvsBatched];

@@ -1,13 +1,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
+use std::fs;
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use results::environment::{Severity, Warning};
-
-use std::fs;
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! Every feature of a Service in a kernel, in both families: what is read back is the model, however it came there.
 
-#[path = "../../../dataplane/tests/paper/features.rs"]
+#[path = "../../../dataplane/tests/plans/paper/features.rs"]
 mod table;
 
 use std::process::Command;

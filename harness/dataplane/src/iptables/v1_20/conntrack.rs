@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use services::service::{Protocol, Service};
+use services::service_set::{Diff, ServiceSet};
+
 use super::traffic::traffic;
 use crate::conntrack::{Known, Stale};
 use crate::plan::Step;
-use services::service::{Protocol, Service};
-use services::service_set::{Diff, ServiceSet};
 
 /// Before the rules are written: one `conntrack -D` for each UDP node port that kube-proxy opens now, to hold it, whether
 /// its Service has endpoints or not.

@@ -1,5 +1,8 @@
 //! How many rules and chains there are in 1.20, without writing them.
 
+use services::service::Service;
+use services::service_set::ServiceSet;
+
 use super::super::fixed;
 use super::super::ports::Traffic;
 use super::filter;
@@ -7,8 +10,6 @@ use super::jumps::JUMPS;
 use super::traffic::traffic;
 use crate::counts::Counts;
 use crate::node::Node;
-use services::service::Service;
-use services::service_set::ServiceSet;
 
 /// With these Services.
 pub(crate) fn of(node: &Node, to: &ServiceSet) -> Counts {

@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
+use services::service::Family;
+
 use super::super::ports::{HashName, Port, chosen};
 use super::super::words::Words;
 use crate::node::Node;
 use crate::text::put;
-use services::service::Family;
 
 /// Entries of the lists, and the firewall of each load-balancer IP right behind its own.
 pub(crate) fn entrances(node: &Node, port: &Port<'_>, words: &Words, out: &mut Vec<u8>) {

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::super::ports::Traffic;
 use services::routes::Routes;
 use services::service::{Condition, Endpoint, Policy, Service};
+
+use super::super::ports::Traffic;
 
 /// 1.20 knows an endpoint only while it is ready, and no `internalTrafficPolicy`.
 pub(crate) fn traffic(service: &Service) -> Traffic<'_> {

@@ -1,8 +1,9 @@
 //! Pieces of rules that recur, in 1.20.
 
+use services::service::Family;
+
 use super::super::words::Words;
 use crate::node::Node;
-use services::service::Family;
 
 /// Those of a node. Single addresses have prefix lengths.
 pub(crate) fn words(node: &Node) -> Words {
