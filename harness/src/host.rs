@@ -8,3 +8,4 @@ pub mod environment;
 pub mod kernel_log;
 pub mod machine;
 pub mod strict;
+mod tree;

@@ -1,7 +1,6 @@
 //! The environment passport: what about this machine decides the figures.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -10,7 +9,8 @@ use lab::tools::Tools;
 use results::environment::Environment;
 use results::record::Clock;
 
-use crate::host::machine;
+use super::machine;
+use super::tree::Tree;
 use crate::sweep::Sweep;
 
 /// Reads what can be read; what cannot stays empty. `run`: the run's identifier.
@@ -19,6 +19,7 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
     let name = |part: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
         uname.as_ref().map(|uname| part(uname).to_string_lossy().into_owned()).unwrap_or_default()
     };
+    let tree = Tree::here();
     let cpuinfo = read("/proc/cpuinfo");
     let meminfo = read("/proc/meminfo");
     Environment {
@@ -45,11 +46,11 @@ pub fn collect(sweep: &Sweep, run: &str, started: &str, measuring_core: usize) -
         emulator: String::new(),
         guest_memory_bytes: None,
         virtualisation: virtualisation(),
-        mitigations: mitigations(),
-        governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        mitigations: tree.mitigations(),
+        governor: tree.governor(0),
         smt: read("/sys/devices/system/cpu/smt/control"),
         measuring_core: Some(measuring_core as u32),
-        load_average: read("/proc/loadavg"),
+        load_average: tree.load_average(),
         timer_overhead_ns: Some(workloads::clock::timer_overhead_ns()),
         steal_ticks: None,
         programs: programs(&sweep.modes),
@@ -72,7 +73,7 @@ pub fn steal_ticks() -> Option<u64> {
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+    Tree::here().text(path.trim_start_matches('/'))
 }
 
 /// Value of the first `name: value` line.
@@ -99,16 +100,6 @@ fn virtualisation() -> String {
     let product = [read("/sys/class/dmi/id/sys_vendor"), read("/sys/class/dmi/id/product_name")].join(" ");
     let kind = hypervisor();
     if product.trim().is_empty() || kind == "none" { kind } else { format!("{kind} ({})", product.trim()) }
-}
-
-fn mitigations() -> BTreeMap<String, String> {
-    let Ok(entries) = fs::read_dir("/sys/devices/system/cpu/vulnerabilities") else { return BTreeMap::new() };
-    entries
-        .filter_map(Result::ok)
-        .map(|entry| {
-            (entry.file_name().to_string_lossy().into_owned(), read(&entry.path().to_string_lossy()))
-        })
-        .collect()
 }
 
 /// Versions of the programs of the modes; variants of iptables side by side.

@@ -2,7 +2,6 @@
 
 mod facts;
 mod kernel;
-mod tree;
 mod warnings;
 
 use std::collections::BTreeMap;
@@ -12,8 +11,8 @@ use std::time::Duration;
 use results::environment::Condition;
 
 pub use self::facts::{Facts, Meanwhile};
-use self::tree::{CPU, Tree};
 pub use self::warnings::{NAMES, warnings};
+use super::tree::{CPU, Tree};
 
 /// How long counters are watched where somebody waits for what they say. Steal time is counted in ticks of 10 ms.
 pub const WATCH: Duration = Duration::from_secs(1);
@@ -33,7 +32,7 @@ impl Facts {
         let cpus = tree.cpus();
         let mut governors = BTreeMap::new();
         for cpu in &cpus {
-            let governor = tree.text(&format!("{CPU}/cpu{cpu}/cpufreq/scaling_governor"));
+            let governor = tree.governor(*cpu);
             if !governor.is_empty() {
                 *governors.entry(governor).or_default() += 1;
             }
@@ -72,8 +71,8 @@ impl Facts {
                 .lines()
                 .find(|line| line.starts_with("flags"))
                 .is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "hypervisor")),
-            load: tree.text("proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()),
-            mitigations: tree.entries(&format!("{CPU}/vulnerabilities")),
+            load: tree.load_average().split(' ').next().and_then(|load| load.parse().ok()),
+            mitigations: tree.mitigations(),
             command_line: tree.text("proc/cmdline"),
             conntrack_max: tree.number("proc/sys/net/netfilter/nf_conntrack_max"),
             numa_balancing: tree.number("proc/sys/kernel/numa_balancing").is_some_and(|on| on > 0)

@@ -213,7 +213,7 @@ fn tests() -> Vec<Test> {
 /// A guest that measures has all that these tests need.
 fn image(kernel: &Kernel, job: Vec<u8>) -> Result<Image, GuestError> {
     let mut image = svcbench::guest::image(kernel, &Mode::ALL, true, job)?;
-    image.copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden").as_ref())?;
+    image.copy(concat!(env!("CARGO_MANIFEST_DIR"), "/dataplane/tests/golden").as_ref())?;
     Ok(image)
 }
 

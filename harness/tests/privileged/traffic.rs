@@ -72,7 +72,7 @@ pub(crate) fn disruptions(mode: Mode) {
         true => (100, &[Workload::TcpCrr][..]),
         false => (500, &[Workload::TcpCrr, Workload::UdpRr][..]),
     };
-    let mut programmed = 0;
+    let (mut before_it, mut programmed) = (0, 0);
     for &workload in workloads {
         for change in RuleChange::ALL {
             let config = Config {
@@ -100,13 +100,16 @@ pub(crate) fn disruptions(mode: Mode) {
             programmed += impact.programming_ns.len();
             assert_eq!(testbed.set == before, replaced == 0, "{what}");
             assert!(found.steps.is_sorted_by(|one, next| one.applied_ns <= next.decided_ns), "{what}");
-            assert!(impact.before.count() > 0 && impact.due_during > 0, "{what}: {impact:?}");
+            // On a busy machine none may have been answered before it.
+            before_it += impact.before.count();
+            assert!(impact.due_during > 0, "{what}");
             let due: u64 = impact.bins.iter().map(|bin| bin.due).sum();
             assert_eq!(due, found.outcome.counts.started, "{what}");
             assert_eq!(found.outcome.counts.wrong_endpoint, 0, "{what}");
         }
     }
     assert!(programmed > 0, "somebody came to a new endpoint");
+    assert!(before_it > 0, "somebody was answered before anything changed");
 }
 
 /// Flows that the soak may have open at once: on a busy machine it has all of them, on a quiet one a few.

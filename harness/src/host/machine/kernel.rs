@@ -5,7 +5,7 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
-use super::tree::Tree;
+use crate::host::tree::Tree;
 
 /// Options that cost every allocation, lock or memory access something (lib/Kconfig.debug and what it includes). What
 /// distributions turn on everywhere, such as KFENCE, is not among them.

@@ -11,7 +11,29 @@ pub(super) const CPU: &str = "sys/devices/system/cpu";
 #[derive(Clone, Copy)]
 pub(super) struct Tree<'a>(pub(super) &'a Path);
 
+impl Tree<'static> {
+    /// Of the machine that this runs on.
+    pub(super) fn here() -> Self {
+        Tree(Path::new("/"))
+    }
+}
+
 impl Tree<'_> {
+    /// Frequency governor of a CPU; empty where there is none.
+    pub(super) fn governor(self, cpu: u32) -> String {
+        self.text(&format!("{CPU}/cpu{cpu}/cpufreq/scaling_governor"))
+    }
+
+    /// Vulnerability to what the kernel does about it.
+    pub(super) fn mitigations(self) -> BTreeMap<String, String> {
+        self.entries(&format!("{CPU}/vulnerabilities"))
+    }
+
+    /// Load averages, as proc_loadavg(5) has them.
+    pub(super) fn load_average(self) -> String {
+        self.text("proc/loadavg")
+    }
+
     pub(super) fn path(self, path: &str) -> PathBuf {
         self.0.join(path)
     }
