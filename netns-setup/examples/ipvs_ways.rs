@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, process};
 
 use netns_setup::ipvs::{
-    Forwarding, Ipvs, Key, Protocol, RealServer, Request, Scheduler, State, VirtualServer,
+    Forwarding, Ipvs, IpvsProtocol, Key, RealServer, Request, Scheduler, State, VirtualServer,
 };
 use netns_setup::{Namespace, find_program};
 
@@ -85,8 +85,10 @@ fn table(services: u32, dests: u32) -> Vec<Request> {
         |base: Ipv4Addr, index, port| SocketAddr::from((Ipv4Addr::from(u32::from(base) + index), port));
     (0..services)
         .flat_map(|service| {
-            let key =
-                Key { address: address(Ipv4Addr::new(10, 96, 0, 1), service, 80), protocol: Protocol::Tcp };
+            let key = Key {
+                address: address(Ipv4Addr::new(10, 96, 0, 1), service, 80),
+                protocol: IpvsProtocol::Tcp,
+            };
             let server = VirtualServer { key, scheduler: Scheduler::Rr, persistence: None, flags: 0 };
             let dests = (0..dests).map(move |dest| {
                 let address = address(Ipv4Addr::new(10, 128, 0, 1), service * dests + dest, 8080);

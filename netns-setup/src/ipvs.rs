@@ -23,6 +23,6 @@ pub use client::{Ipvs, Reply};
 pub use error::{Cause, IpvsError};
 pub use state::{Dest, Service, State, Statistics};
 pub use types::{
-    Forwarding, Key, MH_FALLBACK, MH_PORT, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2,
+    Forwarding, IpvsProtocol, Key, MH_FALLBACK, MH_PORT, ONE_PACKET, RealServer, Request, SCHED_1, SCHED_2,
     SCHED_3, SH_FALLBACK, SH_PORT, Scheduler, SyntaxError, VirtualServer,
 };

@@ -18,7 +18,7 @@ mod shown;
 
 use std::cell::OnceCell;
 
-pub use self::claim::{Claim, LaneVerdict, MeasuredValue, Reference, Verdict};
+pub use self::claim::{Claim, ClaimVerdict, LaneVerdict, MeasuredValue, Reference};
 use self::evidence::Evidence;
 pub(crate) use self::measure::percent;
 pub use self::shown::{markdown, table, text};
@@ -158,9 +158,9 @@ pub fn claims(lanes: &[&Groups<'_>], environment: &Environment) -> Vec<Claim> {
 
 fn settle(rule: &Rule, lanes: &[Evidence<'_>]) -> Vec<LaneVerdict> {
     let all: Vec<LaneVerdict> = lanes.iter().filter_map(rule.settle).collect();
-    let is_open = |settled: &LaneVerdict| matches!(settled.verdict, Verdict::NotShown { .. });
+    let is_open = |settled: &LaneVerdict| matches!(settled.verdict, ClaimVerdict::NotShown { .. });
     if all.is_empty() {
-        let verdict = Verdict::NotShown { missing: rule.needs.to_owned() };
+        let verdict = ClaimVerdict::NotShown { missing: rule.needs.to_owned() };
         let nothing = LaneVerdict {
             lane: String::new(),
             verdict,

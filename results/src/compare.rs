@@ -22,7 +22,7 @@ mod trend;
 use std::collections::BTreeSet;
 
 pub use self::comparison::{
-    Compared, ComparedRun, Comparison, Effect, Judgement, Measured, MetricKey, Outcome, TestMethod,
+    Compared, ComparedRun, Comparison, ComparisonOutcome, Effect, Judgement, Measured, MetricKey, TestMethod,
 };
 pub use self::junit::junit;
 pub use self::lanes::LanePair;

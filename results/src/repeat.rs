@@ -149,7 +149,7 @@ pub struct RepeatedLookup {
 
 /// What is wrong with one lookup, if anything is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
+pub enum RepeatFault {
     /// p50 differs by more than [`P50_LIMIT`].
     P50,
     /// p1 differs, in [`EXACT_MODE`].
@@ -166,15 +166,15 @@ impl RepeatedLookup {
     }
 
     /// What is wrong with it.
-    pub fn fault(&self) -> Option<Fault> {
+    pub fn fault(&self) -> Option<RepeatFault> {
         let [low, high] = self.ordered();
         if u128::from(high - low) * 1_000 > u128::from(low) * u128::from(P50_LIMIT) {
-            return Some(Fault::P50);
+            return Some(RepeatFault::P50);
         }
         match self.p1 {
             _ if self.key.mode != EXACT_MODE => None,
-            [Some(first), Some(second)] => (first != second).then_some(Fault::P1),
-            _ => Some(Fault::NoHistogram),
+            [Some(first), Some(second)] => (first != second).then_some(RepeatFault::P1),
+            _ => Some(RepeatFault::NoHistogram),
         }
     }
 

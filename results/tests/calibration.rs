@@ -8,7 +8,7 @@ use fixtures::sides;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, LogNormal, Normal, StudentT};
-use results::compare::{Comparison, Judgement, Outcome, Policy, Run, compare};
+use results::compare::{Comparison, ComparisonOutcome, Judgement, Policy, Run, compare};
 use results::stats::{Interval, Medians, Observation, Power, paired, slope, welch};
 
 const TRIALS: usize = 2_000;
@@ -168,7 +168,7 @@ fn an_identical_run_is_called_different_in_at_most_five_of_a_hundred() {
         println!("false alarms without a threshold, {noise:?}: {:.2}%", 100.0 * rate);
         assert!(rate <= 0.05, "{noise:?}: {rate}");
     }
-    let regressions = |comparison: &Comparison| comparison.outcome == Outcome::Regression;
+    let regressions = |comparison: &Comparison| comparison.outcome == ComparisonOutcome::Regression;
     let rate = comparisons(Noise::HeavyTails(2.0), 1.0, &Policy::default(), 100, regressions);
     assert!(rate <= 0.01, "{rate}");
 }

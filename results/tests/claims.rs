@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use results::claims::{self, Claim, LaneVerdict, Verdict, claims_of};
+use results::claims::{self, Claim, ClaimVerdict, LaneVerdict, claims_of};
 use results::environment::Environment;
 use results::names::{metric, workload};
 use results::record::{CellKey, Clock, Record, Unit};
@@ -77,33 +77,33 @@ fn lookups(mode: &str, blocks: u32, base: f64, slope: f64) -> Vec<Record> {
 fn a_list_that_is_walked_is_linear_and_a_table_is_not() {
     let rows = [lookups("iptables-legacy", 5, 1_300.0, 2.7), lookups("ipvs", 5, 1_500.0, 0.0)].concat();
     let linear = settled(&rows, "iptables-lookup-linear");
-    assert_eq!(linear.verdict, Verdict::Holds);
+    assert_eq!(linear.verdict, ClaimVerdict::Holds);
     assert!(linear.measured.contains("iptables-legacy +2.7"), "{}", linear.measured);
-    assert_eq!(settled(&rows, "ipvs-lookup-constant").verdict, Verdict::Holds);
+    assert_eq!(settled(&rows, "ipvs-lookup-constant").verdict, ClaimVerdict::Holds);
     // The other way round.
     let rows = [lookups("iptables-legacy", 5, 1_300.0, 0.0), lookups("ipvs", 5, 1_500.0, 2.7)].concat();
-    assert_eq!(settled(&rows, "iptables-lookup-linear").verdict, Verdict::DoesNotHold);
-    assert_eq!(settled(&rows, "ipvs-lookup-constant").verdict, Verdict::DoesNotHold);
+    assert_eq!(settled(&rows, "iptables-lookup-linear").verdict, ClaimVerdict::DoesNotHold);
+    assert_eq!(settled(&rows, "ipvs-lookup-constant").verdict, ClaimVerdict::DoesNotHold);
     // One variant walks, the other does not.
     let rows =
         [lookups("iptables-legacy", 5, 1_300.0, 2.7), lookups("iptables-nft", 5, 1_300.0, 0.0)].concat();
     assert!(
-        matches!(settled(&rows, "iptables-lookup-linear").verdict, Verdict::Depends { on } if on.contains("iptables-nft"))
+        matches!(settled(&rows, "iptables-lookup-linear").verdict, ClaimVerdict::Depends { on } if on.contains("iptables-nft"))
     );
     // Two blocks say nothing.
     let missing = settled(&lookups("ipvs", 2, 1_500.0, 0.0), "ipvs-lookup-constant").verdict;
-    assert!(matches!(missing, Verdict::NotShown { missing } if missing.contains("blocks = 5")));
+    assert!(matches!(missing, ClaimVerdict::NotShown { missing } if missing.contains("blocks = 5")));
 }
 
 #[test]
 fn a_control_that_drifts_raises_the_floor() {
     // +24% over the range is a rise, unless the control, which no Service slows, goes up by a third too.
     let mut rows = lookups("iptables-legacy", 5, 1_300.0, 0.031);
-    assert_eq!(settled(&rows, "iptables-lookup-linear").verdict, Verdict::Holds);
+    assert_eq!(settled(&rows, "iptables-lookup-linear").verdict, ClaimVerdict::Holds);
     rows.extend(lookups("direct", 5, 1_000.0, 0.033));
     assert!(matches!(
         settled(&rows, "iptables-lookup-linear").verdict,
-        Verdict::NotShown { .. } | Verdict::DoesNotHold
+        ClaimVerdict::NotShown { .. } | ClaimVerdict::DoesNotHold
     ));
 }
 
@@ -121,23 +121,23 @@ fn a_cell_visited_twice_in_a_block_raises_the_floor() {
         .collect();
     assert_eq!(again.len(), 5);
     rows.extend(again);
-    assert_eq!(settled(&rows, "iptables-lookup-linear").verdict, Verdict::DoesNotHold);
+    assert_eq!(settled(&rows, "iptables-lookup-linear").verdict, ClaimVerdict::DoesNotHold);
 }
 
 #[test]
 fn modes_are_the_same_where_their_difference_is_small() {
     let rows = [lookups("iptables-legacy", 5, 1_300.0, 0.1), lookups("nftables", 5, 1_320.0, 0.0)].concat();
-    assert_eq!(settled(&rows, "modes-equal-below-1000").verdict, Verdict::Holds);
+    assert_eq!(settled(&rows, "modes-equal-below-1000").verdict, ClaimVerdict::Holds);
     let above = settled(&rows, "modes-differ-from-5000");
     assert!(
-        matches!(above.verdict, Verdict::Depends { on } if on.contains("not measured")),
+        matches!(above.verdict, ClaimVerdict::Depends { on } if on.contains("not measured")),
         "{}",
         above.measured
     );
     assert!(above.measured.contains("iptables-legacy overtakes nftables at 200 "), "{}", above.measured);
     // Steeper: they differ at 500 already.
     let rows = [lookups("iptables-legacy", 5, 1_300.0, 2.7), lookups("nftables", 5, 1_320.0, 0.0)].concat();
-    assert_eq!(settled(&rows, "modes-equal-below-1000").verdict, Verdict::DoesNotHold);
+    assert_eq!(settled(&rows, "modes-equal-below-1000").verdict, ClaimVerdict::DoesNotHold);
     // Noise of a fifth in one block of five hides what is there, and is not called equality.
     let noisy = rows.iter().map(|row| {
         let factor = if row.cell.block == 3 && &*row.cell.mode == "nftables" { 14 } else { 10 };
@@ -145,10 +145,10 @@ fn modes_are_the_same_where_their_difference_is_small() {
     });
     let noisy: Vec<Record> =
         noisy.filter(|row| row.cell.services <= 10 || row.cell.services > 1_000).collect();
-    assert!(matches!(settled(&noisy, "modes-equal-below-1000").verdict, Verdict::NotShown { .. }));
+    assert!(matches!(settled(&noisy, "modes-equal-below-1000").verdict, ClaimVerdict::NotShown { .. }));
     // One mode alone has nothing to differ from.
     let alone = settled(&lookups("nftables", 5, 1_320.0, 0.0), "modes-differ-from-5000");
-    assert!(matches!(alone.verdict, Verdict::NotShown { .. }));
+    assert!(matches!(alone.verdict, ClaimVerdict::NotShown { .. }));
 }
 
 /// Bytes of syncs of `iptables-legacy` by number of Services.
@@ -175,8 +175,8 @@ fn what_a_change_rewrites_depends_on_the_version() {
         bytes(workload::PARTIAL_SYNC_NOOP, |n| 2_000 + 3_000 * n),
     ]
     .concat();
-    assert_eq!(settled(&rows, "iptables-rewrites-everything").verdict, Verdict::Holds);
-    assert_eq!(settled(&rows, "endpoint-rewrites-service").verdict, Verdict::Holds);
+    assert_eq!(settled(&rows, "iptables-rewrites-everything").verdict, ClaimVerdict::Holds);
+    assert_eq!(settled(&rows, "endpoint-rewrites-service").verdict, ClaimVerdict::Holds);
     // Now: one line for each Service, and the chains of one.
     let lines = |n: u64| 1_000 + 144 * n;
     let noop = bytes(workload::PARTIAL_SYNC_NOOP, lines);
@@ -185,10 +185,10 @@ fn what_a_change_rewrites_depends_on_the_version() {
             .concat();
     let everything = settled(&rows, "iptables-rewrites-everything");
     assert!(
-        matches!(everything.verdict, Verdict::Depends { .. }) && everything.measured.contains("4.9%"),
+        matches!(everything.verdict, ClaimVerdict::Depends { .. }) && everything.measured.contains("4.9%"),
         "{everything:?}"
     );
-    assert_eq!(settled(&rows, "endpoint-rewrites-service").verdict, Verdict::Holds);
+    assert_eq!(settled(&rows, "endpoint-rewrites-service").verdict, ClaimVerdict::Holds);
     // A planner that sends what changed, and nothing else.
     let rows = [
         full,
@@ -196,10 +196,10 @@ fn what_a_change_rewrites_depends_on_the_version() {
         bytes(workload::PARTIAL_SYNC_NOOP, |_| 1_000),
     ]
     .concat();
-    assert_eq!(settled(&rows, "iptables-rewrites-everything").verdict, Verdict::DoesNotHold);
-    assert_eq!(settled(&rows, "endpoint-rewrites-service").verdict, Verdict::DoesNotHold);
+    assert_eq!(settled(&rows, "iptables-rewrites-everything").verdict, ClaimVerdict::DoesNotHold);
+    assert_eq!(settled(&rows, "endpoint-rewrites-service").verdict, ClaimVerdict::DoesNotHold);
     // Without a full sync there is nothing to compare with.
-    assert!(matches!(settled(&noop, "iptables-rewrites-everything").verdict, Verdict::NotShown { .. }));
+    assert!(matches!(settled(&noop, "iptables-rewrites-everything").verdict, ClaimVerdict::NotShown { .. }));
 }
 
 /// Times of an operation of a mode by number of Services, seconds.
@@ -221,24 +221,24 @@ fn adding_a_service_is_three_figures() {
     };
     let quick = add([(10, 0.001), (5_000, 0.36), (20_000, 1.4)]);
     let minutes = settled(&quick, "iptables-add-minutes-5000");
-    assert_eq!(minutes.verdict, Verdict::DoesNotHold);
+    assert_eq!(minutes.verdict, ClaimVerdict::DoesNotHold);
     assert!(
         minutes.measured.contains("5,000 appends one after another would take 15 minutes"),
         "{}",
         minutes.measured
     );
     let hours = settled(&quick, "iptables-add-hours-20000");
-    assert_eq!(hours.verdict, Verdict::DoesNotHold);
+    assert_eq!(hours.verdict, ClaimVerdict::DoesNotHold);
     assert!(hours.measured.contains("would take 3.9 hours"), "{}", hours.measured);
     let slow = add([(10, 0.1), (5_000, 700.0), (20_000, 40_000.0)]);
-    assert_eq!(settled(&slow, "iptables-add-minutes-5000").verdict, Verdict::Holds);
-    assert_eq!(settled(&slow, "iptables-add-hours-20000").verdict, Verdict::Holds);
+    assert_eq!(settled(&slow, "iptables-add-minutes-5000").verdict, ClaimVerdict::Holds);
+    assert_eq!(settled(&slow, "iptables-add-hours-20000").verdict, ClaimVerdict::Holds);
     // One block, near the limit; and beyond what was measured.
     let near = add([(10, 0.1), (5_000, 70.0), (10_000, 100.0)]);
-    assert!(matches!(settled(&near, "iptables-add-minutes-5000").verdict, Verdict::NotShown { .. }));
+    assert!(matches!(settled(&near, "iptables-add-minutes-5000").verdict, ClaimVerdict::NotShown { .. }));
     let hours = settled(&near, "iptables-add-hours-20000").verdict;
     assert!(
-        matches!(hours, Verdict::NotShown { missing } if missing.contains("largest scale measured is 10,000"))
+        matches!(hours, ClaimVerdict::NotShown { missing } if missing.contains("largest scale measured is 10,000"))
     );
 }
 
@@ -248,17 +248,17 @@ fn ipvs_is_constant_in_the_kernel_and_not_in_kube_proxy() {
     let proxy = times("ipvs", workload::PARTIAL_SYNC_ADD_SERVICE, &[(10, 0.1), (5_000, 1.0)]);
     let both = [proxy.clone(), kernel.clone()].concat();
     assert!(
-        matches!(settled(&both, "ipvs-add-constant").verdict, Verdict::Depends { on } if on.starts_with("who programs it"))
+        matches!(settled(&both, "ipvs-add-constant").verdict, ClaimVerdict::Depends { on } if on.starts_with("who programs it"))
     );
-    assert_eq!(settled(&proxy, "ipvs-add-constant").verdict, Verdict::DoesNotHold);
+    assert_eq!(settled(&proxy, "ipvs-add-constant").verdict, ClaimVerdict::DoesNotHold);
     assert!(
-        matches!(settled(&kernel, "ipvs-add-constant").verdict, Verdict::NotShown { missing } if missing.contains("add-service"))
+        matches!(settled(&kernel, "ipvs-add-constant").verdict, ClaimVerdict::NotShown { missing } if missing.contains("add-service"))
     );
     let level = times("ipvs", workload::PARTIAL_SYNC_ADD_SERVICE, &[(10, 0.1), (5_000, 0.11)]);
-    assert_eq!(settled(&level, "ipvs-add-constant").verdict, Verdict::Holds);
+    assert_eq!(settled(&level, "ipvs-add-constant").verdict, ClaimVerdict::Holds);
     assert!(matches!(
         settled(&times("ipvs", workload::PARTIAL_SYNC_ADD_SERVICE, &[(10, 0.1), (50, 0.1)]), "ipvs-add-constant").verdict,
-        Verdict::NotShown { missing } if missing.contains("ten at least")
+        ClaimVerdict::NotShown { missing } if missing.contains("ten at least")
     ));
 }
 
@@ -278,15 +278,17 @@ fn commands_that_gave_up_are_counted() {
     let id = "lock-timeouts-from-5000";
     let many = lock(8, &[(100, 0.1, 0), (1_000, 1.2, 0), (5_000, 5.0, 17)]);
     let seen = settled(&many, id);
-    assert_eq!(seen.verdict, Verdict::Holds);
+    assert_eq!(seen.verdict, ClaimVerdict::Holds);
     assert!(seen.measured.contains("17 gave up"), "{}", seen.measured);
     let few = lock(1, &[(100, 0.01, 0), (1_000, 0.1, 0), (5_000, 0.5, 0)]);
-    assert_eq!(settled(&few, id).verdict, Verdict::DoesNotHold);
+    assert_eq!(settled(&few, id).verdict, ClaimVerdict::DoesNotHold);
     let both = [few.clone(), many].concat();
-    assert!(matches!(settled(&both, id).verdict, Verdict::Depends { on } if on.contains("8 contenders")));
+    assert!(
+        matches!(settled(&both, id).verdict, ClaimVerdict::Depends { on } if on.contains("8 contenders"))
+    );
     let small: Vec<Record> = few.into_iter().filter(|row| row.cell.services < 5_000).collect();
     assert!(
-        matches!(settled(&small, id).verdict, Verdict::NotShown { missing } if missing.contains("5,000"))
+        matches!(settled(&small, id).verdict, ClaimVerdict::NotShown { missing } if missing.contains("5,000"))
     );
 }
 
@@ -302,7 +304,7 @@ fn shares_are_judged_by_chi_square() {
     };
     let fair = [share(&[201, 195, 204], 10), share(&[190, 207, 203], 100)].concat();
     let equal = settled(&fair, "equal-shares");
-    assert_eq!(equal.verdict, Verdict::Holds);
+    assert_eq!(equal.verdict, ClaimVerdict::Holds);
     assert!(
         equal.measured.contains("1,200 packets") && equal.measured.contains("5% from its share"),
         "{}",
@@ -310,13 +312,13 @@ fn shares_are_judged_by_chi_square() {
     );
     // As if the rules' probabilities were the shares: 1/3, 1/2 of all, and the rest.
     let unfair = settled(&share(&[200, 300, 100], 10), "equal-shares");
-    assert_eq!(unfair.verdict, Verdict::DoesNotHold);
+    assert_eq!(unfair.verdict, ClaimVerdict::DoesNotHold);
     let refused = key("iptables-nft", 1, 10, "last", workload::PACKET_PROBE).failed(
         metric::LOOKUP_FIRST_PACKET,
         Unit::Ns,
         "endpoints do not get equal shares: p = 1.0e-9 for [1, 2]",
     );
-    assert_eq!(settled(&[refused], "equal-shares").verdict, Verdict::DoesNotHold);
+    assert_eq!(settled(&[refused], "equal-shares").verdict, ClaimVerdict::DoesNotHold);
 }
 
 #[test]
@@ -333,16 +335,16 @@ fn rules_are_counted() {
     };
     // Three endpoints each.
     let product = rules("iptables-legacy", |n| 3 * n);
-    assert_eq!(settled(&product, "rules-product").verdict, Verdict::Holds);
+    assert_eq!(settled(&product, "rules-product").verdict, ClaimVerdict::Holds);
     let real = [rules("iptables-legacy", |n| 23 + 11 * n), rules("ipvs", |_| 28)].concat();
     let found = settled(&real, "rules-product");
     assert!(
-        matches!(&found.verdict, Verdict::Depends { on } if on.contains("3.7 in iptables-legacy")),
+        matches!(&found.verdict, ClaimVerdict::Depends { on } if on.contains("3.7 in iptables-legacy")),
         "{found:?}"
     );
-    assert_eq!(settled(&real, "ipvs-rules-constant").verdict, Verdict::Holds);
-    assert_eq!(settled(&rules("ipvs", |n| 28 + n), "ipvs-rules-constant").verdict, Verdict::DoesNotHold);
-    assert_eq!(settled(&rules("iptables-nft", |_| 9), "rules-product").verdict, Verdict::DoesNotHold);
+    assert_eq!(settled(&real, "ipvs-rules-constant").verdict, ClaimVerdict::Holds);
+    assert_eq!(settled(&rules("ipvs", |n| 28 + n), "ipvs-rules-constant").verdict, ClaimVerdict::DoesNotHold);
+    assert_eq!(settled(&rules("iptables-nft", |_| 9), "rules-product").verdict, ClaimVerdict::DoesNotHold);
 }
 
 #[test]
@@ -359,16 +361,19 @@ fn a_director_is_spared_what_does_not_pass_it() {
     let (short, long) = (workload::FORWARDING, workload::FORWARDING_64K);
     let nat = [director("ipvs-nat", short, 8, 668, 0), director("ipvs-nat", long, 71, 70_365, 0)].concat();
     let spared = [director("ipvs-dr", short, 4, 325, 0), director("ipvs-dr", long, 22, 1_513, 0)].concat();
-    assert_eq!(settled(&[nat.clone(), spared].concat(), "dr-return-traffic").verdict, Verdict::Holds);
+    assert_eq!(settled(&[nat.clone(), spared].concat(), "dr-return-traffic").verdict, ClaimVerdict::Holds);
     let carried = [director("ipvs-dr", short, 8, 668, 0), director("ipvs-dr", long, 71, 70_365, 0)].concat();
-    assert_eq!(settled(&[nat.clone(), carried].concat(), "dr-return-traffic").verdict, Verdict::DoesNotHold);
-    assert!(matches!(settled(&nat, "dr-return-traffic").verdict, Verdict::NotShown { .. }));
+    assert_eq!(
+        settled(&[nat.clone(), carried].concat(), "dr-return-traffic").verdict,
+        ClaimVerdict::DoesNotHold
+    );
+    assert!(matches!(settled(&nat, "dr-return-traffic").verdict, ClaimVerdict::NotShown { .. }));
     let tunnel = settled(&director("ipvs-tun", long, 22, 1_513, 440), "tun-encapsulation");
-    assert_eq!(tunnel.verdict, Verdict::Holds);
+    assert_eq!(tunnel.verdict, ClaimVerdict::Holds);
     assert!(tunnel.measured.contains("20 bytes on each of 22 packets"), "{}", tunnel.measured);
     assert_eq!(
         settled(&director("ipvs-tun", long, 22, 1_513, 0), "tun-encapsulation").verdict,
-        Verdict::DoesNotHold
+        ClaimVerdict::DoesNotHold
     );
 }
 
@@ -377,7 +382,7 @@ fn nothing_measured_settles_nothing() {
     let claims = claims_of(&[], &Environment::default());
     assert_eq!(claims.len(), 15);
     for claim in &claims {
-        let [LaneVerdict { verdict: Verdict::NotShown { missing }, .. }] = &claim.settled[..] else {
+        let [LaneVerdict { verdict: ClaimVerdict::NotShown { missing }, .. }] = &claim.settled[..] else {
             panic!("{claim:?}")
         };
         assert!(missing.contains('['), "says what to add to a sweep, or to run: {missing}");

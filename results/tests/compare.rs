@@ -8,7 +8,7 @@ use std::path::Path;
 
 use fixtures::sides::{self, lookups, run_of};
 use results::compare::{
-    Better, Comparison, Judgement, Outcome, Policy, Run, TestMethod, bencher, compare,
+    Better, Comparison, ComparisonOutcome, Judgement, Policy, Run, TestMethod, bencher, compare,
     github_action_benchmark, junit, markdown, read_side, text,
 };
 use results::names::{OLD_MODES, metric, workload};
@@ -109,7 +109,7 @@ fn of<'a>(comparison: &'a Comparison, metric: &str, mode: &str) -> Vec<&'a resul
 #[test]
 fn a_story_is_told_in_every_format() {
     let comparison = compared(&story(), &Policy::default());
-    assert_eq!(comparison.outcome, Outcome::Regression);
+    assert_eq!(comparison.outcome, ComparisonOutcome::Regression);
     insta::assert_snapshot!("text", text(&comparison, false));
     insta::assert_snapshot!("text_all", text(&comparison, true));
     insta::assert_snapshot!("markdown", markdown(&comparison, false));
@@ -134,7 +134,10 @@ fn what_decides_can_be_chosen() {
         &Policy { metrics: Some(set(&[metric::TRANSACTIONS_PER_SECOND])), ..Policy::default() },
     );
     let rate = of(&rates, metric::TRANSACTIONS_PER_SECOND, "ipvs")[0];
-    assert_eq!((rate.verdict, rate.decisive, rates.outcome), (Judgement::Worse, true, Outcome::Regression));
+    assert_eq!(
+        (rate.verdict, rate.decisive, rates.outcome),
+        (Judgement::Worse, true, ComparisonOutcome::Regression)
+    );
     assert!(rates.figures.iter().any(|figure| figure.verdict == Judgement::Worse && !figure.decisive));
     // Exact counts are better when lower only where somebody says so.
     let rules = compared(
@@ -145,7 +148,7 @@ fn what_decides_can_be_chosen() {
     assert_eq!((rule.verdict, rule.difference.unwrap().method), (Judgement::Worse, TestMethod::Exact));
     assert_eq!(rules.figures.len(), 1, "nothing else is looked at");
     let loose = compared(&story, &Policy { only_metrics: set(&[metric::RULES]), ..Policy::default() });
-    assert_eq!((loose.outcome, loose.figures[0].verdict), (Outcome::Ok, Judgement::NoDifference));
+    assert_eq!((loose.outcome, loose.figures[0].verdict), (ComparisonOutcome::Ok, Judgement::NoDifference));
     // A threshold of its own.
     let thresholds = [(metric::LOOKUP_FIRST_PACKET.to_owned(), 15.0)].into();
     let mild = compared(&story, &Policy { thresholds, ..Policy::default() });
@@ -154,10 +157,10 @@ fn what_decides_can_be_chosen() {
         "{mild:?}"
     );
     let modes = compared(&story, &Policy { modes: Some(set(&["nftables"])), ..Policy::default() });
-    assert_ne!(modes.outcome, Outcome::Regression, "only nftables decides, and it is better");
+    assert_ne!(modes.outcome, ComparisonOutcome::Regression, "only nftables decides, and it is better");
     let missing =
         compared(&story, &Policy { metrics: Some(set(&[metric::APPLY, metric::BUSY])), ..Policy::default() });
-    assert_eq!(missing.outcome, Outcome::Inconclusive);
+    assert_eq!(missing.outcome, ComparisonOutcome::Inconclusive);
     assert!(
         missing.notes.iter().any(|note| note.contains("no row has the metric busy")),
         "{:?}",
@@ -186,7 +189,11 @@ fn the_real_thing_differs_from_itself_in_nothing_and_a_planted_shift_is_found() 
     assert!(
         same.figures.iter().all(|figure| !matches!(figure.verdict, Judgement::Worse | Judgement::Better))
     );
-    assert_eq!(same.outcome, Outcome::Inconclusive, "by the wall clock some cells are noisier than 5%");
+    assert_eq!(
+        same.outcome,
+        ComparisonOutcome::Inconclusive,
+        "by the wall clock some cells are noisier than 5%"
+    );
     let mut new = base.clone();
     let planted = |mode: &str, services: u32| mode == "iptables-legacy" && services == 1_000;
     for row in new[0].records.iter_mut().filter(|row| {
@@ -199,7 +206,7 @@ fn the_real_thing_differs_from_itself_in_nothing_and_a_planted_shift_is_found() 
         }
     }
     let comparison = compare(&base, &new, &Policy::default());
-    assert_eq!(comparison.outcome, Outcome::Regression);
+    assert_eq!(comparison.outcome, ComparisonOutcome::Regression);
     let worse: Vec<_> =
         comparison.figures.iter().filter(|figure| figure.verdict == Judgement::Worse).collect();
     assert!(worse.iter().all(|found| planted(&found.figure.mode, found.figure.services)));
@@ -222,7 +229,7 @@ fn other_machines_are_refused_unless_accepted() {
     new.setup.insert("scheduler".into(), "mh".into());
     let sides = [base, new];
     let refused = compared(&sides, &Policy::default());
-    assert_eq!(refused.outcome, Outcome::NotComparable);
+    assert_eq!(refused.outcome, ComparisonOutcome::NotComparable);
     assert!(
         refused.figures.iter().all(|figure| figure.verdict == Judgement::NotComparable && !figure.decisive)
     );
@@ -233,7 +240,7 @@ fn other_machines_are_refused_unless_accepted() {
     );
     let accept = ["kernel_version", "mitigations", "setup"].map(str::to_owned).into();
     let accepted = compared(&sides, &Policy { accept, ..Policy::default() });
-    assert_eq!(accepted.outcome, Outcome::Regression);
+    assert_eq!(accepted.outcome, ComparisonOutcome::Regression);
     assert_eq!(accepted.lanes[0].accepted.len(), 3);
     // Another kernel makes another lane of rows; it is still that of before.
     let [base, mut new] = story();
@@ -241,22 +248,28 @@ fn other_machines_are_refused_unless_accepted() {
     new.environment.kernel = "6.19".into();
     let kernels =
         compared(&[base, new], &Policy { accept: ["kernel".to_owned()].into(), ..Policy::default() });
-    assert_eq!((kernels.lanes.len(), kernels.outcome), (1, Outcome::Regression));
+    assert_eq!((kernels.lanes.len(), kernels.outcome), (1, ComparisonOutcome::Regression));
     assert!(kernels.lanes[0].label.contains("6.18.44") && kernels.lanes[0].label.contains("6.19"));
 }
 
 #[test]
 fn nothing_is_nothing_and_one_block_is_little() {
     let empty = run_of(Vec::new());
-    assert_eq!(compared(&[empty.clone(), empty.clone()], &Policy::default()).outcome, Outcome::NotComparable);
+    assert_eq!(
+        compared(&[empty.clone(), empty.clone()], &Policy::default()).outcome,
+        ComparisonOutcome::NotComparable
+    );
     let [base, _] = story();
     let lost = compared(&[base.clone(), empty], &Policy::default());
-    assert_eq!(lost.outcome, Outcome::NotComparable);
+    assert_eq!(lost.outcome, ComparisonOutcome::NotComparable);
     assert!(lost.figures.iter().any(|figure| figure.why == "NEW has no rows of this clock and kernel"));
     let single = lookups(&plain().iter().map(|values| values[..1].to_vec()).collect::<Vec<_>>());
     let one = compared(&[base, single.clone()], &Policy::default());
-    assert_eq!(one.outcome, Outcome::NotComparable, "{}", one.summary);
-    assert_eq!(compared(&[single.clone(), single], &Policy::default()).outcome, Outcome::NotComparable);
+    assert_eq!(one.outcome, ComparisonOutcome::NotComparable, "{}", one.summary);
+    assert_eq!(
+        compared(&[single.clone(), single], &Policy::default()).outcome,
+        ComparisonOutcome::NotComparable
+    );
 }
 
 #[test]
@@ -279,10 +292,10 @@ fn a_side_of_several_runs_knows_how_runs_differ() {
     let runs = compare(&base, &new, &policy);
     assert!(runs.figures.iter().all(|figure| figure.difference.unwrap().method == TestMethod::Runs));
     assert!(runs.figures.iter().all(|figure| figure.verdict == Judgement::NoDifference));
-    assert_eq!(runs.outcome, Outcome::Inconclusive);
+    assert_eq!(runs.outcome, ComparisonOutcome::Inconclusive);
     // One run of each would have been taken for a difference.
     let blocks = compare(&base[..1], &new[1..2], &policy);
-    assert_eq!(blocks.outcome, Outcome::Regression);
+    assert_eq!(blocks.outcome, ComparisonOutcome::Regression);
     let mixed = compare(&base, &new[..1], &policy);
     assert!(mixed.notes.iter().any(|note| note.contains("3 runs on one side")), "{:?}", mixed.notes);
 }
@@ -301,19 +314,19 @@ fn blocks_are_paired_where_the_seed_makes_them_alike() {
     let (base, new) = (by_instructions(1.0), by_instructions(1.02));
     let policy = Policy { threshold: 1.0, ..Policy::default() };
     let comparison = compared(&[base.clone(), new.clone()], &policy);
-    assert_eq!(comparison.outcome, Outcome::Regression);
+    assert_eq!(comparison.outcome, ComparisonOutcome::Regression);
     assert_eq!(comparison.figures.iter().filter(|figure| figure.verdict == Judgement::Worse).count(), 27);
     // Below what histograms keep, nothing is claimed whatever the threshold.
     let tiny =
         compared(&[base.clone(), by_instructions(1.0009)], &Policy { threshold: 0.0, ..Policy::default() });
-    assert_eq!(tiny.outcome, Outcome::Ok, "{}", tiny.summary);
+    assert_eq!(tiny.outcome, ComparisonOutcome::Ok, "{}", tiny.summary);
     // By the wall clock the same rows tell nothing.
     let wall = [base, new].map(|mut run| {
         run.environment.clock = Clock::Wall;
         run.records.iter_mut().for_each(|row| row.cell.clock = Clock::Wall);
         run
     });
-    assert_eq!(compared(&wall, &policy).outcome, Outcome::Inconclusive);
+    assert_eq!(compared(&wall, &policy).outcome, ComparisonOutcome::Inconclusive);
 }
 
 #[test]
@@ -349,10 +362,10 @@ fn zeros_have_no_ratio_and_losses_are_still_losses() {
     };
     let policy = Policy { metrics: Some([metric::LOST_REQUESTS.to_owned()].into()), ..Policy::default() };
     let outcome = |base, new| compared(&[lost(base), lost(new)], &policy).outcome;
-    assert_eq!(outcome([0; 5], [0; 5]), Outcome::Ok);
-    assert_eq!(outcome([0; 5], [40, 50, 45, 52, 48]), Outcome::Regression);
-    assert_eq!(outcome([40, 50, 45, 52, 48], [0; 5]), Outcome::Ok);
-    assert_eq!(outcome([0; 5], [0, 0, 0, 0, 9]), Outcome::Inconclusive);
+    assert_eq!(outcome([0; 5], [0; 5]), ComparisonOutcome::Ok);
+    assert_eq!(outcome([0; 5], [40, 50, 45, 52, 48]), ComparisonOutcome::Regression);
+    assert_eq!(outcome([40, 50, 45, 52, 48], [0; 5]), ComparisonOutcome::Ok);
+    assert_eq!(outcome([0; 5], [0, 0, 0, 0, 9]), ComparisonOutcome::Inconclusive);
     let gone = compared(&[lost([40, 50, 45, 52, 48]), lost([0; 5])], &policy);
     assert_eq!(gone.figures[0].verdict, Judgement::Better);
     assert!((gone.figures[0].difference.unwrap().percent.unwrap() + 100.0).abs() < 1e-9);
@@ -422,9 +435,12 @@ fn an_older_run_is_not_known_to_be_alike() {
         run
     };
     let refused = compared(&[older(base.clone()), new.clone()], &Policy::default());
-    assert_eq!((refused.outcome, refused.lanes.len()), (Outcome::NotComparable, 1));
+    assert_eq!((refused.outcome, refused.lanes.len()), (ComparisonOutcome::NotComparable, 1));
     assert!(refused.lanes[0].refusal().unwrap().starts_with("hypervisor differs: not known / kvm"));
-    assert_eq!(compared(&[older(base), older(new)], &Policy::default()).outcome, Outcome::Regression);
+    assert_eq!(
+        compared(&[older(base), older(new)], &Policy::default()).outcome,
+        ComparisonOutcome::Regression
+    );
 }
 
 /// A folder of before the controls beside other rules were renamed, and one of after.

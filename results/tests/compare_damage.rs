@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use fixtures::sides::{self, lookups};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use results::compare::{Outcome, Policy, Run, bencher, compare, junit, markdown, read_side, text};
+use results::compare::{ComparisonOutcome, Policy, Run, bencher, compare, junit, markdown, read_side, text};
 use results::environment::Environment;
 use results::record_file::parse_records;
 
@@ -44,7 +44,7 @@ fn parsed(files: &Files) -> Option<Run> {
 }
 
 /// The outcome; everything that can be written of it is written.
-fn outcome(base: &Files, new: &Files) -> Option<Outcome> {
+fn outcome(base: &Files, new: &Files) -> Option<ComparisonOutcome> {
     let comparison = compare(&[parsed(base)?], &[parsed(new)?], &Policy::default());
     let pages =
         [text(&comparison, true), markdown(&comparison, true), junit(&comparison), bencher(&comparison)];
@@ -105,12 +105,12 @@ proptest! {
     #[test]
     fn damage_never_turns_a_verdict_round(damage in damage(), passport in any::<bool>(), in_base in any::<bool>(), slower in any::<bool>()) {
         static WHOLE: LazyLock<[Files; 2]> = LazyLock::new(|| [1.0, 1.1].map(|factor| files(&lookups(&values(factor)))));
-        let whole = if slower { Outcome::Regression } else { Outcome::Ok };
+        let whole = if slower { ComparisonOutcome::Regression } else { ComparisonOutcome::Ok };
         let mut sides = [WHOLE[0].clone(), WHOLE[usize::from(slower)].clone()];
         let file = &mut sides[usize::from(!in_base)];
         damage.of(if passport { &mut file.json } else { &mut file.csv });
         let found = outcome(&sides[0], &sides[1]);
-        let refusal = matches!(found, None | Some(Outcome::Inconclusive | Outcome::NotComparable));
+        let refusal = matches!(found, None | Some(ComparisonOutcome::Inconclusive | ComparisonOutcome::NotComparable));
         prop_assert!(refusal || found == Some(whole), "{found:?} instead of {whole:?}");
     }
 }
@@ -118,9 +118,9 @@ proptest! {
 #[test]
 fn whole_files_have_their_verdict() {
     let of = |factor| files(&lookups(&values(factor)));
-    assert_eq!(outcome(&of(1.0), &of(1.0)), Some(Outcome::Ok));
-    assert_eq!(outcome(&of(1.0), &of(1.1)), Some(Outcome::Regression));
-    assert_eq!(outcome(&of(1.1), &of(1.0)), Some(Outcome::Ok), "better is no regression");
+    assert_eq!(outcome(&of(1.0), &of(1.0)), Some(ComparisonOutcome::Ok));
+    assert_eq!(outcome(&of(1.0), &of(1.1)), Some(ComparisonOutcome::Regression));
+    assert_eq!(outcome(&of(1.1), &of(1.0)), Some(ComparisonOutcome::Ok), "better is no regression");
 }
 
 /// Near the threshold as well: a NEW that lost blocks of a regression is not called fine.
@@ -129,11 +129,17 @@ fn a_cut_new_is_never_fine() {
     let (base, mut new) = (lookups(&values(1.0)), lookups(&values(1.055)));
     assert_eq!(
         compare(std::slice::from_ref(&base), std::slice::from_ref(&new), &Policy::default()).outcome,
-        Outcome::Regression
+        ComparisonOutcome::Regression
     );
     while new.records.pop().is_some() {
         let found = compare(std::slice::from_ref(&base), std::slice::from_ref(&new), &Policy::default());
-        assert_ne!(found.outcome, Outcome::Ok, "{} rows left: {}", new.records.len(), found.summary);
+        assert_ne!(
+            found.outcome,
+            ComparisonOutcome::Ok,
+            "{} rows left: {}",
+            new.records.len(),
+            found.summary
+        );
     }
 }
 
@@ -148,7 +154,15 @@ fn damaged_real_rows_never_panic() {
         let Ok(records) = parse_records(&bytes[..end], Path::new("cut")) else { continue };
         let new = Run { records, ..base[0].clone() };
         let found = compare(&base, &[new], &Policy::default());
-        assert!(matches!(found.outcome, Outcome::Inconclusive | Outcome::NotComparable), "{}", found.summary);
+        assert!(
+            matches!(found.outcome, ComparisonOutcome::Inconclusive | ComparisonOutcome::NotComparable),
+            "{}",
+            found.summary
+        );
     }
-    assert_eq!(compare(&base, &base, &Policy::default()).outcome, Outcome::Ok, "by instructions, whole");
+    assert_eq!(
+        compare(&base, &base, &Policy::default()).outcome,
+        ComparisonOutcome::Ok,
+        "by instructions, whole"
+    );
 }

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use results::histogram::{HistogramWriter, TaggedHistogram};
 use results::record::{Clock, Record, Status};
 use results::record_file::RecordWriter;
-use results::repeat::{Fault, RepeatError, Repeatability, Sample, compare};
+use results::repeat::{RepeatError, RepeatFault, Repeatability, Sample, compare};
 
 /// Lookups of the guest's lane, each with a histogram whose p1 is below its p50.
 fn pass() -> Vec<Sample> {
@@ -67,14 +67,14 @@ fn p50_may_differ_by_a_thousandth_in_every_mode() {
             let verdict = compare(&first, &second).unwrap();
             assert_eq!(verdict.passes(), agrees, "{mode} {from} {to}");
             assert_eq!((&verdict.compared[0].key.mode[..], verdict.compared[0].p50), (mode, [from, to]));
-            assert_eq!(verdict.compared[0].fault(), (!agrees).then_some(Fault::P50));
+            assert_eq!(verdict.compared[0].fault(), (!agrees).then_some(RepeatFault::P50));
         }
     }
 }
 
 #[test]
 fn p1_may_not_differ_at_all_in_direct_and_elsewhere_it_may() {
-    for (mode, fault) in [("direct", Some(Fault::P1)), ("conntrack", None), ("ipvs", None)] {
+    for (mode, fault) in [("direct", Some(RepeatFault::P1)), ("conntrack", None), ("ipvs", None)] {
         let mut second = pass();
         let at = find(&mut second, mode, "lookup_first_packet");
         second[at].histogram = Some(histogram(&second[at].record, 8));
@@ -94,7 +94,7 @@ fn direct_without_a_histogram_proves_nothing() {
     let at = find(&mut second, "direct", "lookup_established");
     second[at].histogram = None;
     let verdict = verdict(&second);
-    assert_eq!(verdict.compared[0].fault(), Some(Fault::NoHistogram));
+    assert_eq!(verdict.compared[0].fault(), Some(RepeatFault::NoHistogram));
     assert!(!verdict.passes() && verdict.to_string().contains("no histogram to take p1 from"));
 }
 

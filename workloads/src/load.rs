@@ -34,7 +34,7 @@ pub use counts::{Counts, Fate, RequestFault};
 pub use destination::{Choice, Destination};
 pub use error::LoadError;
 pub use intervals::{Interval, Intervals, Sparse};
-pub use outcome::{Outcome, Traced};
+pub use outcome::{LoadOutcome, Traced};
 pub use ramp::{Bound, Highest, Trial, highest_rate};
 pub use seen::{Answers, Seen};
 pub use server::{Served, Server, Stall, Stopper};
@@ -57,7 +57,7 @@ pub fn http_request_length(to: SocketAddr) -> usize {
 ///
 /// # Errors
 /// [`LoadError`] for bad input, and for failures on this side: sockets, source addresses, ports.
-pub fn run(load: &Load, thread: u32, began: Instant, halt: &AtomicBool) -> Result<Outcome, LoadError> {
+pub fn run(load: &Load, thread: u32, began: Instant, halt: &AtomicBool) -> Result<LoadOutcome, LoadError> {
     load.check()?;
     engine::Engine::new(load, thread, began)?.run(halt)
 }

@@ -24,10 +24,10 @@ pub use crate::device::DeviceError;
 use crate::device::{Device, GONE};
 use crate::recorder::Times;
 use crate::sources::Sources;
-use crate::target::{ProbeProtocol, Shares, Target};
+use crate::target::{ProbeProtocol, ProbeTarget, Shares};
 use crate::wire::{Form, Stamp, Template};
 
-use verdict::{Expected, Verdict};
+use verdict::{Expected, PacketVerdict};
 pub use verdict::{PacketFault, Summary};
 
 /// How long a packet is waited for after its `write(2)` has returned by default.
@@ -122,7 +122,7 @@ impl Probe {
     /// [`ProbeError`]; what was recorded until then stays recorded.
     pub fn first_packets(
         &mut self,
-        targets: &[Target],
+        targets: &[ProbeTarget],
         picks: &[u32],
         into: &mut Times,
         mut shares: Option<&mut Shares>,
@@ -154,7 +154,7 @@ impl Probe {
     /// [`ProbeError`]; what was recorded until then stays recorded.
     pub fn established_packets(
         &mut self,
-        targets: &[Target],
+        targets: &[ProbeTarget],
         picks: &[u32],
         per_flow: u32,
         into: &mut Times,
@@ -181,7 +181,7 @@ impl Probe {
     }
 
     /// The first packet of a new flow.
-    fn open(&mut self, target: &Target, summary: &mut Summary) -> Result<Option<Opened>, ProbeError> {
+    fn open(&mut self, target: &ProbeTarget, summary: &mut Summary) -> Result<Option<Opened>, ProbeError> {
         let flows = self.sources.flows();
         let client = self.sources.next().ok_or(ProbeError::SourcesUsedUp { flows })?;
         let tag = self.next_tag();
@@ -216,7 +216,7 @@ impl Probe {
     /// The endpoint's answer, which must come back to the client from the target's address.
     fn reply(
         &mut self,
-        target: &Target,
+        target: &ProbeTarget,
         opened: &Opened,
         summary: &mut Summary,
     ) -> Result<Option<Flow>, ProbeError> {
@@ -315,7 +315,7 @@ impl Templates {
     }
 }
 
-fn check(targets: &[Target], picks: &[u32]) -> Result<(), ProbeError> {
+fn check(targets: &[ProbeTarget], picks: &[u32]) -> Result<(), ProbeError> {
     match picks.iter().find(|&&pick| pick as usize >= targets.len()) {
         Some(&pick) => Err(ProbeError::Pick { pick, targets: targets.len() }),
         None => Ok(()),
@@ -371,17 +371,17 @@ impl Devices {
             match read(&to.fd, &mut self.buffer) {
                 Ok(0) => return Err(to.error("read", GONE).into()),
                 Ok(length) => match expected.judge(&self.buffer[..length]) {
-                    Verdict::Verified { destination, source } => {
+                    PacketVerdict::Verified { destination, source } => {
                         summary.verified += 1;
                         let nanoseconds = nanoseconds(ended - began);
                         return Ok(Some(Arrival { nanoseconds, destination, source }));
                     }
-                    Verdict::Bad(fault) => {
+                    PacketVerdict::Bad(fault) => {
                         summary.fault(fault);
                         return Ok(None);
                     }
-                    Verdict::Late => summary.late += 1,
-                    Verdict::Stray => summary.stray += 1,
+                    PacketVerdict::Late => summary.late += 1,
+                    PacketVerdict::Stray => summary.stray += 1,
                 },
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {

@@ -31,7 +31,7 @@ pub enum TargetError {
 
 /// An address to send to, and the endpoints that may receive what was sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct ProbeTarget<'a> {
     address: SocketAddrV4,
     protocol: ProbeProtocol,
     endpoints: &'a [SocketAddrV4],
@@ -39,7 +39,7 @@ pub struct Target<'a> {
     any_source: bool,
 }
 
-impl<'a> Target<'a> {
+impl<'a> ProbeTarget<'a> {
     /// A Service: what is sent to `address` must arrive at one of `endpoints`, from its true source.
     ///
     /// # Errors
@@ -48,31 +48,31 @@ impl<'a> Target<'a> {
         address: SocketAddrV4,
         protocol: ProbeProtocol,
         endpoints: &'a [SocketAddrV4],
-    ) -> Result<Target<'a>, TargetError> {
+    ) -> Result<ProbeTarget<'a>, TargetError> {
         if endpoints.is_empty() {
             return Err(TargetError::NoEndpoint { address });
         }
         if !endpoints.is_sorted_by(|one, next| one < next) {
             return Err(TargetError::Unsorted { address });
         }
-        Ok(Target { address, protocol, endpoints, masquerade: None, any_source: false })
+        Ok(ProbeTarget { address, protocol, endpoints, masquerade: None, any_source: false })
     }
 
     /// A control: what is sent to `address` must arrive there, untranslated.
-    pub fn untranslated(address: &'a SocketAddrV4, protocol: ProbeProtocol) -> Target<'a> {
+    pub fn untranslated(address: &'a SocketAddrV4, protocol: ProbeProtocol) -> ProbeTarget<'a> {
         let endpoints = std::slice::from_ref(address);
-        Target { address: *address, protocol, endpoints, masquerade: None, any_source: false }
+        ProbeTarget { address: *address, protocol, endpoints, masquerade: None, any_source: false }
     }
 
     /// The same target, but what is sent must arrive from `address` at any port: it must be masqueraded.
-    pub fn masqueraded_as(self, address: Ipv4Addr) -> Target<'a> {
-        Target { masquerade: Some(address), ..self }
+    pub fn masqueraded_as(self, address: Ipv4Addr) -> ProbeTarget<'a> {
+        ProbeTarget { masquerade: Some(address), ..self }
     }
 
     /// The same target, but it is of no account which source is seen: whether and as what packets are masqueraded is for
     /// rules to say that nobody has planned.
-    pub fn from_anywhere(self) -> Target<'a> {
-        Target { any_source: true, ..self }
+    pub fn from_anywhere(self) -> ProbeTarget<'a> {
+        ProbeTarget { any_source: true, ..self }
     }
 
     /// Where to send.
@@ -111,7 +111,7 @@ pub struct Shares {
 
 impl Shares {
     /// All counts zero. Allocates everything that counting will need.
-    pub fn new(targets: &[Target]) -> Shares {
+    pub fn new(targets: &[ProbeTarget]) -> Shares {
         let mut starts = vec![0];
         starts.extend(targets.iter().scan(0, |end, target| {
             *end += target.endpoints.len();
@@ -149,7 +149,7 @@ pub(crate) mod tests {
     fn endpoints_must_be_sorted_distinct_and_there() {
         let address = at("10.96.0.1:80");
         let new =
-            |endpoints: &[SocketAddrV4]| Target::new(address, ProbeProtocol::Udp, endpoints).map(|_| ());
+            |endpoints: &[SocketAddrV4]| ProbeTarget::new(address, ProbeProtocol::Udp, endpoints).map(|_| ());
         let [a, b] = [at("10.0.0.1:8080"), at("10.0.0.2:8080")];
         assert_eq!(new(&[]), Err(TargetError::NoEndpoint { address }));
         for bad in [[b, a], [a, a]] {
@@ -162,8 +162,9 @@ pub(crate) mod tests {
     fn shares_are_counted_per_target_and_endpoint() {
         let address = at("10.96.0.1:80");
         let endpoints = [at("10.0.0.1:8080"), at("10.0.0.2:8080")];
-        let service = Target::new(address, ProbeProtocol::Udp, &endpoints).unwrap();
-        let mut shares = Shares::new(&[service, Target::untranslated(&address, ProbeProtocol::Udp), service]);
+        let service = ProbeTarget::new(address, ProbeProtocol::Udp, &endpoints).unwrap();
+        let mut shares =
+            Shares::new(&[service, ProbeTarget::untranslated(&address, ProbeProtocol::Udp), service]);
         for (target, endpoint) in [(0, 1), (1, 0), (2, 0), (2, 1), (2, 1)] {
             shares.count(target, endpoint);
         }

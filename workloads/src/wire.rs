@@ -27,7 +27,7 @@ pub use self::error::Malformed;
 pub use self::icmp::{IcmpError, Quoted, Reason};
 pub use self::packet::{ACK, Chunk, FIN, PSH, Packet, RST, SYN, Segment};
 pub use self::parse::{Checksums, Ipv4Packet, Message, parse, parse_ipv4, parse_payload};
-pub use self::protocol::Protocol;
+pub use self::protocol::WireProtocol;
 pub use self::template::{Form, Stamp, Template};
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use workloads::load::{self, Destination, Load, Pace, Server, Workload};
 use workloads::probe::Probe;
 use workloads::recorder::Times;
 use workloads::sources::Sources;
-use workloads::target::{ProbeProtocol, Shares, Target};
+use workloads::target::{ProbeProtocol, ProbeTarget, Shares};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -78,8 +78,8 @@ fn a_probe_allocates_nothing() {
     // The thread that passes packets on may have to wait for a processor.
     probe.set_timeout(TIMEOUT);
     let address = SocketAddrV4::new([10, 96, 0, 1].into(), 80);
-    let targets =
-        [ProbeProtocol::Udp, ProbeProtocol::Tcp].map(|protocol| Target::untranslated(&address, protocol));
+    let targets = [ProbeProtocol::Udp, ProbeProtocol::Tcp]
+        .map(|protocol| ProbeTarget::untranslated(&address, protocol));
     let (mut times, mut shares) = (Times::new(), Shares::new(&targets));
     let picks: Vec<u32> = (0..200).map(|i| i % 2).collect();
     let allocated = allocations(|| {

@@ -34,7 +34,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::calico::Calico;
 pub use self::docker::Docker;
-pub use self::ruleset::{Hook, HookPosition, Ruleset, Set, Table, built_in_chains};
+pub use self::ruleset::{Hook, HookPosition, PlannedTable, Ruleset, Set, built_in_chains};
 use crate::hostport::{Backend, HostPort, HostPorts, Sandbox};
 use crate::{Counts, Expect, Mode, Phase, Plan, Program, Step};
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use netns_setup::ipvs::{Forwarding, Key, Protocol, RealServer, Request};
+use netns_setup::ipvs::{Forwarding, IpvsProtocol, Key, RealServer, Request};
 
 use crate::way::Way;
 
@@ -26,7 +26,7 @@ pub struct Drain {
 impl Drain {
     /// Whether real servers of this virtual server are kept for their connections.
     pub const fn is_for(key: Key) -> bool {
-        matches!(key.protocol, Protocol::Tcp)
+        matches!(key.protocol, IpvsProtocol::Tcp)
     }
 
     /// What it sends if there are no connections, which is as many requests as with them; only another pass may send fewer.

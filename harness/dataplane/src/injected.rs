@@ -12,7 +12,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::background::{Hook, HookPosition, Ruleset, Table, restore};
+use crate::background::{Hook, HookPosition, PlannedTable, Ruleset, restore};
 use crate::{Counts, Expect, Mode, Phase, Plan, Program, Step};
 
 /// Most rules: some thousand times what one would notice.
@@ -67,7 +67,7 @@ impl Injected {
 
     fn ruleset(&self) -> Ruleset {
         let rule = format!("-s {NEVER}/32 -j RETURN");
-        let nat = Table {
+        let nat = PlannedTable {
             name: "nat",
             chains: vec![(NAME.into(), vec![rule; self.rules as usize])],
             hooks: vec![Hook {

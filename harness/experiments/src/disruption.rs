@@ -41,7 +41,7 @@ const UNUSED_SERVICES: u32 = 40;
 /// What a cell found.
 pub struct Disruption {
     /// The load as a whole.
-    pub outcome: load::Outcome,
+    pub outcome: load::LoadOutcome,
     /// The syncs, in order.
     pub steps: Vec<Step>,
     /// Their impact on the load.
@@ -141,7 +141,7 @@ fn plan(testbed: &Testbed, change: RuleChange, changed: usize, changes: u32) -> 
 }
 
 /// The load, its syncs, and the endpoints of the Service that changes, as the trace numbers them.
-type Ran = (load::Outcome, Vec<Step>, Vec<SocketAddr>);
+type Ran = (load::LoadOutcome, Vec<Step>, Vec<SocketAddr>);
 
 fn run(
     testbed: &mut Testbed,

@@ -21,7 +21,7 @@ use nix::errno::Errno;
 use services::addresses::{self, TCP_PORTS, UDP_PORTS};
 use services::service::Protocol;
 use workloads::clock::pin_to_core;
-use workloads::load::{self, Destination, Load, Outcome, Served, Server, Stall, Stopper};
+use workloads::load::{self, Destination, Load, LoadOutcome, Served, Server, Stall, Stopper};
 
 pub use self::figures::{json, times_json};
 pub use self::section::{Offered, Section};
@@ -110,7 +110,7 @@ pub struct Running {
     /// What it is.
     pub load: Arc<Load>,
     stop: Stop,
-    threads: Vec<JoinHandle<anyhow::Result<Outcome>>>,
+    threads: Vec<JoinHandle<anyhow::Result<LoadOutcome>>>,
 }
 
 impl Running {
@@ -154,7 +154,7 @@ impl Running {
         load: Arc<Load>,
         cores: &Cores,
         stop: &Stop,
-        spawn: impl Fn(&str, Work) -> std::io::Result<JoinHandle<anyhow::Result<Outcome>>>,
+        spawn: impl Fn(&str, Work) -> std::io::Result<JoinHandle<anyhow::Result<LoadOutcome>>>,
     ) -> anyhow::Result<Running> {
         let began = Instant::now() + LEAD;
         let mut threads = Vec::new();
@@ -183,8 +183,8 @@ impl Running {
     ///
     /// # Errors
     /// The first thread that could not go on.
-    pub fn finish(self) -> anyhow::Result<Outcome> {
-        let mut all: Option<Outcome> = None;
+    pub fn finish(self) -> anyhow::Result<LoadOutcome> {
+        let mut all: Option<LoadOutcome> = None;
         for thread in self.threads {
             let outcome = joined(thread)?;
             match &mut all {
@@ -196,7 +196,7 @@ impl Running {
     }
 }
 
-type Work = Box<dyn FnOnce() -> anyhow::Result<Outcome> + Send>;
+type Work = Box<dyn FnOnce() -> anyhow::Result<LoadOutcome> + Send>;
 
 fn joined<T>(thread: JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -205,7 +205,7 @@ fn joined<T>(thread: JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
 /// A load, and what it took.
 pub struct LoadResult {
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: LoadOutcome,
     /// Processor time and context switches of the machine meanwhile, client and server included.
     pub cost: Option<Cost>,
     /// By how much the node's connection tables had grown at its end.

@@ -9,7 +9,7 @@ use netns_setup::Egress;
 use services::service::Protocol;
 use services::service_set::Position;
 use workloads::recorder::Times;
-use workloads::target::Target;
+use workloads::target::ProbeTarget;
 
 pub use self::section::Section;
 
@@ -47,7 +47,7 @@ pub fn measure(
         protocol.name(),
         position.name()
     );
-    let targets = targets.iter().map(|target| target.for_probe()).collect::<Result<Vec<Target>, _>>()?;
+    let targets = targets.iter().map(|target| target.for_probe()).collect::<Result<Vec<ProbeTarget>, _>>()?;
     let (warm_up, picks) = picks.split_at(WARM_UP);
 
     let _pinned = cores.pinned()?;

@@ -13,7 +13,7 @@ use netns_setup::Egress;
 use services::addresses::{self, TCP_PORTS};
 use services::service::Protocol;
 use services::service_set::Position;
-use workloads::load::{self, Destination, Load, Outcome, Pace, Server, Workload};
+use workloads::load::{self, Destination, Load, LoadOutcome, Pace, Server, Workload};
 
 pub use self::section::Section;
 
@@ -34,7 +34,7 @@ pub fn measure(
     position: Position,
     transactions: u32,
     cores: &Cores,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<LoadOutcome> {
     let Cores { measuring, serving, .. } = *cores;
     let (targets, picks) =
         testbed.service_targets(position, Protocol::Tcp, WARM_UP + transactions as usize)?;
@@ -46,7 +46,7 @@ pub fn measure(
         workloads::clock::pin_to_core(serving)?;
         Ok::<_, anyhow::Error>(server.run()?)
     })?;
-    let client = testbed.lab.client.thread("tcp_crr", move || -> anyhow::Result<Outcome> {
+    let client = testbed.lab.client.thread("tcp_crr", move || -> anyhow::Result<LoadOutcome> {
         workloads::clock::pin_to_core(measuring)?;
         let targets: Vec<Destination> = targets.iter().map(lab::testbed::ServiceTarget::for_load).collect();
         let first = u32::from(addresses::CLIENTS.network()) + 16;

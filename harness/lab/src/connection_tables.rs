@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use dataplane::Mode;
-use netns_setup::ipvs::{Ipvs, IpvsError, Key, Protocol, Request};
+use netns_setup::ipvs::{Ipvs, IpvsError, IpvsProtocol, Key, Request};
 use netns_setup::{Conntrack, Namespace, SetupError};
 use nix::errno::Errno;
 
@@ -145,9 +145,9 @@ fn parse(text: &str) -> (usize, Connected) {
         count += 1;
         let mut words = line.split_ascii_whitespace();
         let protocol = match words.next() {
-            Some("TCP") => Protocol::Tcp,
-            Some("UDP") => Protocol::Udp,
-            Some("SCTP") => Protocol::Sctp,
+            Some("TCP") => IpvsProtocol::Tcp,
+            Some("UDP") => IpvsProtocol::Udp,
+            Some("SCTP") => IpvsProtocol::Sctp,
             _ => continue,
         };
         let mut address = || -> Option<SocketAddr> {

@@ -21,7 +21,7 @@ use services::unused::Unused;
 use workloads::probe::Probe;
 use workloads::recorder::Times;
 use workloads::sources::Sources;
-use workloads::target::{Shares, Target};
+use workloads::target::{ProbeTarget, Shares};
 
 use crate::apply::{Applied, Runner};
 use crate::connection_tables::Flows;
@@ -64,13 +64,13 @@ impl ServiceTarget {
     ///
     /// # Errors
     /// If nobody may answer.
-    pub fn for_probe(&self) -> anyhow::Result<Target<'_>> {
+    pub fn for_probe(&self) -> anyhow::Result<ProbeTarget<'_>> {
         let protocol = match self.protocol {
             Protocol::Tcp => workloads::target::ProbeProtocol::Tcp,
             Protocol::Udp => workloads::target::ProbeProtocol::Udp,
             Protocol::Sctp => anyhow::bail!("the packet probe sends no SCTP, which {} asks for", self.entry),
         };
-        let target = Target::new(self.entry, protocol, &self.answers)?;
+        let target = ProbeTarget::new(self.entry, protocol, &self.answers)?;
         Ok(if self.any_source { target.from_anywhere() } else { target })
     }
 }

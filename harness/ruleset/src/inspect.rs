@@ -105,7 +105,7 @@ fn inspected(text: &str) -> Result<Inspection, Fault> {
 
 fn of_iptables(dump: iptables::Dump<'_>) -> Inspection {
     let services = search::find_iptables(&dump, search::LIMIT);
-    let counts = |table: &iptables::Table<'_>| TableCounts {
+    let counts = |table: &iptables::IptablesTable<'_>| TableCounts {
         family: match table.family {
             Family::Ipv4 => "ip".into(),
             Family::Ipv6 => "ip6".into(),
@@ -129,7 +129,7 @@ fn of_iptables(dump: iptables::Dump<'_>) -> Inspection {
 
 fn of_nft(listing: nft::Listing<'_>) -> Inspection {
     let services = search::find_nft(&listing, search::LIMIT);
-    let counts = |table: &nft::Table<'_>| TableCounts {
+    let counts = |table: &nft::NftTable<'_>| TableCounts {
         family: table.family.to_owned(),
         name: table.name.to_owned(),
         rules: table.chains.rules(),

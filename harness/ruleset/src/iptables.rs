@@ -75,7 +75,7 @@ pub(crate) const TARGETS: [&str; 48] = [
 
 /// A table.
 #[derive(Clone, Debug)]
-pub struct Table<'a> {
+pub struct IptablesTable<'a> {
     /// IPv4 or IPv6.
     pub family: Family,
     /// `nat`, `filter`, ...
@@ -92,7 +92,7 @@ pub struct Table<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Dump<'a> {
     /// Its tables, in their order.
-    pub tables: Vec<Table<'a>>,
+    pub tables: Vec<IptablesTable<'a>>,
     /// Which variant of iptables wrote it, if it says so.
     pub variant: Option<Variant>,
     /// Names of ipsets that rules refer to, and the first line that does.
@@ -158,7 +158,7 @@ pub fn parse(text: &str) -> Result<Dump<'_>, Fault> {
 
 /// A table whose COMMIT is still to come.
 struct Open<'a> {
-    table: Table<'a>,
+    table: IptablesTable<'a>,
     family: Option<Family>,
     sets: BTreeMap<String, u32>,
     extensions: BTreeMap<String, u32>,
@@ -167,7 +167,12 @@ struct Open<'a> {
 }
 
 impl<'a> Open<'a> {
-    fn begin(name: &'a str, line: u32, family: Option<Family>, before: &[Table<'_>]) -> Result<Self, Fault> {
+    fn begin(
+        name: &'a str,
+        line: u32,
+        family: Option<Family>,
+        before: &[IptablesTable<'_>],
+    ) -> Result<Self, Fault> {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return Err(Fault::at(line, format!("{} is no name of a table", input::shown(name))));
         }
@@ -178,8 +183,13 @@ impl<'a> Open<'a> {
                 .any(|other| other.name == name && other.family == Family::Ipv4)
                 .then_some(Family::Ipv6)
         });
-        let table =
-            Table { family: family.unwrap_or_default(), name, line, end: line, chains: Chains::default() };
+        let table = IptablesTable {
+            family: family.unwrap_or_default(),
+            name,
+            line,
+            end: line,
+            chains: Chains::default(),
+        };
         if let Some(other) =
             before.iter().find(|other| (other.name, other.family) == (table.name, table.family))
         {
@@ -289,7 +299,7 @@ impl<'a> Open<'a> {
     }
 
     /// At its COMMIT.
-    fn end(mut self, line: u32, dump: &mut Dump<'a>) -> Result<Table<'a>, Fault> {
+    fn end(mut self, line: u32, dump: &mut Dump<'a>) -> Result<IptablesTable<'a>, Fault> {
         for (from, target, line) in std::mem::take(&mut self.targets) {
             if self.table.chains.index(target).is_some() {
                 self.table.chains.jump(from, target, line);

@@ -20,7 +20,7 @@ use crate::input;
 
 /// A table.
 #[derive(Clone, Debug)]
-pub struct Table<'a> {
+pub struct NftTable<'a> {
     /// `ip`, `ip6`, `inet`, `arp`, `bridge` or `netdev`.
     pub family: &'a str,
     /// Its name.
@@ -36,7 +36,7 @@ pub struct Table<'a> {
     references: Vec<(&'a str, u32)>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> NftTable<'a> {
     /// A set or map by name.
     pub fn set(&self, name: &str) -> Option<&Set<'a>> {
         self.set_names.get(name).map(|&index| &self.sets[index])
@@ -52,7 +52,7 @@ impl<'a> Table<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Listing<'a> {
     /// Its tables, in their order.
-    pub tables: Vec<Table<'a>>,
+    pub tables: Vec<NftTable<'a>>,
     /// What a person should know of it.
     pub remarks: Vec<String>,
 }
@@ -104,7 +104,7 @@ pub fn parse(text: &str) -> Result<Listing<'_>, Fault> {
 }
 
 /// Behind the word `table`.
-fn table<'a>(lexer: &mut Lexer<'a>, line: u32) -> Result<Table<'a>, Fault> {
+fn table<'a>(lexer: &mut Lexer<'a>, line: u32) -> Result<NftTable<'a>, Fault> {
     let family = lexer.word("the family of a table")?;
     if !FAMILIES.contains(&family.text) {
         return Err(Fault::at(
@@ -114,7 +114,7 @@ fn table<'a>(lexer: &mut Lexer<'a>, line: u32) -> Result<Table<'a>, Fault> {
     }
     let name = lexer.word("the name of a table")?.text;
     lexer.open("the table")?;
-    let mut table = Table {
+    let mut table = NftTable {
         family: family.text,
         name,
         line,
@@ -163,7 +163,7 @@ fn table<'a>(lexer: &mut Lexer<'a>, line: u32) -> Result<Table<'a>, Fault> {
 }
 
 /// Behind the word `chain`.
-fn chain<'a>(lexer: &mut Lexer<'a>, table: &mut Table<'a>) -> Result<(), Fault> {
+fn chain<'a>(lexer: &mut Lexer<'a>, table: &mut NftTable<'a>) -> Result<(), Fault> {
     let name = lexer.word("the name of a chain")?;
     let chain = table.chains.declare(name.text, name.line, false)?;
     lexer.open("the chain")?;
@@ -222,7 +222,7 @@ fn chain<'a>(lexer: &mut Lexer<'a>, table: &mut Table<'a>) -> Result<(), Fault> 
 }
 
 /// That references lead somewhere.
-fn check(table: &mut Table<'_>) -> Result<(), Fault> {
+fn check(table: &mut NftTable<'_>) -> Result<(), Fault> {
     for &(set, line) in &table.references {
         if !table.set_names.contains_key(set) {
             let shown = input::shown(set);

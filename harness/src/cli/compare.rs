@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum};
-use results::compare::{self, Better, Comparison, Outcome, Policy, Run, comparability, read_side};
+use results::compare::{self, Better, Comparison, ComparisonOutcome, Policy, Run, comparability, read_side};
 use results::names::current_mode;
 use svcbench::sweep::{self, Saved};
 
@@ -136,10 +136,10 @@ pub(crate) fn run(output: &Output, args: &CompareArgs) -> anyhow::Result<Exit> {
         None => std::io::stdout().lock().write_all(text.as_bytes())?,
     }
     Ok(match comparison.outcome {
-        Outcome::Ok => Exit::Ok,
-        Outcome::Regression => Exit::Regression,
-        Outcome::Inconclusive => Exit::Inconclusive,
-        Outcome::NotComparable => Exit::NotComparable,
+        ComparisonOutcome::Ok => Exit::Ok,
+        ComparisonOutcome::Regression => Exit::Regression,
+        ComparisonOutcome::Inconclusive => Exit::Inconclusive,
+        ComparisonOutcome::NotComparable => Exit::NotComparable,
     })
 }
 

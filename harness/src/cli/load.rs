@@ -21,7 +21,7 @@ use services::service_set::{Scale, ServiceSet};
 use services::shape::{Shape, Share};
 use svcbench::lane::{Unable, lab_obstacles, unable_modes};
 use workloads::load::{
-    Bound, Choice, Destination, Load, Outcome, Pace, Rhythm, Server, Stall, Trial, Workload, highest_rate,
+    Bound, Choice, Destination, Load, LoadOutcome, Pace, Rhythm, Server, Stall, Trial, Workload, highest_rate,
 };
 use workloads::recorder::Times;
 
@@ -256,7 +256,7 @@ fn at_target(
     target: &str,
     cores: &Cores,
     stop: &Stop,
-) -> anyhow::Result<(Load, Outcome)> {
+) -> anyhow::Result<(Load, LoadOutcome)> {
     let mut spec = spec;
     if !args.unbounded {
         let rate = args.rate.map_or(TARGET_RATE, NonZeroU64::get);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::types::{
-    Forwarding, Key, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, Scheduler,
+    Forwarding, IpvsProtocol, Key, ONE_PACKET, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, Scheduler,
     VirtualServer,
 };
 
@@ -16,7 +16,7 @@ pub(super) fn address() -> impl Strategy<Value = SocketAddr> {
 }
 
 pub(super) fn key() -> impl Strategy<Value = Key> {
-    (address(), select(&Protocol::ALL)).prop_map(|(address, protocol)| Key { address, protocol })
+    (address(), select(&IpvsProtocol::ALL)).prop_map(|(address, protocol)| Key { address, protocol })
 }
 
 pub(super) fn virtual_server() -> impl Strategy<Value = VirtualServer> {

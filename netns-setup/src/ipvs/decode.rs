@@ -9,7 +9,7 @@ use super::encode::{FLAGS, forwarding};
 use super::error::Cause;
 use super::protocol::{self, command, dest, service, stats};
 use super::state::{Dest, Service, Statistics};
-use super::types::{Forwarding, Key, Protocol, RealServer, Scheduler, VirtualServer};
+use super::types::{Forwarding, IpvsProtocol, Key, RealServer, Scheduler, VirtualServer};
 use crate::netlink::generic::GENERIC_HEADER;
 use crate::netlink::message::{Malformed, attributes, text};
 
@@ -127,9 +127,9 @@ fn virtual_server(values: Values<'_>) -> Result<Description, Cause> {
         return Err(foreign(format!("a virtual server by firewall mark {}", values.u32(service::FWMARK)?)));
     }
     let protocol = match i32::from(values.u16(service::PROTOCOL)?) {
-        libc::IPPROTO_TCP => Protocol::Tcp,
-        libc::IPPROTO_UDP => Protocol::Udp,
-        libc::IPPROTO_SCTP => Protocol::Sctp,
+        libc::IPPROTO_TCP => IpvsProtocol::Tcp,
+        libc::IPPROTO_UDP => IpvsProtocol::Udp,
+        libc::IPPROTO_SCTP => IpvsProtocol::Sctp,
         other => return Err(foreign(format!("a virtual server for IP protocol {other}"))),
     };
     let address = values.address(values.u16(service::AF)?, service::ADDR, service::PORT)?;

@@ -12,7 +12,7 @@ use nix::libc;
 
 use super::protocol::{self, command, dest, service};
 use super::types::{
-    Forwarding, Key, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, VirtualServer,
+    Forwarding, IpvsProtocol, Key, ONE_PACKET, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, VirtualServer,
 };
 use crate::netlink::message::Writer;
 
@@ -58,9 +58,9 @@ pub(super) fn encode(buffer: &mut Vec<u8>, family: u16, sequence: u32, flags: u1
 
 fn identity(writer: &mut Writer<'_>, key: &Key) {
     let protocol = match key.protocol {
-        Protocol::Tcp => libc::IPPROTO_TCP,
-        Protocol::Udp => libc::IPPROTO_UDP,
-        Protocol::Sctp => libc::IPPROTO_SCTP,
+        IpvsProtocol::Tcp => libc::IPPROTO_TCP,
+        IpvsProtocol::Udp => libc::IPPROTO_UDP,
+        IpvsProtocol::Sctp => libc::IPPROTO_SCTP,
     };
     writer.attribute(service::AF, &family(key.address).to_ne_bytes());
     writer.attribute(service::PROTOCOL, &(protocol as u16).to_ne_bytes());

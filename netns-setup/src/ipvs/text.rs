@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::{FromStr, SplitAsciiWhitespace};
 
 use super::types::{
-    Forwarding, Key, ONE_PACKET, Protocol, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, Scheduler,
+    Forwarding, IpvsProtocol, Key, ONE_PACKET, RealServer, Request, SCHED_1, SCHED_2, SCHED_3, Scheduler,
     SyntaxError, VirtualServer,
 };
 
@@ -22,9 +22,9 @@ impl fmt::Display for Key {
     /// `-t 10.96.0.10:80`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let option = match self.protocol {
-            Protocol::Tcp => "-t",
-            Protocol::Udp => "-u",
-            Protocol::Sctp => "--sctp-service",
+            IpvsProtocol::Tcp => "-t",
+            IpvsProtocol::Udp => "-u",
+            IpvsProtocol::Sctp => "--sctp-service",
         };
         write!(f, "{option} {}", Endpoint(self.address))
     }
@@ -173,9 +173,9 @@ impl<'l> Words<'l> {
 
     fn key(&mut self) -> Result<Key, SyntaxError> {
         let protocol = match self.next("a virtual server")? {
-            "-t" => Protocol::Tcp,
-            "-u" => Protocol::Udp,
-            "--sctp-service" => Protocol::Sctp,
+            "-t" => IpvsProtocol::Tcp,
+            "-u" => IpvsProtocol::Udp,
+            "--sctp-service" => IpvsProtocol::Sctp,
             other => return Err(SyntaxError(format!("{other:?} in place of -t, -u or --sctp-service"))),
         };
         Ok(Key { address: self.endpoint()?, protocol })

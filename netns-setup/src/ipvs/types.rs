@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The transport protocol of a virtual server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
+pub enum IpvsProtocol {
     /// `IPPROTO_TCP`.
     Tcp,
     /// `IPPROTO_UDP`.
@@ -17,9 +17,9 @@ pub enum Protocol {
     Sctp,
 }
 
-impl Protocol {
+impl IpvsProtocol {
     /// All that IPVS balances by address and port.
-    pub const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    pub const ALL: [IpvsProtocol; 3] = [IpvsProtocol::Tcp, IpvsProtocol::Udp, IpvsProtocol::Sctp];
 }
 
 /// Which real server gets a new connection. Each is a kernel module of its own, [`Scheduler::module`].
@@ -141,7 +141,7 @@ pub struct Key {
     /// Address and port. Port 0 means every port, with persistence only.
     pub address: SocketAddr,
     /// Transport protocol.
-    pub protocol: Protocol,
+    pub protocol: IpvsProtocol,
 }
 
 /// One-packet scheduling, UDP only: `IP_VS_SVC_F_ONEPACKET`.

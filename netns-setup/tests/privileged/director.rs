@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use netns_setup::director::{Director, Method, Topology};
-use netns_setup::ipvs::{Ipvs, Key, Protocol, RealServer, Request, Scheduler, VirtualServer};
+use netns_setup::ipvs::{Ipvs, IpvsProtocol, Key, RealServer, Request, Scheduler, VirtualServer};
 use netns_setup::{Counters, Egress, Namespace, Volume};
 
 use crate::helpers::{PROBE, next_packet, parse, udp};
@@ -99,8 +99,10 @@ fn difference(after: Vec<Counters>, before: &[Counters]) -> Vec<Counters> {
 }
 
 fn program(director: &Director, topology: &Topology) {
-    let key =
-        Key { address: SocketAddrV4::new(topology.virtual_address, PORT).into(), protocol: Protocol::Tcp };
+    let key = Key {
+        address: SocketAddrV4::new(topology.virtual_address, PORT).into(),
+        protocol: IpvsProtocol::Tcp,
+    };
     let server = VirtualServer { key, scheduler: Scheduler::Rr, persistence: None, flags: 0 };
     let mut requests = vec![Request::NewService(server)];
     requests.extend(topology.real_servers().map(|server| {

@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 
 use netns_setup::Namespace;
 use netns_setup::ipvs::{
-    Cause, Forwarding, Ipvs, Key, MH_PORT, ONE_PACKET, Protocol, RealServer, Reply, Request, SH_FALLBACK,
+    Cause, Forwarding, Ipvs, IpvsProtocol, Key, MH_PORT, ONE_PACKET, RealServer, Reply, Request, SH_FALLBACK,
     SH_PORT, Scheduler, State, VirtualServer,
 };
 
@@ -24,7 +24,7 @@ fn open(world: &Namespace) -> Ipvs {
 }
 
 fn key(address: &str) -> Key {
-    Key { address: address.parse().unwrap(), protocol: Protocol::Tcp }
+    Key { address: address.parse().unwrap(), protocol: IpvsProtocol::Tcp }
 }
 
 fn server(key: Key) -> VirtualServer {
@@ -256,7 +256,7 @@ pub(crate) fn counters() {
     const DATAGRAM: u64 = 20 + 8 + PAYLOAD as u64;
     let world = Namespace::create("ipvs").unwrap();
     let mut ipvs = open(&world);
-    let key = Key { address: "127.0.0.1:5000".parse().unwrap(), protocol: Protocol::Udp };
+    let key = Key { address: "127.0.0.1:5000".parse().unwrap(), protocol: IpvsProtocol::Udp };
     let plain = VirtualServer { flags: 0, ..server(key) };
     ipvs.batch(&[Request::NewService(plain), Request::NewDest(key, real("127.0.0.1:6000"))]).unwrap();
     let bind = |address: &'static str| world.run(move || UdpSocket::bind(address)).unwrap();

@@ -1,6 +1,6 @@
 //! How long it takes to add one Service: three different figures.
 
-use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::claim::{ClaimVerdict, LaneVerdict, MeasuredValue, Reference};
 use super::evidence::Evidence;
 use super::measure::{at, estimate, shown, why_lost};
 use crate::crossover::Curve;
@@ -113,11 +113,11 @@ fn takes(lane: &Evidence<'_>, scale: u32, limit: f64, word: &str) -> Option<Lane
         return Some(settled);
     }
     let verdict = if sides.contains(&Some(true)) {
-        Verdict::Holds
+        ClaimVerdict::Holds
     } else if sides.iter().all(|side| *side == Some(false)) {
-        Verdict::DoesNotHold
+        ClaimVerdict::DoesNotHold
     } else {
-        Verdict::NotShown {
+        ClaimVerdict::NotShown {
             missing: format!("an interval that tells whether it is {word}: more blocks in [sync]"),
         }
     };
@@ -242,17 +242,17 @@ pub(super) fn constant_in_ipvs(lane: &Evidence<'_>) -> Option<LaneVerdict> {
         return Some(lane.not_shown(format!("{why}; --kernel guest measures IPVS in a guest")));
     }
     let verdict = if !synced {
-        Verdict::NotShown {
+        ClaimVerdict::NotShown {
             missing: "the sync that adds a Service: add-service in [sync], ipvs in modes".to_owned(),
         }
     } else if constant.iter().all(|is| *is) {
-        Verdict::Holds
+        ClaimVerdict::Holds
     } else if constant.iter().any(|is| *is) {
         let on =
             "who programs it: the kernel's part is constant, kube-proxy compares everything at every sync";
-        Verdict::Depends { on: on.to_owned() }
+        ClaimVerdict::Depends { on: on.to_owned() }
     } else {
-        Verdict::DoesNotHold
+        ClaimVerdict::DoesNotHold
     };
     Some(lane.settled(verdict, parts.join("; "), figures, shown_by))
 }

@@ -22,7 +22,7 @@ pub struct LaneVerdict {
     pub lane: String,
     /// The verdict.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: ClaimVerdict,
     /// What was measured, in words.
     pub measured: String,
     /// The same as numbers.
@@ -34,7 +34,7 @@ pub struct LaneVerdict {
 /// Whether a claim is so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum Verdict {
+pub enum ClaimVerdict {
     /// It is.
     Holds,
     /// It is not.
@@ -51,23 +51,23 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
+impl ClaimVerdict {
     /// The verdict in one or two words.
     pub const fn name(&self) -> &'static str {
         match self {
-            Verdict::Holds => "holds",
-            Verdict::DoesNotHold => "does not hold",
-            Verdict::Depends { .. } => "depends",
-            Verdict::NotShown { .. } => "not shown",
+            ClaimVerdict::Holds => "holds",
+            ClaimVerdict::DoesNotHold => "does not hold",
+            ClaimVerdict::Depends { .. } => "depends",
+            ClaimVerdict::NotShown { .. } => "not shown",
         }
     }
 
     /// What it depends on, or what is missing; else empty.
     pub fn detail(&self) -> &str {
         match self {
-            Verdict::Depends { on } => on,
-            Verdict::NotShown { missing } => missing,
-            Verdict::Holds | Verdict::DoesNotHold => "",
+            ClaimVerdict::Depends { on } => on,
+            ClaimVerdict::NotShown { missing } => missing,
+            ClaimVerdict::Holds | ClaimVerdict::DoesNotHold => "",
         }
     }
 }

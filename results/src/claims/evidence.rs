@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::claim::{ClaimVerdict, LaneVerdict, MeasuredValue, Reference};
 use crate::environment::Environment;
 use crate::findings::{Finding, findings};
 use crate::groups::Groups;
@@ -53,7 +53,7 @@ impl Evidence<'_> {
 
     pub(super) fn settled(
         &self,
-        verdict: Verdict,
+        verdict: ClaimVerdict,
         measured: String,
         figures: Vec<MeasuredValue>,
         shown_by: Vec<Reference>,
@@ -62,7 +62,7 @@ impl Evidence<'_> {
     }
 
     pub(super) fn not_shown(&self, missing: impl Into<String>) -> LaneVerdict {
-        let verdict = Verdict::NotShown { missing: missing.into() };
+        let verdict = ClaimVerdict::NotShown { missing: missing.into() };
         self.settled(verdict, String::new(), Vec::new(), Vec::new())
     }
 }

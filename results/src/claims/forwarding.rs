@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::claim::{ClaimVerdict, LaneVerdict, MeasuredValue, Reference};
 use super::evidence::Evidence;
 use super::measure::{LEAST_BLOCKS, percent, shown, why_lost};
 use crate::crossover::t_interval;
@@ -75,7 +75,7 @@ pub(super) fn direct_routing(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let mut parts =
         vec![format!("a connection with a response of {response} brings the director {}", both.join(", "))];
     parts.extend(cpu(lane, size, DR, NAT));
-    let verdict = if holds { Verdict::Holds } else { Verdict::DoesNotHold };
+    let verdict = if holds { ClaimVerdict::Holds } else { ClaimVerdict::DoesNotHold };
     let mut figures = Vec::new();
     for mode in [DR, NAT] {
         for (name, unit) in [(metric::DIRECTOR_PACKETS_IN, "count"), (metric::DIRECTOR_BYTES_IN, "bytes")] {
@@ -102,7 +102,7 @@ pub(super) fn tunnel(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let packets = of(size, metric::DIRECTOR_PACKETS_OUT)?;
     let added = of(size, metric::DIRECTOR_BYTES_OUT)? - of(size, metric::DIRECTOR_BYTES_IN)?;
     let each = added / packets.max(1.0);
-    let verdict = if each > 0.0 { Verdict::Holds } else { Verdict::DoesNotHold };
+    let verdict = if each > 0.0 { ClaimVerdict::Holds } else { ClaimVerdict::DoesNotHold };
     let mut parts = vec![format!(
         "connections to real servers in another subnet were answered; {} leave the director more than reached it, {each:.0} bytes \
          on each of {} packets",

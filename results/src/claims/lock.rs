@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::claim::{ClaimVerdict, LaneVerdict, MeasuredValue, Reference};
 use super::evidence::Evidence;
 use crate::lock_limit::{LockLimit, Passing, lock_limits};
 use crate::names::{metric, workload};
@@ -66,22 +66,22 @@ pub(super) fn timeouts_from_5_000(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let verdict = if lane.clock() == Clock::Instructions {
         let missing = "seconds: in this lane “-w 5” waits for 5 G instructions of one processor; measure [lock] on the host, \
                        by the wall clock";
-        Verdict::NotShown { missing: missing.to_owned() }
+        ClaimVerdict::NotShown { missing: missing.to_owned() }
     } else if sides.contains(&None) {
         let missing = format!(
             "{} or more in services for [lock], with limit_seconds large enough (--no-limit measures it)",
             thousands(SERVICES)
         );
-        Verdict::NotShown { missing }
+        ClaimVerdict::NotShown { missing }
     } else if sides.iter().all(|side| *side == Some(true)) {
-        Verdict::Holds
+        ClaimVerdict::Holds
     } else if sides.iter().all(|side| *side == Some(false)) {
-        Verdict::DoesNotHold
+        ClaimVerdict::DoesNotHold
     } else {
         let enough =
             found.iter().filter(|seen| seen.gives_up() == Some(true)).map(|seen| seen.limit.contenders).min();
         let enough = enough.map_or(0, |contenders| contenders);
-        Verdict::Depends {
+        ClaimVerdict::Depends {
             on: format!("how many want the lock: with {} contenders and more", thousands(enough)),
         }
     };

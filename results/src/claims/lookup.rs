@@ -1,6 +1,6 @@
 //! Whether lookups grow with the number of Services.
 
-use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::claim::{ClaimVerdict, LaneVerdict, MeasuredValue, Reference};
 use super::evidence::Evidence;
 use super::measure::{ALIKE, LEAST_BLOCKS, why_lost};
 use crate::curves::{Curves, medians, middle};
@@ -53,9 +53,9 @@ pub(super) fn iptables_is_linear(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     parts.extend(found.iter().filter_map(|(finding, _)| faster_than_linear(lane, &finding.mode)));
     let all = |trend: Trend| found.iter().all(|(_, of)| *of == trend);
     let verdict = if all(Trend::Rises) {
-        Verdict::Holds
+        ClaimVerdict::Holds
     } else if all(Trend::Flat) {
-        Verdict::DoesNotHold
+        ClaimVerdict::DoesNotHold
     } else if found.iter().any(|(_, trend)| *trend == Trend::TooFewBlocks) {
         too_few_blocks()
     } else {
@@ -77,19 +77,19 @@ pub(super) fn ipvs_is_constant(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let beside = with_slopes(lane, |mode| mode == "nftables").unwrap_or_default();
     parts.extend(beside.iter().map(|(finding, _)| format!("for comparison {}", in_words(lane, finding))));
     let verdict = match found.first().map(|(_, trend)| *trend)? {
-        Trend::Flat => Verdict::Holds,
-        Trend::Rises => Verdict::DoesNotHold,
+        Trend::Flat => ClaimVerdict::Holds,
+        Trend::Rises => ClaimVerdict::DoesNotHold,
         Trend::TooFewBlocks => too_few_blocks(),
         Trend::Undecided => undecided(&found, Trend::Flat),
     };
     Some(settled(lane, verdict, &found, parts))
 }
 
-fn too_few_blocks() -> Verdict {
-    Verdict::NotShown { missing: format!("at least {LEAST_BLOCKS} blocks: blocks = 5 in [lookup]") }
+fn too_few_blocks() -> ClaimVerdict {
+    ClaimVerdict::NotShown { missing: format!("at least {LEAST_BLOCKS} blocks: blocks = 5 in [lookup]") }
 }
 
-fn undecided(found: &[(Finding, Trend)], wanted: Trend) -> Verdict {
+fn undecided(found: &[(Finding, Trend)], wanted: Trend) -> ClaimVerdict {
     let modes: Vec<&str> = found
         .iter()
         .filter(|(_, trend)| *trend != wanted)
@@ -97,11 +97,11 @@ fn undecided(found: &[(Finding, Trend)], wanted: Trend) -> Verdict {
         .collect();
     let those = listed(&modes);
     if found.iter().any(|(_, trend)| *trend == Trend::Undecided) {
-        Verdict::NotShown {
+        ClaimVerdict::NotShown {
             missing: format!("{those}: the interval is too wide; more blocks in [lookup], larger services"),
         }
     } else {
-        Verdict::Depends { on: format!("the mode: {those} stays level") }
+        ClaimVerdict::Depends { on: format!("the mode: {those} stays level") }
     }
 }
 
@@ -174,7 +174,7 @@ fn faster_than_linear(lane: &Evidence<'_>, mode: &str) -> Option<String> {
 
 fn settled(
     lane: &Evidence<'_>,
-    verdict: Verdict,
+    verdict: ClaimVerdict,
     found: &[(Finding, Trend)],
     parts: Vec<String>,
 ) -> LaneVerdict {

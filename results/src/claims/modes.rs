@@ -1,6 +1,6 @@
 //! From which number of Services on modes differ.
 
-use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::claim::{ClaimVerdict, LaneVerdict, MeasuredValue, Reference};
 use super::evidence::Evidence;
 use super::measure::{ModeDifference, State, differences, percent};
 use crate::crossover::{Between, crossover};
@@ -122,20 +122,20 @@ pub(super) fn equal_below(lane: &Evidence<'_>) -> Option<LaneVerdict> {
         }
     };
     let verdict = match (answer(LOOKUP), answer(CONNECTION)) {
-        (Answer::Differ, Answer::Differ | Answer::Absent) => Verdict::DoesNotHold,
-        (Answer::Differ, Answer::Same) => Verdict::Depends {
+        (Answer::Differ, Answer::Differ | Answer::Absent) => ClaimVerdict::DoesNotHold,
+        (Answer::Differ, Answer::Same) => ClaimVerdict::Depends {
             on: "what is looked at: lookups differ, whole connections by less than 10%".into(),
         },
-        (Answer::Differ, Answer::Unclear) => Verdict::Depends {
+        (Answer::Differ, Answer::Unclear) => ClaimVerdict::Depends {
             on: "what is looked at: lookups differ; that whole connections do is not shown".into(),
         },
-        (Answer::Same, Answer::Same | Answer::Absent) => Verdict::Holds,
+        (Answer::Same, Answer::Same | Answer::Absent) => ClaimVerdict::Holds,
         (Answer::Absent, _) => {
             return missing(lane, &format!("a scale below {} in services", thousands(FEW)));
         }
-        _ => {
-            Verdict::NotShown { missing: "narrower intervals: more blocks in [lookup] and [connect]".into() }
-        }
+        _ => ClaimVerdict::NotShown {
+            missing: "narrower intervals: more blocks in [lookup] and [connect]".into(),
+        },
     };
     let mut parts: Vec<String> = all.iter().filter_map(|compared| compared.largest(lane)).collect();
     parts.extend(crossings(lane));
@@ -168,26 +168,26 @@ pub(super) fn differ_above(lane: &Evidence<'_>) -> Option<LaneVerdict> {
         }
     };
     let verdict = match (answer(LOOKUP), answer(CONNECTION)) {
-        (Answer::Differ, Answer::Differ) => Verdict::Holds,
-        (Answer::Differ, Answer::Same) => Verdict::Depends {
+        (Answer::Differ, Answer::Differ) => ClaimVerdict::Holds,
+        (Answer::Differ, Answer::Same) => ClaimVerdict::Depends {
             on: "what is looked at: lookups differ, whole connections by less than 10%".into(),
         },
-        (Answer::Differ, Answer::Absent) => Verdict::Depends {
+        (Answer::Differ, Answer::Absent) => ClaimVerdict::Depends {
             on: "what is looked at: lookups differ; whole connections were not measured".into(),
         },
-        (Answer::Differ, Answer::Unclear) => Verdict::Depends {
+        (Answer::Differ, Answer::Unclear) => ClaimVerdict::Depends {
             on: "what is looked at: lookups differ; that whole connections do is not shown".into(),
         },
-        (Answer::Same, Answer::Same | Answer::Absent) => Verdict::DoesNotHold,
+        (Answer::Same, Answer::Same | Answer::Absent) => ClaimVerdict::DoesNotHold,
         (Answer::Absent, _) => {
             return missing(
                 lane,
                 &format!("a scale of {} or more in services, and two modes", thousands(MANY)),
             );
         }
-        _ => {
-            Verdict::NotShown { missing: "narrower intervals: more blocks in [lookup] and [connect]".into() }
-        }
+        _ => ClaimVerdict::NotShown {
+            missing: "narrower intervals: more blocks in [lookup] and [connect]".into(),
+        },
     };
     let mut parts: Vec<String> = all.iter().filter_map(|compared| compared.largest(lane)).collect();
     parts.extend(crossings(lane));
@@ -221,7 +221,12 @@ fn crossings(lane: &Evidence<'_>) -> Vec<String> {
     parts
 }
 
-fn settled(lane: &Evidence<'_>, verdict: Verdict, all: &[ModeCosts<'_>], parts: Vec<String>) -> LaneVerdict {
+fn settled(
+    lane: &Evidence<'_>,
+    verdict: ClaimVerdict,
+    all: &[ModeCosts<'_>],
+    parts: Vec<String>,
+) -> LaneVerdict {
     let compared = all.iter().filter(|compared| !compared.differences.is_empty());
     let figures = compared.clone().flat_map(ModeCosts::figures).collect();
     let shown = compared.map(|compared| compared.shown(lane)).collect();

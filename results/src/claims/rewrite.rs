@@ -1,6 +1,6 @@
 //! How much of the rules a change rewrites.
 
-use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::claim::{ClaimVerdict, LaneVerdict, MeasuredValue, Reference};
 use super::evidence::Evidence;
 use super::measure::shown;
 use crate::crossover::Curve;
@@ -77,13 +77,13 @@ pub(super) fn everything(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     }
     let all = |is: fn(&Sent<'_>) -> bool| sent.iter().all(is);
     let verdict = if all(|sent| sent.partial >= ALL * sent.full) {
-        Verdict::Holds
+        ClaimVerdict::Holds
     } else if all(|sent| sent.partial < ALL * sent.full && !sent.grows) {
-        Verdict::DoesNotHold
+        ClaimVerdict::DoesNotHold
     } else {
         let on = "what is meant: kube-proxy sends a line for every Service, but the chains of changed ones only; \
                   iptables-legacy hands the kernel the whole table, iptables-nft the chains that are sent";
-        Verdict::Depends { on: on.to_owned() }
+        ClaimVerdict::Depends { on: on.to_owned() }
     };
     let quantity = lane.quantity(Unit::Bytes);
     let version = lane.kube_proxy();
@@ -185,11 +185,11 @@ pub(super) fn probabilities(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     }
     let least = 2.0 / f64::from(replace.endpoints.max(1));
     let verdict = if found.iter().all(|(_, _, share, _)| *share >= ALL) {
-        Verdict::Holds
+        ClaimVerdict::Holds
     } else if found.iter().all(|(_, _, share, _)| *share <= least) {
-        Verdict::DoesNotHold
+        ClaimVerdict::DoesNotHold
     } else {
-        Verdict::Depends { on: "the mode".to_owned() }
+        ClaimVerdict::Depends { on: "the mode".to_owned() }
     };
     let quantity = lane.quantity(Unit::Bytes);
     let parts: Vec<String> = found

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::claim::{ClaimVerdict, LaneVerdict, MeasuredValue, Reference};
 use super::evidence::Evidence;
 use super::measure::why_lost;
 use crate::curves::middle;
@@ -144,18 +144,20 @@ pub(super) fn product(lane: &Evidence<'_>) -> Option<LaneVerdict> {
         .map(|(mode, ratio)| format!("{ratio:.1} in {mode}"))
         .collect();
     let verdict = if iptables.is_empty() {
-        Verdict::NotShown { missing: "iptables-legacy or iptables-nft in modes".to_owned() }
+        ClaimVerdict::NotShown { missing: "iptables-legacy or iptables-nft in modes".to_owned() }
     } else if iptables.iter().all(|ratio| (ratio - 1.0).abs() <= NEAR) {
-        Verdict::Holds
+        ClaimVerdict::Holds
     } else if factors.is_empty() {
-        Verdict::DoesNotHold
+        ClaimVerdict::DoesNotHold
     } else {
         let none = if constant.is_empty() {
             String::new()
         } else {
             format!("; those of {} do not follow Services", listed(&constant))
         };
-        Verdict::Depends { on: format!("the mode: rules for each endpoint are {}{none}", listed(&factors)) }
+        ClaimVerdict::Depends {
+            on: format!("the mode: rules for each endpoint are {}{none}", listed(&factors)),
+        }
     };
     let mut parts: Vec<String> = Vec::new();
     for (mode, counts) in &found {
@@ -193,7 +195,7 @@ pub(super) fn constant_in_ipvs(lane: &Evidence<'_>) -> Option<LaneVerdict> {
         return Some(lane.not_shown("two scales at least in services"));
     }
     let same = rules.values().all(|count| count == low);
-    let verdict = if same && *low > 0 { Verdict::Holds } else { Verdict::DoesNotHold };
+    let verdict = if same && *low > 0 { ClaimVerdict::Holds } else { ClaimVerdict::DoesNotHold };
     let mut text = if same {
         format!(
             "ipvs has {} rules at {} to {}",

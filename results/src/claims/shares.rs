@@ -1,6 +1,6 @@
 //! Whether endpoints share traffic equally.
 
-use super::claim::{LaneVerdict, MeasuredValue, Reference, Verdict};
+use super::claim::{ClaimVerdict, LaneVerdict, MeasuredValue, Reference};
 use super::evidence::Evidence;
 use crate::names::{metric, walks_one_rule_per_service, workload};
 use crate::record::Record;
@@ -42,7 +42,8 @@ pub(super) fn equal(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     }
     let limit = LEVEL / found.len().max(1) as f64;
     let least = found.iter().map(|share| share.p_value).fold(1.0, f64::min);
-    let verdict = if refused.is_none() && least >= limit { Verdict::Holds } else { Verdict::DoesNotHold };
+    let verdict =
+        if refused.is_none() && least >= limit { ClaimVerdict::Holds } else { ClaimVerdict::DoesNotHold };
     let mut parts = Vec::new();
     let mut modes: Vec<&str> = found.iter().map(|share| share.mode).collect();
     modes.dedup();

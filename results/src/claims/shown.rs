@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::claim::{Claim, LaneVerdict, Reference, Verdict};
+use super::claim::{Claim, ClaimVerdict, LaneVerdict, Reference};
 use crate::table::Table;
 use crate::text::{escape_markdown, listed, printable, thousands};
 
@@ -47,11 +47,11 @@ fn several(claims: &[Claim]) -> bool {
 }
 
 /// `depends on the mode: ...`, `not shown: services up to 20,000`.
-fn verdict(verdict: &Verdict) -> String {
+fn verdict(verdict: &ClaimVerdict) -> String {
     match verdict {
-        Verdict::Depends { on } => format!("depends on {on}"),
-        Verdict::NotShown { missing } => format!("not shown; missing: {missing}"),
-        Verdict::Holds | Verdict::DoesNotHold => verdict.name().to_owned(),
+        ClaimVerdict::Depends { on } => format!("depends on {on}"),
+        ClaimVerdict::NotShown { missing } => format!("not shown; missing: {missing}"),
+        ClaimVerdict::Holds | ClaimVerdict::DoesNotHold => verdict.name().to_owned(),
     }
 }
 

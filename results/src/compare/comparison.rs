@@ -172,7 +172,7 @@ pub struct Compared {
 /// What all figures together mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ComparisonOutcome {
     /// No deciding figure is worse, and each could have shown it.
     Ok,
     /// A deciding figure is worse.
@@ -198,7 +198,7 @@ pub struct ComparedRun {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// What it means.
-    pub outcome: Outcome,
+    pub outcome: ComparisonOutcome,
     /// The same in one line.
     pub summary: String,
     /// The runs of BASE.

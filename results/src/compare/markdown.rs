@@ -1,6 +1,6 @@
 //! A comparison in Markdown, for the summary of a CI job.
 
-use super::comparison::{Comparison, Outcome};
+use super::comparison::{Comparison, ComparisonOutcome};
 use super::sections::ComparisonTables;
 use crate::text::{escape_markdown, shorten, thousands};
 
@@ -10,9 +10,9 @@ const REASON: usize = 300;
 pub fn markdown(comparison: &Comparison, all: bool) -> String {
     let tables = ComparisonTables::new(comparison, all);
     let mark = match comparison.outcome {
-        Outcome::Ok => "✅",
-        Outcome::Regression => "❌",
-        Outcome::Inconclusive | Outcome::NotComparable => "⚠️",
+        ComparisonOutcome::Ok => "✅",
+        ComparisonOutcome::Regression => "❌",
+        ComparisonOutcome::Inconclusive | ComparisonOutcome::NotComparable => "⚠️",
     };
     let mut text = format!("## {mark} {}\n\n", escape_markdown(&comparison.summary));
     for (side, sources) in [("BASE", &comparison.base), ("NEW", &comparison.new)] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::comparison::{Compared, Judgement, Outcome};
+use super::comparison::{Compared, ComparisonOutcome, Judgement};
 use super::lanes::LanePair;
 use super::policy::Policy;
 use super::read::Run;
@@ -50,24 +50,24 @@ pub(super) fn unmeasured(figures: &[Compared], policy: &Policy) -> Vec<String> {
 }
 
 /// What all figures together mean.
-pub(super) fn outcome(figures: &[Compared], lanes: &[LanePair], unmeasured: bool) -> Outcome {
+pub(super) fn outcome(figures: &[Compared], lanes: &[LanePair], unmeasured: bool) -> ComparisonOutcome {
     let deciding = || figures.iter().filter(|figure| figure.decisive);
     if deciding().any(|figure| figure.verdict == Judgement::Worse) {
-        Outcome::Regression
+        ComparisonOutcome::Regression
     } else if lanes.iter().any(|lane| !lane.refused.is_empty())
         || deciding().all(|figure| figure.difference.is_none())
     {
-        Outcome::NotComparable
+        ComparisonOutcome::NotComparable
     } else if unmeasured || deciding().any(|figure| figure.inconclusive) {
-        Outcome::Inconclusive
+        ComparisonOutcome::Inconclusive
     } else {
-        Outcome::Ok
+        ComparisonOutcome::Ok
     }
 }
 
 /// The same in one line.
 pub(super) fn summary(
-    outcome: Outcome,
+    outcome: ComparisonOutcome,
     figures: &[Compared],
     lanes: &[LanePair],
     unmeasured: &[String],
@@ -85,21 +85,21 @@ pub(super) fn summary(
         better => format!("; {} better", thousands(better as u64)),
     };
     match outcome {
-        Outcome::Regression => {
+        ComparisonOutcome::Regression => {
             let worse = thousands(count(Judgement::Worse) as u64);
             format!("REGRESSION: worse: {worse} of {deciding_in_words}{better}")
         }
-        Outcome::NotComparable if refused > 0 => {
+        ComparisonOutcome::NotComparable if refused > 0 => {
             let lanes = if refused == 1 { "1 lane".to_owned() } else { format!("{refused} lanes") };
             format!("NOT COMPARABLE: {lanes} refused, as the runs were not measured alike")
         }
-        Outcome::NotComparable => {
+        ComparisonOutcome::NotComparable => {
             "NOT COMPARABLE: no deciding figure has blocks enough on both sides".to_owned()
         }
-        Outcome::Inconclusive => format!(
+        ComparisonOutcome::Inconclusive => format!(
             "INCONCLUSIVE: none of {deciding_in_words} is worse, but {} could have gone unseen or are lost{better}",
             thousands(inconclusive as u64)
         ),
-        Outcome::Ok => format!("OK: none of {deciding_in_words} is worse{better}"),
+        ComparisonOutcome::Ok => format!("OK: none of {deciding_in_words} is worse{better}"),
     }
 }

@@ -12,7 +12,7 @@ const AS_CLEAR: f64 = 10.0;
 
 /// A change.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Found {
+pub struct DetectedChange {
     /// Index of the first value after it.
     pub at: usize,
     /// See [`super::Change::p_value`].
@@ -27,14 +27,14 @@ pub struct Found {
 /// it is larger than in all but a share `level` of random orders of the same values; then both parts are looked at. The
 /// permutation test supposes nothing of how values scatter, which is why few values can show little: see [`least_series`].
 /// Values that are not finite count as changes of nothing: there are none in records.
-pub fn changes(values: &[f64], level: f64) -> Vec<Found> {
+pub fn changes(values: &[f64], level: f64) -> Vec<DetectedChange> {
     let mut found = Vec::new();
     let mut left = vec![(0, values.len())];
     while let Some((from, to)) = left.pop() {
         let part = values.get(from..to).unwrap_or_default();
         if let Some(split) = split(part, level) {
             let at = from + split.at;
-            found.push(Found { at, ..split });
+            found.push(DetectedChange { at, ..split });
             left.extend([(from, at), (at, to)]);
         }
     }
@@ -56,7 +56,7 @@ pub fn least_series(level: f64) -> usize {
     n
 }
 
-fn split(values: &[f64], level: f64) -> Option<Found> {
+fn split(values: &[f64], level: f64) -> Option<DetectedChange> {
     let n = values.len();
     if n < 2 * LEAST_RUNS {
         return None;
@@ -79,7 +79,7 @@ fn split(values: &[f64], level: f64) -> Option<Found> {
             return None;
         }
     }
-    Some(Found { at, p_value: as_clear as f64 / (permutations as f64 + 1.0) })
+    Some(DetectedChange { at, p_value: as_clear as f64 / (permutations as f64 + 1.0) })
 }
 
 /// The split with the largest weighted energy distance, m n / (m + n) x (2 E|X - Y| - E|X - X'| - E|Y - Y'|).
@@ -190,7 +190,7 @@ mod tests {
                     level * odd * (1.0 + 0.01 * (random.random::<f64>() + random.random::<f64>() - 1.0))
                 })
                 .collect();
-            near += u32::from(matches!(changes(&values, 0.01)[..], [Found { at: 11..=13, .. }]));
+            near += u32::from(matches!(changes(&values, 0.01)[..], [DetectedChange { at: 11..=13, .. }]));
         }
         assert!(near >= 195, "{near} of 200");
         let steps: Vec<f64> =

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{EXACT_MODE, Fault, LookupKey, P50_LIMIT, Repeatability, RepeatedLookup};
+use super::{EXACT_MODE, LookupKey, P50_LIMIT, RepeatFault, Repeatability, RepeatedLookup};
 use crate::names::metric;
 use crate::text::{printable, shorten, thousands};
 
@@ -104,9 +104,9 @@ fn write_rows(f: &mut fmt::Formatter<'_>, cells: &[RepeatedLookup], kernels: boo
             then,
             match cell.fault() {
                 None => String::new(),
-                Some(Fault::P50) => "p50 differs".to_owned(),
-                Some(Fault::P1) => "p1 differs".to_owned(),
-                Some(Fault::NoHistogram) => "no histogram to take p1 from".to_owned(),
+                Some(RepeatFault::P50) => "p50 differs".to_owned(),
+                Some(RepeatFault::P1) => "p1 differs".to_owned(),
+                Some(RepeatFault::NoHistogram) => "no histogram to take p1 from".to_owned(),
             },
         ]
     }));

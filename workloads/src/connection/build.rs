@@ -6,7 +6,7 @@ use super::script::Segment;
 use crate::wire::checksum::{pseudo_sum_ipv4, write_checksum};
 use crate::wire::ip::{IPV4_HEADER, write_ipv4};
 use crate::wire::transport::{SYN_OPTIONS, TCP_HEADER, write_tcp};
-use crate::wire::{ACK, FIN, Protocol, SYN};
+use crate::wire::{ACK, FIN, SYN, WireProtocol};
 
 /// Padding and a timestamp (RFC 7323), as Linux puts them into every segment after the SYNs.
 const OPTIONS: [u8; 12] = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -46,10 +46,10 @@ pub(super) fn build(
     let (size, addresses) = (size(segment), (*from.ip(), *to.ip()));
     let acknowledgement = if segment.flags & ACK != 0 { acknowledgement } else { 0 };
     packet.clear();
-    write_ipv4(packet, Protocol::Tcp, addresses, identification, size - IPV4_HEADER);
+    write_ipv4(packet, WireProtocol::Tcp, addresses, identification, size - IPV4_HEADER);
     let numbers = (sequence, acknowledgement);
     write_tcp(packet, (from.port(), to.port()), segment.flags, numbers, options(segment));
     packet.resize(size, b' ');
     let pseudo_sum = pseudo_sum_ipv4(addresses.0, addresses.1);
-    write_checksum(Protocol::Tcp, pseudo_sum, &mut packet[IPV4_HEADER..]);
+    write_checksum(WireProtocol::Tcp, pseudo_sum, &mut packet[IPV4_HEADER..]);
 }

@@ -12,7 +12,7 @@ use crate::target::tests::at;
 use crate::wire::bytes::put;
 use crate::wire::checksum::{checksum, pseudo_sum_ipv4, write_checksum};
 use crate::wire::ip::IPV4_HEADER;
-use crate::wire::{ACK, Protocol, SYN, Segment as Carried};
+use crate::wire::{ACK, SYN, Segment as Carried, WireProtocol};
 
 const VIRTUAL: &str = "203.0.113.80:80";
 const DIRECTOR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -44,7 +44,7 @@ fn sealed(mut packet: Vec<u8>) -> Vec<u8> {
     put(&mut packet, 10, sum);
     put(&mut packet, IPV4_HEADER + 16, 0);
     let [from, to] = [12, 16].map(|at| Ipv4Addr::from([0, 1, 2, 3].map(|i| packet[at + i])));
-    write_checksum(Protocol::Tcp, pseudo_sum_ipv4(from, to), &mut packet[IPV4_HEADER..]);
+    write_checksum(WireProtocol::Tcp, pseudo_sum_ipv4(from, to), &mut packet[IPV4_HEADER..]);
     packet
 }
 

@@ -12,7 +12,7 @@ use super::dns;
 use super::error::LoadError;
 use super::flow::{Flow, Pending};
 use super::intervals::IntervalRecorder;
-use super::outcome::{Outcome, Traced};
+use super::outcome::{LoadOutcome, Traced};
 use super::request::Requests;
 use super::seen::Seen;
 use super::settings::{LATE, Load, Pace};
@@ -61,7 +61,7 @@ pub(super) struct Engine<'a> {
     ends_ns: u64,
 }
 
-/// The rest of an [`Outcome`].
+/// The rest of an [`LoadOutcome`].
 struct Totals {
     seen: Seen,
     first_fault: Option<RequestFault>,
@@ -122,7 +122,7 @@ impl<'a> Engine<'a> {
         nanoseconds(Instant::now().saturating_duration_since(self.began))
     }
 
-    pub(super) fn run(mut self, halt: &AtomicBool) -> Result<Outcome, LoadError> {
+    pub(super) fn run(mut self, halt: &AtomicBool) -> Result<LoadOutcome, LoadError> {
         if let Some(pause) = self.began.checked_duration_since(Instant::now()) {
             std::thread::sleep(pause);
         }
@@ -519,12 +519,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn finish(self) -> Outcome {
+    fn finish(self) -> LoadOutcome {
         let intervals = self.recording.finish();
         let mut counts = Counts::default();
         intervals.list.iter().for_each(|interval| counts.add(&interval.counts));
         let Totals { seen, first_fault, trace, bytes, latest_ns, elapsed_ns, .. } = self.outcome;
-        Outcome {
+        LoadOutcome {
             counts,
             times: self.times,
             intervals,

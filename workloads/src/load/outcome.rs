@@ -34,7 +34,7 @@ impl Traced {
 
 /// What a load came to.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct LoadOutcome {
     /// How many, and what became of them.
     pub counts: Counts,
     /// Response and service times of the answered, with those that timed out by the time they were given, and the cancelled
@@ -57,7 +57,7 @@ pub struct Outcome {
     pub latest_ns: u64,
 }
 
-impl Outcome {
+impl LoadOutcome {
     /// Answered requests per second.
     pub fn per_second(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
@@ -75,7 +75,7 @@ impl Outcome {
     }
 
     /// Adds what another thread of the same load has found.
-    pub fn merge(&mut self, other: &Outcome) {
+    pub fn merge(&mut self, other: &LoadOutcome) {
         self.counts.add(&other.counts);
         self.times.merge(&other.times);
         self.intervals.merge(&other.intervals);

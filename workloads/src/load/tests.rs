@@ -60,9 +60,9 @@ fn open(rate: u64, rhythm: Rhythm) -> Pace {
 }
 
 /// Runs it, and checks what must hold whatever happens.
-fn ran(load: &Load) -> Outcome {
+fn ran(load: &Load) -> LoadOutcome {
     let (began, halt) = (Instant::now(), AtomicBool::new(false));
-    let mut all: Option<Outcome> = None;
+    let mut all: Option<LoadOutcome> = None;
     thread::scope(|scope| {
         let halt = &halt;
         let threads: Vec<_> = (0..load.threads.get())
@@ -379,7 +379,8 @@ fn a_stall_shows_in_an_open_loop_and_hides_in_a_closed_one() {
     });
     let closed = ran(&Load { pace: Pace::Closed { requests: None }, ..base });
     // Half a stall: no busy machine keeps a request waiting so long, but for a few.
-    let slow = |outcome: &Outcome| outcome.times.response.histogram().count_between(250_000_000, u64::MAX);
+    let slow =
+        |outcome: &LoadOutcome| outcome.times.response.histogram().count_between(250_000_000, u64::MAX);
     // What is due in the first half of a stall waits so long: hundreds of requests. The closed loop met each stall once.
     let [open, closed] = [open, closed].map(|outcome| (slow(&outcome), outcome.counts));
     assert!(closed.0 > 0 && open.0 > 20 * closed.0, "{open:?} {closed:?}");

@@ -18,8 +18,8 @@ fn endpoints() -> [SocketAddrV4; 3] {
     ENDPOINTS.map(at)
 }
 
-fn service(endpoints: &[SocketAddrV4], protocol: ProbeProtocol) -> Target<'_> {
-    Target::new(at(SERVICE), protocol, endpoints).unwrap()
+fn service(endpoints: &[SocketAddrV4], protocol: ProbeProtocol) -> ProbeTarget<'_> {
+    ProbeTarget::new(at(SERVICE), protocol, endpoints).unwrap()
 }
 
 fn sources() -> Sources {
@@ -211,7 +211,7 @@ fn an_untranslated_packet_is_a_fault_unless_it_is_the_control() {
     let (summary, ..) = first(&mut probe, ProbeProtocol::Udp, 3);
     assert_eq!((summary.wrong_destination, summary.timed), (3, 0));
     let control = at(SERVICE);
-    let targets = [Target::untranslated(&control, ProbeProtocol::Udp)];
+    let targets = [ProbeTarget::untranslated(&control, ProbeProtocol::Udp)];
     let summary = probe.first_packets(&targets, &[0; 3], &mut Times::new(), None).unwrap();
     assert_eq!((summary.verified, summary.all_verified()), (3, Ok(())));
 }
@@ -377,7 +377,7 @@ fn a_masqueraded_flow_is_answered_at_its_new_address() {
 #[test]
 fn what_cannot_be_probed_is_refused_with_the_reason() {
     let address = at(SERVICE);
-    let targets = [Target::untranslated(&address, ProbeProtocol::Tcp)];
+    let targets = [ProbeTarget::untranslated(&address, ProbeProtocol::Tcp)];
     let times = &mut Times::new();
 
     let mut probe = probe_into(|_, packet| vec![packet]);

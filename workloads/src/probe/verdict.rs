@@ -147,7 +147,7 @@ pub(super) struct Expected<'a> {
 
 /// What a packet that came out is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum PacketVerdict {
     /// The expected one, for the destination with this index, from this source.
     Verified { destination: usize, source: SocketAddrV4 },
     /// The expected one, in a bad way.
@@ -159,28 +159,28 @@ pub(super) enum Verdict {
 }
 
 impl Expected<'_> {
-    pub(super) fn judge(&self, bytes: &[u8]) -> Verdict {
+    pub(super) fn judge(&self, bytes: &[u8]) -> PacketVerdict {
         let Expected { tag, to, .. } = *self;
         let packet = match wire::parse_ipv4(bytes) {
             Ok(packet) => packet,
-            Err(defect) if defect.is_foreign() => return Verdict::Stray,
-            Err(defect) => return Verdict::Bad(PacketFault::Damaged { tag, to, defect }),
+            Err(defect) if defect.is_foreign() => return PacketVerdict::Stray,
+            Err(defect) => return PacketVerdict::Bad(PacketFault::Damaged { tag, to, defect }),
         };
         match self.age(&packet.segment) {
             Some(0) => {}
-            Some(_) => return Verdict::Late,
-            None => return Verdict::Stray,
+            Some(_) => return PacketVerdict::Late,
+            None => return PacketVerdict::Stray,
         }
         let expected = match self.masquerade {
             Some(address) => SocketAddrV4::new(address, packet.from.port()),
             None => self.source,
         };
         if packet.from != expected && !self.any_source {
-            return Verdict::Bad(PacketFault::WrongSource { tag, to, got: packet.from, expected });
+            return PacketVerdict::Bad(PacketFault::WrongSource { tag, to, got: packet.from, expected });
         }
         match self.destinations.binary_search(&packet.to) {
-            Ok(destination) => Verdict::Verified { destination, source: packet.from },
-            Err(_) => Verdict::Bad(PacketFault::WrongDestination { tag, to, got: packet.to }),
+            Ok(destination) => PacketVerdict::Verified { destination, source: packet.from },
+            Err(_) => PacketVerdict::Bad(PacketFault::WrongDestination { tag, to, got: packet.to }),
         }
     }
 
@@ -219,7 +219,7 @@ mod tests {
         to: &str,
         tag: u64,
         masquerade: Option<Ipv4Addr>,
-    ) -> Verdict {
+    ) -> PacketVerdict {
         let destinations = [at("10.0.0.1:8080"), at("10.0.0.2:8080")];
         let expected = Expected {
             protocol: form.1,
@@ -241,18 +241,19 @@ mod tests {
         let (tag, to) = (1 << 33, at("10.96.0.1:80"));
         for form in FORMS {
             let (client, endpoint) = ("10.1.0.1:1024", "10.0.0.2:8080");
-            let verified = |source| Verdict::Verified { destination: 1, source: at(source) };
+            let verified = |source| PacketVerdict::Verified { destination: 1, source: at(source) };
             assert_eq!(judged(form, client, endpoint, tag, None), verified(client));
             let got = at("10.0.0.3:8080");
-            let bad = Verdict::Bad(PacketFault::WrongDestination { tag, to, got });
+            let bad = PacketVerdict::Bad(PacketFault::WrongDestination { tag, to, got });
             assert_eq!(judged(form, client, "10.0.0.3:8080", tag, None), bad);
 
             let node = "192.0.2.1:5";
-            let bad = Verdict::Bad(PacketFault::WrongSource { tag, to, got: at(node), expected: at(client) });
+            let bad =
+                PacketVerdict::Bad(PacketFault::WrongSource { tag, to, got: at(node), expected: at(client) });
             assert_eq!(judged(form, node, endpoint, tag, None), bad);
             let masquerade = Some(*at(node).ip());
             assert_eq!(judged(form, node, endpoint, tag, masquerade), verified(node));
-            let bad = Verdict::Bad(PacketFault::WrongSource {
+            let bad = PacketVerdict::Bad(PacketFault::WrongSource {
                 tag,
                 to,
                 got: at(client),
@@ -284,8 +285,14 @@ mod tests {
             let stamp = Stamp { from, to: destinations[0], number: 7, sequence: 7, acknowledgement: 0 };
             let mut template = Template::new(form);
             let packet = template.stamp(&stamp);
-            assert_eq!(expected(true).judge(packet), Verdict::Verified { destination: 0, source: from });
-            assert!(matches!(expected(false).judge(packet), Verdict::Bad(PacketFault::WrongSource { .. })));
+            assert_eq!(
+                expected(true).judge(packet),
+                PacketVerdict::Verified { destination: 0, source: from }
+            );
+            assert!(matches!(
+                expected(false).judge(packet),
+                PacketVerdict::Bad(PacketFault::WrongSource { .. })
+            ));
         }
     }
 
@@ -293,12 +300,12 @@ mod tests {
     fn other_numbers_are_late_and_other_packets_stray() {
         for form in FORMS {
             let judged = |tag| judged(form, "10.1.0.1:1024", "10.0.0.2:8080", tag, None);
-            assert_eq!(judged((1 << 33) - 1), Verdict::Late);
-            assert_eq!(judged((1 << 33) + 1), Verdict::Stray);
+            assert_eq!(judged((1 << 33) - 1), PacketVerdict::Late);
+            assert_eq!(judged((1 << 33) + 1), PacketVerdict::Stray);
         }
         let future_reply =
             judged((Form::SynAck, ProbeProtocol::Udp), "10.1.0.1:1024", "10.0.0.2:8080", 0, None);
-        assert_eq!(future_reply, Verdict::Stray, "the wrong protocol");
+        assert_eq!(future_reply, PacketVerdict::Stray, "the wrong protocol");
     }
 
     #[test]

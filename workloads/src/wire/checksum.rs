@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::bytes::put;
 use super::crc32c::crc32c;
-use super::protocol::Protocol;
+use super::protocol::WireProtocol;
 use super::transport::SCTP_HEADER;
 
 /// The Internet checksum (RFC 1071) of `bytes` and of what `start` already sums up; 0 if `bytes` hold a right one.
@@ -47,17 +47,17 @@ pub(super) fn sctp_checksum(payload: &[u8]) -> [u8; 4] {
 }
 
 /// Writes the checksum of what comes after the IP header; its place must be all zero.
-pub(crate) fn write_checksum(protocol: Protocol, pseudo_sum: u32, payload: &mut [u8]) {
+pub(crate) fn write_checksum(protocol: WireProtocol, pseudo_sum: u32, payload: &mut [u8]) {
     match protocol {
-        Protocol::Sctp => {
+        WireProtocol::Sctp => {
             let sum = sctp_checksum(payload);
             payload[8..SCTP_HEADER].copy_from_slice(&sum);
         }
-        Protocol::Tcp => {
+        WireProtocol::Tcp => {
             let sum = transport_checksum(protocol.number(), pseudo_sum, payload);
             put(payload, 16, sum);
         }
-        Protocol::Udp => {
+        WireProtocol::Udp => {
             let sum = transport_checksum(protocol.number(), pseudo_sum, payload);
             // In UDP 0 means "no checksum", so a sum of 0 is sent as its other form (RFC 768).
             put(payload, 6, if sum == 0 { u16::MAX } else { sum });

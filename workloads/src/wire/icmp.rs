@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::error::Malformed;
 use super::ip::{self, Header};
-use super::protocol::Protocol;
+use super::protocol::WireProtocol;
 use super::transport;
 
 /// IANA's number of ICMP.
@@ -34,7 +34,7 @@ pub struct IcmpError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Quoted {
     /// Transport protocol.
-    pub protocol: Protocol,
+    pub protocol: WireProtocol,
     /// Source address and port.
     pub from: SocketAddr,
     /// Destination address and port.
@@ -115,7 +115,7 @@ fn quote(bytes: &[u8]) -> Result<Quoted, Malformed> {
     let Header { from, to, protocol, start, .. } = ip::header(bytes)?;
     let truncated = Malformed::Truncated(bytes.len());
     let rest = bytes.get(start..).ok_or(truncated)?;
-    let protocol = Protocol::of(protocol).ok_or(Malformed::QuotedProtocol(protocol))?;
+    let protocol = WireProtocol::of(protocol).ok_or(Malformed::QuotedProtocol(protocol))?;
     let &[a, b, c, d, ..] = rest else { return Err(truncated) };
     Ok(Quoted {
         protocol,
@@ -126,9 +126,9 @@ fn quote(bytes: &[u8]) -> Result<Quoted, Malformed> {
 }
 
 /// Of the quoted packet. A TCP sequence number is among the eight bytes that every router quotes.
-fn number(protocol: Protocol, rest: &[u8]) -> Option<u32> {
+fn number(protocol: WireProtocol, rest: &[u8]) -> Option<u32> {
     match protocol {
-        Protocol::Tcp => rest.get(4..8)?.try_into().ok().map(u32::from_be_bytes),
-        Protocol::Udp | Protocol::Sctp => transport::segment(protocol, rest).ok()?.number(),
+        WireProtocol::Tcp => rest.get(4..8)?.try_into().ok().map(u32::from_be_bytes),
+        WireProtocol::Udp | WireProtocol::Sctp => transport::segment(protocol, rest).ok()?.number(),
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::bytes::{get, get32, put};
 use super::checksum::checksum;
 use super::error::Malformed;
-use super::protocol::Protocol;
+use super::protocol::WireProtocol;
 
 /// Bytes of an IPv4 header without options.
 pub(crate) const IPV4_HEADER: usize = 20;
@@ -17,7 +17,7 @@ pub(crate) const TIME_TO_LIVE: u8 = 64;
 /// Appends the header of a packet with `payload` more bytes.
 pub(crate) fn write_ipv4(
     packet: &mut Vec<u8>,
-    protocol: Protocol,
+    protocol: WireProtocol,
     (from, to): (Ipv4Addr, Ipv4Addr),
     identification: u16,
     payload: usize,
@@ -40,7 +40,7 @@ pub(crate) fn write_ipv4(
 /// As [`write_ipv4`].
 pub(super) fn write_ipv6(
     packet: &mut Vec<u8>,
-    protocol: Protocol,
+    protocol: WireProtocol,
     (from, to): (Ipv6Addr, Ipv6Addr),
     payload: usize,
 ) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::protocol::Protocol;
+use super::protocol::WireProtocol;
 
 /// TCP flag bits (RFC 9293, section 3.1).
 pub const SYN: u8 = 0x02;
@@ -91,11 +91,13 @@ impl Packet {
     /// The first packet of a flow: a UDP datagram, a TCP SYN or an SCTP INIT.
     ///
     /// Number 0 is no initiate tag of SCTP: count from 1.
-    pub const fn first(protocol: Protocol, from: SocketAddr, to: SocketAddr, number: u32) -> Packet {
+    pub const fn first(protocol: WireProtocol, from: SocketAddr, to: SocketAddr, number: u32) -> Packet {
         let segment = match protocol {
-            Protocol::Udp => Segment::Udp { number: Some(number as u64) },
-            Protocol::Tcp => Segment::Tcp { flags: SYN, sequence: number, acknowledgement: 0, number: None },
-            Protocol::Sctp => Segment::Sctp { tag: 0, chunk: Chunk::Init { initiate: number } },
+            WireProtocol::Udp => Segment::Udp { number: Some(number as u64) },
+            WireProtocol::Tcp => {
+                Segment::Tcp { flags: SYN, sequence: number, acknowledgement: 0, number: None }
+            }
+            WireProtocol::Sctp => Segment::Sctp { tag: 0, chunk: Chunk::Init { initiate: number } },
         };
         Packet { from, to, segment }
     }
@@ -118,11 +120,11 @@ impl Packet {
     }
 
     /// The transport protocol.
-    pub const fn protocol(&self) -> Protocol {
+    pub const fn protocol(&self) -> WireProtocol {
         match self.segment {
-            Segment::Udp { .. } => Protocol::Udp,
-            Segment::Tcp { .. } => Protocol::Tcp,
-            Segment::Sctp { .. } => Protocol::Sctp,
+            Segment::Udp { .. } => WireProtocol::Udp,
+            Segment::Tcp { .. } => WireProtocol::Tcp,
+            Segment::Sctp { .. } => WireProtocol::Sctp,
         }
     }
 

@@ -8,7 +8,7 @@ use super::error::Malformed;
 use super::icmp::{self, IcmpError};
 use super::ip::{checked_header, checked_ipv4_header};
 use super::packet::{Packet, Segment};
-use super::protocol::Protocol;
+use super::protocol::WireProtocol;
 use super::transport::{SCTP_HEADER, segment};
 
 /// Whether the checksums of UDP, TCP, SCTP and ICMP are looked at.
@@ -58,7 +58,7 @@ pub fn parse(packet: &[u8], checksums: Checksums) -> Result<Message, Malformed> 
 /// As [`parse`].
 pub fn parse_ipv4(packet: &[u8]) -> Result<Ipv4Packet, Malformed> {
     let header = checked_ipv4_header(packet)?;
-    let Some(protocol @ (Protocol::Udp | Protocol::Tcp)) = Protocol::of(header.protocol) else {
+    let Some(protocol @ (WireProtocol::Udp | WireProtocol::Tcp)) = WireProtocol::of(header.protocol) else {
         return Err(Malformed::Protocol(header.protocol));
     };
     let payload = &packet[header.start..];
@@ -80,7 +80,7 @@ pub fn parse_payload(
     payload: &[u8],
     checksums: Checksums,
 ) -> Result<Message, Malformed> {
-    let Some(transport) = Protocol::of(protocol) else {
+    let Some(transport) = WireProtocol::of(protocol) else {
         let right = match (from, protocol) {
             (IpAddr::V4(_), icmp::ICMP) => checksum(payload, 0) == 0,
             (IpAddr::V6(_), icmp::ICMPV6) => transport_checksum(protocol, pseudo_sum(from, to), payload) == 0,
@@ -98,13 +98,13 @@ pub fn parse_payload(
 
 /// Reads what comes after the IP header, and checks the length of UDP and the checksum.
 fn checked_segment(
-    protocol: Protocol,
+    protocol: WireProtocol,
     pseudo_sum: u32,
     payload: &[u8],
     checksums: Checksums,
 ) -> Result<Segment, Malformed> {
     let segment = segment(protocol, payload)?;
-    if protocol == Protocol::Udp {
+    if protocol == WireProtocol::Udp {
         let field = usize::from(get(payload, 4));
         if field != payload.len() {
             return Err(Malformed::Length { field, actual: payload.len() });
@@ -114,10 +114,14 @@ fn checked_segment(
         return Ok(segment);
     }
     match protocol {
-        Protocol::Sctp if payload[8..SCTP_HEADER] != sctp_checksum(payload) => Err(Malformed::SctpChecksum),
+        WireProtocol::Sctp if payload[8..SCTP_HEADER] != sctp_checksum(payload) => {
+            Err(Malformed::SctpChecksum)
+        }
         // In UDP 0 means "no checksum", and every packet here was sent with one.
-        Protocol::Udp if get(payload, 6) == 0 => Err(Malformed::TransportChecksum),
-        Protocol::Udp | Protocol::Tcp if transport_checksum(protocol.number(), pseudo_sum, payload) != 0 => {
+        WireProtocol::Udp if get(payload, 6) == 0 => Err(Malformed::TransportChecksum),
+        WireProtocol::Udp | WireProtocol::Tcp
+            if transport_checksum(protocol.number(), pseudo_sum, payload) != 0 =>
+        {
             Err(Malformed::TransportChecksum)
         }
         _ => Ok(segment),

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
+pub enum WireProtocol {
     /// TCP.
     Tcp,
     /// UDP.
@@ -13,36 +13,36 @@ pub enum Protocol {
     Sctp,
 }
 
-impl Protocol {
+impl WireProtocol {
     /// All of them.
-    pub const ALL: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    pub const ALL: [WireProtocol; 3] = [WireProtocol::Tcp, WireProtocol::Udp, WireProtocol::Sctp];
 
     /// IANA's protocol number.
     pub const fn number(self) -> u8 {
         match self {
-            Protocol::Tcp => 6,
-            Protocol::Udp => 17,
-            Protocol::Sctp => 132,
+            WireProtocol::Tcp => 6,
+            WireProtocol::Udp => 17,
+            WireProtocol::Sctp => 132,
         }
     }
 
     /// The one with this number.
-    pub const fn of(number: u8) -> Option<Protocol> {
+    pub const fn of(number: u8) -> Option<WireProtocol> {
         match number {
-            6 => Some(Protocol::Tcp),
-            17 => Some(Protocol::Udp),
-            132 => Some(Protocol::Sctp),
+            6 => Some(WireProtocol::Tcp),
+            17 => Some(WireProtocol::Udp),
+            132 => Some(WireProtocol::Sctp),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Protocol {
+impl fmt::Display for WireProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Protocol::Tcp => "TCP",
-            Protocol::Udp => "UDP",
-            Protocol::Sctp => "SCTP",
+            WireProtocol::Tcp => "TCP",
+            WireProtocol::Udp => "UDP",
+            WireProtocol::Sctp => "SCTP",
         })
     }
 }

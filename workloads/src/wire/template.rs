@@ -6,7 +6,7 @@ use super::bytes::put;
 use super::checksum::{checksum, pseudo_sum_ipv4, write_checksum};
 use super::ip::{IPV4_HEADER, write_ipv4};
 use super::packet::{ACK, PSH, SYN, Segment};
-use super::protocol::Protocol;
+use super::protocol::WireProtocol;
 use super::transport::{self, SYN_OPTIONS, TCP_HEADER};
 
 /// The longest template, in bytes.
@@ -49,10 +49,10 @@ pub struct Template {
 }
 
 impl Form {
-    const fn protocol(self) -> Protocol {
+    const fn protocol(self) -> WireProtocol {
         match self {
-            Form::Udp => Protocol::Udp,
-            Form::Syn | Form::SynAck | Form::Data => Protocol::Tcp,
+            Form::Udp => WireProtocol::Udp,
+            Form::Syn | Form::SynAck | Form::Data => WireProtocol::Tcp,
         }
     }
 

@@ -128,7 +128,7 @@ proptest! {
             prop_assert_eq!(naive_sum(header), 0);
         }
         match packet.protocol() {
-            Protocol::Sctp => {
+            WireProtocol::Sctp => {
                 let mut zeroed = payload.to_vec();
                 zeroed[8..12].fill(0);
                 prop_assert_eq!(&payload[8..12], naive_crc32c(&zeroed).to_le_bytes());
@@ -149,7 +149,7 @@ proptest! {
             _ if packet.from.is_ipv4() => true,
             0 => bit < 4,
             1..4 | 7 => false,
-            8..40 => packet.protocol() != Protocol::Sctp,
+            8..40 => packet.protocol() != WireProtocol::Sctp,
             _ => true,
         };
         bytes[bit / 8] ^= 0x80 >> (bit % 8);
@@ -224,21 +224,21 @@ proptest! {
 
     #[test]
     fn answers_and_refusals_belong_to_their_first_packet(
-        protocol in prop::sample::select(&Protocol::ALL[..]), from in address(true), to in address(true), number: u32, own: u32,
+        protocol in prop::sample::select(&WireProtocol::ALL[..]), from in address(true), to in address(true), number: u32, own: u32,
     ) {
         let first = Packet::first(protocol, from, to, number);
         prop_assert!(first.is_first());
         prop_assert_eq!((first.number(), first.answers(), first.refuses()), (Some(number), None, None));
         let answer = first.answer(own).unwrap();
         prop_assert_eq!((answer.from, answer.to, answer.number()), (to, from, Some(own)));
-        if protocol != Protocol::Udp {
+        if protocol != WireProtocol::Udp {
             prop_assert_eq!((answer.is_first(), answer.answers()), (false, Some(number)));
             prop_assert_eq!(answer.answer(1), None);
         }
         let refusal = match protocol {
-            Protocol::Udp => return Ok(()),
-            Protocol::Tcp => Segment::Tcp { flags: RST | ACK, sequence: 0, acknowledgement: number.wrapping_add(1), number: None },
-            Protocol::Sctp => Segment::Sctp { tag: number, chunk: Chunk::Abort },
+            WireProtocol::Udp => return Ok(()),
+            WireProtocol::Tcp => Segment::Tcp { flags: RST | ACK, sequence: 0, acknowledgement: number.wrapping_add(1), number: None },
+            WireProtocol::Sctp => Segment::Sctp { tag: number, chunk: Chunk::Abort },
         };
         let refusal = Packet { from: to, to: from, segment: refusal };
         prop_assert_eq!((refusal.refuses(), refusal.number()), (Some(number), None));
@@ -251,7 +251,7 @@ fn at(text: &str) -> SocketAddr {
 
 fn udp(v6: bool) -> Packet {
     let (from, to) = if v6 { ("[fd00::1]:1", "[fd00::2]:2") } else { ("10.0.0.1:1", "10.0.0.2:2") };
-    Packet::first(Protocol::Udp, at(from), at(to), 1)
+    Packet::first(WireProtocol::Udp, at(from), at(to), 1)
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn every_defect_has_its_name() {
     let mut bytes = udp(false).build().unwrap();
     bytes[11] ^= 1;
     assert_eq!(refused(&bytes), Malformed::HeaderChecksum);
-    let sctp = Packet::first(Protocol::Sctp, udp(true).from, udp(true).to, 1);
+    let sctp = Packet::first(WireProtocol::Sctp, udp(true).from, udp(true).to, 1);
     let mut bytes = sctp.build().unwrap();
     bytes[60] ^= 1;
     assert_eq!(refused(&bytes), Malformed::SctpChecksum);
@@ -344,11 +344,11 @@ fn errors_about_other_protocols_are_foreign() {
 #[test]
 fn all_but_udp_and_tcp_over_ipv4_is_foreign_where_only_those_are_read() {
     let first = |protocol, v6| Packet::first(protocol, udp(v6).from, udp(v6).to, 1).build().unwrap();
-    for protocol in Protocol::ALL {
+    for protocol in WireProtocol::ALL {
         assert_eq!(parse_ipv4(&first(protocol, true)), Err(Malformed::Version(6)));
-        assert_eq!(parse_ipv4(&first(protocol, false)).is_ok(), protocol != Protocol::Sctp, "{protocol}");
+        assert_eq!(parse_ipv4(&first(protocol, false)).is_ok(), protocol != WireProtocol::Sctp, "{protocol}");
     }
-    assert_eq!(parse_ipv4(&first(Protocol::Sctp, false)), Err(Malformed::Protocol(132)));
+    assert_eq!(parse_ipv4(&first(WireProtocol::Sctp, false)), Err(Malformed::Protocol(132)));
     assert_eq!(parse_ipv4(&error_about(&udp(false), 3, 3, 100)), Err(Malformed::Protocol(1)));
 }
 

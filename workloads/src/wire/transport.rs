@@ -3,7 +3,7 @@
 use super::bytes::{get32, put};
 use super::error::Malformed;
 use super::packet::{Chunk, SYN, Segment};
-use super::protocol::Protocol;
+use super::protocol::WireProtocol;
 
 /// Bytes of a UDP header.
 const UDP_HEADER: usize = 8;
@@ -94,14 +94,14 @@ fn chunk_bytes(chunk: Chunk) -> Vec<u8> {
 }
 
 /// Reads headers and the number in the payload. Neither checksums nor UDP's length are looked at.
-pub(super) fn segment(protocol: Protocol, payload: &[u8]) -> Result<Segment, Malformed> {
+pub(super) fn segment(protocol: WireProtocol, payload: &[u8]) -> Result<Segment, Malformed> {
     let truncated = Malformed::Truncated(payload.len());
     match protocol {
-        Protocol::Udp => {
+        WireProtocol::Udp => {
             let data = payload.get(UDP_HEADER..).ok_or(truncated)?;
             Ok(Segment::Udp { number: number(data) })
         }
-        Protocol::Tcp => {
+        WireProtocol::Tcp => {
             let tcp: &[u8; TCP_HEADER] = payload.first_chunk().ok_or(truncated)?;
             let header = usize::from(tcp[12] >> 4) * 4;
             if header < TCP_HEADER || header > payload.len() {
@@ -114,7 +114,7 @@ pub(super) fn segment(protocol: Protocol, payload: &[u8]) -> Result<Segment, Mal
                 number: number(&payload[header..]),
             })
         }
-        Protocol::Sctp => {
+        WireProtocol::Sctp => {
             let chunk = payload.get(SCTP_HEADER..).ok_or(truncated)?;
             let &[kind, _, high, low, ..] = chunk else { return Err(truncated) };
             let length = usize::from(u16::from_be_bytes([high, low]));

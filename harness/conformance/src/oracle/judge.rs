@@ -1,7 +1,7 @@
 //! From what was heard to what became of the packet. Pure.
 
 use services::service::Protocol;
-use workloads::wire::{IcmpError, Message, Packet as Wire, Protocol as Transport};
+use workloads::wire::{IcmpError, Message, Packet as Wire, WireProtocol as Transport};
 
 use super::capture::Heard;
 use super::outcome::Answer;

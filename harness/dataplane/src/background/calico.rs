@@ -29,7 +29,7 @@ use services::bounded::within;
 use self::chains::{Chains, KNOWN, NAMESPACE, NETS, VXLAN};
 use self::endpoints::Workload;
 use self::rules::{Rule, clear, hashed, hashed_appends, if_clear, if_set, jump, mark, rule};
-use super::ruleset::{Hook, HookPosition, Ruleset, Set, Table};
+use super::ruleset::{Hook, HookPosition, PlannedTable, Ruleset, Set};
 
 /// Its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -104,7 +104,7 @@ fn filter_hooks() -> Vec<Hook> {
 }
 
 /// Packets from workloads must have come where their source is.
-fn raw() -> Table {
+fn raw() -> PlannedTable {
     let mut chains = Chains::default();
     let untracked = || rule("-p udp --dport 4789 --jump NOTRACK");
     chains.add(
@@ -132,7 +132,7 @@ fn raw() -> Table {
     chains.table("raw", vec![hook("PREROUTING"), hook("OUTPUT")])
 }
 
-fn mangle(ipvs: bool) -> Table {
+fn mangle(ipvs: bool) -> PlannedTable {
     let mut chains = Chains::default();
     chains.add(
         "cali-PREROUTING",
@@ -157,7 +157,7 @@ fn mangle(ipvs: bool) -> Table {
     chains.table("mangle", vec![hook("PREROUTING"), hook("POSTROUTING")])
 }
 
-fn nat() -> Table {
+fn nat() -> PlannedTable {
     let mut chains = Chains::default();
     chains.add("cali-PREROUTING", &[jump("cali-fip-dnat")]);
     chains.add("cali-OUTPUT", &[jump("cali-fip-dnat")]);

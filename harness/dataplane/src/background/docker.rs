@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 use serde::Deserialize;
 use services::bounded::within;
 
-use super::ruleset::{Hook, HookPosition, Ruleset, Table};
+use super::ruleset::{Hook, HookPosition, PlannedTable, Ruleset};
 
 /// Its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -90,17 +90,17 @@ struct Container<'a> {
 }
 
 /// Nobody but its own network may address a container directly.
-fn raw(containers: &[Container<'_>]) -> Table {
+fn raw(containers: &[Container<'_>]) -> PlannedTable {
     let drop = |c: &Container<'_>| format!("-d {}/32 ! -i {} -j DROP", c.address, c.bridge);
     let rules = containers.iter().map(drop).collect();
-    Table {
+    PlannedTable {
         name: "raw",
         chains: Vec::new(),
         hooks: vec![Hook { chain: "PREROUTING", place: HookPosition::Bottom, rules }],
     }
 }
 
-fn nat(networks: &[Network], containers: &[Container<'_>]) -> Table {
+fn nat(networks: &[Network], containers: &[Container<'_>]) -> PlannedTable {
     let publish = |c: &Container<'_>| {
         let (bridge, port, address) = (c.bridge, c.port, c.address);
         format!(
@@ -109,7 +109,7 @@ fn nat(networks: &[Network], containers: &[Container<'_>]) -> Table {
     };
     let masquerade = |n: &Network| format!("-s {}/16 ! -o {} -j MASQUERADE", n.subnet, n.bridge);
     let hook = |chain, place, rules| Hook { chain, place, rules };
-    Table {
+    PlannedTable {
         name: "nat",
         chains: vec![("DOCKER".into(), containers.iter().map(publish).collect())],
         hooks: vec![
@@ -125,7 +125,7 @@ fn nat(networks: &[Network], containers: &[Container<'_>]) -> Table {
     }
 }
 
-fn filter(networks: &[Network], containers: &[Container<'_>]) -> Table {
+fn filter(networks: &[Network], containers: &[Container<'_>]) -> PlannedTable {
     let of_networks = |rule: fn(&str) -> String| networks.iter().map(move |network| rule(&network.bridge));
     let accept = |c: &Container<'_>| {
         let (address, bridge) = (c.address, c.bridge);
@@ -157,7 +157,7 @@ fn filter(networks: &[Network], containers: &[Container<'_>]) -> Table {
         ("DOCKER-USER", Vec::new()),
     ];
     let rules = ["-j DOCKER-USER", "-j DOCKER-FORWARD"].map(str::to_owned).into();
-    Table {
+    PlannedTable {
         name: "filter",
         chains: chains.into_iter().map(|(name, rules)| (name.to_owned(), rules)).collect(),
         hooks: vec![Hook { chain: "FORWARD", place: HookPosition::Top, rules }],

@@ -10,7 +10,7 @@
 
 use ipnet::Ipv4Net;
 
-use super::ruleset::{Hook, HookPosition, Ruleset, Table};
+use super::ruleset::{Hook, HookPosition, PlannedTable, Ruleset};
 
 /// The mark of kube-proxy, whose masquerading is left to it (`trafficmngr.KubeProxyMark`).
 const KUBE_PROXY_MARK: &str = "0x4000/0x4000";
@@ -20,7 +20,7 @@ pub(super) fn ruleset(cluster: Ipv4Net, node: Ipv4Net) -> Ruleset {
     let forward = |rule: &str| format!("{rule} -m comment --comment \"flanneld forward\" -j ACCEPT");
     let masquerade =
         |rule: &str, target: &str| format!("{rule} -m comment --comment \"flanneld masq\" -j {target}");
-    let filter = Table {
+    let filter = PlannedTable {
         name: "filter",
         chains: vec![(
             "FLANNEL-FWD".into(),
@@ -28,7 +28,7 @@ pub(super) fn ruleset(cluster: Ipv4Net, node: Ipv4Net) -> Ruleset {
         )],
         hooks: vec![jump("FORWARD", "flanneld forward", "FLANNEL-FWD")],
     };
-    let nat = Table {
+    let nat = PlannedTable {
         name: "nat",
         chains: vec![(
             "FLANNEL-POSTRTG".into(),

@@ -8,7 +8,7 @@ pub struct Ruleset {
     /// Sets that rules refer to.
     pub sets: Vec<Set>,
     /// Its part of each table, in the order in which a packet may meet them.
-    pub tables: Vec<Table>,
+    pub tables: Vec<PlannedTable>,
 }
 
 /// A set of `ipset`.
@@ -24,7 +24,7 @@ pub struct Set {
 
 /// A product's part of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
+pub struct PlannedTable {
     /// Which.
     pub name: &'static str,
     /// Its own chains, each with its rules as they stand behind `-A CHAIN`.
@@ -112,7 +112,7 @@ impl Ruleset {
 
     /// What it adds to the kernel. Built-in chains are not counted.
     pub fn counts(&self) -> Counts {
-        let rules = |table: &Table| {
+        let rules = |table: &PlannedTable| {
             let own = table.chains.iter().map(|(_, rules)| rules.len());
             own.chain(table.hooks.iter().map(|hook| hook.rules.len())).sum::<usize>()
         };

@@ -5,7 +5,9 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
-use netns_setup::ipvs::{Forwarding, Key, MH_PORT, Protocol, RealServer, Request, Scheduler, VirtualServer};
+use netns_setup::ipvs::{
+    Forwarding, IpvsProtocol, Key, MH_PORT, RealServer, Request, Scheduler, VirtualServer,
+};
 use services::routes::Routes;
 use services::service::{self, Endpoint, Policy, Service};
 use services::service_set::ServiceSet;
@@ -62,9 +64,9 @@ pub(crate) fn places(node: &Node, service: &Service) -> impl Iterator<Item = Ser
 /// What identifies the virtual server at an address.
 pub(crate) fn key(address: SocketAddr, protocol: service::Protocol) -> Key {
     let protocol = match protocol {
-        service::Protocol::Tcp => Protocol::Tcp,
-        service::Protocol::Udp => Protocol::Udp,
-        service::Protocol::Sctp => Protocol::Sctp,
+        service::Protocol::Tcp => IpvsProtocol::Tcp,
+        service::Protocol::Udp => IpvsProtocol::Udp,
+        service::Protocol::Sctp => IpvsProtocol::Sctp,
     };
     Key { address, protocol }
 }

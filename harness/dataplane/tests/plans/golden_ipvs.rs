@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dataplane::ipvs::State;
 use dataplane::{Action, KubeProxy, Mode, Node, Plan, Program, Sync, planner};
-use netns_setup::ipvs::{Forwarding, Key, Protocol, Request};
+use netns_setup::ipvs::{Forwarding, IpvsProtocol, Key, Request};
 use services::cluster;
 use services::service_set::ServiceSet;
 
@@ -92,9 +92,9 @@ fn the_same_programs_run_in_the_same_order() {
 /// What the log calls a virtual server.
 fn server(key: &Key) -> String {
     let protocol = match key.protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
-        Protocol::Sctp => "SCTP",
+        IpvsProtocol::Tcp => "TCP",
+        IpvsProtocol::Udp => "UDP",
+        IpvsProtocol::Sctp => "SCTP",
     };
     format!("{}/{protocol}", key.address)
 }

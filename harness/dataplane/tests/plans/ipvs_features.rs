@@ -160,7 +160,7 @@ fn real_servers_of_tcp_are_drained() {
 #[test]
 fn a_pass_asks_for_each_that_waits() {
     let key =
-        |port| Key { address: ([10, 96, 0, 1], port).into(), protocol: netns_setup::ipvs::Protocol::Tcp };
+        |port| Key { address: ([10, 96, 0, 1], port).into(), protocol: netns_setup::ipvs::IpvsProtocol::Tcp };
     let endpoint = |last| ([10, 244, 0, last], 8080).into();
     let draining = [(key(80), vec![endpoint(1), endpoint(2)]), (key(443), vec![endpoint(3)])];
     let shown = |way| text(&pass(way, &draining));

@@ -13,7 +13,7 @@ use ipnet::Ipv4Net;
 use lab::connection_tables::Flows;
 use lab::cores::Cores;
 use netns_setup::director::{Director, Topology};
-use netns_setup::ipvs::{Ipvs, Key, Protocol, RealServer, Request, Scheduler, VirtualServer};
+use netns_setup::ipvs::{Ipvs, IpvsProtocol, Key, RealServer, Request, Scheduler, VirtualServer};
 use netns_setup::{Conntrack, Counters, Egress};
 use workloads::connection::{ConnectionProbe, Costs, Exchange, Exit};
 use workloads::load::{self, Destination, Load, Pace, Served, Server, Stopper, Workload};
@@ -80,7 +80,7 @@ impl Bench {
         let mut requests = Vec::new();
         let mut balance = |port| {
             let address = SocketAddrV4::new(*VIRTUAL.ip(), port).into();
-            let key = Key { address, protocol: Protocol::Tcp };
+            let key = Key { address, protocol: IpvsProtocol::Tcp };
             let server = VirtualServer { key, scheduler: Scheduler::Rr, persistence: None, flags: 0 };
             requests.push(Request::NewService(server));
             requests.extend(self.servers.iter().map(|server| {

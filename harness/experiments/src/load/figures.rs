@@ -1,11 +1,11 @@
 //! The figures of a load as JSON.
 
 use serde_json::{Value, json};
-use workloads::load::{Counts, Load, Outcome, Pace, Sparse};
+use workloads::load::{Counts, Load, LoadOutcome, Pace, Sparse};
 use workloads::recorder::Times;
 
 /// All of an outcome: counts, rates, nanoseconds, and the series.
-pub fn json(load: &Load, outcome: &Outcome) -> Value {
+pub fn json(load: &Load, outcome: &LoadOutcome) -> Value {
     let offered = match load.pace {
         Pace::Closed { .. } => None,
         Pace::Open { per_second, .. } => Some(per_second.get()),

@@ -92,7 +92,7 @@ pub fn churned(
     cores: &Cores,
     stop: &Stop,
     syncs: &mut Times,
-) -> anyhow::Result<(workloads::load::Load, workloads::load::Outcome)> {
+) -> anyhow::Result<(workloads::load::Load, workloads::load::LoadOutcome)> {
     let protocol = spec.protocol();
     let mut rotation = Rotation::of(testbed, protocol)?;
     let targets = rotation.service_targets(testbed, protocol)?;

@@ -121,12 +121,12 @@ fn decide(key: Key, endpoint: SocketAddr, found: Option<&Dest>, again: bool) -> 
 
 #[cfg(test)]
 mod tests {
-    use netns_setup::ipvs::{Forwarding, Protocol, RealServer, Statistics};
+    use netns_setup::ipvs::{Forwarding, IpvsProtocol, RealServer, Statistics};
 
     use super::*;
 
     fn key() -> Key {
-        Key { address: "10.96.0.10:80".parse().unwrap(), protocol: Protocol::Tcp }
+        Key { address: "10.96.0.10:80".parse().unwrap(), protocol: IpvsProtocol::Tcp }
     }
 
     fn endpoint(last: u8) -> SocketAddr {

@@ -10,7 +10,7 @@ use super::found::{FoundService, FoundServices, Frontend, Votes, protocol};
 use super::names;
 use super::walk::{self, Holds, Then, WalkedPacket, Walker};
 use crate::chains::Rule;
-use crate::iptables::{Dump, Options, Table, parse_rule};
+use crate::iptables::{Dump, IptablesTable, Options, parse_rule};
 
 /// The list of FoundServices, in tables nat and filter.
 const LIST: &str = "KUBE-SERVICES";
@@ -138,7 +138,7 @@ impl FoundServices {
     }
 
     /// Those of table filter are rejected or dropped.
-    fn add_without_endpoints(&mut self, table: &Table<'_>) {
+    fn add_without_endpoints(&mut self, table: &IptablesTable<'_>) {
         for (list, frontend) in [(LIST, Frontend::Cluster), (EXTERNAL, Frontend::External)] {
             let rules = table.chains.get(list).map(|chain| chain.rules.as_slice()).unwrap_or_default();
             for rule in rules {

@@ -9,7 +9,7 @@ use super::found::{FoundService, FoundServices, Frontend, Votes, protocol};
 use super::names;
 use super::walk::{self, Holds, Then, WalkedPacket, Walker};
 use crate::chains::Rule;
-use crate::nft::{Listing, Table, Verdict, parse_statement};
+use crate::nft::{Listing, NftTable, Verdict, parse_statement};
 
 const TABLE: &str = "kube-proxy";
 const SERVICES: &str = "service-ips";
@@ -84,7 +84,7 @@ struct Entry<'a> {
 }
 
 /// Elements `address . protocol . port : verdict`.
-fn entries<'a>(table: &'a Table<'_>, map: &str) -> impl Iterator<Item = Entry<'a>> {
+fn entries<'a>(table: &'a NftTable<'_>, map: &str) -> impl Iterator<Item = Entry<'a>> {
     let elements = table.set(map).map(|map| map.elements.as_slice()).unwrap_or_default();
     elements.iter().filter_map(|element| {
         let (key, value) = element.parts();
@@ -106,7 +106,7 @@ fn entries<'a>(table: &'a Table<'_>, map: &str) -> impl Iterator<Item = Entry<'a
 }
 
 impl FoundServices {
-    fn add_unmapped(&mut self, table: &Table<'_>) {
+    fn add_unmapped(&mut self, table: &NftTable<'_>) {
         let cluster_ips: Option<HashSet<&str>> = table.set("cluster-ips").map(|set| {
             set.elements.iter().filter_map(|element| element.parts().0.first().copied()).collect()
         });

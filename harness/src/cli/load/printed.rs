@@ -4,7 +4,7 @@ use std::io::Write;
 
 use results::text::Quantity;
 use serde_json::{Value, json};
-use workloads::load::{Bound, Counts, Highest, Load, Outcome, Pace, Trial, Workload};
+use workloads::load::{Bound, Counts, Highest, Load, LoadOutcome, Pace, Trial, Workload};
 use workloads::recorder::Times;
 
 fn duration(nanoseconds: u64) -> String {
@@ -16,7 +16,7 @@ fn rate(per_second: f64) -> String {
 }
 
 /// Counts, rates and times.
-pub(super) fn outcome(load: &Load, outcome: &Outcome, out: &mut impl Write) -> std::io::Result<()> {
+pub(super) fn outcome(load: &Load, outcome: &LoadOutcome, out: &mut impl Write) -> std::io::Result<()> {
     let counts = &outcome.counts;
     let seconds = outcome.elapsed.as_secs_f64();
     let pace = match load.pace {
@@ -87,7 +87,7 @@ fn quantiles(times: &Times) -> String {
 }
 
 /// What spoils the figures.
-pub(super) fn warnings(load: &Load, outcome: &Outcome) -> Vec<String> {
+pub(super) fn warnings(load: &Load, outcome: &LoadOutcome) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(fault) = outcome.first_fault {
         warnings.push(format!("the first fault: {fault}"));

@@ -67,7 +67,8 @@ fn reset(stream: TcpStream) {
 
 /// Weight and connections of each endpoint that the kernel has, by address.
 fn pool(testbed: &Testbed, service: &Service) -> Vec<(SocketAddr, u32, u32)> {
-    let key = netns_setup::ipvs::Key { address: service.cluster, protocol: netns_setup::ipvs::Protocol::Tcp };
+    let key =
+        netns_setup::ipvs::Key { address: service.cluster, protocol: netns_setup::ipvs::IpvsProtocol::Tcp };
     let dests = testbed.lab.node.run(|| netns_setup::ipvs::Ipvs::open().unwrap().dests(&key)).unwrap();
     let mut pool: Vec<_> =
         dests.iter().map(|dest| (dest.server.address, dest.server.weight, dest.active)).collect();

@@ -58,9 +58,9 @@ fn service_message(service: &Service, wide: bool, change: impl FnOnce(&mut Write
     let address = server.key.address;
     message(command::NEW_SERVICE, protocol::SERVICE, |writer| {
         let protocol: u16 = match server.key.protocol {
-            Protocol::Tcp => 6,
-            Protocol::Udp => 17,
-            Protocol::Sctp => 132,
+            IpvsProtocol::Tcp => 6,
+            IpvsProtocol::Udp => 17,
+            IpvsProtocol::Sctp => 132,
         };
         let persistent = u32::from(server.persistence.is_some());
         let netmask = if address.is_ipv6() { 128u32.to_ne_bytes() } else { [0xff; 4] };

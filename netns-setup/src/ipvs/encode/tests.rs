@@ -129,9 +129,9 @@ fn address(attributes: &Attributes, family: u16, address: u16, port: u16) -> Soc
 
 fn key(attributes: &Attributes) -> Key {
     let protocol = match i32::from(u16_of(attributes, service::PROTOCOL)) {
-        libc::IPPROTO_TCP => Protocol::Tcp,
-        libc::IPPROTO_UDP => Protocol::Udp,
-        libc::IPPROTO_SCTP => Protocol::Sctp,
+        libc::IPPROTO_TCP => IpvsProtocol::Tcp,
+        libc::IPPROTO_UDP => IpvsProtocol::Udp,
+        libc::IPPROTO_SCTP => IpvsProtocol::Sctp,
         other => panic!("protocol {other}"),
     };
     Key { address: address(attributes, service::AF, service::ADDR, service::PORT), protocol }
@@ -261,7 +261,7 @@ fn ipvsadm_says_the_same_with_more_words() {
 #[test]
 fn flags_that_are_the_kernels_own_are_not_sent() {
     let request = |flags| {
-        let key = Key { address: "10.0.0.1:80".parse().unwrap(), protocol: Protocol::Tcp };
+        let key = Key { address: "10.0.0.1:80".parse().unwrap(), protocol: IpvsProtocol::Tcp };
         Request::NewService(VirtualServer { key, scheduler: Scheduler::Mh, persistence: None, flags })
     };
     assert_eq!(bytes(&request(MH_PORT | 0x8000_0003), 0), bytes(&request(MH_PORT), 0));

@@ -3,12 +3,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::ipvs::{MH_PORT, SH_FALLBACK, SH_PORT, arbitrary};
 
-fn key(address: &str, protocol: Protocol) -> Key {
+fn key(address: &str, protocol: IpvsProtocol) -> Key {
     Key { address: address.parse().unwrap(), protocol }
 }
 
 fn virtual_server(scheduler: Scheduler, flags: u32) -> VirtualServer {
-    VirtualServer { key: key("10.96.0.10:80", Protocol::Tcp), scheduler, persistence: None, flags }
+    VirtualServer { key: key("10.96.0.10:80", IpvsProtocol::Tcp), scheduler, persistence: None, flags }
 }
 
 #[test]
@@ -18,9 +18,9 @@ fn lines_are_those_of_ipvsadm() {
         |forwarding| RealServer { address: "10.244.0.11:8080".parse().unwrap(), weight: 1, forwarding };
     let (masquerade, address) = (server(Forwarding::Masquerade), server(Forwarding::Tunnel).address);
     let sticky = VirtualServer { persistence: Some(10800), ..virtual_server(Scheduler::Mh, MH_PORT) };
-    let udp = key("[2001:db8::1]:53", Protocol::Udp);
+    let udp = key("[2001:db8::1]:53", IpvsProtocol::Udp);
     let six = VirtualServer { key: udp, ..virtual_server(Scheduler::Sh, ONE_PACKET | SH_FALLBACK | SH_PORT) };
-    let sctp = VirtualServer { key: key("192.0.2.1:5000", Protocol::Sctp), ..plain };
+    let sctp = VirtualServer { key: key("192.0.2.1:5000", IpvsProtocol::Sctp), ..plain };
     let odd = virtual_server(Scheduler::Wlc, SCHED_1 | SCHED_2 | SCHED_3 | 0x8000_0003);
     let lines = [
         (Request::NewService(plain), "-A -t 10.96.0.10:80 -s rr"),

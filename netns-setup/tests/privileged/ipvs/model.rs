@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use netns_setup::Namespace;
-use netns_setup::ipvs::{Forwarding, Key, Protocol, RealServer, Request, Scheduler, State, VirtualServer};
+use netns_setup::ipvs::{
+    Forwarding, IpvsProtocol, Key, RealServer, Request, Scheduler, State, VirtualServer,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -15,7 +17,7 @@ use super::open;
 /// A few objects, so that requests often meet.
 fn meeting() -> impl Strategy<Value = Request> {
     let address = select(vec!["10.96.0.1:80", "10.96.0.2:80", "[2001:db8::1]:80"]);
-    let key = (address, select(vec![Protocol::Tcp, Protocol::Udp]))
+    let key = (address, select(vec![IpvsProtocol::Tcp, IpvsProtocol::Udp]))
         .prop_map(|(address, protocol)| Key { address: address.parse().unwrap(), protocol });
     let scheduler =
         select(vec![Scheduler::Rr, Scheduler::Wrr, Scheduler::Mh, Scheduler::Sh, Scheduler::Lblcr]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use netns_setup::ipvs::{
-    Dest, Forwarding, Ipvs, Key, Protocol, RealServer, Request, Scheduler, VirtualServer,
+    Dest, Forwarding, Ipvs, IpvsProtocol, Key, RealServer, Request, Scheduler, VirtualServer,
 };
 use netns_setup::{Lab, Route, Tun, find_program};
 
@@ -51,7 +51,7 @@ impl Bench {
     pub(super) fn with(scheduler: Scheduler, flags: u32, persistence: Option<u32>, weights: &[u32]) -> Bench {
         let lab = helpers::lab();
         let ipvs = lab.node.run(Ipvs::open).unwrap();
-        let key = Key { address: VIRTUAL.into(), protocol: Protocol::Tcp };
+        let key = Key { address: VIRTUAL.into(), protocol: IpvsProtocol::Tcp };
         let mut bench = Bench { lab, ipvs, key, next: 0, open: BTreeMap::new() };
         bench.add_virtual_server(VIRTUAL, scheduler, flags, persistence, weights);
         bench
@@ -68,7 +68,7 @@ impl Bench {
     ) {
         let own = Route::local(Ipv4Net::from(*address.ip()));
         self.lab.node.links(|links| links.replace_route(&own)).unwrap();
-        let key = Key { address: address.into(), protocol: Protocol::Tcp };
+        let key = Key { address: address.into(), protocol: IpvsProtocol::Tcp };
         let mut requests = vec![Request::NewService(VirtualServer { key, scheduler, persistence, flags })];
         requests
             .extend((0..).zip(weights).map(|(server, &weight)| Request::NewDest(key, dest(server, weight))));

@@ -1,6 +1,6 @@
 //! Chains of one table, and what several of them say.
 
-use super::super::ruleset::{Hook, Table};
+use super::super::ruleset::{Hook, PlannedTable};
 use super::rules::{Rule, hashed};
 
 /// Pods of a namespace.
@@ -28,7 +28,7 @@ impl Chains {
         names.iter().for_each(|name| self.add(format!("cali-{name}"), &[]));
     }
 
-    pub(super) fn table(self, name: &'static str, hooks: Vec<Hook>) -> Table {
-        Table { name, chains: self.0, hooks }
+    pub(super) fn table(self, name: &'static str, hooks: Vec<Hook>) -> PlannedTable {
+        PlannedTable { name, chains: self.0, hooks }
     }
 }

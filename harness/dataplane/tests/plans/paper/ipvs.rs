@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use dataplane::ipvs::State;
 use dataplane::{Action, AddressRequest, Way};
 use ipnet::IpNet;
-use netns_setup::ipvs::{Key, Protocol, Request};
+use netns_setup::ipvs::{IpvsProtocol, Key, Request};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IpvsPaper {
@@ -43,7 +43,7 @@ impl IpvsPaper {
             // Nobody has connections here, so all go at once.
             Action::Drain(drain) => {
                 for (key, endpoints) in &drain.servers {
-                    assert!(key.protocol == Protocol::Tcp && !endpoints.is_empty(), "{drain:?}");
+                    assert!(key.protocol == IpvsProtocol::Tcp && !endpoints.is_empty(), "{drain:?}");
                     for at in endpoints {
                         if !drain.again || self.has(key, at) {
                             self.servers.apply(&Request::DelDest(*key, *at)).unwrap();
