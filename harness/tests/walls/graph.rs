@@ -10,21 +10,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::modules::Modules;
 
 /// Text of each file, by its path below `src`.
-pub type Sources = BTreeMap<String, String>;
+pub(crate) type Sources = BTreeMap<String, String>;
 
 /// The names that ride on an edge.
 type Names = BTreeSet<String>;
 
 /// The files of a crate, and for each the files that it imports from.
 #[derive(Default)]
-pub struct Graph {
+pub(crate) struct Graph {
     pub files: BTreeSet<String>,
     edges: BTreeMap<String, BTreeMap<String, Names>>,
 }
 
 impl Graph {
     /// Of the crate with this name, as code spells it.
-    pub fn new(name: &str, sources: &Sources) -> Self {
+    pub(crate) fn new(name: &str, sources: &Sources) -> Self {
         let mut modules = Modules::new(name, sources);
         let places = modules.read_all();
         let files: BTreeSet<_> = modules.files().map(str::to_owned).collect();
@@ -52,20 +52,20 @@ impl Graph {
     }
 
     /// From, to, and the names that ride on it.
-    pub fn edges(&self) -> impl Iterator<Item = (&str, &str, &Names)> {
+    pub(crate) fn edges(&self) -> impl Iterator<Item = (&str, &str, &Names)> {
         self.edges
             .iter()
             .flat_map(|(from, all)| all.iter().map(move |(to, names)| (from.as_str(), to.as_str(), names)))
     }
 
     /// The names that `from` imports of `to`.
-    pub fn names(&self, from: &str, to: &str) -> Vec<&str> {
+    pub(crate) fn names(&self, from: &str, to: &str) -> Vec<&str> {
         let names = self.edges.get(from).and_then(|all| all.get(to));
         names.into_iter().flatten().map(String::as_str).collect()
     }
 
     /// One for each group of files that all lead to each other.
-    pub fn circles(&self) -> Vec<Circle<'_>> {
+    pub(crate) fn circles(&self) -> Vec<Circle<'_>> {
         let reached: BTreeMap<_, _> =
             self.edges.keys().map(|file| (file.as_str(), self.reached(file))).collect();
         let leads = |from: &str, to: &str| reached.get(from).is_some_and(|files| files.contains(to));
@@ -120,7 +120,7 @@ impl Graph {
 
 /// Files that import each other.
 #[derive(Debug, PartialEq)]
-pub struct Circle<'a> {
+pub(crate) struct Circle<'a> {
     /// The shortest way from a file back to it.
     pub shortest: Vec<&'a str>,
     /// How many files lead to each other, on longer ways too.

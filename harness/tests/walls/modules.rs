@@ -8,7 +8,7 @@ use crate::graph::Sources;
 use crate::paths::{self, Place};
 
 /// Where a module is: the root (`lib` or `main`) and the names that lead to it.
-pub type ModulePath = Vec<String>;
+pub(crate) type ModulePath = Vec<String>;
 
 /// No chain of re-exports is longer; it ends what would run in circles.
 const LONGEST_CHAIN: usize = 16;
@@ -23,7 +23,7 @@ struct Module {
 }
 
 /// All modules of a crate, without those of tests.
-pub struct Modules<'a> {
+pub(crate) struct Modules<'a> {
     name: &'a str,
     sources: &'a Sources,
     all: BTreeMap<ModulePath, Module>,
@@ -33,12 +33,12 @@ pub struct Modules<'a> {
 
 impl<'a> Modules<'a> {
     /// None yet.
-    pub fn new(name: &'a str, sources: &'a Sources) -> Self {
+    pub(crate) fn new(name: &'a str, sources: &'a Sources) -> Self {
         Self { name, sources, all: BTreeMap::new(), of_tests: Vec::new() }
     }
 
     /// Those of the library and of the program; answers with the paths in their code.
-    pub fn read_all(&mut self) -> Vec<Place> {
+    pub(crate) fn read_all(&mut self) -> Vec<Place> {
         let mut places = Vec::new();
         for root in ["lib", "main"] {
             let file = format!("{root}.rs");
@@ -49,15 +49,15 @@ impl<'a> Modules<'a> {
         places
     }
 
-    pub fn files(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         self.all.values().map(|module| module.file.as_str())
     }
 
-    pub fn file(&self, module: &ModulePath) -> &str {
+    pub(crate) fn file(&self, module: &ModulePath) -> &str {
         &self.all[module].file
     }
 
-    pub fn is_of_tests(&self, file: &str) -> bool {
+    pub(crate) fn is_of_tests(&self, file: &str) -> bool {
         let within = |stem: &String| file.strip_prefix(stem).is_some_and(|rest| rest.starts_with(['.', '/']));
         self.of_tests.iter().any(within)
     }
@@ -119,7 +119,7 @@ impl<'a> Modules<'a> {
     }
 
     /// The file that has what a path names, and the name. None for what is not of this crate.
-    pub fn find(&self, place: &Place) -> Option<(&str, String)> {
+    pub(crate) fn find(&self, place: &Place) -> Option<(&str, String)> {
         let (module, rest) = self.follow(&place.module, &place.path, 0)?;
         let name = rest.first().or_else(|| module.last());
         Some((self.file(&module), name.cloned().unwrap_or_default()))

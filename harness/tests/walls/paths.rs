@@ -7,20 +7,20 @@ use syn::{Attribute, Item, UseTree};
 use crate::modules::ModulePath;
 
 /// A path, and the module that it is in.
-pub struct Place {
+pub(crate) struct Place {
     pub module: ModulePath,
     pub path: Vec<String>,
 }
 
 /// The paths in the items of a module; modules inside it are not entered.
-pub fn of_items(module: &ModulePath, items: &[Item]) -> Vec<Place> {
+pub(crate) fn of_items(module: &ModulePath, items: &[Item]) -> Vec<Place> {
     let mut found = Paths::default();
     items.iter().for_each(|item| found.visit_item(item));
     found.0.into_iter().map(|path| Place { module: module.clone(), path }).collect()
 }
 
 /// Each name that a `use` brings in, and its path. A glob's name is `*`.
-pub fn of_use(tree: &UseTree) -> Vec<(String, Vec<String>)> {
+pub(crate) fn of_use(tree: &UseTree) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     flatten(tree, &[], &mut found);
     found
@@ -46,7 +46,7 @@ fn flatten(tree: &UseTree, before: &[String], found: &mut Vec<(String, Vec<Strin
 }
 
 /// The name that an item has.
-pub fn name(item: &Item) -> Option<String> {
+pub(crate) fn name(item: &Item) -> Option<String> {
     let ident = match item {
         Item::Const(item) => &item.ident,
         Item::Enum(item) => &item.ident,
@@ -63,7 +63,7 @@ pub fn name(item: &Item) -> Option<String> {
 }
 
 /// Whether an item is there in tests only.
-pub fn is_of_tests(item: &Item) -> bool {
+pub(crate) fn is_of_tests(item: &Item) -> bool {
     let attributes = match item {
         Item::Mod(item) if item.ident == "tests" => return true,
         Item::Const(item) => &item.attrs,

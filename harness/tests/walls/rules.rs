@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use crate::graph::{Circle, Graph};
 
 /// Of each crate of this workspace, those of the others that it is built on.
-pub const CRATES: &[(&str, &[&str])] = &[
+pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("netns-setup", &[]),
     ("workloads", &[]),
     ("results", &[]),
@@ -25,19 +25,19 @@ pub const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// In `[dev-dependencies]` alone: what judges is not part of what is judged.
-pub const FOR_TESTS: &[&str] = &["conformance", "trials"];
+pub(crate) const FOR_TESTS: &[&str] = &["conformance", "trials"];
 
 /// Crates that must not reach a kernel, so that what they plan is data.
-pub const PURE: &[&str] = &["services", "ruleset", "dataplane"];
+pub(crate) const PURE: &[&str] = &["services", "ruleset", "dataplane"];
 
 /// The ways to a kernel.
 const KERNEL: &[&str] = &["libc", "netlink-sys", "nix", "rtnetlink", "rustix"];
 
 /// The rooms of a crate, from the ground up. Those of one row do not import each other.
-pub type Rooms<'a> = &'a [&'a [&'a str]];
+pub(crate) type Rooms<'a> = &'a [&'a [&'a str]];
 
 /// Of `harness/src`.
-pub const SVCBENCH: Rooms = &[
+pub(crate) const SVCBENCH: Rooms = &[
     &["sweep"],
     &["forecast", "events"],
     &["host"],
@@ -51,7 +51,7 @@ pub const SVCBENCH: Rooms = &[
 ];
 
 /// Of `results/src`.
-pub const RESULTS: Rooms = &[
+pub(crate) const RESULTS: Rooms = &[
     &["record", "names", "stats", "histogram"],
     &["platform", "record_file", "text", "timeline"],
     &["environment", "groups", "table", "parquet_file", "repeat"],
@@ -66,7 +66,7 @@ pub const RESULTS: Rooms = &[
 const TABLES: &str = "harness/tests/walls/rules.rs";
 
 /// What is wrong with the dependencies in these `Cargo.toml`, by the names of their packages.
-pub fn crate_faults(manifests: &BTreeMap<String, Table>, allowed: &[(&str, &[&str])]) -> Vec<String> {
+pub(crate) fn crate_faults(manifests: &BTreeMap<String, Table>, allowed: &[(&str, &[&str])]) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, manifest) in manifests {
         let used = dependencies(manifest);
@@ -126,7 +126,7 @@ fn dependencies(manifest: &Table) -> BTreeSet<String> {
 }
 
 /// The circles of files in a crate whose sources are in this folder, with the names that ride on each edge.
-pub fn circle_faults(folder: &str, graph: &Graph) -> Vec<String> {
+pub(crate) fn circle_faults(folder: &str, graph: &Graph) -> Vec<String> {
     let shown = |Circle { shortest: circle, group }: Circle| {
         let to = circle.iter().cycle().skip(1);
         let edges = circle.iter().zip(to).map(|(from, to)| {
@@ -142,7 +142,7 @@ pub fn circle_faults(folder: &str, graph: &Graph) -> Vec<String> {
 }
 
 /// The imports that run upwards or across, and rooms that the table and the crate do not both have.
-pub fn room_faults(folder: &str, graph: &Graph, rooms: Rooms) -> Vec<String> {
+pub(crate) fn room_faults(folder: &str, graph: &Graph, rooms: Rooms) -> Vec<String> {
     let row = |room: &str| rooms.iter().position(|row| row.contains(&room));
     let there: BTreeSet<_> = graph.files.iter().map(|file| room(file)).collect();
     let unknown = there.iter().filter(|room| row(room).is_none());
