@@ -55,7 +55,7 @@ fn lookups(criterion: &mut Criterion, mode: Mode, cores: &Cores) {
     let (scales, positions) =
         if mode.is_control() { (&SERVICES[..1], &POSITIONS[..1]) } else { (&SERVICES[..], &POSITIONS[..]) };
     for &services in scales {
-        // Built only when the first position is measured: criterion may have been told to leave all out.
+        // Built only when the first position is measured: criterion may have been asked to leave all out.
         let mut testbed = None;
         for &position in positions {
             lookup(&mut group, Place { mode, services, position }, &mut testbed, cores);

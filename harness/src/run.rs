@@ -29,7 +29,7 @@ pub struct Options {
     pub resume: bool,
     /// Whether to measure whatever is predicted to take longer than the sweep's limit, too.
     pub no_limit: bool,
-    /// Whether to refuse a machine that spoils figures; by the names of the warnings that do not matter.
+    /// Whether to refuse a machine that makes figures unreliable; by the names of the warnings that do not matter.
     pub strict: Option<Vec<String>>,
     /// Whose kernel is measured.
     pub kernel: KernelChoice,

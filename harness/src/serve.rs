@@ -160,9 +160,9 @@ impl Server {
         let index = [INDEX.to_owned()];
         let path = if request.path.is_empty() { &index[..] } else { &request.path[..] };
         if path == index
-            && let Some(told) = self.fresh.rebuild()
+            && let Some(message) = self.fresh.rebuild()
         {
-            tell(told);
+            tell(message);
         }
         let found = match self.files.find(path) {
             Ok(Some(found)) => found,

@@ -63,7 +63,7 @@ pub struct Sweep {
     #[serde(default = "default_limit", deserialize_with = "seconds")]
     pub limit_seconds: f64,
     /// Whether each block has A/A pairs: cells that are visited twice, whose difference is the least that this run can tell
-    /// from chance (see [`pairs`]).
+    /// from chance (see `pairs`).
     #[serde(default = "yes")]
     pub aa: bool,
     /// Whose kernel is measured, unless the command line says so; absent: as `auto`.

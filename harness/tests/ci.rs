@@ -1,4 +1,4 @@
-//! scripts/ci, and the example workflows that call it: with a stand-in for `svcbench` that ends as it is told to. The real
+//! scripts/ci, and the example workflows that call it: with a stand-in for `svcbench` that ends as it is asked to. The real
 //! thing is in the privileged tests.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -32,7 +32,7 @@ struct Place(tempfile::TempDir);
 /// What a call of scripts/ci did.
 struct Called {
     code: i32,
-    told: String,
+    stderr: String,
     calls: String,
     summary: String,
 }
@@ -63,7 +63,7 @@ impl Place {
             .unwrap();
         Called {
             code: output.status.code().unwrap(),
-            told: String::from_utf8(output.stderr).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
             calls: self.read("calls"),
             summary: self.read("summary"),
         }
@@ -82,12 +82,12 @@ impl Place {
 fn the_first_run_has_nothing_to_be_compared_with_and_is_kept() {
     let place = Place::new();
     let called = place.ci(0, 3, &["--yes"]);
-    assert_eq!((called.code, called.calls.as_str()), (0, "run ci --out new\n"), "{}", called.told);
-    assert!(called.told.contains("first run") && called.summary.contains("First run"), "{}", called.told);
+    assert_eq!((called.code, called.calls.as_str()), (0, "run ci --out new\n"), "{}", called.stderr);
+    assert!(called.stderr.contains("first run") && called.summary.contains("First run"), "{}", called.stderr);
     assert!(!place.has("base"), "nobody asked to keep it");
 
     let called = place.ci(0, 3, &["--keep"]);
-    assert_eq!((called.code, place.has("base/records.csv")), (0, true), "{}", called.told);
+    assert_eq!((called.code, place.has("base/records.csv")), (0, true), "{}", called.stderr);
     let called = place.ci(0, 0, &[]);
     assert!(called.calls.contains("compare base new --format markdown"), "{}", called.calls);
 }
@@ -108,8 +108,8 @@ fn every_verdict_has_its_exit_code_and_its_words() {
         (130, 0, 130, "interrupted"),
     ] {
         let called = place.ci(run, compare, &[]);
-        assert_eq!(called.code, code, "{}", called.told);
-        assert!(called.told.contains(words), "{}", called.told);
+        assert_eq!(called.code, code, "{}", called.stderr);
+        assert!(called.stderr.contains(words), "{}", called.stderr);
         let compared = run == 0;
         assert_eq!(called.calls.matches("compare").count(), if compared { 3 } else { 0 });
         assert_eq!(called.summary, if compared { "compared as markdown\n" } else { "" });
@@ -139,14 +139,14 @@ fn what_is_for_svcbench_goes_there() {
     place.ci(0, 0, &["--keep"]);
     let args = ["--accept", "kernel", "--accept", "command line", "--sweep", "own.toml", "--", "--no-limit"];
     let called = place.ci(0, 0, &args);
-    assert_eq!(called.code, 0, "{}", called.told);
+    assert_eq!(called.code, 0, "{}", called.stderr);
     let first = called.calls.lines().next();
     assert_eq!(first, Some("run own.toml --out new --no-limit"));
     let compare = "compare base new --format text --accept kernel --accept command line\n";
     assert!(called.calls.contains(compare), "{}", called.calls);
     for args in [&["--frob"][..], &["--base"], &["--keep", "--", "--plant", "nftables:9"]] {
         let called = place.ci(0, 0, args);
-        assert_eq!((called.code, called.calls.as_str()), (2, ""), "{args:?}: {}", called.told);
+        assert_eq!((called.code, called.calls.as_str()), (2, ""), "{args:?}: {}", called.stderr);
     }
 }
 

@@ -102,7 +102,7 @@ fn a_history_leaves_out_what_it_cannot_read() {
 }
 
 #[test]
-fn a_lock_that_nobody_has_made_is_told() {
+fn a_lock_that_nobody_has_made_is_reported() {
     let error = shown(&["lock", "--watch", "--lock-file", "/no/such/folder/lock"]);
     assert!(error.contains("there is no DIR/lock") && error.contains("--lock-file"), "{error}");
     assert!(error.ends_with("--- exit code 2\n"), "{error}");
@@ -119,8 +119,8 @@ fn a_load_against_an_address_accounts_for_every_request() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    let mut told = BufReader::new(server.stderr.take().unwrap());
-    told.read_line(&mut line).unwrap();
+    let mut stderr = BufReader::new(server.stderr.take().unwrap());
+    stderr.read_line(&mut line).unwrap();
     let target = line.split_once(" on ").and_then(|(_, rest)| rest.split(';').next()).unwrap().to_owned();
     let mut answered = 0;
     for workload in ["tcp_crr", "tcp_rr", "tcp_stream", "udp_rr", "http", "http_keepalive"] {
@@ -345,7 +345,7 @@ fn copied(folder: &Path, percent: u64, slower: fn(&[&str]) -> bool) -> String {
 }
 
 #[test]
-fn compare_tells_worse_from_the_same_and_from_what_cannot_be_told() {
+fn compare_tells_worse_from_the_same_and_from_what_is_not_known() {
     let folder = tempfile::tempdir().unwrap();
     let nothing = |_: &[&str]| false;
     let legacy = |fields: &[&str]| {

@@ -13,7 +13,7 @@ use libtest_mimic::{Arguments, Trial};
 use netns_setup::guest::{self, Kernel};
 use results::environment::Environment;
 
-/// Two modes, so that the one that is not slowed down is told from the other; seconds in a guest.
+/// Two modes, so that the one that is not slowed down can be known from the other; seconds in a guest.
 const SWEEP: &str = r#"
 question = "Is an artificial slowdown found?"
 seed = 1
@@ -61,8 +61,8 @@ fn an_artificial_slowdown_is_found_and_nothing_else_is() {
     assert_eq!(figures("first"), figures("same"));
 
     ends(&ci(path, "slow", &["--accept", "injected", "--", "--inject", SLOWDOWN]), 3);
-    let told = fs::read_to_string(path.join("slow/compare.txt")).unwrap();
-    assert!(told.contains("nftables") && told.contains("lookup_first_packet"), "{told}");
+    let text = fs::read_to_string(path.join("slow/compare.txt")).unwrap();
+    assert!(text.contains("nftables") && text.contains("lookup_first_packet"), "{text}");
     let environment = Environment::read(&path.join("slow/environment.json")).unwrap();
     for passport in [&environment, &environment.guests[0]] {
         assert!(passport.injected.starts_with("nftables: 21 rules"), "{:?}", passport.injected);

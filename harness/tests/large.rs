@@ -64,7 +64,7 @@ fn write_timelines(folder: &Path, rows: usize) {
             .unwrap();
     }
     file.flush().unwrap();
-    let mut file = BufWriter::new(File::create(folder.join("felt.csv")).unwrap());
+    let mut file = BufWriter::new(File::create(folder.join("impact.csv")).unwrap());
     writeln!(file, "run,order,block,mode,services,endpoints,workload,clock,kernel,hypervisor,from,length,due,lost,p50,p99,max").unwrap();
     for part in 0..rows {
         writeln!(file, "{key},disruption_full_sync.tcp_crr,{testbed},{},1000,10,0,5,6,7", part * 1_000)

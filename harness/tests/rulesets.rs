@@ -225,8 +225,8 @@ fn a_key_file_repeats_what_a_drawn_key_does_not() {
         .current_dir(folder.0.path());
     assert_eq!(piped.output().unwrap().stdout, with_key(), "standard input");
     folder.file("anonymous", with_key());
-    let told = folder.shown(&["inspect", "anonymous"]);
-    assert!(told.contains("services     2 of ipv4, at 2 addresses with their ports: 1 tcp, 1 udp"), "{told}");
+    let text = folder.shown(&["inspect", "anonymous"]);
+    assert!(text.contains("services     2 of ipv4, at 2 addresses with their ports: 1 tcp, 1 udp"), "{text}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The clock is `CLOCK_MONOTONIC`, which [`std::time::Instant`] reads through the vDSO: with the `tsc` clock
 //! source a read is some 20 ns and no system call. With `hpet` or `acpi_pm` it is a system call and far
-//! dearer, which [`timer_overhead_ns`] then shows.
+//! slower, which [`timer_overhead_ns`] then shows.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -101,7 +101,7 @@ impl Oracle {
     ///
     /// An outcome is given only for what makes sense as a whole: delivered at most once, with right checksums, and
     /// rejected in a way that its sender takes for its own - addresses and ports as it knows them, in the quoted packet too;
-    /// a socket of the node must have been told.
+    /// a socket of the node must have been sent an error.
     ///
     /// # Errors
     /// [`OracleError`]; what came out but does not make sense is [`OracleError::Unexplained`].

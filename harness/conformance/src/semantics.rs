@@ -44,7 +44,7 @@ pub struct FirstPacket {
 pub enum Promise {
     /// It goes to one of these.
     Delivered(Vec<Choice>),
-    /// The sender is told that nobody is there.
+    /// The sender gets an error: nobody is there.
     Rejected,
     /// It disappears.
     Dropped,

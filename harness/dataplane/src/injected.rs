@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn what_is_no_slowdown_says_why() {
         let errors = ["nftables", "nftables:", "nftables:0", "ebpf:3", "direct:3", "ipvs:100001", ":"];
-        let told = errors.map(|text| format!("{text:?}: {}", text.parse::<Injected>().unwrap_err()));
-        insta::assert_snapshot!(told.join("\n"));
+        let messages = errors.map(|text| format!("{text:?}: {}", text.parse::<Injected>().unwrap_err()));
+        insta::assert_snapshot!(messages.join("\n"));
     }
 
     proptest! {

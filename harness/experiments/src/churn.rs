@@ -2,7 +2,7 @@
 //!
 //! Changes have a timeline of their own ([`scenario`]); kube-proxy takes them when its rate limit lets it
 //! ([`sync_loop`]), all that are due in one sync. Each sync is carried out for real and timed; the time between syncs
-//! is not waited for but reckoned. What a change waits from its moment until the sync that carries it has ended is its
+//! is not waited for but calculated. What a change waits from its moment until the sync that carries it has ended is its
 //! programming latency.
 
 mod rows;
@@ -23,7 +23,7 @@ use self::scenario::{Change, Edit, Scenario, Timeline};
 pub use self::section::Section;
 use self::sync_loop::SyncLoop;
 
-/// One sync of a timeline. Nanoseconds since the scenario began; the time between syncs is reckoned.
+/// One sync of a timeline. Nanoseconds since the scenario began; the time between syncs is calculated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Synced {
     /// When it began.

@@ -25,7 +25,7 @@ pub use self::impact::{Bin, Impact, Step, impact_of};
 pub use self::section::Section;
 use crate::load::{LoadSpec, Running, Serving};
 
-/// Between the end of one sync and the next change, so that each can be told from the one before.
+/// Between the end of one sync and the next change, so that each differs from the one before.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long a request may take: a SYN that is lost is sent again after 1 s and after 3 s (RFC 6298).
 const TIMEOUT: Duration = Duration::from_secs(4);

@@ -128,7 +128,7 @@ impl LockContention {
 }
 
 /// Runs syncs for `seconds`, at least one partial and one full, against `contenders`. When `patience` with one of them
-/// is over, it is ended and the cell with it: what the contenders saw stands. `alive` is told now and then what goes on.
+/// is over, it is ended and the cell with it: what the contenders saw stands. `alive` hears now and then what goes on.
 ///
 /// # Errors
 /// If a program ends otherwise than by success or by giving up on the lock.
@@ -304,15 +304,15 @@ impl Holder<'_> {
                 done.map(|applied| Synced::Finished(nanoseconds, applied))
             })
             .map_err(|source| ApplyError::Run { command: "a sync's thread".into(), source })?;
-        let mut told = Duration::ZERO;
+        let mut reported = Duration::ZERO;
         (self.alive)(kind.name().to_owned());
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(POLL_INTERVAL) {
             let spent = begun.elapsed();
             if testbed.runner.is_stopped() || self.patience.is_over(spent, self.running.finished()) {
                 halt.request();
             }
-            if spent >= told + SIGN_OF_LIFE {
-                told = spent;
+            if spent >= reported + SIGN_OF_LIFE {
+                reported = spent;
                 (self.alive)(format!("{} for {:.0} s", kind.name(), spent.as_secs_f64()));
             }
         }
@@ -339,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_and_holds_are_told_by_who_held_and_what_it_synced() {
+    fn waits_and_holds_are_split_by_who_held_and_what_it_synced() {
         let held = |pid, began, wait, hold| Acquisition { pid, began, wait, hold: Some(hold) };
         // A contender's chain (9), a contender before the syncs (7), a partial sync (1), contenders (2, 3), a full sync (4),
         // contenders (5, 6), of which one gave up.

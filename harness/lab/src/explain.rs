@@ -1,6 +1,6 @@
 //! Errors as a person reads them.
 
-/// An error and its causes on one line, without repeating a cause that the text before has told already.
+/// An error and its causes on one line, without repeating a cause that the text before has said already.
 pub fn explain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -19,7 +19,7 @@ mod tests {
     use super::explain;
 
     #[test]
-    fn causes_are_told_once() {
+    fn causes_are_said_once() {
         #[derive(Debug, thiserror::Error)]
         #[error("cannot read x: {source}")]
         struct Read {

@@ -86,7 +86,7 @@ impl Cost {
     }
 
     /// Whether more was done than work of one thread at a time can have been, a quarter more allowed for what the kernel
-    /// does on other cores: then others have used the processors too, and how much is theirs cannot be told.
+    /// does on other cores: then others have used the processors too, and how much is theirs is not known.
     pub const fn is_shared(&self) -> bool {
         self.busy_ns() > self.wall_ns.saturating_add(self.wall_ns / 4)
     }

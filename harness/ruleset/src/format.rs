@@ -33,7 +33,7 @@ impl Format {
     /// By the first line that says something.
     ///
     /// # Errors
-    /// What it is instead, as far as that can be told.
+    /// What it is instead, as far as that is known.
     pub fn detect(text: &str) -> Result<Self, Fault> {
         let mut lines = input::lines(text).filter(|(_, line)| {
             let line = line.trim_start();

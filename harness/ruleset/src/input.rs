@@ -1,4 +1,4 @@
-//! Files and standard input, with limits that are told: what is too large is refused by its size, before it is read.
+//! Files and standard input, with limits that are said: what is too large is refused by its size, before it is read.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_told_with_its_place() {
+    fn what_is_no_text_is_refused_with_its_place() {
         let fault = |bytes: &[u8]| text(bytes.to_vec()).unwrap_err().to_string();
         assert!(fault(b"*nat\n\x7fELF").starts_with("line 2: byte 1 is 0x7f"));
         assert!(fault(b"a\nb\nc\xff\n").starts_with("line 3: byte 2 begins no UTF-8"));

@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ipset_would_not_save_is_told() {
+    fn what_ipset_would_not_save_is_refused() {
         let fault = |text| parse(text).unwrap_err().to_string();
         assert_eq!(fault("create a hash:ip\nadd b 10.0.0.1\n"), "line 2: set `b` is not created before");
         assert_eq!(fault("create a hash:ip\ncreate a hash:ip\n"), "line 2: set `a` is created twice");

@@ -3,7 +3,7 @@ use services::service::Family;
 use super::*;
 
 #[test]
-fn formats_are_told_apart_by_their_first_line() {
+fn formats_are_known_by_their_first_line() {
     for (text, format) in [
         ("\n# x\n*nat\n", Format::Iptables),
         ("table ip x {\n}\n", Format::Nft),
@@ -16,7 +16,7 @@ fn formats_are_told_apart_by_their_first_line() {
 }
 
 #[test]
-fn what_is_no_dump_is_told() {
+fn what_is_no_dump_is_refused() {
     let mut all = String::new();
     for text in [
         "",

@@ -1,7 +1,7 @@
 //! Services of a real cluster, from what `kubectl get services,endpointslices -A -o json` (or `-o yaml`) prints.
 //!
 //! Objects are read one by one and reduced to what kube-proxy knows of them, so that memory follows the number of
-//! endpoints and not the size of the file. What kube-proxy leaves out is left out, and told: [`PassedOver`].
+//! endpoints and not the size of the file. What kube-proxy leaves out is left out, and reported: [`PassedOver`].
 
 mod address;
 mod check;
@@ -37,7 +37,7 @@ use crate::service::Family;
 use crate::service_set::ServiceSet;
 
 impl ClusterInput {
-    /// Reads JSON or YAML, told apart by the first character; `-` is standard input. `node`: the node that kube-proxy runs
+    /// Reads JSON or YAML, known by the first character; `-` is standard input. `node`: the node that kube-proxy runs
     /// on; its endpoints are local.
     ///
     /// # Errors

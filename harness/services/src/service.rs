@@ -192,7 +192,7 @@ impl Service {
     }
 
     /// Every endpoint, in kube-proxy's order: lexicographic by their `ip:port` text, so that
-    /// `10.0.0.10:80` stands before `10.0.0.2:80` (observed on kube-proxy 1.30). Which of them get traffic is told
+    /// `10.0.0.10:80` stands before `10.0.0.2:80` (observed on kube-proxy 1.30). Which of them get traffic is said
     /// by [`Service::routes`].
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints

@@ -1,4 +1,4 @@
-//! Services of a cluster: read, and told what they are taken for.
+//! Services of a cluster: read, and what they are taken for.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +10,7 @@ use services::cluster::{Chosen, ClusterInput, PassedOver, Wanted};
 use super::node_args::NodeArgs;
 use super::output::Output;
 
-/// What is told of a cluster beside the plan.
+/// What is said of a cluster beside the plan.
 #[derive(Serialize)]
 pub(super) struct Cluster {
     /// IP family of the proxier.

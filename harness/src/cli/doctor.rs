@@ -45,7 +45,7 @@ impl Lab {
     }
 }
 
-/// Prints every need of every mode, and what spoils figures here.
+/// Prints every need of every mode, and what makes figures unreliable here.
 ///
 /// # Errors
 /// If standard output is closed.

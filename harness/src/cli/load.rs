@@ -28,7 +28,7 @@ use workloads::recorder::Times;
 use super::exit::Exit;
 use super::output::Output;
 
-/// Against an address of the user's: requests per second, unless told otherwise.
+/// Against an address of the user's: requests per second, unless a rate is given.
 const TARGET_RATE: u64 = 100;
 /// The most that is sent there without `--unbounded`: requests per second, and seconds.
 const MOST_RATE: u64 = 10_000;

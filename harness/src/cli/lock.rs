@@ -18,7 +18,7 @@ use workloads::recorder::Times;
 use super::exit::Exit;
 use super::output::Output;
 
-/// A lock that is held for longer is told before it is let go.
+/// A lock that is held for longer is reported before it is let go.
 const LONG: u64 = 1_000_000_000;
 /// Programs that the summary names.
 const MOST_PROGRAMS: usize = 8;
@@ -62,23 +62,23 @@ pub(crate) fn run(output: &Output, args: &LockArgs) -> anyhow::Result<Exit> {
     }
     let begun = Instant::now();
     let length = args.duration.map(Duration::from_secs);
-    let (mut seen, mut told_at) = (Seen::default(), 0);
+    let (mut seen, mut reported_at) = (Seen::default(), 0);
     let mut out = stdout();
     while !stop.is_requested() && length.is_none_or(|length| begun.elapsed() < length) {
-        for told in follow.turns()? {
-            seen.add(&told);
-            let Turn { wait, hold, .. } = told.turn;
+        for notice in follow.turns()? {
+            seen.add(&notice);
+            let Turn { wait, hold, .. } = notice.turn;
             let most = wait.unwrap_or(0).max(hold.unwrap_or(0));
             if most < args.at_least.saturating_mul(1_000_000) {
                 continue;
             }
             match output.json {
-                true => writeln!(out, "{}", as_json(&told))?,
-                false => writeln!(out, "{}  {}", clock_time(), in_words(&told))?,
+                true => writeln!(out, "{}", as_json(&notice))?,
+                false => writeln!(out, "{}  {}", clock_time(), in_words(&notice))?,
             }
         }
-        if !output.quiet && !output.json && follow.now() >= told_at + LONG && holds_long(&follow) {
-            told_at = follow.now();
+        if !output.quiet && !output.json && follow.now() >= reported_at + LONG && holds_long(&follow) {
+            reported_at = follow.now();
             writeln!(out, "{}  {}", clock_time(), now(&follow))?;
         }
         out.flush()?;
@@ -115,23 +115,23 @@ fn now(follow: &Follow) -> String {
     format!("held for {held} so far by {}; {queue}", holder.in_words())
 }
 
-fn in_words(told: &Notice) -> String {
+fn in_words(notice: &Notice) -> String {
     let show = |nanoseconds: u64| Quantity::Duration.show(nanoseconds as f64);
-    let Turn { wait, hold, .. } = told.turn;
+    let Turn { wait, hold, .. } = notice.turn;
     let what = match (wait, hold) {
         (Some(wait), Some(hold)) => format!("waited {}, held {}", show(wait), show(hold)),
         (None, Some(hold)) => format!("held {} or longer, since before the watch", show(hold)),
         (Some(wait), None) => format!("GAVE UP after {}", show(wait)),
         (None, None) => "GAVE UP".to_owned(),
     };
-    format!("{what:<34}  {}", told.process.in_words())
+    format!("{what:<34}  {}", notice.process.in_words())
 }
 
-fn as_json(told: &Notice) -> Value {
-    let Turn { wait, hold, .. } = told.turn;
+fn as_json(notice: &Notice) -> Value {
+    let Turn { wait, hold, .. } = notice.turn;
     json!({
         "at": rfc3339(SystemTime::now()),
-        "process": told.process,
+        "process": notice.process,
         "wait_ns": wait,
         "hold_ns": hold,
         "gave_up": hold.is_none(),
@@ -144,12 +144,12 @@ fn clock_time() -> String {
 }
 
 impl Seen {
-    fn add(&mut self, told: &Notice) {
-        let Turn { wait, hold, .. } = told.turn;
+    fn add(&mut self, notice: &Notice) {
+        let Turn { wait, hold, .. } = notice.turn;
         wait.iter().for_each(|&wait| self.waits.record(wait));
         hold.iter().for_each(|&hold| self.holds.record(hold));
         self.gave_up += u64::from(hold.is_none());
-        let (held, turns, gave_up) = self.programs.entry(told.process.program().to_owned()).or_default();
+        let (held, turns, gave_up) = self.programs.entry(notice.process.program().to_owned()).or_default();
         *held += hold.unwrap_or(0);
         *turns += 1;
         *gave_up += u64::from(hold.is_none());

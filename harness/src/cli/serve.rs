@@ -46,9 +46,9 @@ pub(crate) fn run(output: &Output, args: &ServeArgs) -> anyhow::Result<Exit> {
     if !args.no_open {
         open(&url);
     }
-    server.run(&stop, &|told| {
+    server.run(&stop, &|message| {
         if !output.quiet {
-            eprintln!("svcbench: {told}");
+            eprintln!("svcbench: {message}");
         }
     })?;
     Ok(Exit::Ok)

@@ -183,7 +183,7 @@ impl Footprint {
     pub fn of_set(mode: Mode, dataplane: &dyn Dataplane, to: &ServiceSet, extra: Counts) -> Self {
         let counts = dataplane.counts(to) + extra;
         let capacity = Self::of(mode, to.len() as u64, to.total_endpoints() as u64, &counts);
-        // Rules with comments have more than twice what is reckoned above.
+        // Rules with comments have more than twice what is calculated above.
         if capacity.table.is_some_and(|bytes| bytes > table::LARGEST / 3) {
             return Self::of_plan(mode, to, &dataplane.plan(&ServiceSet::default(), to, Sync::Full));
         }
@@ -196,10 +196,10 @@ impl Footprint {
         let restores = plan.steps.iter().filter(|step| {
             matches!(step.program(), Some(Program::IptablesRestore | Program::Ip6tablesRestore))
         });
-        if let Some(reckoned) = capacity.table {
+        if let Some(estimated) = capacity.table {
             let inputs = restores.filter_map(Step::input);
             let exact = inputs.map(|input| table::nat(input, to.family())).sum();
-            capacity.kernel = capacity.kernel - reckoned + exact;
+            capacity.kernel = capacity.kernel - estimated + exact;
             capacity.transaction = exact;
             capacity.table = Some(exact);
         }

@@ -1,4 +1,4 @@
-//! What the binary does inside a guest: its job, told line by line on the data port.
+//! What the binary does inside a guest: its job, reported line by line on the data port.
 
 use std::io;
 use std::sync::Mutex;

@@ -74,7 +74,7 @@ impl GuestLane<'_> {
         let before = self.rows_before(&folder.before);
         check_order(&before, &all)?;
         let mut shares: Vec<Share> = self.parts.iter().map(|&part| Share::new(part, &all, &before)).collect();
-        let mut told = Parts::new(shares.len());
+        let mut parts = Parts::new(shares.len());
         let (sender, receiver) = mpsc::channel();
         let mut interrupted = false;
         thread::scope(|scope| -> anyhow::Result<()> {
@@ -91,7 +91,7 @@ impl GuestLane<'_> {
                 match message {
                     GuestReport::Facts(facts) => share.facts = Some(facts),
                     GuestReport::Line(line) => {
-                        if let Err(error) = self.line(index, &line, share, &mut told, folder, sink) {
+                        if let Err(error) = self.line(index, &line, share, &mut parts, folder, sink) {
                             // Without somewhere to write to there is no use in going on.
                             stop.request();
                             return Err(error);
@@ -104,7 +104,7 @@ impl GuestLane<'_> {
                     }
                     GuestReport::Ended(ended) => {
                         let why = share.why(ended);
-                        if self.lost(index, share, &why, &mut told, folder)? && !stop.is_requested() {
+                        if self.lost(index, share, &why, &mut parts, folder)? && !stop.is_requested() {
                             sink(Event::Warning(format!("{why}; another guest goes on after the lost cell")));
                             self.boot(scope, index, share, &sender, stop);
                         } else {
@@ -148,7 +148,7 @@ impl GuestLane<'_> {
         let sender = sender.clone();
         scope.spawn(move || {
             // A receiver that is gone has no use for more.
-            let tell = |told| sender.send((index, told)).is_ok();
+            let tell = |report| sender.send((index, report)).is_ok();
             let ended = self.boot.run(
                 &job,
                 stop,
@@ -164,7 +164,7 @@ impl GuestLane<'_> {
         index: usize,
         line: &str,
         share: &mut Share,
-        told: &mut Parts,
+        parts: &mut Parts,
         folder: &mut Folder,
         sink: Sink<'_>,
     ) -> anyhow::Result<()> {
@@ -180,7 +180,7 @@ impl GuestLane<'_> {
                 self.note(*environment, share.facts.as_ref(), folder)?;
             }
             Message::Event(event) => {
-                let heard = told.hear(index, envelope.uptime, share.booted.elapsed(), event);
+                let heard = parts.hear(index, envelope.uptime, share.booted.elapsed(), event);
                 heard.into_iter().for_each(sink);
             }
             Message::Cell(mut records, packed, mut timeline, mut impact) => {
@@ -233,13 +233,13 @@ impl GuestLane<'_> {
         index: usize,
         share: &mut Share,
         why: &str,
-        told: &mut Parts,
+        parts: &mut Parts,
         folder: &mut Folder,
     ) -> anyhow::Result<bool> {
         let finished_some = share.rows.len() > share.rows_at_boot;
         share.deaths = if finished_some { 1 } else { share.deaths + 1 };
-        let running = told.running(index);
-        told.restarted(index);
+        let running = parts.running(index);
+        parts.restarted(index);
         let Some(cell) = running else { return Ok(finished_some) };
         self.fail(share, &[cell], why, folder)?;
         Ok(share.deaths < MOST_DEATHS)

@@ -1,4 +1,4 @@
-//! What several guests of one lane say, told as one lane.
+//! What several guests of one lane say, as if they were one lane.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -113,16 +113,16 @@ mod tests {
     }
 
     #[test]
-    fn two_guests_are_told_as_one_lane() {
+    fn two_guests_are_reported_as_one_lane() {
         let mut parts = Parts::new(2);
         assert!(
             parts.hear(0, SECOND, SECOND, started(5, 1)).is_empty(),
             "the other has not said how much it has"
         );
-        let told = parts.hear(1, SECOND, 3 * SECOND, started(7, 0));
+        let events = parts.hear(1, SECOND, 3 * SECOND, started(7, 0));
         assert!(
-            matches!(told[..], [Event::Started { cells: 12, finished: 1, expected }] if expected == 30 * SECOND),
-            "{told:?}"
+            matches!(events[..], [Event::Started { cells: 12, finished: 1, expected }] if expected == 30 * SECOND),
+            "{events:?}"
         );
         let scale = Scale { services: 10, endpoints: 1 };
         let workload = Workload::Lookup(Position::Last);
@@ -130,16 +130,16 @@ mod tests {
         parts.hear(0, SECOND, SECOND, Event::Cell(cell));
         assert_eq!((parts.running(0), parts.running(1)), (Some(cell), None));
         let ended = Event::Ended { cell, outcome: CellOutcome::Done, finished: 2, of: 5, left: 4 * SECOND };
-        let told = parts.hear(0, 2 * SECOND, 2 * SECOND, ended);
+        let events = parts.hear(0, 2 * SECOND, 2 * SECOND, ended);
         assert!(
-            matches!(told[..], [Event::Ended { finished: 2, of: 12, left, .. }] if left == 30 * SECOND),
-            "{told:?}"
+            matches!(events[..], [Event::Ended { finished: 2, of: 12, left, .. }] if left == 30 * SECOND),
+            "{events:?}"
         );
         assert_eq!(parts.running(0), None);
     }
 
     #[test]
-    fn what_both_lack_is_told_once() {
+    fn what_both_lack_is_reported_once() {
         let mut parts = Parts::new(2);
         let unable = || Event::Unable(Mode::Ipvs, "no".into());
         assert_eq!(parts.hear(0, SECOND, SECOND, unable()).len(), 1);

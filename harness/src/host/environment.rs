@@ -112,7 +112,7 @@ fn programs(modes: &[Mode]) -> BTreeMap<String, String> {
             }
             Mode::Conntrack | Mode::Dnat | Mode::Nftables => Program::Nft,
             Mode::Ipvs | Mode::IpvsBatched => Program::Ipset,
-            // A replayed ruleset's tool is told by its own file, `replay.json`.
+            // A replayed ruleset's tool is noted in its own file, `replay.json`.
             Mode::Direct | Mode::Replay => continue,
         };
         let Ok(path) = Tools::of(mode).path(program) else { continue };

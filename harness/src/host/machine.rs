@@ -1,4 +1,4 @@
-//! The state of this machine, as far as it spoils what is measured on it: read once, then judged.
+//! The state of this machine, as far as it makes unreliable what is measured on it: read once, then judged.
 
 mod facts;
 mod kernel;

@@ -1,4 +1,4 @@
-//! What a run does about a machine that spoils its figures.
+//! What a run does about a machine that makes its figures unreliable.
 
 use results::environment::{Condition, Environment, Severity, Warning};
 
@@ -14,10 +14,11 @@ use crate::events::{Event, Sink};
 pub struct UnreliableMachine(Vec<Warning>);
 
 impl UnreliableMachine {
-    /// Of `warnings` those that spoil figures and are not among `allowed`; None if there are none.
+    /// Of `warnings` those that make figures unreliable and are not among `allowed`; None if there are none.
     pub fn of(warnings: &[Warning], allowed: &[String]) -> Option<Self> {
-        let spoils = warnings.iter().filter(|warning| warning.severity == Severity::Spoils);
-        let left: Vec<Warning> = spoils.filter(|warning| !allowed.contains(&warning.name)).cloned().collect();
+        let unreliable = warnings.iter().filter(|warning| warning.severity == Severity::Spoils);
+        let left: Vec<Warning> =
+            unreliable.filter(|warning| !allowed.contains(&warning.name)).cloned().collect();
         (!left.is_empty()).then_some(Self(left))
     }
 }
@@ -39,8 +40,8 @@ pub(crate) fn check(
     if let Some(unreliable) = unreliable {
         return Err(unreliable.clone());
     }
-    let spoils = warnings.iter().filter(|warning| warning.severity == Severity::Spoils);
-    let names: Vec<&str> = spoils.map(|warning| warning.name.as_str()).collect();
+    let unreliable = warnings.iter().filter(|warning| warning.severity == Severity::Spoils);
+    let names: Vec<&str> = unreliable.map(|warning| warning.name.as_str()).collect();
     if !names.is_empty() {
         sink(Event::Warning(format!(
             "figures of the wall clock are spoilt here by: {}; `svcbench doctor` says how to mend it",
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_spoils_and_is_not_allowed_is_refused() {
+    fn what_makes_figures_unreliable_and_is_not_allowed_is_refused() {
         let warnings = [
             warning("turbo", Severity::Spoils),
             warning("load", Severity::Spoils),
@@ -86,10 +87,10 @@ mod tests {
         );
         assert!(!text.contains("load") && !text.contains("mitigations"), "{text}");
         assert_eq!(UnreliableMachine::of(&warnings, &["load".into(), "turbo".into()]), None);
-        let mut told = Vec::new();
-        assert_eq!(check(Some(&unreliable), &warnings, &mut |event| told.push(event)), Err(unreliable));
-        assert_eq!(check(None, &warnings, &mut |event| told.push(event)), Ok(()));
-        let [Event::Warning(text)] = &told[..] else { panic!("{told:?}") };
+        let mut events = Vec::new();
+        assert_eq!(check(Some(&unreliable), &warnings, &mut |event| events.push(event)), Err(unreliable));
+        assert_eq!(check(None, &warnings, &mut |event| events.push(event)), Ok(()));
+        let [Event::Warning(text)] = &events[..] else { panic!("{events:?}") };
         assert!(text.contains("by: turbo, load; "), "{text}");
         assert_eq!(check(None, &warnings[2..], &mut |event| panic!("{event:?}")), Ok(()));
     }

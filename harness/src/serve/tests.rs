@@ -16,12 +16,12 @@ const ROWS: &str = "run,block,order,mode,services,endpoints,position,workload,co
 /// A run's folder beside a secret.
 struct Place {
     folder: tempfile::TempDir,
-    told: Mutex<Vec<String>>,
+    messages: Mutex<Vec<String>>,
 }
 
 impl Place {
     fn new() -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap(), told: Mutex::default() };
+        let place = Self { folder: tempfile::tempdir().unwrap(), messages: Mutex::default() };
         fs::write(place.folder.path().join("secret.txt"), "secret").unwrap();
         fs::create_dir_all(place.run().join("repeat")).unwrap();
         for (name, text) in [
@@ -51,7 +51,8 @@ impl Place {
         let server = Server::bind(&self.run(), 0).unwrap();
         let (stop, port) = (Stop::new(), server.port);
         std::thread::scope(|scope| {
-            let serving = scope.spawn(|| server.run(&stop, &|told| self.told.lock().unwrap().push(told)));
+            let serving =
+                scope.spawn(|| server.run(&stop, &|message| self.messages.lock().unwrap().push(message)));
             let answers = requests.map(|request| {
                 let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
                 let request = request.replace("HOST", &format!("Host: 127.0.0.1:{port}"));
@@ -145,9 +146,9 @@ fn the_report_is_made_when_rows_are_newer_and_only_then() {
     let first = place.get("/");
     assert_eq!((code(&first), field(&first, "Content-Type")), (200, "text/html; charset=utf-8"));
     assert!(body(&first).contains("1 measured"), "{first}");
-    assert_eq!(*place.told.lock().unwrap(), ["report made anew: 1 rows measured"]);
+    assert_eq!(*place.messages.lock().unwrap(), ["report made anew: 1 rows measured"]);
     assert_eq!(place.get("/report.html"), first);
-    assert_eq!(place.told.lock().unwrap().len(), 1, "no rows are newer");
+    assert_eq!(place.messages.lock().unwrap().len(), 1, "no rows are newer");
     let set = |rows: &str, seconds: u64| {
         let path = place.run().join("records.csv");
         fs::write(&path, rows).unwrap();
@@ -159,8 +160,8 @@ fn the_report_is_made_when_rows_are_newer_and_only_then() {
     set("broken", 10);
     let answer = place.get("/");
     assert!(code(&answer) == 200 && body(&answer).contains("2 measured"), "the old one stays");
-    let told = place.told.lock().unwrap().last().unwrap().clone();
-    assert!(told.contains("could not be made anew") && told.contains("records.csv"), "{told}");
+    let message = place.messages.lock().unwrap().last().unwrap().clone();
+    assert!(message.contains("could not be made anew") && message.contains("records.csv"), "{message}");
     fs::remove_file(place.run().join("report.html")).unwrap();
     assert_eq!(code(&place.get("/")), 503);
 }
@@ -219,7 +220,7 @@ fn silent_clients_hold_up_nobody() {
 }
 
 #[test]
-fn a_folder_without_a_run_is_told() {
+fn a_folder_without_a_run_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let error = Server::bind(folder.path(), 0).err().unwrap().to_string();
     assert!(error.contains("no records.csv"), "{error}");

@@ -22,7 +22,7 @@ use super::pairs;
 /// the lock last, as its contenders leave chains behind. Forwarding methods come last: their labs are others.
 ///
 /// Some cells come twice in a block, at places drawn independently: A/A pairs, whose difference is what this run shows
-/// where there is none. See [`pairs`] for which.
+/// where there is none. See `pairs` for which.
 pub fn order(sweep: &Sweep) -> Vec<Cell> {
     let mut random = ChaCha8Rng::seed_from_u64(sweep.seed ^ 0x5eed_0f0d_e7ab_1e00);
     let mut cells: Vec<Cell> = Vec::new();

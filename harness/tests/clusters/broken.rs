@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{EVERYTHING_YAML, EXAMPLE, cluster, read, service, slice};
 
 /// What is said of texts, by what is wrong with them.
-fn told(variants: Vec<(&str, String)>) -> String {
+fn errors(variants: Vec<(&str, String)>) -> String {
     let mut all = String::new();
     for (what, text) in variants {
         let error = read(&text).expect_err(what);
@@ -67,7 +67,7 @@ fn texts_that_are_no_cluster() {
             json!({ "items": [{ "metadata": { "name": "x" } }], "kind": "ServiceList" }).to_string(),
         ),
     ];
-    insta::assert_snapshot!("no_cluster", told(variants));
+    insta::assert_snapshot!("no_cluster", errors(variants));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn objects_that_no_api_server_lets_in() {
         ),
         ("a Node with no CIDR", node("spec", json!({ "podCIDRs": ["10.0.0.0"] }))),
     ];
-    insta::assert_snapshot!("no_objects", told(variants));
+    insta::assert_snapshot!("no_objects", errors(variants));
 }
 
 #[test]
@@ -289,8 +289,8 @@ fn little_memory_is_enough_to_refuse_a_bomb() {
     ];
     let mut all = String::new();
     for (what, text) in variants {
-        let told = refused(Path::new("-"), &text, LITTLE);
-        all.push_str(&format!("# {what}\n{told}\n"));
+        let error = refused(Path::new("-"), &text, LITTLE);
+        all.push_str(&format!("# {what}\n{error}\n"));
     }
     insta::assert_snapshot!("bombs", all);
 }

@@ -35,7 +35,7 @@ fn shown(args: &[&str]) -> String {
 }
 
 #[test]
-fn what_is_assumed_and_passed_over_is_told() {
+fn what_is_assumed_and_passed_over_is_reported() {
     let stats = ["-m", "nftables", "--from", "everything.json", "--stats"];
     let with = |more: &[&str]| shown(&[&stats[..], more].concat());
     let all = [
@@ -46,7 +46,7 @@ fn what_is_assumed_and_passed_over_is_told() {
         with(&["--node", "n1", "--quiet"]),
         with(&["--node", "n1", "--json", "--quiet"]),
     ];
-    insta::assert_snapshot!("told", all.join("\n"));
+    insta::assert_snapshot!("reported", all.join("\n"));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn read_and_plan(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// What is told names the file, is one line, and not longer than a person reads.
+/// What is reported names the file, is one line, and not longer than a person reads.
 fn tame(message: &str) -> Result<(), String> {
     let is_tame =
         message.contains("FILE") && message.chars().count() < 1000 && !message.chars().any(char::is_control);
@@ -161,7 +161,7 @@ proptest! {
         prop_assert_eq!(read_and_plan(&bytes), Ok(()));
     }
 
-    /// Whatever a text is, it is told in one short line.
+    /// Whatever a text is, the error is one short line.
     #[test]
     fn no_name_gets_out(name: String, kind: String, ip: String, port_name: String) {
         let service = json!({

@@ -1,4 +1,4 @@
-//! What is passed over, and that it is told.
+//! What is passed over, and that it is reported.
 
 use serde_json::{Value, json};
 use services::cluster::{PassedOver, Reason};
@@ -7,7 +7,7 @@ use services::service::Family;
 use crate::{EVERYTHING_JSON, cluster, read, service, slice};
 
 #[test]
-fn everything_that_leaves_nothing_in_the_kernel_is_told() {
+fn everything_that_leaves_nothing_in_the_kernel_is_reported() {
     let passed = read(EVERYTHING_JSON).unwrap().passed_over;
     let text = Family::ALL.map(|family| {
         let of = passed.of(family);
@@ -42,9 +42,9 @@ fn services_that_kube_proxy_skips() {
         let cluster = cluster(std::slice::from_ref(&item)).unwrap();
         assert!(Family::ALL.iter().all(|&family| cluster.set(family).is_empty()), "{item}");
         assert_eq!(cluster.service_objects, 1);
-        let told: Vec<_> =
+        let reported: Vec<_> =
             cluster.passed_over.services.iter().map(|(reason, listed)| (*reason, listed.words())).collect();
-        assert_eq!(told, [(reason, "1 (a/s)".to_owned())], "{item}");
+        assert_eq!(reported, [(reason, "1 (a/s)".to_owned())], "{item}");
     }
     let only = passed(service(json!({})));
     assert_eq!(only.of(Family::Ipv4), PassedOver::default());
@@ -58,9 +58,9 @@ fn slices_that_nobody_owns() {
     let mut unowned = slice("y", json!([]));
     unowned["metadata"]["labels"] = Value::Null;
     let headless = service(json!({ "clusterIP": "None" }));
-    let told = |items: &[Value]| cluster(items).unwrap().passed_over.slices.words();
-    assert_eq!(told(&[service(json!({})), strange, unowned]), "2 (a/y, a/other)");
-    assert_eq!(told(&[headless, slice("x", json!([]))]), "0", "of a headless Service");
+    let reported = |items: &[Value]| cluster(items).unwrap().passed_over.slices.words();
+    assert_eq!(reported(&[service(json!({})), strange, unowned]), "2 (a/y, a/other)");
+    assert_eq!(reported(&[headless, slice("x", json!([]))]), "0", "of a headless Service");
 }
 
 #[test]
@@ -68,10 +68,10 @@ fn hints_and_other_kinds() {
     let hinted =
         slice("x", json!([{ "addresses": ["10.0.0.1"], "hints": { "forZones": [{ "name": "a" }] } }]));
     let other = |kind: &str| json!({ "kind": kind, "metadata": { "name": "x" }, "data": {} });
-    let told =
+    let reported =
         cluster(&[service(json!({})), hinted, other("ConfigMap"), other("Secret"), other("ConfigMap")])
             .unwrap();
-    let lines = told.passed_over.of(Family::Ipv4).lines(true);
+    let lines = reported.passed_over.of(Family::Ipv4).lines(true);
     assert_eq!(
         lines,
         [

@@ -106,13 +106,14 @@ pub(crate) fn followed() {
     drop(holder.stdin.take());
     assert!(holder.wait().unwrap().success() && patient.wait().unwrap().success());
     let all = begun.elapsed().as_millis() as u64;
-    let mut told = BufReader::new(watch.stdout.take().unwrap()).lines();
-    let mut next = || serde_json::from_str::<Value>(&told.next().expect("another line").unwrap()).unwrap();
+    let mut reported = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next =
+        || serde_json::from_str::<Value>(&reported.next().expect("another line").unwrap()).unwrap();
     // All turns have been seen.
     let mut lines: Vec<Value> = (0..3).map(|_| next()).collect();
     kill(Pid::from_raw(watch.id() as i32), Signal::SIGINT).unwrap();
     lines.push(next());
-    assert!(told.next().is_none() && watch.wait().unwrap().success(), "{lines:#?}");
+    assert!(reported.next().is_none() && watch.wait().unwrap().success(), "{lines:#?}");
     let [gave_up, before, waited, summary] = &lines[..] else { panic!("{lines:#?}") };
     for (line, process) in [(gave_up, &impatient), (before, &holder), (waited, &patient)] {
         assert_eq!(line["process"]["pid"], process.id(), "{lines:#?}");
@@ -224,10 +225,10 @@ pub(crate) fn literal_timeout() {
     let begun = Instant::now();
     let mut waiter = Command::new(iptables);
     waiter.args(["-w", "5", "-t", "nat", "-N", "WAITED"]).stderr(Stdio::piped());
-    let told = namespace.spawn(&mut waiter).unwrap().wait_with_output().unwrap();
+    let output = namespace.spawn(&mut waiter).unwrap().wait_with_output().unwrap();
     let waited = begun.elapsed();
-    assert_eq!(told.status.code(), Some(4), "{told:?}");
-    let message = String::from_utf8(told.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let message = String::from_utf8(output.stderr).unwrap();
     let expected = "Another app is currently holding the xtables lock. Stopped waiting after 5s.";
     assert_eq!(message.lines().last(), Some(expected), "{message}");
     assert!(waited >= Duration::from_secs(5), "{waited:?}");
@@ -296,9 +297,9 @@ pub(crate) fn starved() {
     let mut testbed = cold(Mode::Nftables, KubeProxy::Current, &set);
     let known = Known { has_lock: false, predicted: None, alone: Some(0.001) };
     let patience = Patience::of(&Lock { limit_seconds: 600.0, ..SWEEP }, known, false);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let found =
-        lock_contention::measure(&mut testbed, 4, 60.0, &patience, &mut |what| told.push(what)).unwrap();
+        lock_contention::measure(&mut testbed, 4, 60.0, &patience, &mut |what| reported.push(what)).unwrap();
 
     // It was ended as soon as contenders had done enough, and what they did is there.
     assert!(found.partial_syncs.times.is_empty() && found.full_syncs.times.is_empty());
@@ -311,7 +312,7 @@ pub(crate) fn starved() {
     assert!(found.contender_operations.histogram().len() >= LEAST_OPERATIONS);
     assert_eq!((found.complaints.as_str(), found.timeouts), ("", 0));
     assert!(found.contender_waits.histogram().is_empty() && !found.has_lock);
-    assert_eq!(told.first().map(String::as_str), Some("partial sync"));
+    assert_eq!(reported.first().map(String::as_str), Some("partial sync"));
 }
 
 pub(crate) fn predicted() {

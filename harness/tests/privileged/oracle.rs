@@ -201,8 +201,8 @@ fn hairpin() {
             conversation(oracle, packet, Location::LocalPod),
             (Location::LocalPod, endpoint, cast.node)
         );
-        let neighbour = SentPacket::new(protocol, cast.other_pod, cast.service);
-        let seen = conversation(oracle, neighbour, Location::LocalPod);
+        let other = SentPacket::new(protocol, cast.other_pod, cast.service);
+        let seen = conversation(oracle, other, Location::LocalPod);
         assert_eq!(seen, (Location::LocalPod, endpoint, cast.other_pod));
         // Without masquerade the pod seems to be asked by itself, and would never answer through the node.
         rules(oracle, &[dnat]);
@@ -308,7 +308,7 @@ fn without_limits() {
     });
 }
 
-/// What the node sends to itself, and is told, may wait in its loopback. Here it does: 2 kB pass at once, then 10 kB/s.
+/// What the node sends to itself, and its answers, may wait in its loopback. Here it does: 2 kB pass at once, then 10 kB/s.
 fn slow_loopback() {
     let mut oracle = Oracle::build(&topology()).unwrap();
     let tc = netns_setup::find_program("tc").expect("tc, of package iproute2");
@@ -396,7 +396,7 @@ pub(crate) fn tests() -> Vec<Test> {
         of("sees_node_ports_from_everywhere", node_ports),
         of("sees_what_ends_on_the_node_itself", onto_the_node),
         of("sees_flows_kept_and_forgotten", flows),
-        of("is_told_no_as_often_as_it_asks", without_limits),
+        of("is_refused_as_often_as_it_asks", without_limits),
         of("waits_for_a_slow_loopback", slow_loopback),
         of("says_why_it_is_silent", limits),
     ]

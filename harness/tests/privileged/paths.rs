@@ -68,8 +68,8 @@ pub(crate) fn masquerade(mode: Mode) {
             let sent = endpoint.first_packets(&[masqueraded], &[0; 5], &mut Times::new(), None).unwrap();
             sent.all_verified().unwrap();
             // Another endpoint is a pod like any other.
-            let neighbour = testbed.service_target((index + 2) % testbed.set.len()).unwrap().answers[0];
-            let mut other = probe_from(&testbed, Ipv4Net::from(*neighbour.ip()));
+            let other_answer = testbed.service_target((index + 2) % testbed.set.len()).unwrap().answers[0];
+            let mut other = probe_from(&testbed, Ipv4Net::from(*other_answer.ip()));
             let plain = target.for_probe().unwrap();
             other.first_packets(&[plain], &[0; 5], &mut Times::new(), None).unwrap().all_verified().unwrap();
         }

@@ -41,7 +41,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("a_replayed_ruleset_is_measured_beside_controls", LEGACY, run),
         test("golden_rulesets_answer_when_replayed", PROXY, golden),
         test("anonymous_rulesets_answer_alike", PROXY, anonymous),
-        test("what_a_tool_refuses_is_told_with_its_line_and_leaves_nothing", PROXY, refused),
+        test("what_a_tool_refuses_is_reported_with_its_line_and_leaves_nothing", PROXY, refused),
         test("a_ruleset_that_answers_otherwise_is_noticed", PROXY, otherwise),
     ];
     for &mode in PROXY {
@@ -143,7 +143,7 @@ fn own(mode: Mode) {
     let replay = read(&original, None, None);
     if format == Format::Iptables {
         let variant = if mode == Mode::IptablesLegacy { Variant::Legacy } else { Variant::Nft };
-        assert_eq!(replay.variant, variant, "told by the file");
+        assert_eq!(replay.variant, variant, "known from the file");
     }
     let services = &replay.inspection.services;
     assert_eq!(
@@ -202,20 +202,20 @@ fn otherwise() {
         (IPTABLES, "-j DNAT --to-destination 10.244.0.21:5353", "-j RETURN"),
         (NFT, "dnat to 10.244.1.12:8080", "dnat to 10.244.1.12:8081"),
     ] {
-        let (told, held) = (read(text, None, None), read(&text.replace(from, to), None, None));
-        let mut testbed = Testbed::replaying(&told, 1, &Stop::new()).unwrap();
-        testbed.carry_out(&held.install(), told.services(), None).unwrap();
+        let (replay, held) = (read(text, None, None), read(&text.replace(from, to), None, None));
+        let mut testbed = Testbed::replaying(&replay, 1, &Stop::new()).unwrap();
+        testbed.carry_out(&held.install(), replay.services(), None).unwrap();
         let error = testbed.verify_traffic().unwrap_err().to_string();
         assert!(error.contains("who may not receive it"), "{error}");
     }
     // One rule less than in the file.
-    let told = read(IPTABLES, None, None);
+    let replay = read(IPTABLES, None, None);
     let less = IPTABLES
         .lines()
         .filter(|line| !line.contains("INVALID"))
         .fold(String::new(), |text, line| text + line + "\n");
-    let mut testbed = Testbed::replaying(&told, 1, &Stop::new()).unwrap();
-    testbed.carry_out(&read(&less, None, None).install(), told.services(), None).unwrap();
+    let mut testbed = Testbed::replaying(&replay, 1, &Stop::new()).unwrap();
+    testbed.carry_out(&read(&less, None, None).install(), replay.services(), None).unwrap();
     let error = testbed.verify_counts().unwrap_err().to_string();
     assert!(error.contains("table ip filter"), "{error}");
 }
@@ -266,9 +266,9 @@ fn run() {
     let cleaned = [&rules, &other, &broken].map(Clone::clone);
 
     let refused = place.run(SWEEP, &["--replay", &broken]);
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(2), "{told}");
-    assert!(told.contains("line: 79") && !place.out().exists(), "{told}");
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("line: 79") && !place.out().exists(), "{stderr}");
 
     let output = place.run(SWEEP, &["--replay", &rules]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));

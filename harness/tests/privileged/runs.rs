@@ -75,9 +75,9 @@ pub(crate) fn smoke() {
     }
     assert!(files.keys().filter(|file| file.ends_with(".svg")).count() >= 3, "{:?}", files.keys());
     assert!(files.keys().all(|file| !file.ends_with(".tmp")), "{:?}", files.keys());
-    let told = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     assert_eq!(
-        told,
+        stdout,
         place.out().join("report.html").to_string_lossy(),
         "standard output says where the report is"
     );
@@ -190,8 +190,8 @@ pub(crate) fn read_only_host() {
     assert!(place.files().contains_key("report.html"));
 }
 
-/// Whatever this machine is like: what spoils its figures is refused before anything is written, and what is allowed, or
-/// spoils nothing, is in the passport.
+/// Whatever this machine is like: what makes its figures unreliable is refused before anything is written. What is
+/// allowed, or does no harm, is in the passport.
 pub(crate) fn strict() {
     let place = Place::new();
     // Beside other tests there is load, and nobody knows what else.
@@ -211,7 +211,7 @@ pub(crate) fn strict() {
         return;
     }
     exits(&refused, 69);
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(told.contains("mend: ") && told.contains("--allow NAME"), "{told}");
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(stderr.contains("mend: ") && stderr.contains("--allow NAME"), "{stderr}");
     assert!(!place.out().exists(), "nothing was measured");
 }

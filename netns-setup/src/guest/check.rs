@@ -1,4 +1,4 @@
-//! Whether this machine can run guests, told like a [`Need`](crate::Need).
+//! Whether this machine can run guests, reported like a [`Need`](crate::Need).
 
 use super::error::GuestError;
 use super::host::{EMULATOR, available_mib, emulator, version};

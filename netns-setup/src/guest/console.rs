@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_found_and_want_of_memory_is_told_apart() {
+    fn a_panic_is_found_and_want_of_memory_is_another_thing() {
         let panic = "[    1.5] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\r\n[ 1.5] CPU: 0\r\n";
         assert_eq!(
             console(panic).cause(),

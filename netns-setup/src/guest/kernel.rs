@@ -128,7 +128,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_kernel_is_told() {
+    fn what_is_no_kernel_is_refused() {
         assert_eq!(release(b"\x7fELF"), Err("it has no boot header (boot_flag, HdrS)"));
         let mut head = bzimage("6.1");
         head[0x236] = 0;

@@ -41,7 +41,7 @@ impl Kernel {
     /// `~/.cache/svcbench/kernels`), else out of its package, fetched by `apt-get download`, which installs nothing and
     /// needs no privilege. Without apt, or without network, the newest in the cache.
     ///
-    /// `say` is told of each step that takes time.
+    /// `say` hears of each step that takes time.
     ///
     /// # Errors
     /// There is none in the cache and none can be fetched; the error says what else to give.

@@ -1,4 +1,4 @@
-//! What IPVS is told.
+//! What is sent to IPVS.
 
 use std::fmt;
 use std::net::SocketAddr;

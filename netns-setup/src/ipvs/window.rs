@@ -2,7 +2,7 @@
 //!
 //! The kernel goes through all messages of one send in order, whatever becomes of them, and answers each that fails, and
 //! each that asked for an acknowledgement (netlink_rcv_skb in net/netlink/af_netlink.c). So only the last asks for one:
-//! with its answer, every refusal before it has come too, and they are told apart by sequence number.
+//! with its answer, every refusal before it has come too, and they are matched by sequence number.
 
 use netlink_packet_core::NLM_F_ACK;
 

@@ -33,8 +33,8 @@ fn topology(method: Method) -> Topology {
 /// Transfers of which one has to pass without a segment that is sent again.
 const TRIES: u32 = 10;
 
-/// A server in each namespace that reads as many bytes as it is told in the first four, sends its name and as many
-/// bytes back, and closes.
+/// A server in each namespace that reads as many bytes as the first four say, sends its name and as many bytes back, and
+/// closes.
 fn serve(director: &Director, address: impl Fn(usize) -> Ipv4Addr) {
     for (index, server) in director.servers.iter().enumerate() {
         let address = (address(index), PORT);

@@ -132,8 +132,8 @@ pub(crate) fn settled_in_turn() {
             let before = sender.take_error().unwrap();
             loopback.settle().unwrap();
             let waited = before.is_none();
-            let told = before.or_else(|| sender.take_error().unwrap()).unwrap();
-            assert_eq!(told.kind(), std::io::ErrorKind::ConnectionRefused);
+            let error = before.or_else(|| sender.take_error().unwrap()).unwrap();
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
             waited
         });
         assert!(waited.count() > 0, "it still waited");

@@ -1,4 +1,4 @@
-//! HTTP/1.1 (RFC 9112), as little of it as a load needs: GET, and responses whose end can be told.
+//! HTTP/1.1 (RFC 9112), as little of it as a load needs: GET, and responses whose end can be known.
 
 use std::net::SocketAddr;
 use std::str;

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_out_of_range_is_told() {
+    fn a_limit_out_of_range_is_refused() {
         let none = search(50, 1_000);
         assert_eq!((none.kept, none.trials.len()), (None, 1));
         let all = search(5_000, 1_000);

@@ -93,7 +93,7 @@ pub struct Stopper {
 
 impl Drop for Stopper {
     fn drop(&mut self) {
-        // It fails only if the counter is full, and then the servers have been told already.
+        // It fails only if the counter is full, and then the servers have been woken already.
         let _ = self.stop.write(1);
     }
 }

@@ -187,7 +187,7 @@ fn several_servers_share_an_address() {
 }
 
 #[test]
-fn an_answer_from_another_endpoint_is_counted_and_told() {
+fn an_answer_from_another_endpoint_is_counted_and_reported() {
     let server = serve(|server| server);
     let (to, other) = (loopback(1, server.port), loopback(9, server.port));
     for workload in Workload::ALL {
@@ -313,11 +313,11 @@ fn other_http_servers_can_be_loaded() {
 
 #[test]
 fn sources_are_used_in_turn() {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, heard) = std::sync::mpsc::channel();
     let to = listen(move |_, from| tell.send(from.ip()).unwrap());
     let sources: [IpAddr; 2] = [[127, 0, 0, 5].into(), [127, 0, 0, 6].into()];
     ran(&Load { sources: Arc::new(sources), ..closed(Workload::TcpCrr, to, 4) });
-    let seen: Vec<_> = told.iter().take(4).collect();
+    let seen: Vec<_> = heard.iter().take(4).collect();
     assert_eq!(seen, [sources[0], sources[1], sources[0], sources[1]]);
 }
 
@@ -388,14 +388,14 @@ fn a_stall_shows_in_an_open_loop_and_hides_in_a_closed_one() {
 
 #[test]
 fn a_halt_ends_a_load_early() {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, heard) = std::sync::mpsc::channel();
     let to = listen(move |_, _| tell.send(()).unwrap_or_default());
     let load = Load { duration: Duration::from_secs(3_600), ..closed(Workload::TcpCrr, to, 1) };
     let load = Load { pace: open(100, Rhythm::Constant), ..load };
     let halt = AtomicBool::new(false);
     let outcome = thread::scope(|scope| {
         let running = scope.spawn(|| run(&load, 0, Instant::now(), &halt).unwrap());
-        assert_eq!(told.iter().take(10).count(), 10);
+        assert_eq!(heard.iter().take(10).count(), 10);
         halt.store(true, std::sync::atomic::Ordering::Relaxed);
         running.join().unwrap()
     });

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn any_source_is_taken_if_told() {
+    fn any_source_is_taken_if_asked_for() {
         let destinations = [at("10.0.0.1:8080")];
         for (form, protocol) in FORMS {
             let (to, source) = (at("10.96.0.1:80"), at("10.1.0.1:1024"));

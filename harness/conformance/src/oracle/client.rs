@@ -88,7 +88,7 @@ impl Client {
         (self.packet.protocol, self.packet.from.port()) == (packet.protocol, packet.from.port())
     }
 
-    /// Whether the socket was told of an error.
+    /// Whether the socket got an error.
     pub(super) fn is_refused(&self) -> bool {
         getsockopt(&self.socket, sockopt::SocketError).is_ok_and(|error| error != 0)
     }

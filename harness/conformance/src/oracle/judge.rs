@@ -59,7 +59,7 @@ impl Sent {
     }
 
     /// Whether the sender takes the error for one about this packet.
-    fn is_told(&self, error: &IcmpError) -> bool {
+    fn takes_for_its_own(&self, error: &IcmpError) -> bool {
         let about = &error.about;
         about.protocol == transport(self.packet.protocol)
             && (about.from, about.to, error.to) == (self.packet.from, self.packet.to, self.packet.from.ip())
@@ -96,8 +96,8 @@ impl Sent {
                     }
                 }
                 Message::Error(error) => {
-                    let told = self.is_told(&error);
-                    if !self.has(error.about.number, told) {
+                    let own = self.takes_for_its_own(&error);
+                    if !self.has(error.about.number, own) {
                         continue;
                     }
                     let (kind, code) = (error.kind, error.code);
@@ -105,7 +105,7 @@ impl Sent {
                         true => Refusal::Icmp { kind, code },
                         false => Refusal::Icmpv6 { kind, code },
                     };
-                    (told, Answer::Rejected(Rejected { how, from: error.from }))
+                    (own, Answer::Rejected(Rejected { how, from: error.from }))
                 }
             };
             if !understood || at != self.origin {

@@ -74,9 +74,9 @@ impl fmt::Display for SentPacket {
 pub enum PacketOutcome {
     /// It came out.
     Delivered(Delivered),
-    /// Its sender was told no.
+    /// Its sender got a refusal.
     Rejected(Rejected),
-    /// It is gone, and nobody was told.
+    /// It is gone, and nobody got an error.
     Dropped,
 }
 
@@ -89,7 +89,7 @@ impl PacketOutcome {
         }
     }
 
-    /// How its sender was told no, if it was.
+    /// How it was refused to its sender, if it was.
     pub const fn rejected(&self) -> Option<&Rejected> {
         match self {
             PacketOutcome::Rejected(rejected) => Some(rejected),
@@ -162,7 +162,7 @@ impl fmt::Display for Delivered {
     }
 }
 
-/// That its sender was told no.
+/// That it was refused to its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rejected {
     /// How.

@@ -88,8 +88,8 @@ impl Refused {
         !self.internal && !self.external
     }
 
-    /// Comment and target: without any endpoint the sender is told; without a local one where one is wanted it is not, so
-    /// that it may try another node.
+    /// Comment and target: without any endpoint the sender gets an error; without a local one where one is wanted it gets
+    /// none, so that it may try another node.
     const fn reason(&self) -> (&'static str, &'static str) {
         match self.any {
             true => (" has no local endpoints\"", " -j DROP\n"),

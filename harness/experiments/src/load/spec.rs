@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use services::service::Protocol;
 use workloads::load::{Choice, Destination, Load, LoadError, Pace, Workload};
 
-/// Flows that may be busy at once in an open loop, unless told otherwise.
+/// Flows that may be busy at once in an open loop, unless a number is given.
 pub const OPEN_FLOWS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 /// Indices drawn for a choice; after that they come again.
 const PICKS: usize = 1 << 16;

@@ -85,24 +85,24 @@ impl Patience {
     pub fn of_ended(&self, kind: Kind, ended: &Ended) -> String {
         let Ended { spent, command, contenders } = ended;
         let spent = spent.as_secs_f64();
-        let told = format!(
+        let ending = format!(
             "ended unfinished after {} against {contenders} contender{}",
             seconds(spent),
             if *contenders == 1 { "" } else { "s" }
         );
-        let told = match (self.reason, self.alone.filter(|_| kind == Kind::Partial)) {
+        let ending = match (self.reason, self.alone.filter(|_| kind == Kind::Partial)) {
             (Reason::Expected, _) => {
-                format!("{told}, the longest that a sync is waited for (--no-limit waits for its end)")
+                format!("{ending}, the longest that a sync is waited for (--no-limit waits for its end)")
             }
             (Reason::TooLong { predicted, limit }, _) => format!(
-                "{told}: a partial and a full sync are predicted to take {}, from the smaller scales of this run, and the \
+                "{ending}: a partial and a full sync are predicted to take {}, from the smaller scales of this run, and the \
                  limit is {} (--no-limit waits for their end)",
                 seconds(predicted),
                 seconds(limit)
             ),
             (Reason::NoLock, None) => {
                 format!(
-                    "{told}; whether it starved is not known, as its time without contenders was not measured"
+                    "{ending}; whether it starved is not known, as its time without contenders was not measured"
                 )
             }
             (Reason::NoLock, Some(alone)) => {
@@ -113,13 +113,13 @@ impl Patience {
                     seconds(share)
                 );
                 if spent > share {
-                    format!("starved: {told}; {times}")
+                    format!("starved: {ending}; {times}")
                 } else {
-                    format!("{told}, too soon to tell whether it starves: {times}")
+                    format!("{ending}, too soon to tell whether it starves: {times}")
                 }
             }
         };
-        format!("{told}; it was at `{command}`")
+        format!("{ending}; it was at `{command}`")
     }
 }
 

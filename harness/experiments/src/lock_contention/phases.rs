@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_told_by_the_lock() {
+    fn parts_are_found_by_the_lock() {
         let restore = Restore { pid: 7, from: 100, until: 1_000 };
         let of = |pid, began, wait, hold| Acquisition { pid, began, wait, hold };
         // Two tables, and somebody else.

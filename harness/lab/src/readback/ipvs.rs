@@ -35,7 +35,7 @@ pub fn counts(family: Family, rules: Counts) -> Result<Counts, ReadBackError> {
         }
     }
     let addresses = bound()?.into_iter().filter(|&address| Family::of(address) == family).count();
-    // Those of IPv6 alone can be told by their names; with those of IPv4 stands whatever is not kube-proxy's.
+    // Those of IPv6 alone are known by their names; with those of IPv4 stands whatever is not kube-proxy's.
     let is_of_ipv6 = |name: &[u8]| name.starts_with(b"KUBE-6-");
     Ok(Counts {
         elements: entries_of(|name| is_of_ipv6(name) == (family == Family::Ipv6))?,

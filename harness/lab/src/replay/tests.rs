@@ -86,7 +86,7 @@ fn missing_sets_are_named_with_what_to_do() {
     let all = include_str!("../../../dataplane/tests/golden/ipvs/ipset-save.txt");
     let one_less: String =
         all.lines().filter(|line| !line.contains("KUBE-LOOP-BACK")).map(|line| format!("{line}\n")).collect();
-    let mut told = String::new();
+    let mut messages = String::new();
     for sets in [
         None,
         Some(path("less", &one_less)),
@@ -96,9 +96,9 @@ fn missing_sets_are_named_with_what_to_do() {
         let source = ReplaySource { rules: rules.clone(), sets, variant: None };
         let error = Replay::read(&source).unwrap_err();
         let text = crate::explain::explain(&error).replace(&folder.path().display().to_string(), "DIR");
-        told.push_str(&format!("{text}\n"));
+        messages.push_str(&format!("{text}\n"));
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(messages);
     let source = ReplaySource { rules, sets: Some(path("all", all)), variant: Some(Variant::Nft) };
     let replay = Replay::read(&source).unwrap();
     let programs: Vec<_> = replay.install().steps.iter().map(|step| step.command_line()).collect();

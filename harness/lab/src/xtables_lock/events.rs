@@ -40,7 +40,7 @@ struct StopSignal(Arc<EventFd>);
 
 impl Drop for StopSignal {
     fn drop(&mut self) {
-        // It fails only if the counter is full, and then the thread has been told already.
+        // It fails only if the counter is full, and then the thread has been woken already.
         let _ = self.0.write(1);
     }
 }

@@ -18,7 +18,7 @@ use super::queue::{Queue, Turn};
 /// How often the lock is looked at while nothing happens, milliseconds.
 const POLL_INTERVAL: u8 = 100;
 
-/// Turns that are told at once, even if more is happening.
+/// Turns that are reported at once, even if more is happening.
 const MOST: usize = 64;
 
 /// Why a lock cannot be followed.
@@ -88,7 +88,7 @@ impl Follow {
     /// [`FollowError`].
     pub fn turns(&mut self) -> Result<Vec<Notice>, FollowError> {
         self.wait(PollTimeout::from(POLL_INTERVAL))?;
-        let mut told = Vec::new();
+        let mut notices = Vec::new();
         loop {
             let events = self.read()?;
             let nothing = events.is_empty();
@@ -96,15 +96,15 @@ impl Follow {
                 if event.kind == Kind::Open {
                     self.processes.insert(event.pid, Process::look(event.pid));
                 }
-                told.extend(self.queue.event(&event).map(|turn| self.told(turn)));
+                notices.extend(self.queue.event(&event).map(|turn| self.notice(turn)));
             }
-            if told.len() >= MOST {
-                return Ok(told);
+            if notices.len() >= MOST {
+                return Ok(notices);
             }
             // What is seen is certain only if nothing has happened before it was.
             if nothing && let Some(turns) = self.look()? {
-                told.extend(turns.into_iter().map(|turn| self.told(turn)));
-                return Ok(told);
+                notices.extend(turns.into_iter().map(|turn| self.notice(turn)));
+                return Ok(notices);
             }
         }
     }
@@ -128,7 +128,7 @@ impl Follow {
         self.processes.get(&pid).cloned().unwrap_or(Process { pid, ..Process::default() })
     }
 
-    fn told(&mut self, turn: Turn) -> Notice {
+    fn notice(&mut self, turn: Turn) -> Notice {
         let process = self.processes.remove(&turn.pid);
         Notice { turn, process: process.unwrap_or(Process { pid: turn.pid, ..Process::default() }) }
     }

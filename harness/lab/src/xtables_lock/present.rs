@@ -92,7 +92,7 @@ mod tests {
     const FILE: FileId = FileId::new(0, 0x17, 1234);
 
     #[test]
-    fn holder_and_queue_are_told_apart_from_other_locks() {
+    fn holder_and_queue_are_separate_from_other_locks() {
         let text = "1: POSIX  ADVISORY  WRITE 99 00:17:1234 0 EOF\n\
                     2: FLOCK  ADVISORY  WRITE 4711 00:17:1234 0 EOF\n\
                     2: -> FLOCK  ADVISORY  WRITE 4712 00:17:1234 0 EOF\n\

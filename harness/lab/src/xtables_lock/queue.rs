@@ -1,4 +1,4 @@
-//! The queue for the lock as it moves: who held it and who gave up, told from openings, closings and looks at `/proc/locks`.
+//! The queue for the lock as it moves: who held it and who gave up, by openings, closings and looks at `/proc/locks`.
 //!
 //! A closing alone does not tell whether its process had the lock. A look does: a file's locks are given back after its
 //! closing has been reported (`__fput`, fs/file_table.c), so a look after which no event was waiting shows a holder that has
@@ -73,8 +73,8 @@ impl Queue {
         }
     }
 
-    /// Takes a look, after which no event was waiting. `is_gone`: whether a process has ended. Returns turns of which only now
-    /// can be told how they ended.
+    /// Takes a look, after which no event was waiting. `is_gone`: whether a process has ended. Returns turns of which it is
+    /// known only now how they ended.
     pub fn look(&mut self, present: &Present, is_gone: impl Fn(u32) -> bool) -> Vec<Turn> {
         let same = self.holder.map(|holder| holder.pid) == present.holder;
         let undecided = std::mem::take(&mut self.undecided);
@@ -200,7 +200,7 @@ mod tests {
     proptest! {
         /// A lock with a random queue, in which some give up, looked at after every event: all turns are found again.
         #[test]
-        fn a_simulated_lock_is_told_as_it_was(
+        fn a_simulated_lock_is_reported_as_it_was(
             processes in prop::collection::vec((0..1000_u64, 1..50_u64, 1..120_u64, any::<u32>()), 1..40)
         ) {
             // Process, opening, hold, patience, luck.

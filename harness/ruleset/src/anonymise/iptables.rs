@@ -1,4 +1,4 @@
-//! Dumps of iptables: line by line, word by word. Which words a value has is told by the option before it.
+//! Dumps of iptables: line by line, word by word. Which words a value has is known by the option before it.
 
 use super::names::Names;
 use crate::iptables::{TARGETS, Word, Words};

@@ -1,4 +1,4 @@
-//! Names: what they become, remembered, so that it can be told whether any stands for another one of the same file.
+//! Names: what they become, remembered, so that it is known whether any stands for another one of the same file.
 
 mod comments;
 mod identifiers;

@@ -31,7 +31,7 @@ pub(super) struct WalkedPacket {
 pub(super) enum Holds {
     /// Not for this packet.
     Never,
-    /// It cannot be told.
+    /// It is not known.
     Perhaps,
     /// For this packet, always.
     Always,

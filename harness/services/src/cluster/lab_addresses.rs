@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_cidr_is_told() {
+    fn a_full_cidr_is_reported() {
         let all: Vec<u32> = (0..256).map(|low| 0x0af4_0000 + low).collect();
         assert_eq!(LabAddresses::choose(&chosen(Some("10.244.0.0/24"), &[1 << 28], &all)), Err(Full::Cidr));
         let most: Vec<u32> = all.iter().copied().filter(|address| address & 0xf0 != 0x50).collect();

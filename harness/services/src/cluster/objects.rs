@@ -181,7 +181,7 @@ fn words(kind: &str, object: &Value) -> String {
     }
 }
 
-/// As its type; what does not fit is told with the path of its field.
+/// As its type; what does not fit is reported with the path of its field.
 fn typed<T: DeserializeOwned>(object: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(object).map_err(|error| {
         let path = error.path().to_string();

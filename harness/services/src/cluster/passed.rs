@@ -67,7 +67,7 @@ impl Listed {
     }
 }
 
-/// What is passed over: told, since a ruleset without it may surprise.
+/// What is passed over: reported, since a ruleset without it may surprise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PassedOver {
     /// Services, by reason.

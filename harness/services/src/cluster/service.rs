@@ -166,7 +166,7 @@ struct Common {
 }
 
 impl Common {
-    /// `pass_over` is told what kube-proxy skips.
+    /// `pass_over` hears what kube-proxy skips.
     fn of(
         object: &core::Service,
         spec: &core::ServiceSpec,

@@ -46,7 +46,7 @@ impl Stream {
         }
     }
 
-    /// An error for the reader's sake; what is told is the problem.
+    /// An error for the reader's sake; what is reported is the problem.
     fn stop<E: Error>(&mut self, problem: Problem) -> E {
         self.problem = Some(problem);
         E::custom("refused")

@@ -86,7 +86,7 @@ fn quantiles(times: &Times) -> String {
     quantiles.into_iter().chain([histogram.max()]).map(|value| format!("{:>10}", duration(value))).collect()
 }
 
-/// What spoils the figures.
+/// What makes the figures unreliable.
 pub(super) fn warnings(load: &Load, outcome: &LoadOutcome) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(fault) = outcome.first_fault {

@@ -52,10 +52,10 @@ proptest! {
     }
 }
 
-/// What IPT_SO_GET_INFO told of the table `nat` after a cold full sync (Linux 6.18, x86-64, 2026-11-25).
+/// What IPT_SO_GET_INFO said of the table `nat` after a cold full sync (Linux 6.18, x86-64, 2026-11-25).
 #[test]
 fn a_table_has_the_size_that_the_kernel_tells() {
-    for (services, told) in [(50, 963_584), (300, 3_163_584)] {
+    for (services, known) in [(50, 963_584), (300, 3_163_584)] {
         let set = ServiceSet::synthetic(Scale { services, endpoints: 10 }, 1);
         let plan = planner(Mode::IptablesLegacy, Node::lab(KubeProxy::Current)).plan(
             &ServiceSet::default(),
@@ -63,7 +63,7 @@ fn a_table_has_the_size_that_the_kernel_tells() {
             Sync::Full,
         );
         let size = Footprint::of_plan(Mode::IptablesLegacy, &set, &plan).table.unwrap();
-        assert!((told..told + (8 << 10)).contains(&size), "{services} Services: {size}, told {told}");
+        assert!((known..known + (8 << 10)).contains(&size), "{services} Services: {size}, known {known}");
     }
 }
 

@@ -55,7 +55,7 @@ fn config(tree: Tree<'_>) -> String {
     places.iter().map(|place| tree.text(place)).find(|text| !text.is_empty()).unwrap_or_default()
 }
 
-/// As `uname -v` has it, with what a dynamic kernel was told at boot or since.
+/// As `uname -v` has it, with what a dynamic kernel was set to at boot or since.
 pub(super) fn preemption(tree: Tree<'_>) -> String {
     let version = tree.text("proc/sys/kernel/version");
     let Some(model) = version.split_whitespace().find(|word| word.starts_with("PREEMPT")) else {

@@ -68,8 +68,8 @@ fn a_quiet_machine_is_read_and_nothing_is_said_against_it() {
     let facts = Machine::new(&QUIET).facts();
     assert_eq!(found(&facts), []);
     assert_eq!((facts.cores, facts.guest, facts.load), (2, false, Some(0.1)));
-    let told = facts.condition.facts().into_iter().map(|(name, value)| format!("{name}: {value}"));
-    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r"
+    let lines = facts.condition.facts().into_iter().map(|(name, value)| format!("{name}: {value}"));
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
     clock source: tsc
     frequency driver: intel_pstate
     governors: performance on 2 cores
@@ -132,21 +132,21 @@ const FAULTS: [(&str, &str, &str, Severity); 21] = [
 ];
 
 #[test]
-fn each_fault_is_told_alone_and_how_to_mend_it() {
+fn each_fault_is_reported_alone_and_how_to_fix_it() {
     for (path, text, name, severity) in FAULTS {
         let machine = Machine::new(&QUIET);
         machine.write(path, text.as_bytes());
         let all = warnings(&machine.facts());
-        let [Warning { name: told, severity: said, what, why, how }] = &all[..] else {
+        let [Warning { name: found_name, severity: said, what, why, how }] = &all[..] else {
             panic!("{path}: {all:?}")
         };
-        assert_eq!((told.as_str(), *said), (name, severity), "{path}");
+        assert_eq!((found_name.as_str(), *said), (name, severity), "{path}");
         assert!([what, why, how].iter().all(|text| text.len() > 8), "{all:?}");
     }
 }
 
 #[test]
-fn what_happens_while_it_is_watched_is_told() {
+fn what_happens_while_it_is_watched_is_reported() {
     let machine = Machine::new(&QUIET);
     let facts = Facts::read(machine.0.path(), 1, || {
         machine.write("proc/stat", b"cpu  10 0 10 1099 0 0 0 10 0 0\n");
@@ -155,8 +155,8 @@ fn what_happens_while_it_is_watched_is_told() {
     });
     let expected = Meanwhile { steal_ticks: Some(3), swapped_pages: Some(6), throttled: Some(2) };
     assert_eq!(facts.meanwhile, expected);
-    let spoils = |name: &str| (name.to_owned(), Severity::Spoils);
-    assert_eq!(found(&facts), [spoils("steal"), spoils("swap"), spoils("heat")]);
+    let unreliable = |name: &str| (name.to_owned(), Severity::Spoils);
+    assert_eq!(found(&facts), [unreliable("steal"), unreliable("swap"), unreliable("heat")]);
 }
 
 #[test]

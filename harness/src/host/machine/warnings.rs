@@ -41,7 +41,7 @@ const FAST_CLOCKS: [&str; 8] = [
     "stable-clock",
 ];
 
-/// What spoils or colours figures, what spoils them first.
+/// What makes figures unreliable or different, what makes them unreliable first.
 pub fn warnings(facts: &Facts) -> Vec<Warning> {
     let found = [
         governor(facts),
@@ -78,7 +78,7 @@ struct Found {
     how: &'static str,
 }
 
-fn spoils(what: String, why: &'static str, how: &'static str) -> Option<Found> {
+fn unreliable(what: String, why: &'static str, how: &'static str) -> Option<Found> {
     Some(Found { severity: Severity::Spoils, what, why, how })
 }
 
@@ -93,7 +93,7 @@ fn governor(facts: &Facts) -> Option<Found> {
     if others.is_empty() {
         return None;
     }
-    spoils(
+    unreliable(
         format!("CPU frequency governor is not performance: {}", others.join(", ")),
         "cores change their frequency with load, so that the same work takes different times",
         "cpupower frequency-set -g performance",
@@ -104,7 +104,7 @@ fn turbo(facts: &Facts) -> Option<Found> {
     if facts.condition.turbo != Some(true) {
         return None;
     }
-    spoils(
+    unreliable(
         "turbo is on".into(),
         "how fast a core runs then depends on heat and on what other cores do",
         "echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo, or echo 0 > /sys/devices/system/cpu/cpufreq/boost",
@@ -117,7 +117,7 @@ fn smt(facts: &Facts) -> Option<Found> {
         return None;
     }
     let list: Vec<String> = siblings.iter().map(u32::to_string).collect();
-    spoils(
+    unreliable(
         format!("the measuring core shares its execution units with processor {}", list.join(", ")),
         "whatever runs there slows down what is measured",
         "echo off > /sys/devices/system/cpu/smt/control",
@@ -129,7 +129,7 @@ fn idle_states(facts: &Facts) -> Option<Found> {
     if *exit <= SHALLOW {
         return None;
     }
-    spoils(
+    unreliable(
         format!("the measuring core may enter idle state {name}, which takes {exit} µs to leave"),
         "every wait for a packet or a program ends that much later, more or less often",
         "cpupower idle-set -D 10, or intel_idle.max_cstate=1 processor.max_cstate=1 on the kernel's command line",
@@ -141,7 +141,7 @@ fn clock_source(facts: &Facts) -> Option<Found> {
     if source.is_empty() || FAST_CLOCKS.contains(&source) {
         return None;
     }
-    spoils(
+    unreliable(
         format!("the kernel reads the time from {source}"),
         "each reading takes a microsecond or more, as long as a lookup",
         "clocksource=tsc on the kernel's command line; the kernel log says why it gave tsc up",
@@ -150,7 +150,7 @@ fn clock_source(facts: &Facts) -> Option<Found> {
 
 fn load(facts: &Facts) -> Option<Found> {
     let load = facts.load.filter(|load| *load > IDLE * f64::from(facts.cores.max(1)))?;
-    spoils(
+    unreliable(
         format!("load average {load:.2} on {} cores", facts.cores),
         "other programs take caches, memory bandwidth and processor time",
         "end them, and wait a minute: it is the mean of the last one",
@@ -159,7 +159,7 @@ fn load(facts: &Facts) -> Option<Found> {
 
 fn steal(facts: &Facts) -> Option<Found> {
     let ticks = facts.meanwhile.steal_ticks.filter(|ticks| *ticks > 0)?;
-    spoils(
+    unreliable(
         format!(
             "the hypervisor gave {ticks} ticks of this machine’s processor time to others within a moment"
         ),
@@ -172,7 +172,7 @@ fn irqbalance(facts: &Facts) -> Option<Found> {
     if facts.condition.irqbalance != Some(true) {
         return None;
     }
-    spoils(
+    unreliable(
         "irqbalance is running".into(),
         "it moves interrupts between cores, to the measuring one as well",
         "systemctl stop irqbalance",
@@ -182,7 +182,7 @@ fn irqbalance(facts: &Facts) -> Option<Found> {
 fn swap(facts: &Facts) -> Option<Found> {
     const HOW: &str = "end what needs the memory, then swapoff -a";
     match (facts.meanwhile.swapped_pages, facts.condition.swap_used_bytes) {
-        (Some(pages @ 1..), _) => spoils(
+        (Some(pages @ 1..), _) => unreliable(
             format!("{pages} pages of memory were swapped within a moment"),
             "whoever needs them waits for the disk",
             HOW,
@@ -201,7 +201,7 @@ fn conntrack(facts: &Facts) -> Option<Found> {
     if u128::from(entries) * 5 < u128::from(most) * 4 {
         return None;
     }
-    spoils(
+    unreliable(
         format!("connection tracking of the host has {entries} of at most {most} entries"),
         "labs share its hash table: buckets are long, and beyond the limit packets are dropped",
         "sysctl net.netfilter.nf_conntrack_max and nf_conntrack_buckets larger, or let the connections end",
@@ -213,7 +213,7 @@ fn kernel_debug(facts: &Facts) -> Option<Found> {
     if options.is_empty() {
         return None;
     }
-    spoils(
+    unreliable(
         format!("the kernel was built with {}", options.join(", ")),
         "checks on every access, allocation or lock make it several times slower, and not evenly",
         "boot a kernel without them",
@@ -234,7 +234,7 @@ fn preemption(facts: &Facts) -> Option<Found> {
 fn heat(facts: &Facts) -> Option<Found> {
     const HOW: &str = "cool it better, or turn turbo off";
     match (facts.meanwhile.throttled, facts.condition.throttled) {
-        (Some(times @ 1..), _) => spoils(
+        (Some(times @ 1..), _) => unreliable(
             format!("processors were throttled for heat {times} times within a moment"),
             "a throttled processor is slower for as long as it is hot",
             HOW,
@@ -252,7 +252,7 @@ fn battery(facts: &Facts) -> Option<Found> {
     if facts.condition.power != "battery" {
         return None;
     }
-    spoils(
+    unreliable(
         "the machine runs on its battery".into(),
         "firmware saves power then, and frequencies fall",
         "plug it in",

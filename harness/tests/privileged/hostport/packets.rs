@@ -19,7 +19,7 @@ struct Addresses {
     second: IpAddr,
     /// With the prefix that all pods of the node share.
     pod: &'static str,
-    neighbour: IpAddr,
+    other_pod: IpAddr,
     remote: IpAddr,
     stranger: IpAddr,
     /// Nobody's.
@@ -33,7 +33,7 @@ fn addresses(family: Family) -> Addresses {
             node: ip("192.0.2.1"),
             second: ip("192.0.2.2"),
             pod: "10.244.0.10/24",
-            neighbour: ip("10.244.0.20"),
+            other_pod: ip("10.244.0.20"),
             remote: ip("10.244.1.7"),
             stranger: ip("198.51.100.9"),
             elsewhere: ip("203.0.113.5"),
@@ -42,7 +42,7 @@ fn addresses(family: Family) -> Addresses {
             node: ip("2001:db8::1"),
             second: ip("2001:db8::2"),
             pod: "fd00:244::a/64",
-            neighbour: ip("fd00:244::14"),
+            other_pod: ip("fd00:244::14"),
             remote: ip("fd00:244:0:1::7"),
             stranger: ip("2001:db8:9::9"),
             elsewhere: ip("2001:db8:5::5"),
@@ -136,7 +136,7 @@ pub(super) fn reach_pods(mode: Mode, family: Family) {
         let origins = [
             (Location::Outside, at.stranger, None),
             (Location::RemotePod, at.remote, None),
-            (Location::LocalPod, at.neighbour, of_prefix),
+            (Location::LocalPod, at.other_pod, of_prefix),
             (Location::LocalPod, pod, Some(at.node)),
             (Location::Node, at.node, None),
         ];

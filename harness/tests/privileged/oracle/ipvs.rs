@@ -14,9 +14,9 @@ use super::{Case, Cast, cast, conversation, delivered, is_port_unreachable, send
 
 fn key(address: SocketAddr, protocol: Protocol) -> Key {
     let protocol = match protocol {
-        Protocol::Tcp => ipvs::Protocol::Tcp,
-        Protocol::Udp => ipvs::Protocol::Udp,
-        Protocol::Sctp => ipvs::Protocol::Sctp,
+        Protocol::Tcp => ipvs::IpvsProtocol::Tcp,
+        Protocol::Udp => ipvs::IpvsProtocol::Udp,
+        Protocol::Sctp => ipvs::IpvsProtocol::Sctp,
     };
     Key { address, protocol }
 }

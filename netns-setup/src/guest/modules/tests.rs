@@ -174,7 +174,7 @@ fn unpacked(endings: &[&str]) {
 }
 
 #[test]
-fn what_is_no_module_is_told() {
+fn what_is_no_module_is_refused() {
     let folder = folder(&[], "");
     fs::write(folder.path().join("kernel/bad.ko"), "text").unwrap();
     let error = Modules::open(folder.path())

@@ -16,7 +16,7 @@ fn content(datagram: &[u8]) -> Content<'_> {
 }
 
 #[test]
-fn acknowledgements_refusals_and_data_are_told_apart() {
+fn acknowledgements_refusals_and_data_are_distinct() {
     assert_eq!(content(&message(2, 0, 7, &0i32.to_ne_bytes())), Content::Acknowledged);
     let refused = message(2, 0, 7, &(-17i32).to_ne_bytes());
     assert_eq!(content(&refused), Content::Refused { errno: 17, message: None });

@@ -123,7 +123,7 @@ impl Bench {
     fn begin(&mut self, to: SocketAddrV4, client: Client) -> Option<usize> {
         self.lab.ingress().send(&tcp(client, (*to.ip(), to.port()), SYN)).unwrap();
         let Some((from, (address, port))) = received(self.lab.egress(), QUIET) else {
-            // The client is told by ICMP.
+            // The client hears it by ICMP.
             while next_packet(self.lab.ingress(), Duration::ZERO).is_some() {}
             return None;
         };

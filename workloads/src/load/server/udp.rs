@@ -79,7 +79,7 @@ impl Datagrams {
         let mut parts = [IoSliceMut::new(question)];
         let flags = MsgFlags::MSG_DONTWAIT;
         let message = recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut parts, Some(control), flags)
-            // That an answer before found nobody is told here, too (udp(7)).
+            // That an answer before found nobody is reported here, too (udp(7)).
             .ok()?;
         let local = message.cmsgs().ok()?.find_map(|control| match control {
             ControlMessageOwned::Ipv4PacketInfo(info) => Some(Local::V4(info)),

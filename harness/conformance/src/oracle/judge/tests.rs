@@ -28,7 +28,7 @@ fn first(of: &Sent, number: u32) -> Wire {
     Wire::first(transport(of.packet.protocol), at("192.0.2.1:61000"), at("10.244.1.5:8080"), number)
 }
 
-/// What its sender is told if the kernel rejects it.
+/// What its sender gets if the kernel rejects it.
 fn error(of: &Sent, number: u32) -> IcmpError {
     let SentPacket { protocol, from, to } = of.packet;
     let about = Quoted { protocol: transport(protocol), from, to, number: Some(number) };
@@ -68,8 +68,11 @@ fn outcomes_read_as_sentences() {
             "delivered at a remote pod to 10.244.1.5:8080 from 192.0.2.1:61000"
         );
         assert_eq!(outcome(&sent, &[]).to_string(), "dropped");
-        let told = Heard { at: Location::Outside, message: Message::Error(error(&sent, 7)) };
-        assert_eq!(outcome(&sent, &[told]).to_string(), "rejected by 192.0.2.1 (ICMP 3/3, port unreachable)");
+        let reported = Heard { at: Location::Outside, message: Message::Error(error(&sent, 7)) };
+        assert_eq!(
+            outcome(&sent, &[reported]).to_string(),
+            "rejected by 192.0.2.1 (ICMP 3/3, port unreachable)"
+        );
     }
     let refused = heard(Location::Outside, back(&tcp(), reset(7)));
     assert_eq!(outcome(&tcp(), &[refused]).to_string(), "rejected by 10.96.0.10 (TCP RST)");
@@ -117,14 +120,14 @@ fn an_error_must_be_one_that_the_sender_understands() {
         IcmpError { about: Quoted { to: endpoint, ..right.about }, ..right },
     ];
     for error in wrong {
-        let told = Heard { at: Location::Outside, message: Message::Error(error) };
-        assert_eq!(unexplained(&sent, &[told]), "an answer that its sender does not take for one");
+        let reported = Heard { at: Location::Outside, message: Message::Error(error) };
+        assert_eq!(unexplained(&sent, &[reported]), "an answer that its sender does not take for one");
     }
     let elsewhere = Heard { at: Location::RemotePod, message: Message::Error(right) };
     assert_eq!(unexplained(&sent, &[elsewhere]), "an answer that its sender does not take for one");
     let untranslated = Wire { from: endpoint, ..back(&sent, reset(7)) };
-    let told = heard(Location::Outside, untranslated);
-    assert_eq!(unexplained(&sent, &[told]), "an answer that its sender does not take for one");
+    let reported = heard(Location::Outside, untranslated);
+    assert_eq!(unexplained(&sent, &[reported]), "an answer that its sender does not take for one");
 }
 
 #[test]
@@ -146,8 +149,8 @@ fn only_who_has_received_it_answers() {
         assert!(delivered.is_translated());
         assert_eq!(delivered.masquerade(), Some(at("192.0.2.1:0").ip()));
     }
-    let told = Heard { at: Location::Outside, message: Message::Error(error(&sent, 7)) };
-    let delivered = *outcome(&sent, &[told, here]).delivered().unwrap();
+    let reported = Heard { at: Location::Outside, message: Message::Error(error(&sent, 7)) };
+    let delivered = *outcome(&sent, &[reported, here]).delivered().unwrap();
     assert!(matches!(delivered.answer, Some(Answer::Rejected(_))), "{delivered:?}");
 }
 

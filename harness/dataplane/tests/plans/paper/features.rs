@@ -32,16 +32,16 @@ fn endpoint(family: Family, last: u8, local: bool) -> Endpoint {
     Endpoint::ready(SocketAddr::new(ip(family, "10.244.0", "2001:db8:a:1", last), 8080), local)
 }
 
-pub(super) fn external(family: Family, last: u8) -> IpAddr {
+pub(crate) fn external(family: Family, last: u8) -> IpAddr {
     ip(family, "198.51.100", "2001:db8:51", last)
 }
 
-pub(super) fn load_balancer(family: Family, last: u8) -> IpAddr {
+pub(crate) fn load_balancer(family: Family, last: u8) -> IpAddr {
     ip(family, "203.0.113", "2001:db8:113", last)
 }
 
 /// A TCP Service with an endpoint on the node and one elsewhere. Numbers set Services apart.
-pub(super) fn plain(family: Family, number: u8, protocol: Protocol) -> Service {
+pub(crate) fn plain(family: Family, number: u8, protocol: Protocol) -> Service {
     let cluster = SocketAddr::new(ip(family, "10.96.0", "2001:db8:96", number), 80);
     let endpoints = vec![endpoint(family, 2 * number, true), endpoint(family, 2 * number + 1, false)];
     Service::new("test", format!("service-{number}"), "main", protocol, cluster, endpoints)
@@ -154,7 +154,7 @@ fn terminate(service: &mut Service, count: usize) {
 }
 
 /// Name and Service of each; Service number 1 and up, so that all of them can be in one set.
-pub(super) fn all(family: Family) -> Vec<(&'static str, Service)> {
+pub(crate) fn all(family: Family) -> Vec<(&'static str, Service)> {
     let made = |(number, &(name, protocol, change)): (u8, &Feature)| {
         let mut service = plain(family, number, protocol);
         change(&mut service, number);
