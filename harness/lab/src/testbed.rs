@@ -519,12 +519,11 @@ impl Testbed {
                     chosen.into_iter().map(|i| i as u32).collect(),
                 )
             }
-            Position::First | Position::Middle | Position::Last => {
-                match self.set.index_at(position, protocol) {
-                    Some(index) => (vec![self.service_target(index)?], vec![0; count]),
-                    None => (Vec::new(), Vec::new()),
-                }
-            }
+            // One Service of the list.
+            at => match self.set.index_at(at, protocol) {
+                Some(index) => (vec![self.service_target(index)?], vec![0; count]),
+                None => (Vec::new(), Vec::new()),
+            },
         })
     }
 
