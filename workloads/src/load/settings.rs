@@ -64,9 +64,9 @@ pub struct Load {
     pub duration: Duration,
     /// How long one request may take.
     pub timeout: Duration,
-    /// Length of the intervals of [`LoadOutcome::intervals`](super::Outcome::intervals).
+    /// Length of the intervals of [`LoadOutcome::intervals`](super::LoadOutcome::intervals).
     pub interval: Duration,
-    /// Requests of each thread to keep one by one, in [`LoadOutcome::trace`](super::Outcome::trace); memory for them is set aside.
+    /// Requests of each thread to keep one by one, in [`LoadOutcome::trace`](super::LoadOutcome::trace); memory for them is set aside.
     pub trace: usize,
     /// Look for events without pause instead of sleeping until there is one: a thread's wake-up from idle, microseconds
     /// even on a quiet machine, is then in no figure; but it needs a core to itself.
