@@ -81,7 +81,7 @@ pub struct Sweep {
     pub load: Option<load::Section>,
     /// Rule syncs; absent: none.
     pub sync: Option<sync::Section>,
-    /// LockContention for the xtables lock; absent: none.
+    /// Contention for the xtables lock; absent: none.
     pub lock: Option<lock_contention::Section>,
     /// Sequences of changes; absent: none.
     pub churn: Option<churn::Section>,

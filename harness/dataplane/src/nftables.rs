@@ -3,7 +3,7 @@
 //!
 //! Sources: transactions written by kube-proxy 1.30.5 (shared/golden), pkg/proxy/nftables/proxier.go
 //! and its library knftables, as condensed in KUBE_PROXY_FACTS.md, section 4. The table of the newest
-//! form is that of a node where kube-proxy knows no ServiceCIDR and keeps no metrics counters. KernelLog-check node ports
+//! form is that of a node where kube-proxy knows no ServiceCIDR and keeps no metrics counters. Health-check node ports
 //! are served by kube-proxy itself and have nothing in the table.
 
 mod base;

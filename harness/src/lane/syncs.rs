@@ -173,7 +173,7 @@ impl Lane<'_> {
     /// A lab filled in the quickest way, outside any timed region.
     fn filled(&mut self, cell: &Cell) -> anyhow::Result<Testbed> {
         let to = self.labs.set(cell.mode, cell.scale, self.sweep);
-        // Resume there is anything of it.
+        // Before there is anything of it.
         if let Some(refusal) = self.labs.admission().too_long(cell.mode, cell.scale, Installing::Load) {
             return Err(refusal.into());
         }
@@ -193,7 +193,7 @@ impl Lane<'_> {
         self.predictor.note(cost, services, nanoseconds as f64 / 1e9);
     }
 
-    /// LockContention for the lock, in the lab that the syncs have left.
+    /// Contention for the lock, in the lab that the syncs have left.
     pub(super) fn lock(
         &mut self,
         cell: &Cell,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use services::addresses::MAX_SERVICES;
 use services::bounded::{any_services, contender_counts, default_limit, seconds, some_seconds, within};
 
-/// LockContention for the xtables lock.
+/// Contention for the xtables lock.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Section {
