@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netns_setup::check;
 use netns_setup::guest::{self, Accelerator, Clock, Guest, GuestError, Kernel, Port, Spec};
 use serde::{Deserialize, Serialize};
 
+use crate::slowest::Durations;
 use crate::test::{MakeImage, Test};
 
 /// Far longer than the longest test under emulation, on a machine that is busy with other work. It is for guests that hang.
@@ -68,19 +69,20 @@ pub(crate) struct Relay {
     /// The tests of each guest.
     jobs: Vec<Vec<String>>,
     image: MakeImage,
+    durations: Arc<Durations>,
     /// By test: why it failed, or that it passed.
     outcomes: Mutex<BTreeMap<String, Option<String>>>,
     changed: Condvar,
 }
 
 impl Relay {
-    pub(crate) fn new(names: Vec<String>, image: MakeImage) -> Self {
+    pub(crate) fn new(names: Vec<String>, image: MakeImage, durations: Arc<Durations>) -> Self {
         // In turn, so that those that are alike, and equally long, are shared out.
         let mut jobs = vec![Vec::new(); GUESTS.min(names.len())];
         for (index, name) in names.into_iter().enumerate() {
             jobs[index % GUESTS].push(name);
         }
-        Self { jobs, image, outcomes: Mutex::default(), changed: Condvar::new() }
+        Self { jobs, image, durations, outcomes: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Boots the guests, as many as there are tests for, and returns at once.
@@ -127,9 +129,14 @@ impl Relay {
             boot_timeout: TIMEOUT,
             silence_timeout: TIMEOUT,
         };
+        // Booting is part of the first.
+        let mut before = Instant::now();
         let mut guest = Guest::start(&spec, &|| false)?;
         while let Some(line) = guest.next(&|| false)? {
             let outcome: TestResult = serde_json::from_slice(&line).map_err(broken)?;
+            let now = Instant::now();
+            self.durations.note(&format!("{} (in a guest)", outcome.name), now - before);
+            before = now;
             lock(&self.outcomes).insert(outcome.name, outcome.failure);
             self.changed.notify_all();
         }

@@ -5,17 +5,21 @@
 //! with the reason. With `SVCBENCH_REQUIRE_PRIVILEGE=1` it fails instead: a suite that skips in silence shows nothing.
 
 mod in_guest;
+mod slowest;
 mod test;
 
 use std::collections::BTreeMap;
 use std::env;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 use netns_setup::{Missing, Need, check};
 
 use self::in_guest::Relay;
+use self::slowest::Durations;
 pub use self::test::{MakeImage, Test};
 
 /// Fails instead of ignoring tests whose needs are not met.
@@ -46,16 +50,23 @@ pub fn run(tests: Vec<Test>, image: MakeImage) -> ExitCode {
         .iter()
         .filter(|(test, runs_in)| matches!(runs_in, RunsIn::GuestKernel) && selected(&test.name, &arguments))
         .map(|(test, _)| test.name.clone());
-    let relay = Arc::new(Relay::new(wanted.collect(), image));
+    let durations = Arc::new(Durations::default());
+    let relay = Arc::new(Relay::new(wanted.collect(), image, Arc::clone(&durations)));
     let mut lacking = Vec::new();
     let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
     let count = sorted.len();
     for (test, runs_in) in sorted {
         match runs_in {
-            RunsIn::HostKernel => here.push(Trial::test(test.name, move || {
-                (test.body)();
-                Ok(())
-            })),
+            RunsIn::HostKernel => {
+                let (durations, name) = (Arc::clone(&durations), test.name.clone());
+                here.push(Trial::test(test.name, move || {
+                    let begun = Instant::now();
+                    let ended = catch_unwind(AssertUnwindSafe(test.body));
+                    durations.note(&name, begun.elapsed());
+                    ended.unwrap_or_else(|panic| resume_unwind(panic));
+                    Ok(())
+                }));
+            }
             RunsIn::GuestKernel => {
                 let (relay, name) = (Arc::clone(&relay), test.name.clone());
                 let body = move || relay.result(&name).map_err(Into::into);
@@ -74,6 +85,9 @@ pub fn run(tests: Vec<Test>, image: MakeImage) -> ExitCode {
     // Those in the guest last: by then it has run most of them.
     here.append(&mut elsewhere);
     let conclusion = libtest_mimic::run(&arguments, here);
+    if !arguments.list {
+        print!("{}", durations.slowest());
+    }
     if !arguments.list && !lacking.is_empty() {
         println!("{} of {count} tests lack something:", lacking.len());
         lacking.iter().for_each(|line| println!("  {line}"));
