@@ -65,6 +65,10 @@ impl Director {
         for (machine, namespace) in namespaces.iter().enumerate() {
             set_up(&wiring, machine, namespace)?;
         }
+        for (machine, namespace) in namespaces.iter().enumerate() {
+            let ends = || wiring.ends_of(machine).map(|(near, ..)| near.link.as_str());
+            namespace.links(|links| links.wait_until_operational(ends()))?;
+        }
 
         let director = &namespaces[wiring::DIRECTOR];
         let options = TunOptions { nonblocking: true, ..TunOptions::default() };

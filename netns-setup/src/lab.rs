@@ -191,8 +191,12 @@ impl Lab {
             links.add_neighbour(TO_SERVER, server_address.addr(), SERVER_TO_NODE.mac)?;
             links.add_route(&Route::device(probe_prefix, INGRESS))?;
             links.add_route(&Route::via(client_prefix, client_address.addr(), TO_CLIENT))?;
-            links.add_route(&to_tun)
+            links.add_route(&to_tun)?;
+            links.wait_until_operational([TO_CLIENT, TO_SERVER])
         })?;
+        for far in [&client, &server] {
+            far.links(|links| links.wait_until_operational([TO_NODE]))?;
+        }
         Ok(Lab { client, node, server, ingress, egress, to_tun, to_server })
     }
 

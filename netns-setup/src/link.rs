@@ -8,12 +8,16 @@ use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::errno::Errno;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkMessage, State,
+};
 use rtnetlink::packet_route::route::{RouteFlags, RouteMessage, RouteScope, RouteType};
 use rtnetlink::{Handle, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::runtime::Runtime;
@@ -22,6 +26,10 @@ use crate::error::SetupError;
 
 /// include/uapi/linux/rtnetlink.h
 const RT_TABLE_LOCAL: u8 = 255;
+/// How long the kernel may take to notice a carrier.
+const CARRIER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often it is asked whether it has.
+const CARRIER_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A link-layer (Ethernet) address.
 pub type Mac = [u8; 6];
@@ -39,6 +47,8 @@ pub struct Link {
     pub queue: u32,
     /// `IFF_UP`: switched on by the administrator.
     pub up: bool,
+    /// `IF_OPER_UP`: the kernel has noticed its carrier. A TUN never says so.
+    pub operational: bool,
     /// None for a link without such addresses, as a TUN.
     pub mac: Option<Mac>,
 }
@@ -233,6 +243,29 @@ impl Links {
         self.set(name, "down", LinkMessageBuilder::down)
     }
 
+    /// Waits until links whose both ends are up send packets. A carrier is noticed by a work queue, and until then packets
+    /// are dropped without a word (`linkwatch_do_dev` in net/core/link_watch.c, `noop_qdisc` in net/sched/sch_generic.c):
+    /// on a busy machine the first ones.
+    ///
+    /// # Errors
+    /// `ENODEV` if there is no such link, `ETIMEDOUT` if there is no carrier after 60 s.
+    pub fn wait_until_operational<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<(), SetupError> {
+        let begun = Instant::now();
+        for name in names {
+            while !self.link(name)?.operational {
+                if begun.elapsed() > CARRIER_TIMEOUT {
+                    let action = format!("wait for the carrier of link {name} in {}", self.place);
+                    return Err(SetupError::kernel(action, io::Error::from(Errno::ETIMEDOUT)));
+                }
+                thread::sleep(CARRIER_INTERVAL);
+            }
+        }
+        Ok(())
+    }
+
     /// Sets the largest packet, in bytes.
     ///
     /// # Errors
@@ -357,12 +390,14 @@ pub(crate) fn check_name(name: &str, place: &str) -> Result<(), SetupError> {
 
 fn describe(message: LinkMessage) -> Link {
     let up = message.header.flags.contains(LinkFlags::Up);
-    let mut link = Link { index: message.header.index, name: String::new(), mtu: 0, queue: 0, up, mac: None };
+    let (index, name) = (message.header.index, String::new());
+    let mut link = Link { index, name, mtu: 0, queue: 0, up, operational: false, mac: None };
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Mtu(bytes) => link.mtu = bytes,
             LinkAttribute::TxQueueLen(packets) => link.queue = packets,
+            LinkAttribute::OperState(state) => link.operational = state == State::Up,
             LinkAttribute::Address(address) => link.mac = address.try_into().ok(),
             _ => {}
         }

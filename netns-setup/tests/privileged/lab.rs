@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::thread;
 use std::time::Duration;
 
-use netns_setup::{Conntrack, Egress, Lab, Tun, TunOptions};
+use netns_setup::{Conntrack, Egress, Lab, Namespace, Tun, TunOptions, VethEnd};
 
 use crate::helpers::{ENDPOINT, PROBE, Udp, lab, next_packet, nft, parse, topology, udp};
 use crate::support::TIMEOUT;
@@ -54,6 +55,32 @@ pub(crate) fn sockets() {
     assert!(topology().client_prefix.contains(&source), "{source}");
     stream.write_all(b"x").unwrap();
     accepted.read_exact(&mut [0]).unwrap();
+}
+
+/// What is sent before the kernel has noticed a carrier is lost, so nobody gets a lab before.
+pub(crate) fn carriers() {
+    let lab = lab();
+    let ends = [
+        (&lab.client, "to-node"),
+        (&lab.server, "to-node"),
+        (&lab.node, "to-client"),
+        (&lab.node, "to-server"),
+    ];
+    for (namespace, name) in ends {
+        assert!(namespace.links(|links| links.link(name)).unwrap().operational, "{name}");
+    }
+
+    let [near, far] = ["near", "far"].map(|label| Namespace::create(&format!("test/{label}")).unwrap());
+    let end = |name, last| VethEnd { name, mac: [2, 0, 0, 0, 0, last] };
+    near.links(|links| links.add_veth(end("link", 1), end("peer", 2), far.fd())).unwrap();
+    near.links(|links| links.set_up("link")).unwrap();
+    assert!(!near.links(|links| links.link("link")).unwrap().operational, "the other end is down");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| near.links(|links| links.wait_until_operational(["link"])));
+        far.links(|links| links.set_up("peer")).unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(near.links(|links| links.link("link")).unwrap().operational);
 }
 
 pub(crate) fn tun_to_tun() {

@@ -55,6 +55,7 @@ const TESTS: &[Named] = &[
     ("an_address_of_ipv6_is_of_use_at_once", LINKS, addresses::at_once),
     ("an_address_that_is_refused_is_named", LINKS, addresses::refusals),
     ("a_dummy_link_is_made_once", DUMMY, addresses::dummy),
+    ("a_lab_is_ready_when_its_links_have_carriers", LAB, lab::carriers),
     ("sockets_reach_any_endpoint_through_the_node", LAB, lab::sockets),
     ("a_packet_passes_from_tun_to_tun", LAB, lab::tun_to_tun),
     ("nothing_stray_reaches_the_tuns", LAB, lab::silence),
