@@ -32,7 +32,7 @@ use self::output::Output;
                   0    all measured, or skipped for a stated reason\n  \
                   1    a cell failed\n  \
                   2    bad input\n  \
-                  69   this machine cannot run any cell, or spoils figures and --strict was given\n  \
+                  69   this machine cannot run any cell, or figures are unreliable and --strict was given\n  \
                   3    compare: a figure is worse\n  \
                   4    compare: none is worse, but some could not have shown it\n  \
                   5    compare: the runs cannot be compared\n  \

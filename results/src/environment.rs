@@ -272,14 +272,18 @@ mod tests {
 
     #[test]
     fn fields_are_read_by_their_old_names() {
-        let old = r#"{"neighbours": "calico, 100 pods", "planted": "20 rules"}"#;
+        let old = r#"{"neighbours": "calico, 100 pods", "planted": "20 rules", "warnings": [
+            {"name": "load", "severity": "spoils", "what": "", "why": "", "how": ""}
+        ]}"#;
         let environment: Environment = serde_json::from_str(old).unwrap();
         assert_eq!(
             (environment.background.as_str(), environment.injected.as_str()),
             ("calico, 100 pods", "20 rules")
         );
         let new = serde_json::to_string(&environment).unwrap();
-        assert!(new.contains(r#""background":"calico"#) && new.contains(r#""injected":"20"#), "{new}");
+        for name in [r#""background":"calico"#, r#""injected":"20"#, r#""severity":"unreliable""#] {
+            assert!(new.contains(name), "{name}: {new}");
+        }
     }
 
     #[test]

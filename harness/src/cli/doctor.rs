@@ -123,15 +123,15 @@ fn print_lab(lab: &Lab, out: &mut impl Write) -> anyhow::Result<()> {
     for warning in &lab.warnings {
         let Warning { name, severity, what, why, how } = warning;
         let mark = match severity {
-            Severity::Spoils => paint(false, "spoils "),
-            Severity::Differs => "differs".to_owned(),
+            Severity::Unreliable => paint(false, "unreliable"),
+            Severity::Differs => "differs   ".to_owned(),
         };
         writeln!(out, "  {name:width$}  {mark}  {what}")?;
-        writeln!(out, "  {:width$}           why: {why}", "")?;
-        writeln!(out, "  {:width$}           mend: {how}", "")?;
+        writeln!(out, "  {:width$}              why: {why}", "")?;
+        writeln!(out, "  {:width$}              fix: {how}", "")?;
     }
-    if lab.warnings.iter().all(|warning| warning.severity != Severity::Spoils) {
-        writeln!(out, "  {}", paint(true, "nothing that can be seen spoils them"))?;
+    if lab.warnings.iter().all(|warning| warning.severity != Severity::Unreliable) {
+        writeln!(out, "  {}", paint(true, "nothing that can be seen makes them unreliable"))?;
     }
     Ok(())
 }

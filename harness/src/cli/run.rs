@@ -50,10 +50,10 @@ pub(crate) struct RunArgs {
     /// Measure also what is predicted to take longer than the sweep's limit
     #[arg(long)]
     no_limit: bool,
-    /// Refuse to measure by the wall clock on a machine that spoils its figures (`svcbench doctor` lists what does)
+    /// Refuse to measure by the wall clock on a machine that makes its figures unreliable (`svcbench doctor` lists what does)
     #[arg(long, conflicts_with = "dry_run")]
     strict: bool,
-    /// Measure although this warning of doctor's spoils figures; several times: several
+    /// Measure in spite of this warning of `svcbench doctor`; several times: several
     #[arg(long, value_name = "NAME", requires = "strict", value_parser = clap::builder::PossibleValuesParser::new(svcbench::host::machine::NAMES), hide_possible_values = true)]
     allow: Vec<String>,
     /// Services of a real cluster, installed instead of synthetic ones: what `kubectl get services,endpointslices -A -o json`

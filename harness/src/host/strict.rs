@@ -7,7 +7,7 @@ use crate::events::{Event, Sink};
 /// A machine that a strict run refuses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this machine spoils figures of the wall clock, so that --strict does not measure on it:\n{}\nMend them, accept one with \
+    "figures of the wall clock are unreliable on this machine, so that --strict does not measure on it:\n{}\nFix the causes, accept one with \
      --allow NAME, or measure instructions, which none of it touches: --kernel guest --clock instructions",
     listed(.0)
 )]
@@ -16,7 +16,7 @@ pub struct UnreliableMachine(Vec<Warning>);
 impl UnreliableMachine {
     /// Of `warnings` those that make figures unreliable and are not among `allowed`; None if there are none.
     pub fn of(warnings: &[Warning], allowed: &[String]) -> Option<Self> {
-        let unreliable = warnings.iter().filter(|warning| warning.severity == Severity::Spoils);
+        let unreliable = warnings.iter().filter(|warning| warning.severity == Severity::Unreliable);
         let left: Vec<Warning> =
             unreliable.filter(|warning| !allowed.contains(&warning.name)).cloned().collect();
         (!left.is_empty()).then_some(Self(left))
@@ -26,7 +26,7 @@ impl UnreliableMachine {
 fn listed(warnings: &[Warning]) -> String {
     let one = |warning: &Warning| {
         let Warning { name, what, why, how, .. } = warning;
-        format!("  {name}: {what}\n    why: {why}\n    mend: {how}")
+        format!("  {name}: {what}\n    why: {why}\n    fix: {how}")
     };
     warnings.iter().map(one).collect::<Vec<_>>().join("\n")
 }
@@ -40,11 +40,11 @@ pub(crate) fn check(
     if let Some(unreliable) = unreliable {
         return Err(unreliable.clone());
     }
-    let unreliable = warnings.iter().filter(|warning| warning.severity == Severity::Spoils);
+    let unreliable = warnings.iter().filter(|warning| warning.severity == Severity::Unreliable);
     let names: Vec<&str> = unreliable.map(|warning| warning.name.as_str()).collect();
     if !names.is_empty() {
         sink(Event::Warning(format!(
-            "figures of the wall clock are spoilt here by: {}; `svcbench doctor` says how to mend it",
+            "figures of the wall clock are unreliable here, because of: {}; `svcbench doctor` says how to fix that",
             names.join(", ")
         )));
     }
@@ -75,14 +75,14 @@ mod tests {
     #[test]
     fn what_makes_figures_unreliable_and_is_not_allowed_is_refused() {
         let warnings = [
-            warning("turbo", Severity::Spoils),
-            warning("load", Severity::Spoils),
+            warning("turbo", Severity::Unreliable),
+            warning("load", Severity::Unreliable),
             warning("mitigations", Severity::Differs),
         ];
         let unreliable = UnreliableMachine::of(&warnings, &["load".into()]).unwrap();
         let text = unreliable.to_string();
         assert!(
-            text.contains("turbo: what of turbo\n    why: why of turbo\n    mend: how of turbo\n"),
+            text.contains("turbo: what of turbo\n    why: why of turbo\n    fix: how of turbo\n"),
             "{text}"
         );
         assert!(!text.contains("load") && !text.contains("mitigations"), "{text}");
@@ -99,9 +99,9 @@ mod tests {
     fn a_resumed_run_has_the_warnings_of_both_parts() {
         let mut environment = Environment::default();
         let mains = Condition { power: "mains".into(), ..Condition::default() };
-        note(&mut environment, mains.clone(), vec![warning("turbo", Severity::Spoils)]);
+        note(&mut environment, mains.clone(), vec![warning("turbo", Severity::Unreliable)]);
         let battery = Condition { power: "battery".into(), ..Condition::default() };
-        let later = vec![warning("battery", Severity::Spoils), warning("turbo", Severity::Spoils)];
+        let later = vec![warning("battery", Severity::Unreliable), warning("turbo", Severity::Unreliable)];
         note(&mut environment, battery, later);
         assert_eq!(environment.condition, mains);
         let names: Vec<_> = environment.warnings.iter().map(|warning| warning.name.as_str()).collect();

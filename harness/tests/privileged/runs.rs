@@ -207,11 +207,11 @@ pub(crate) fn strict() {
     let refused = place.run(TINY, &["--strict", "--no-limit"]);
     if refused.status.code() == Some(0) {
         let passport = Environment::read(&place.out().join("environment.json")).unwrap();
-        assert!(passport.warnings.iter().all(|warning| warning.severity != Severity::Spoils));
+        assert!(passport.warnings.iter().all(|warning| warning.severity != Severity::Unreliable));
         return;
     }
     exits(&refused, 69);
     let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(stderr.contains("mend: ") && stderr.contains("--allow NAME"), "{stderr}");
+    assert!(stderr.contains("fix: ") && stderr.contains("--allow NAME"), "{stderr}");
     assert!(!place.out().exists(), "nothing was measured");
 }

@@ -95,7 +95,8 @@ impl Condition {
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Figures of the wall clock are noisy or biased by it; instructions of an emulated guest are not.
-    Spoils,
+    #[serde(alias = "spoils")]
+    Unreliable,
     /// Figures are good, but only comparable with runs where it was the same.
     Differs,
 }

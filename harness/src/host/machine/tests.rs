@@ -93,26 +93,26 @@ fn of_a_machine_without_files_nothing_is_known_and_nothing_said() {
 
 /// The file that is changed, and the warning that it brings.
 const FAULTS: [(&str, &str, &str, Severity); 21] = [
-    ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "schedutil", "governor", Severity::Spoils),
-    ("sys/devices/system/cpu/intel_pstate/no_turbo", "0", "turbo", Severity::Spoils),
-    ("sys/devices/system/cpu/cpu1/topology/thread_siblings_list", "0-1", "smt", Severity::Spoils),
-    ("sys/devices/system/cpu/cpu1/cpuidle/state0/latency", "133", "c-states", Severity::Spoils),
+    ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "schedutil", "governor", Severity::Unreliable),
+    ("sys/devices/system/cpu/intel_pstate/no_turbo", "0", "turbo", Severity::Unreliable),
+    ("sys/devices/system/cpu/cpu1/topology/thread_siblings_list", "0-1", "smt", Severity::Unreliable),
+    ("sys/devices/system/cpu/cpu1/cpuidle/state0/latency", "133", "c-states", Severity::Unreliable),
     (
         "sys/devices/system/clocksource/clocksource0/current_clocksource",
         "hpet",
         "clock-source",
-        Severity::Spoils,
+        Severity::Unreliable,
     ),
-    ("proc/loadavg", "0.51 0.1 0.1 1/9 9", "load", Severity::Spoils),
-    ("proc/77/comm", "irqbalance", "irqbalance", Severity::Spoils),
+    ("proc/loadavg", "0.51 0.1 0.1 1/9 9", "load", Severity::Unreliable),
+    ("proc/77/comm", "irqbalance", "irqbalance", Severity::Unreliable),
     ("proc/meminfo", "SwapTotal: 2000 kB\nSwapFree: 1000 kB\n", "swap", Severity::Differs),
-    ("proc/sys/net/netfilter/nf_conntrack_count", "209716", "conntrack", Severity::Spoils),
-    ("proc/lockdep", "", "kernel-debug", Severity::Spoils),
+    ("proc/sys/net/netfilter/nf_conntrack_count", "209716", "conntrack", Severity::Unreliable),
+    ("proc/lockdep", "", "kernel-debug", Severity::Unreliable),
     (
         "boot/config-",
         "CONFIG_SMP=y\nCONFIG_KASAN=y\n# CONFIG_KCSAN is not set\n",
         "kernel-debug",
-        Severity::Spoils,
+        Severity::Unreliable,
     ),
     ("proc/sys/kernel/version", "#1 SMP PREEMPT_RT Debian", "preemption", Severity::Differs),
     ("sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count", "3", "heat", Severity::Differs),
@@ -127,8 +127,8 @@ const FAULTS: [(&str, &str, &str, Severity); 21] = [
     ("sys/devices/system/cpu/vulnerabilities/meltdown", "Vulnerable", "mitigations", Severity::Differs),
     ("proc/cmdline", "quiet mitigations=off", "mitigations", Severity::Differs),
     ("proc/cpuinfo", "processor : 0\nflags : fpu hypervisor\n", "virtual-machine", Severity::Differs),
-    ("sys/devices/system/cpu/cpu1/cpuidle/state0/latency", "11", "c-states", Severity::Spoils),
-    ("lib/modules//config", "CONFIG_PROVE_RCU=y\n", "kernel-debug", Severity::Spoils),
+    ("sys/devices/system/cpu/cpu1/cpuidle/state0/latency", "11", "c-states", Severity::Unreliable),
+    ("lib/modules//config", "CONFIG_PROVE_RCU=y\n", "kernel-debug", Severity::Unreliable),
 ];
 
 #[test]
@@ -155,7 +155,7 @@ fn what_happens_while_it_is_watched_is_reported() {
     });
     let expected = Meanwhile { steal_ticks: Some(3), swapped_pages: Some(6), throttled: Some(2) };
     assert_eq!(facts.meanwhile, expected);
-    let unreliable = |name: &str| (name.to_owned(), Severity::Spoils);
+    let unreliable = |name: &str| (name.to_owned(), Severity::Unreliable);
     assert_eq!(found(&facts), [unreliable("steal"), unreliable("swap"), unreliable("heat")]);
 }
 
@@ -172,7 +172,7 @@ fn a_battery_matters_if_the_machine_lives_on_it() {
     battery("BAT0", "status", "Charging");
     assert_eq!(machine.facts().condition.power, "mains");
     battery("BAT0", "status", "Discharging");
-    assert_eq!(found(&machine.facts()), [("battery".to_owned(), Severity::Spoils)]);
+    assert_eq!(found(&machine.facts()), [("battery".to_owned(), Severity::Unreliable)]);
 }
 
 #[test]

@@ -79,7 +79,7 @@ struct Found {
 }
 
 fn unreliable(what: String, why: &'static str, how: &'static str) -> Option<Found> {
-    Some(Found { severity: Severity::Spoils, what, why, how })
+    Some(Found { severity: Severity::Unreliable, what, why, how })
 }
 
 fn differs(what: String, why: &'static str, how: &'static str) -> Option<Found> {
