@@ -314,7 +314,7 @@ mod tests {
     }
 
     fn ask(mode: Mode, service: &Service, from: &str, to: &str) -> (Promise, Vec<Difference>) {
-        let node = Node::lab(KubeProxy::Current);
+        let node = Node::lab(KubeProxy::NEWEST);
         let from: IpAddr = from.parse().unwrap();
         let origin = match from {
             _ if from == node.address || from.is_loopback() => Origin::Node,

@@ -37,7 +37,7 @@ use self::iptables::v1_20::Iptables1_20;
 pub use self::kube_proxy::KubeProxy;
 pub use self::mode::Mode;
 pub use self::node::Node;
-pub use self::plan::{Action, AddressRequest, Expect, Phase, Plan, Program, Step};
+pub use self::plan::{Action, AddressRequest, Expect, NftList, Phase, Plan, Program, Step};
 pub use self::print::Part;
 pub use self::unfit::Unfit;
 pub use self::way::Way;
@@ -52,11 +52,11 @@ pub fn planner(mode: Mode, node: Node) -> Box<dyn Dataplane> {
         Mode::BackgroundLegacy | Mode::BackgroundNft => Box::new(direct::Control::DnatOfIptables),
         Mode::IptablesLegacy => match node.kube_proxy {
             KubeProxy::V1_20 => Box::new(Iptables1_20::legacy(node)),
-            KubeProxy::V1_30 | KubeProxy::Current => Box::new(Iptables::legacy(node)),
+            _ => Box::new(Iptables::legacy(node)),
         },
         Mode::IptablesNft => match node.kube_proxy {
             KubeProxy::V1_20 => Box::new(Iptables1_20::nft(node)),
-            KubeProxy::V1_30 | KubeProxy::Current => Box::new(Iptables::nft(node)),
+            _ => Box::new(Iptables::nft(node)),
         },
         Mode::Nftables => Box::new(nftables::Nftables::new(node)),
         Mode::Ipvs => Box::new(ipvs::Ipvs::new(node, Way::KubeProxy)),

@@ -77,8 +77,8 @@ pub(crate) fn masquerade(mode: Mode) {
 }
 
 pub(crate) fn two_labs(mode: Mode) {
-    let mut one = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
-    let mut two = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(5, 3), 1));
+    let mut one = cold(mode, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(10, 2), 1));
+    let mut two = cold(mode, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(5, 3), 1));
     // The same cluster IPs lead to different endpoints; the second lab has left the first as it was.
     for testbed in [&mut one, &mut two] {
         testbed.verify_counts().unwrap();
@@ -90,7 +90,7 @@ pub(crate) fn two_labs(mode: Mode) {
 }
 
 pub(crate) fn isolated() {
-    let testbeds = [(); 2].map(|()| empty(Mode::Direct, Node::lab(KubeProxy::Current)));
+    let testbeds = [(); 2].map(|()| empty(Mode::Direct, Node::lab(KubeProxy::NEWEST)));
     let mut all = vec![Identity::of_process().unwrap()];
     for testbed in &testbeds {
         let lab = &testbed.lab;

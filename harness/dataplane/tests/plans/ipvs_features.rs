@@ -14,7 +14,7 @@ use crate::paper::Paper;
 const WAYS: [(&str, Mode); 2] = [("as kube-proxy does it", Mode::Ipvs), ("batched", Mode::IpvsBatched)];
 
 fn node(family: Family) -> Node {
-    features::node(family, KubeProxy::Current)
+    features::node(family, KubeProxy::NEWEST)
 }
 
 fn one(service: Service) -> ServiceSet {
@@ -70,7 +70,7 @@ fn each_feature_adds_what_kube_proxy_adds() {
 #[test]
 fn features_come_and_go() {
     for family in Family::ALL {
-        for version in [KubeProxy::V1_30, KubeProxy::Current] {
+        for version in [KubeProxy::V1_30, KubeProxy::NEWEST] {
             let node = features::node(family, version);
             let all: Vec<Service> = features::all(family).into_iter().map(|(_, service)| service).collect();
             let set: ServiceSet = all.iter().cloned().collect();
