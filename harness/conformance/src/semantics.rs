@@ -264,7 +264,8 @@ impl Judge<'_> {
         !allowed
     }
 
-    /// A packet from an endpoint to itself would be answered around the node, and is masqueraded always.
+    /// A packet from an endpoint to itself would be answered around the node, and is masqueraded always. It comes from an
+    /// endpoint on this node: IPVS mode, and nftables mode since 1.36, know no other that could send it.
     fn delivered(&self, endpoints: &[Endpoint], masqueraded: bool) -> Promise {
         let choice = |endpoint: &Endpoint| Choice {
             endpoint: endpoint.address,

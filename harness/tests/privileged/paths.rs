@@ -40,11 +40,9 @@ fn local(service: &Service) -> Service {
 
 pub(crate) fn masquerade(mode: Mode) {
     for version in crate::VERSIONS {
-        let mut set = ServiceSet::synthetic(scale(4, 1), 1);
-        if mode.is_ipvs() {
-            // There, only what asks from this node can be its own answer.
-            set = set.services().iter().map(|service| local(service)).collect();
-        }
+        let set = ServiceSet::synthetic(scale(4, 1), 1);
+        // In IPVS mode, and in nftables mode since 1.36, only what asks from this node can be its own answer.
+        let set: ServiceSet = set.services().iter().map(|service| local(service)).collect();
         let mut testbed = cold(mode, version, &set);
         testbed.lab.node.links(|links| links.add_route(&Route::device(STRANGERS, INGRESS))).unwrap();
         let mut strangers = probe_from(&testbed, STRANGERS);
