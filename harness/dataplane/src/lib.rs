@@ -23,6 +23,7 @@ mod mode;
 mod names;
 pub mod nftables;
 mod node;
+mod open_to_all;
 mod plan;
 mod print;
 mod text;
@@ -37,6 +38,7 @@ use self::iptables::v1_20::Iptables1_20;
 pub use self::kube_proxy::KubeProxy;
 pub use self::mode::Mode;
 pub use self::node::Node;
+use self::open_to_all::OpenToAll;
 pub use self::plan::{Action, AddressRequest, Expect, NftList, Phase, Plan, Program, Step};
 pub use self::print::Part;
 pub use self::unfit::Unfit;
@@ -44,6 +46,14 @@ pub use self::way::Way;
 
 /// The planner of a mode.
 pub fn planner(mode: Mode, node: Node) -> Box<dyn Dataplane> {
+    let planner = planner_of_mode(mode, node);
+    match node.kube_proxy >= KubeProxy::V1_34 {
+        true => Box::new(OpenToAll(planner)),
+        false => planner,
+    }
+}
+
+fn planner_of_mode(mode: Mode, node: Node) -> Box<dyn Dataplane> {
     match mode {
         // What is replayed stands in its file: whoever plans it gets nothing.
         Mode::Direct | Mode::Replay => Box::new(direct::Control::Direct),

@@ -52,8 +52,9 @@ pub(crate) fn alike(modes: &[Mode], family: Family) {
         }
     }
     let mut wanted: BTreeSet<Difference> = Difference::ALL.into();
-    // Only 1.30 has it.
+    // Only 1.30 has them.
     wanted.remove(&Difference::OwnPacketsFilteredFirst);
+    wanted.remove(&Difference::SourceRangesOfEverybody);
     if family == Family::Ipv6 {
         wanted.remove(&Difference::NodePortsOnLoopback);
     }
