@@ -7,6 +7,7 @@
 //! are served by kube-proxy itself and have nothing in the table.
 
 mod base;
+mod container;
 mod counts;
 mod elements;
 mod form;

@@ -4,59 +4,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use services::service::{Endpoint, Protocol, Service};
 
+use super::container::Container;
 use super::form::Form;
 use super::layout::{Chain, Layout};
 use super::words::Words;
 use crate::text::{AddressText, put};
 
-/// A set or map that grows with Services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Container {
-    /// Every cluster IP: their other ports are rejected.
-    ClusterIps,
-    /// Cluster, external and load-balancer IPs with endpoints.
-    ServiceIps,
-    /// Load-balancer IPs with source ranges.
-    FirewallIps,
-    /// Addresses without endpoints.
-    NoEndpointServices,
-    /// Node ports without endpoints.
-    NoEndpointNodeports,
-    /// Node ports with endpoints.
-    ServiceNodeports,
-    /// What endpoints on this node send to themselves.
-    HairpinConnections,
-}
-
-impl Container {
-    /// `set` or `map`.
-    pub(crate) const fn kind(self) -> &'static str {
-        match self {
-            Container::ClusterIps | Container::HairpinConnections => "set",
-            _ => "map",
-        }
-    }
-
-    /// Name in the table.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Container::ClusterIps => "cluster-ips",
-            Container::ServiceIps => "service-ips",
-            Container::FirewallIps => "firewall-ips",
-            Container::NoEndpointServices => "no-endpoint-services",
-            Container::NoEndpointNodeports => "no-endpoint-nodeports",
-            Container::ServiceNodeports => "service-nodeports",
-            Container::HairpinConnections => "hairpin-connections",
-        }
-    }
-
-    /// Whether its elements carry the name of the Service as a comment.
-    const fn is_commented(self, form: &Form) -> bool {
-        match self {
-            Container::NoEndpointServices | Container::NoEndpointNodeports => true,
-            Container::FirewallIps => form.is_1_30,
-            _ => false,
-        }
+/// Whether the elements of a container carry the name of the Service as a comment.
+const fn is_commented(container: Container, form: &Form) -> bool {
+    match container {
+        Container::NoEndpointServices | Container::NoEndpointNodeports => true,
+        Container::FirewallIps => form.is_1_30,
+        _ => false,
     }
 }
 
@@ -143,7 +102,7 @@ impl Element<'_> {
     pub(crate) fn put_add(&self, words: &Words, form: &Form, base: &[u8], out: &mut Vec<u8>) {
         put!(out, words.add_element, self.slot.container.name(), " { ");
         self.slot.put_key(out);
-        if self.slot.container.is_commented(form) {
+        if is_commented(self.slot.container, form) {
             let name = self.service.display_name();
             let length = name.len().min(form.longest_comment);
             put!(out, " comment \"", &name.as_bytes()[..length], "\"");

@@ -3,7 +3,7 @@
 use services::service::Service;
 
 use super::base::{self, Base};
-use super::elements::Container;
+use super::container::Container;
 use crate::kube_proxy::KubeProxy;
 
 /// The form of one version.

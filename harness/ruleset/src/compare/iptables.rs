@@ -2,8 +2,8 @@
 
 use services::service::Family;
 
+use super::normal::{Normal, Object};
 use super::owner;
-use super::{Normal, Object};
 use crate::chains::Chain;
 use crate::error::Fault;
 use crate::iptables::{self, Words};

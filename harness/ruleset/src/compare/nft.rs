@@ -1,7 +1,7 @@
 //! The normal form of what `nft list ruleset` prints.
 
+use super::normal::{Normal, Object};
 use super::owner;
-use super::{Normal, Object};
 use crate::error::Fault;
 use crate::nft::{self, Kind, Token, tokens, unquoted};
 
