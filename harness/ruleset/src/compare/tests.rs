@@ -110,12 +110,12 @@ enum Mutation {
 
 /// Lines that hold a rule.
 fn rules(text: &str) -> Vec<usize> {
+    let heads = ["type ", "comment ", "elements ", "flags ", "timeout "];
     let is_rule = |line: &str| {
-        line.starts_with("-A ")
-            || (line.starts_with("\t\t") && !line.contains("policy") && !line.contains(" : "))
+        let of_nft = line.starts_with("\t\t") && !line.starts_with("\t\t\t");
+        line.starts_with("-A ") || (of_nft && !heads.iter().any(|head| line.trim().starts_with(head)))
     };
-    let all = text.lines().enumerate();
-    all.filter(|(_, line)| is_rule(line) && !line.trim().starts_with("type ")).map(|(at, _)| at).collect()
+    text.lines().enumerate().filter(|(_, line)| is_rule(line)).map(|(at, _)| at).collect()
 }
 
 fn mutated(text: &str, at: usize, mutation: Mutation) -> Option<String> {
