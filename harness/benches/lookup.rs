@@ -96,7 +96,7 @@ fn lookup(
 /// A lab with Services in it, which are what they should be.
 fn build(mode: Mode, services: u32) -> anyhow::Result<Testbed> {
     let scale = Scale { services, endpoints: ENDPOINTS };
-    let mut testbed = Testbed::build(mode, scale, Node::lab(KubeProxy::Current), SEED, &Stop::new())?;
+    let mut testbed = Testbed::build(mode, scale, Node::lab(KubeProxy::NEWEST), SEED, &Stop::new())?;
     testbed.load(&ServiceSet::synthetic(scale, SEED), None)?;
     testbed.verify_counts()?;
     testbed.verify_traffic()?;

@@ -44,10 +44,10 @@ fn full(group: &mut BenchmarkGroup<'_, WallTime>) {
         // A control's plan is the same at every scale.
         let scales = if mode.is_control() { &SERVICES[..1] } else { &SERVICES };
         for &services in scales {
-            plan(group, mode, KubeProxy::Current, services, Change::Everything);
+            plan(group, mode, KubeProxy::NEWEST, services, Change::Everything);
         }
         if mode == Mode::IptablesLegacy {
-            plan(group, mode, KubeProxy::Current, SERVICES_OF_46_MB, Change::Everything);
+            plan(group, mode, KubeProxy::NEWEST, SERVICES_OF_46_MB, Change::Everything);
         }
     }
 }
@@ -55,19 +55,19 @@ fn full(group: &mut BenchmarkGroup<'_, WallTime>) {
 /// A later sync after one endpoint of one Service was replaced by another.
 fn partial(group: &mut BenchmarkGroup<'_, WallTime>) {
     for mode in Mode::ALL.into_iter().filter(|mode| !mode.is_control()) {
-        plan(group, mode, KubeProxy::Current, MANY, Change::OneEndpoint);
+        plan(group, mode, KubeProxy::NEWEST, MANY, Change::OneEndpoint);
     }
     // 1.30 rewrites the whole table at every sync.
     plan(group, Mode::Nftables, KubeProxy::V1_30, MANY, Change::OneEndpoint);
-    plan_at(group, Mode::Nftables, KubeProxy::Current, LARGE[0], Change::OneEndpoint);
+    plan_at(group, Mode::Nftables, KubeProxy::NEWEST, LARGE[0], Change::OneEndpoint);
 }
 
 /// A cold full sync at the largest scales.
 fn large(group: &mut BenchmarkGroup<'_, WallTime>) {
     for (mode, kube_proxy) in [
-        (Mode::IptablesLegacy, KubeProxy::Current),
+        (Mode::IptablesLegacy, KubeProxy::NEWEST),
         (Mode::Nftables, KubeProxy::V1_30),
-        (Mode::Nftables, KubeProxy::Current),
+        (Mode::Nftables, KubeProxy::NEWEST),
     ] {
         for scale in LARGE {
             plan_at(group, mode, kube_proxy, scale, Change::Everything);
@@ -77,7 +77,7 @@ fn large(group: &mut BenchmarkGroup<'_, WallTime>) {
 
 /// The first sync of a kube-proxy over what the one before has left.
 fn restart(group: &mut BenchmarkGroup<'_, WallTime>) {
-    plan_at(group, Mode::Nftables, KubeProxy::Current, LARGE[0], Change::Restart);
+    plan_at(group, Mode::Nftables, KubeProxy::NEWEST, LARGE[0], Change::Restart);
 }
 
 #[derive(Clone, Copy)]
@@ -116,7 +116,7 @@ fn plan_at(
     };
     group.throughput(Throughput::Bytes(planner.plan(&from, &to, sync).bytes()));
     let name = match kube_proxy {
-        KubeProxy::Current => mode.name().to_owned(),
+        KubeProxy::NEWEST => mode.name().to_owned(),
         older => format!("{mode}-{}", older.name()),
     };
     let at = match scale.endpoints {

@@ -60,7 +60,7 @@ fn main() -> anyhow::Result<()> {
 /// An empty lab.
 fn testbed(mode: Mode, services: u32) -> anyhow::Result<Testbed> {
     let scale = Scale { services, endpoints: ENDPOINTS };
-    Testbed::build(mode, scale, Node::lab(KubeProxy::Current), SEED, &Stop::new())
+    Testbed::build(mode, scale, Node::lab(KubeProxy::NEWEST), SEED, &Stop::new())
 }
 
 // --- Applying a plan ---------------------------------------------------------------------------------------

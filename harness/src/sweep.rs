@@ -351,6 +351,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn old_names_of_versions_are_read() {
+        for (name, text) in BUILT_IN {
+            let old = text.replace("kube_proxy = \"1.37\"", "kube_proxy = \"current\"");
+            assert_eq!(Sweep::parse(name, &old).unwrap(), Sweep::parse(name, text).unwrap(), "{name}");
+        }
+    }
+
     fn smoke_with(from: &str, to: &str) -> String {
         let text = BUILT_IN[0].1;
         assert!(text.contains(from), "{from}");
@@ -371,7 +379,7 @@ mod tests {
             smoke_with("services = [10, 100]", "services = []"),
             smoke_with("services = [10, 100]", "services = [1000000]\n[x]"),
             smoke_with("\"direct\", ", "\"dirct\", "),
-            smoke_with("kube_proxy = \"current\"", "kube_proxy = \"1.31\""),
+            smoke_with("kube_proxy = \"1.37\"", "kube_proxy = \"1.31\""),
             smoke_with("endpoints = 3", "endpoints = 3\nscheduler = \"fifo\""),
             smoke_with("seconds = 0.5", "seconds = -1"),
             smoke_with("patience_seconds = 3", "patience_seconds = 0"),

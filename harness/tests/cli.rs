@@ -168,10 +168,13 @@ fn plan_prints_every_mode() {
 #[test]
 fn plan_prints_one_change() {
     let args =
-        ["plan", "-m", "nftables", "-s", "3", "-e", "1", "--from-services", "2", "--kube-proxy", "current"];
+        ["plan", "-m", "nftables", "-s", "3", "-e", "1", "--from-services", "2", "--kube-proxy", "1.37"];
     insta::assert_snapshot!("plan_from_services", shown(&args));
+    // The newest had that name before.
+    let old = args.map(|arg| if arg == "1.37" { "current" } else { arg });
+    assert_eq!(shown(&old), shown(&args));
     let removed =
-        ["plan", "-m", "nftables", "-s", "2", "-e", "1", "--from-services", "3", "--kube-proxy", "current"];
+        ["plan", "-m", "nftables", "-s", "2", "-e", "1", "--from-services", "3", "--kube-proxy", "1.37"];
     insta::assert_snapshot!("plan_from_more_services", shown(&removed));
 }
 

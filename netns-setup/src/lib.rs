@@ -34,6 +34,8 @@ mod loopback;
 mod namespace;
 mod needs;
 mod netlink;
+pub mod nf_tables;
+pub mod nfacct;
 mod process_group;
 pub mod single_node;
 mod tun;

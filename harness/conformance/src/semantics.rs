@@ -233,6 +233,11 @@ impl Judge<'_> {
         if ranges.is_empty() {
             return false;
         }
+        // Since 1.34 such a range is as none.
+        let is_open = ranges.iter().any(|range| range.prefix_len() == 0);
+        if is_open && node.kube_proxy >= KubeProxy::V1_34 {
+            return false;
+        }
         let has_node = ranges.iter().any(|range| range.contains(&node.address));
         // What the node sends to an address of its own has that address for a source.
         let is_own = has_node && service.load_balancer_ips.contains(&packet.from);
@@ -264,7 +269,8 @@ impl Judge<'_> {
         !allowed
     }
 
-    /// A packet from an endpoint to itself would be answered around the node, and is masqueraded always.
+    /// A packet from an endpoint to itself would be answered around the node, and is masqueraded always. It comes from an
+    /// endpoint on this node: IPVS mode, and nftables mode since 1.36, know no other that could send it.
     fn delivered(&self, endpoints: &[Endpoint], masqueraded: bool) -> Promise {
         let choice = |endpoint: &Endpoint| Choice {
             endpoint: endpoint.address,
@@ -314,7 +320,17 @@ mod tests {
     }
 
     fn ask(mode: Mode, service: &Service, from: &str, to: &str) -> (Promise, Vec<Difference>) {
-        let node = Node::lab(KubeProxy::Current);
+        ask_of(KubeProxy::NEWEST, mode, service, from, to)
+    }
+
+    fn ask_of(
+        version: KubeProxy,
+        mode: Mode,
+        service: &Service,
+        from: &str,
+        to: &str,
+    ) -> (Promise, Vec<Difference>) {
+        let node = Node::lab(version);
         let from: IpAddr = from.parse().unwrap();
         let origin = match from {
             _ if from == node.address || from.is_loopback() => Origin::Node,
@@ -411,8 +427,15 @@ mod tests {
             (delivered(&[1, 2, 3], true), vec![Difference::SourceRangesOfNode])
         );
         service.source_ranges = vec!["0.0.0.0/0".parse().unwrap()];
-        assert_eq!(ask(Mode::Nftables, &service, STRANGER, balancer), (delivered(&[1, 2, 3], true), vec![]));
-        let (promise, differences) = ask(Mode::Ipvs, &service, STRANGER, balancer);
+        for (mode, version) in [
+            (Mode::Nftables, KubeProxy::V1_30),
+            (Mode::Nftables, KubeProxy::V1_37),
+            (Mode::Ipvs, KubeProxy::V1_34),
+        ] {
+            let found = ask_of(version, mode, &service, STRANGER, balancer);
+            assert_eq!(found, (delivered(&[1, 2, 3], true), vec![]), "{mode} {version:?}");
+        }
+        let (promise, differences) = ask_of(KubeProxy::V1_30, Mode::Ipvs, &service, STRANGER, balancer);
         assert_eq!((promise, differences), (Promise::Dropped, vec![Difference::SourceRangesOfEverybody]));
         assert_eq!(ask(Mode::Ipvs, &service, node, balancer), (delivered(&[1, 2, 3], true), vec![]));
     }

@@ -2,7 +2,8 @@
 //!
 //! Source of every line: rulesets written by kube-proxy 1.30.5 (shared/golden) and pkg/proxy/iptables/proxier.go,
 //! as condensed in KUBE_PROXY_FACTS.md, section 2. iptables-legacy and iptables-nft get the same input; they differ only in
-//! the programs that read it. The newest kube-proxy writes what 1.30 does on a node without nfnetlink_acct.
+//! the programs that read it. 1.34 to 1.37 write what 1.30 does (tests/golden), and on a node with nfnetlink_acct count some
+//! packets besides; they pass no `-W`, and clean up connection tracking without a program.
 //!
 //! What both forms have in common asks the trait in `form.rs` for what differs.
 
@@ -38,7 +39,7 @@ use crate::contract::{Dataplane, Sync};
 use crate::counts::Counts;
 use crate::kube_proxy::KubeProxy;
 use crate::node::Node;
-use crate::plan::{Phase, Plan, Step};
+use crate::plan::{Action, Phase, Plan, Step};
 
 /// Planner of the iptables mode.
 pub struct Iptables {
@@ -70,6 +71,7 @@ impl Iptables {
                 steps.extend(self.start(present));
             }
             steps.extend(self.jumps(present));
+            steps.extend(self.counters());
         }
         // A large cluster, which has no comments, is not listed at every sync.
         let collects = sync == Sync::Full || comments;
@@ -93,8 +95,14 @@ impl Iptables {
         Plan { steps, cleanup, expect: counts::of_ports(&self.node, &ports) }
     }
 
+    /// The counters that rules refer to.
+    fn counters(&self) -> impl Iterator<Item = Step> {
+        let names: &[&'static str] = if filter::counts(&self.node) { &filter::COUNTERS } else { &[] };
+        names.iter().map(|&name| Step::asks(Phase::Jumps, Action::Counter { name }))
+    }
+
     fn restore(&self, phase: Phase, input: Vec<u8>) -> Step {
-        tools::restore(self.node.family(), phase, input)
+        tools::restore(&self.node, phase, input)
     }
 }
 
@@ -118,11 +126,11 @@ impl Form for Iptables {
     /// It lets packets for node ports on the loopback in, and makes canaries.
     fn start(&self, present: Present) -> Vec<Step> {
         let lets_in = filter::serves_on_loopback(&self.node).then(tools::route_localnet);
-        lets_in.into_iter().chain(jumps::canaries(self.node.family(), present)).collect()
+        lets_in.into_iter().chain(jumps::canaries(&self.node, present)).collect()
     }
 
     fn jumps(&self, present: Present) -> Vec<Step> {
-        jumps::steps(self.node.family(), &jump_table::JUMPS, present)
+        jumps::steps(&self.node, &jump_table::JUMPS, present)
     }
 
     fn filter_table(&self, ports: &Ports<'_>, all_chains: bool, out: &mut Vec<u8>) {
@@ -156,7 +164,7 @@ impl Dataplane for Iptables {
     }
 
     fn load(&self, to: &ServiceSet) -> Plan {
-        let steps = load::steps(self, to, self.piece);
+        let steps = self.counters().chain(load::steps(self, to, self.piece)).collect();
         Plan { steps, cleanup: Vec::new(), expect: self.counts(to) }
     }
 

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The kube-proxy whose output a plan reproduces.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+/// The kube-proxy whose output a plan reproduces. The order is that of time.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
 pub enum KubeProxy {
     /// 1.20: the form of many write-ups. Two rules for each cluster IP in the list that packets walk, KUBE-XLB-*,
     /// KUBE-FW-* and KUBE-MARK-DROP; every sync is a full one. iptables mode only.
@@ -15,24 +17,83 @@ pub enum KubeProxy {
     #[serde(rename = "1.30")]
     #[value(name = "1.30")]
     V1_30,
-    /// The newest form, since 1.32: nftables mode sends only what changed, and its filter chains run
-    /// after DNAT. The iptables rules are those of 1.30 (on a node without nfnetlink_acct).
+    /// 1.34, checked against 1.34.4. nftables mode sends only what changed, and its filter chains run after DNAT; it reads
+    /// the names of chains and sets of all tables.
+    #[serde(rename = "1.34")]
+    #[value(name = "1.34")]
+    V1_34,
+    /// 1.35, checked against 1.35.4. nftables mode reads its own table only.
+    #[serde(rename = "1.35")]
+    #[value(name = "1.35")]
+    V1_35,
+    /// 1.36, checked against 1.36.3. nftables mode chooses among endpoints in a map of addresses, without chains of theirs,
+    /// and masquerades hairpins by a set.
+    #[serde(rename = "1.36")]
+    #[value(name = "1.36")]
+    V1_36,
+    /// 1.37, checked against 1.37.2. nftables mode lists over netlink, and writes no map for a Service with one endpoint.
+    ///
+    /// `current` is an old name of the newest version: read for ever, written nowhere. Runs of before 1.37 was modelled have
+    /// it for a form that is none of the versions here: tables of 1.34, and two listings of the kind of 1.35.
     #[default]
-    #[serde(rename = "current")]
-    #[value(name = "current")]
-    Current,
+    #[serde(rename = "1.37", alias = "current")]
+    #[value(name = "1.37", alias = "current")]
+    V1_37,
 }
 
 impl KubeProxy {
     /// All, the oldest first.
-    pub const ALL: [KubeProxy; 3] = [KubeProxy::V1_20, KubeProxy::V1_30, KubeProxy::Current];
+    pub const ALL: [KubeProxy; 6] = [
+        KubeProxy::V1_20,
+        KubeProxy::V1_30,
+        KubeProxy::V1_34,
+        KubeProxy::V1_35,
+        KubeProxy::V1_36,
+        KubeProxy::NEWEST,
+    ];
+
+    /// The newest.
+    pub const NEWEST: KubeProxy = KubeProxy::V1_37;
 
     /// Name on the command line and in sweep files.
     pub const fn name(self) -> &'static str {
         match self {
             KubeProxy::V1_20 => "1.20",
             KubeProxy::V1_30 => "1.30",
-            KubeProxy::Current => "current",
+            KubeProxy::V1_34 => "1.34",
+            KubeProxy::V1_35 => "1.35",
+            KubeProxy::V1_36 => "1.36",
+            KubeProxy::V1_37 => "1.37",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error, StrDeserializer};
+
+    use super::*;
+
+    fn read(text: &str) -> Result<KubeProxy, Error> {
+        let text: StrDeserializer<'_, Error> = text.into_deserializer();
+        KubeProxy::deserialize(text)
+    }
+
+    #[test]
+    fn every_version_is_read_by_its_name_and_the_newest_by_its_old_one() {
+        for version in KubeProxy::ALL {
+            assert_eq!(read(version.name()), Ok(version));
+            assert_eq!(KubeProxy::from_str(version.name(), false), Ok(version));
+        }
+        assert_eq!(read("current"), Ok(KubeProxy::NEWEST));
+        assert_eq!(KubeProxy::from_str("current", false), Ok(KubeProxy::NEWEST));
+        assert!(read("1.31").is_err());
+        assert_eq!(
+            (KubeProxy::default(), KubeProxy::ALL.iter().max()),
+            (KubeProxy::NEWEST, Some(&KubeProxy::NEWEST))
+        );
+        assert!(KubeProxy::ALL.is_sorted());
     }
 }

@@ -23,6 +23,7 @@ mod mode;
 mod names;
 pub mod nftables;
 mod node;
+mod open_to_all;
 mod plan;
 mod print;
 mod text;
@@ -37,13 +38,22 @@ use self::iptables::v1_20::Iptables1_20;
 pub use self::kube_proxy::KubeProxy;
 pub use self::mode::Mode;
 pub use self::node::Node;
-pub use self::plan::{Action, AddressRequest, Expect, Phase, Plan, Program, Step};
+use self::open_to_all::OpenToAll;
+pub use self::plan::{Action, AddressRequest, Expect, NftList, Phase, Plan, Program, Step};
 pub use self::print::Part;
 pub use self::unfit::Unfit;
 pub use self::way::Way;
 
 /// The planner of a mode.
 pub fn planner(mode: Mode, node: Node) -> Box<dyn Dataplane> {
+    let planner = planner_of_mode(mode, node);
+    match node.kube_proxy >= KubeProxy::V1_34 {
+        true => Box::new(OpenToAll(planner)),
+        false => planner,
+    }
+}
+
+fn planner_of_mode(mode: Mode, node: Node) -> Box<dyn Dataplane> {
     match mode {
         // What is replayed stands in its file: whoever plans it gets nothing.
         Mode::Direct | Mode::Replay => Box::new(direct::Control::Direct),
@@ -52,11 +62,11 @@ pub fn planner(mode: Mode, node: Node) -> Box<dyn Dataplane> {
         Mode::BackgroundLegacy | Mode::BackgroundNft => Box::new(direct::Control::DnatOfIptables),
         Mode::IptablesLegacy => match node.kube_proxy {
             KubeProxy::V1_20 => Box::new(Iptables1_20::legacy(node)),
-            KubeProxy::V1_30 | KubeProxy::Current => Box::new(Iptables::legacy(node)),
+            _ => Box::new(Iptables::legacy(node)),
         },
         Mode::IptablesNft => match node.kube_proxy {
             KubeProxy::V1_20 => Box::new(Iptables1_20::nft(node)),
-            KubeProxy::V1_30 | KubeProxy::Current => Box::new(Iptables::nft(node)),
+            _ => Box::new(Iptables::nft(node)),
         },
         Mode::Nftables => Box::new(nftables::Nftables::new(node)),
         Mode::Ipvs => Box::new(ipvs::Ipvs::new(node, Way::KubeProxy)),

@@ -1,14 +1,16 @@
-//! kube-proxy's nftables mode: 1.30, which rewrites its table at every sync, and the newest form,
-//! which since 1.32 sends only what changed.
+//! kube-proxy's nftables mode: 1.30, which rewrites its table at every sync, and 1.34 to 1.37, which send only what changed.
+//! What differs from version to version is in `form.rs` and `base.rs`.
 //!
-//! Sources: transactions written by kube-proxy 1.30.5 (shared/golden), pkg/proxy/nftables/proxier.go
-//! and its library knftables, as condensed in KUBE_PROXY_FACTS.md, section 4. The table of the newest
-//! form is that of a node where kube-proxy knows no ServiceCIDR and keeps no metrics counters. Health-check node ports
+//! Sources: transactions written by kube-proxy 1.30.5, 1.34.4, 1.35.4, 1.36.3 and 1.37.2 (tests/golden),
+//! pkg/proxy/nftables/proxier.go and its library knftables, as condensed in KUBE_PROXY_FACTS.md, section 4. The table is
+//! that of a node where kube-proxy knows no ServiceCIDR and has only its default gates. Health-check node ports
 //! are served by kube-proxy itself and have nothing in the table.
 
 mod base;
+mod container;
 mod counts;
 mod elements;
+mod form;
 mod layout;
 mod names;
 mod present;
@@ -24,7 +26,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use services::service::Family;
 use services::service_set::{Diff, ServiceSet};
 
-use self::elements::{Container, Element, Slot};
+use self::elements::{Element, Slot};
+use self::form::{Endpoints, Form, Listing};
 use self::layout::Layout;
 use self::names::Names;
 use self::present::Present;
@@ -35,10 +38,9 @@ use self::writer::{Added, Writer, capacity};
 use crate::conntrack;
 use crate::contract::{Dataplane, Sync};
 use crate::counts::Counts;
-use crate::kube_proxy::KubeProxy;
 use crate::mode::Mode;
 use crate::node::Node;
-use crate::plan::{Expect, Phase, Plan, Program, Step};
+use crate::plan::{Action, Expect, NftList, Phase, Plan, Program, Step};
 use crate::unfit::{Unfit, has_mode};
 
 /// Services per transaction when a lab is loaded only to be looked up in: one huge transaction takes
@@ -71,8 +73,8 @@ impl Nftables {
         Self { node }
     }
 
-    fn is_current(&self) -> bool {
-        self.node.kube_proxy == KubeProxy::Current
+    const fn form(&self) -> &'static Form {
+        Form::of(self.node.kube_proxy)
     }
 
     const fn words(&self) -> &'static Words {
@@ -81,14 +83,14 @@ impl Nftables {
 
     fn sync(&self, from: &ServiceSet, to: &ServiceSet, whole: Whole) -> Plan {
         let diff = Diff::between(from, to);
-        let stale = Stale::between(from, to, &diff);
-        let input = match self.is_current() {
-            true => self.changes(from, to, &diff, whole, &stale),
-            false => self.everything(to, whole, &stale),
+        let stale = Stale::between(self.form(), from, to, &diff);
+        let input = match self.form().is_1_30 {
+            true => self.everything(to, whole, &stale),
+            false => self.changes(from, to, &diff, whole, &stale),
         };
         let mut steps = self.listings(whole, whole == Whole::First && from.is_empty());
         steps.push(transaction(Phase::Restore, input));
-        if !self.is_current() {
+        if self.form().is_1_30 {
             steps.extend(match whole {
                 Whole::First => conntrack::cleanup(&ServiceSet::default(), to),
                 Whole::Again | Whole::No => conntrack::cleanup_of(from, to, &diff),
@@ -103,21 +105,26 @@ impl Nftables {
     /// Reads of the present state before the transaction. `empty`: there is no table yet.
     fn listings(&self, whole: Whole, empty: bool) -> Vec<Step> {
         // nft says so with exit code 1, and knftables goes on; a listing of all tables finds none.
-        let expect = if empty && self.is_current() { Expect::One } else { Expect::Success };
-        let list = |args: &[&str]| Step::new(Phase::Listing, Program::Nft, args, expect);
-        let ip = self.words().ip;
-        if !self.is_current() {
-            return ["chains", "sets"].map(|kind| list(&["--json", "list", kind, ip])).into();
-        }
+        let list = |args: &[&str], expect| Step::new(Phase::Listing, Program::Nft, args, expect);
+        let of_own = if empty { Expect::One } else { Expect::Success };
+        let (form, ip) = (self.form(), self.words().ip);
         let mut steps = Vec::new();
-        if whole != Whole::No {
-            for container in Container::ALL {
-                steps.push(list(&["--json", "list", container.kind(), ip, "kube-proxy", container.name()]));
+        if whole != Whole::No && !form.is_1_30 {
+            for container in form.containers {
+                let args = ["--json", "list", container.kind(), ip, "kube-proxy", container.name()];
+                steps.push(list(&args, of_own));
             }
         }
-        // Once for the names of chains and once for those of sets.
-        for _ in 0..2 {
-            steps.push(list(&["--json", "--terse", "list", "table", ip, "kube-proxy"]));
+        match form.listing {
+            Listing::AllTables => steps
+                .extend(["chains", "sets"].map(|kind| list(&["--json", "list", kind, ip], Expect::Success))),
+            Listing::OwnTable => {
+                steps.push(list(&["--json", "--terse", "list", "table", ip, "kube-proxy"], of_own));
+            }
+            Listing::Netlink => steps.extend([NftList::Chains, NftList::Sets].map(|list| {
+                let action = Action::NftList { family: self.node.family(), list, has_table: !empty };
+                Step::asks(Phase::Listing, action)
+            })),
         }
         steps
     }
@@ -125,7 +132,7 @@ impl Nftables {
     /// 1.30: the whole table, whatever there was.
     fn everything(&self, to: &ServiceSet, whole: Whole, stale: &Stale) -> Vec<u8> {
         let mut writer = Writer::new(&self.node, BASE_CAPACITY + capacity(to.services().iter()));
-        base::write(&self.node, whole == Whole::First, writer.out());
+        base::write(&self.node, self.form().base, whole == Whole::First, writer.out());
         for service in to.services() {
             writer.service(&Layout::of(service), &Kept::None, Added::All);
         }
@@ -133,8 +140,8 @@ impl Nftables {
         writer.into_input()
     }
 
-    /// The newest form: Services that changed; all of them at a full sync, but without the elements that are there
-    /// already, and at the first of a process without the chains of endpoints that are.
+    /// Newer forms: Services that changed; all of them at a full sync, but without the elements that are there
+    /// already, and, as long as every endpoint has a chain, at the first of a process without those that are.
     fn changes(
         &self,
         from: &ServiceSet,
@@ -150,10 +157,11 @@ impl Nftables {
         let services = || scope.iter().map(|&index| &to.services()[index]);
         let mut writer = Writer::new(&self.node, BASE_CAPACITY + capacity(services()));
         if whole != Whole::No {
-            base::write(&self.node, whole == Whole::First, writer.out());
+            base::write(&self.node, self.form().base, whole == Whole::First, writer.out());
         }
-        let existing = (whole == Whole::First && !from.is_empty()).then(|| Existing::of(from));
-        let mut present = Present::before(from, to, diff);
+        let keeps = whole == Whole::First && self.form().endpoints == Endpoints::Chains && !from.is_empty();
+        let existing = keeps.then(|| Existing::of(from));
+        let mut present = Present::before(self.form(), from, to, diff);
         let mut changed = diff.changed.iter().copied().peekable();
         for (&index, service) in scope.iter().zip(services()) {
             let kept = existing.as_ref().map_or(Kept::None, |existing| existing.kept(service));
@@ -183,7 +191,7 @@ impl Dataplane for Nftables {
 
     fn load(&self, to: &ServiceSet) -> Plan {
         let mut first = Vec::new();
-        base::write(&self.node, true, &mut first);
+        base::write(&self.node, self.form().base, true, &mut first);
         let chunks = to.services().chunks(LOAD_CHUNK).map(|services| {
             let mut writer = Writer::new(&self.node, capacity(services.iter()));
             for service in services {
@@ -198,7 +206,7 @@ impl Dataplane for Nftables {
 
     fn fits(&self, to: &ServiceSet) -> Result<(), Unfit> {
         has_mode(self.node.kube_proxy, Mode::Nftables)?;
-        one_value_each(to)
+        one_value_each(self.form(), to)
     }
 
     fn append(&self, to: &ServiceSet) -> Option<Plan> {
@@ -238,11 +246,11 @@ fn transaction(phase: Phase, input: Vec<u8>) -> Step {
 
 /// An element can lead to one place only: with two Services that want it to lead to different ones, the transaction of
 /// 1.30 fails, and newer versions let the one win that they come to last, which is another at every sync.
-fn one_value_each(set: &ServiceSet) -> Result<(), Unfit> {
+fn one_value_each(form: &Form, set: &ServiceSet) -> Result<(), Unfit> {
     let mut seen: HashMap<Slot, Element<'_>> = HashMap::with_capacity(2 * set.len());
     for service in set.services() {
         let mut claimed = None;
-        elements::of(&Layout::of(service), &mut |element| {
+        elements::of(form, &Layout::of(service), &mut |element| {
             let before = *seen.entry(element.slot).or_insert(element);
             if !before.has_value_of(&element) {
                 claimed.get_or_insert((before, element));

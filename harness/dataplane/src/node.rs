@@ -21,6 +21,9 @@ pub struct Node {
     pub kube_proxy: KubeProxy,
     /// Whether node ports are served on 127.0.0.1, too (`iptables.localhostNodePorts`; IPv4 in iptables mode only).
     pub localhost_node_ports: bool,
+    /// Whether the kernel keeps counters for kube-proxy (nfnetlink_acct and xt_nfacct), which since 1.32 has iptables mode count
+    /// invalid packets, and those to node ports on 127.0.0.1.
+    pub nfacct: bool,
     /// Scheduler of every virtual server, in IPVS mode (`ipvs.scheduler`).
     pub scheduler: Scheduler,
 }
@@ -33,6 +36,7 @@ impl Node {
             cluster_cidr: Some(IpNet::V4(addresses::PODS)),
             kube_proxy,
             localhost_node_ports: true,
+            nfacct: false,
             scheduler: Scheduler::Rr,
         }
     }

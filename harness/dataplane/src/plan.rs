@@ -167,6 +167,15 @@ pub enum AddressRequest {
     Remove(Vec<IpAddr>),
 }
 
+/// What is read from nf_tables over netlink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NftList {
+    /// Chains of all tables of the family.
+    Chains,
+    /// Sets and maps of kube-proxy's table.
+    Sets,
+}
+
 /// What one step does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -204,6 +213,20 @@ pub enum Action {
         way: Way,
         /// What is asked.
         request: AddressRequest,
+    },
+    /// Reads names from nf_tables over netlink, without a program: one dump on a socket of its own.
+    NftList {
+        /// Of the tables.
+        family: Family,
+        /// What is read.
+        list: NftList,
+        /// Whether there is kube-proxy's table. Sets of one that is not there cannot be listed: `ENOENT` then.
+        has_table: bool,
+    },
+    /// Sees that there is a counter of nfacct, over netlink.
+    Counter {
+        /// Its name.
+        name: &'static str,
     },
     /// Reads a sysctl, and sets it if it is another.
     Sysctl {
@@ -274,7 +297,7 @@ impl Step {
             Action::Run { .. } | Action::Sysctl { .. } => 0,
             Action::Ipvs { requests, .. } => requests.len(),
             Action::Drain(drain) => drain.requests().len(),
-            Action::Link { .. } => 1,
+            Action::Link { .. } | Action::NftList { .. } | Action::Counter { .. } => 1,
             Action::Addresses { request, .. } => match request {
                 AddressRequest::List | AddressRequest::ListOthers { .. } => 1,
                 AddressRequest::Add(addresses) | AddressRequest::Remove(addresses) => addresses.len(),
@@ -324,6 +347,17 @@ impl Action {
                     AddressRequest::Remove(addresses) => each("del", addresses),
                 }
             }
+            Action::NftList { family, list, .. } => {
+                let ip = match family {
+                    Family::Ipv4 => "ip",
+                    Family::Ipv6 => "ip6",
+                };
+                vec![match list {
+                    NftList::Chains => format!("nft list chains {ip}"),
+                    NftList::Sets => format!("nft --terse list sets table {ip} kube-proxy"),
+                }]
+            }
+            Action::Counter { name } => vec![format!("nfacct add {name}")],
             Action::Sysctl { key, value } => vec![format!("sysctl -w {key}={value}")],
         }
     }

@@ -56,9 +56,7 @@ pub(crate) fn has_mode(version: KubeProxy, mode: Mode) -> Result<(), Unfit> {
         Mode::Nftables => {
             "there was no such mode before 1.29; use iptables-legacy or iptables-nft, or a newer version"
         }
-        Mode::Ipvs | Mode::IpvsBatched => {
-            "no recording of it exists; use 1.30 or current, or an iptables mode"
-        }
+        Mode::Ipvs | Mode::IpvsBatched => "no recording of it exists; use 1.30 or newer, or an iptables mode",
         _ => return Ok(()),
     };
     Err(Unfit::Version { version, mode, why })

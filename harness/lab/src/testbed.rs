@@ -145,7 +145,7 @@ impl Testbed {
         let topology =
             crate::cluster::topology(&replay.addresses.blocks, format!("replay-{}", replay.scale().services));
         let (dataplane, tools) = (Box::new(Replayed(Arc::clone(replay))), Tools::with(replay.variant));
-        let node = Node { address: topology.node_address.into(), ..Node::lab(KubeProxy::Current) };
+        let node = Node { address: topology.node_address.into(), ..Node::lab(KubeProxy::NEWEST) };
         let mut testbed = Self::in_lab(&topology, dataplane, tools, Mode::Replay, node, seed, stop)?;
         testbed.lab.catch_all()?;
         testbed.replay = Some(Arc::clone(replay));

@@ -10,10 +10,12 @@
 //! * [`chains`]: jumps: that each has a target, and none leads back
 //! * [`inspect`](mod@inspect): all of it, counted
 //! * [`search`]: which Services a ruleset has, and who may answer for them
+//! * [`compare`]: whether two kernels hold the same rules, Service by Service
 //! * [`anonymise`]: the same without the names and addresses of its owner
 
 pub mod anonymise;
 pub mod chains;
+pub mod compare;
 pub mod error;
 pub mod format;
 pub mod header;

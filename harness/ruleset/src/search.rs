@@ -14,6 +14,7 @@ pub use self::found::{FoundService, FoundServices, Frontend};
 pub use self::walk::{LIMIT, Walked};
 
 pub(crate) use self::iptables::find as find_iptables;
+pub(crate) use self::names::of_chain as name_of_chain;
 pub(crate) use self::nft::find as find_nft;
 
 #[cfg(test)]

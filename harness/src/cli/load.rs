@@ -241,7 +241,7 @@ fn lab(args: &LoadArgs, spec: &LoadSpec, stop: &Stop) -> anyhow::Result<Testbed>
     // All of the protocol that the load has.
     let udp = if spec.protocol() == Protocol::Udp { Share::ALL } else { Share::NONE };
     let set = ServiceSet::shaped(scale, &Shape { udp, ..Shape::default() }, spec.seed);
-    let node = Node::lab(KubeProxy::Current);
+    let node = Node::lab(KubeProxy::NEWEST);
     let mut testbed = Testbed::build(args.mode, scale, node, spec.seed, stop)?;
     testbed.load(&set, None)?;
     testbed.verify_counts()?;

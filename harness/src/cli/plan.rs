@@ -50,7 +50,7 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     node: NodeArgs,
     /// Whose output to reproduce
-    #[arg(long, value_enum, value_name = "VERSION", default_value_t = KubeProxy::Current)]
+    #[arg(long, value_enum, value_name = "VERSION", default_value_t = KubeProxy::NEWEST)]
     kube_proxy: KubeProxy,
     /// Scheduler of IPVS: rr wrr lc wlc lblc lblcr sh dh mh sed nq fo ovf
     #[arg(long, value_name = "NAME", default_value_t = Scheduler::Rr)]

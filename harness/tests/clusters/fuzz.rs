@@ -26,7 +26,7 @@ fn read_and_plan(bytes: &[u8]) -> Result<(), String> {
             Family::Ipv6 => "fd00:10:10::1",
         };
         let node =
-            Node { address: address.parse().unwrap(), cluster_cidr: None, ..Node::lab(KubeProxy::Current) };
+            Node { address: address.parse().unwrap(), cluster_cidr: None, ..Node::lab(KubeProxy::NEWEST) };
         for dataplane in MODES.map(|mode| planner(mode, node)) {
             if dataplane.fits(set).is_ok() {
                 let plan = dataplane.plan(&ServiceSet::default(), set, Sync::Full);

@@ -8,7 +8,7 @@ use crate::testbeds::{cold, scale};
 
 /// Each scenario in turn over the same lab; the counts of the kernel and packets are checked at the end of each.
 pub(crate) fn scenarios(mode: Mode) {
-    let mut testbed = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(12, 4), 1));
+    let mut testbed = cold(mode, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(12, 4), 1));
     // A sync of IPVS takes seconds in an emulated guest, and none is shared.
     let pods = if mode.is_ipvs() { 4 } else { 8 };
     for scenario in Scenario::ALL {

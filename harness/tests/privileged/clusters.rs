@@ -29,7 +29,7 @@ fn installed() -> Installed {
 /// Every Service that has somebody to answer does, from a pod's address; the others are there, too.
 pub(crate) fn answers(mode: Mode) {
     let cluster = installed();
-    let node = cluster.node(Node::lab(KubeProxy::Current));
+    let node = cluster.node(Node::lab(KubeProxy::NEWEST));
     let mut testbed =
         Testbed::of_cluster(&cluster.addresses, mode, cluster.scale(), node, 1, &Stop::new()).unwrap();
     testbed.load(&cluster.set, None).unwrap();

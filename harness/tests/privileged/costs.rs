@@ -16,7 +16,7 @@ use crate::testbeds::{cold, scale};
 const COLD: &str = r#"
 question = "What does a cold sync take?"
 seed = 1
-kube_proxy = "current"
+kube_proxy = "1.37"
 modes = ["iptables-legacy", "nftables"]
 services = [1000]
 endpoints = 10
@@ -73,7 +73,7 @@ fn is_plausible(records: &[Record], mode: &str) -> bool {
 }
 
 pub(crate) fn tables() {
-    let mut testbed = cold(Mode::Nftables, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 3), 1));
+    let mut testbed = cold(Mode::Nftables, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(10, 3), 1));
     testbed.forget_flows().unwrap();
     let before = Tables::of(&testbed.lab.node);
     let (targets, picks) = testbed.service_targets(Position::First, Protocol::Udp, 500).unwrap();

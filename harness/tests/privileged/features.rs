@@ -72,7 +72,7 @@ struct Case {
 
 impl Case {
     fn new(mode: Mode, family: Family) -> Self {
-        let proxied = Proxied::new(mode, random_services::node(family, KubeProxy::Current));
+        let proxied = Proxied::new(mode, random_services::node(family, KubeProxy::NEWEST));
         Self { proxied, at: Addresses::of(family), protocol: Protocol::Tcp, is_ipvs: mode.is_ipvs() }
     }
 

@@ -12,7 +12,7 @@ const RULES: u32 = 7;
 
 /// After a full sync and a change, too.
 pub(crate) fn stands_first(mode: Mode) {
-    let mut testbed = empty(mode, Node::lab(KubeProxy::Current));
+    let mut testbed = empty(mode, Node::lab(KubeProxy::NEWEST));
     testbed.injected(Some(Injected { mode, rules: RULES })).unwrap();
     for services in [3, 4] {
         let set = ServiceSet::synthetic(scale(services, 2), 1);
@@ -44,7 +44,7 @@ pub(crate) fn stands_first(mode: Mode) {
 
 /// A lab of another mode does not have it.
 pub(crate) fn elsewhere() {
-    let mut testbed = empty(Mode::IptablesLegacy, Node::lab(KubeProxy::Current));
+    let mut testbed = empty(Mode::IptablesLegacy, Node::lab(KubeProxy::NEWEST));
     testbed.injected(Some(Injected { mode: Mode::Nftables, rules: RULES })).unwrap();
     let set = ServiceSet::synthetic(scale(3, 2), 1);
     testbed.load(&set, None).unwrap();

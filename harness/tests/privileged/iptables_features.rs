@@ -223,7 +223,7 @@ pub(crate) fn golden_v6() {
 pub(crate) fn lets_packets_for_the_loopback_in() {
     const KEY: &str = "net.ipv4.conf.all.route_localnet";
     for (version, localhost_node_ports, expected) in
-        [(KubeProxy::Current, true, "1"), (KubeProxy::Current, false, "0"), (KubeProxy::V1_20, false, "1")]
+        [(KubeProxy::NEWEST, true, "1"), (KubeProxy::NEWEST, false, "0"), (KubeProxy::V1_20, false, "1")]
     {
         let node = Node { localhost_node_ports, ..random_services::node(Family::Ipv4, version) };
         let plain = Plain::empty(Mode::IptablesLegacy, node);

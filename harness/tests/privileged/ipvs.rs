@@ -80,7 +80,7 @@ pub(crate) fn printed() {
     set = set.with_replaced(3, service);
     for mode in crate::IPVS {
         for scheduler in [Scheduler::Rr, Scheduler::Mh] {
-            let node = Node { scheduler, ..Node::lab(KubeProxy::Current) };
+            let node = Node { scheduler, ..Node::lab(KubeProxy::NEWEST) };
             let mut applied = empty(mode, node);
             sync(&mut applied, &set, Sync::Full);
 
@@ -118,7 +118,7 @@ fn connections(testbed: &Testbed) -> usize {
 }
 
 pub(crate) fn forgotten() {
-    let mut testbed = cold(Mode::IpvsBatched, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 3), 1));
+    let mut testbed = cold(Mode::IpvsBatched, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(10, 3), 1));
     testbed.forget_flows().unwrap();
     let before = held(&testbed);
     for position in [Position::First, Position::Uniform] {
@@ -143,7 +143,7 @@ pub(crate) fn forgotten() {
 pub(crate) fn schedulers() {
     let set = ServiceSet::synthetic(scale(4, 3), 1);
     for scheduler in Scheduler::ALL {
-        let mut testbed = empty(Mode::IpvsBatched, Node { scheduler, ..Node::lab(KubeProxy::Current) });
+        let mut testbed = empty(Mode::IpvsBatched, Node { scheduler, ..Node::lab(KubeProxy::NEWEST) });
         sync(&mut testbed, &set, Sync::Full);
         for index in 0..set.len() {
             // With weight 1, ovf gives each real server no more than two connections that are being opened.

@@ -133,7 +133,7 @@ pub(crate) fn followed() {
 pub(crate) fn timeout() {
     let tools = Tools::of(Mode::IptablesLegacy);
     let save = tools.path(Program::IptablesSave).unwrap();
-    let mut testbed = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
+    let mut testbed = cold(Mode::IptablesLegacy, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(10, 2), 1));
     // On a busy machine the lock may be taken when all is over: once more.
     let (found, most) = (0..10).find_map(|_| held_while_measured(&mut testbed, &save)).unwrap();
     // More than two if one of them has given up twice before the other has once.
@@ -238,8 +238,7 @@ pub(crate) fn literal_timeout() {
 
 /// Every acquisition is of somebody: of a contender, of a full or of a partial sync; before the syncs nothing counts.
 pub(crate) fn by_sync() {
-    let mut testbed =
-        cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(300, 2), 1));
+    let mut testbed = cold(Mode::IptablesLegacy, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(300, 2), 1));
     // A full sync's restore writes all Services, a partial one's that which changed. The shortest of each: what else the
     // machine does only makes them longer, and on a busy one it takes more of them until the shortest is as it should be.
     let mut shortest = [u64::MAX; 2];
@@ -294,7 +293,7 @@ const SWEEP: Lock = Lock {
 /// Alone the sync takes a second or more, as it lists every chain; an operation takes some hundredths.
 pub(crate) fn starved() {
     let set = ServiceSet::synthetic(scale(2_000, 2), 1);
-    let mut testbed = cold(Mode::Nftables, KubeProxy::Current, &set);
+    let mut testbed = cold(Mode::Nftables, KubeProxy::NEWEST, &set);
     let known = Known { has_lock: false, predicted: None, alone: Some(0.001) };
     let patience = Patience::of(&Lock { limit_seconds: 600.0, ..SWEEP }, known, false);
     let mut reported = Vec::new();
@@ -318,7 +317,7 @@ pub(crate) fn starved() {
 pub(crate) fn predicted() {
     let tools = Tools::of(Mode::IptablesLegacy);
     let save = tools.path(Program::IptablesSave).unwrap();
-    let mut testbed = cold(Mode::IptablesLegacy, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
+    let mut testbed = cold(Mode::IptablesLegacy, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(10, 2), 1));
     // Takes the lock once the contender has begun, and keeps it until its standard input ends.
     let script = format!(
         "until {} -t nat | grep -q CNI-DN; do sleep 0.01; done; exec 9>>{LOCK_FILE}; flock 9; read _ || true",

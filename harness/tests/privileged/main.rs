@@ -57,7 +57,7 @@ const IPTABLES: &[Mode] = &[Mode::IptablesLegacy, Mode::IptablesNft];
 const PROXY: &[Mode] = &[Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables];
 /// Those that many hosts lack.
 const IPVS: [Mode; 2] = [Mode::Ipvs, Mode::IpvsBatched];
-const VERSIONS: [KubeProxy; 2] = [KubeProxy::V1_30, KubeProxy::Current];
+const VERSIONS: [KubeProxy; 2] = [KubeProxy::V1_30, KubeProxy::NEWEST];
 
 fn tests() -> Vec<Test> {
     // The longest first.
@@ -90,6 +90,7 @@ fn tests() -> Vec<Test> {
             iptables_features::lets_packets_for_the_loopback_in,
         ),
         test("the_golden_cluster_gives_the_golden_nftables", PROXY, state::golden_nftables),
+        test("every_feature_gives_the_golden_nftables_of_1_37", &[Mode::Nftables], state::golden_features),
         test("the_golden_cluster_gives_the_golden_ipvs", &IPVS, ipvs::golden),
         with_ipvsadm(test("what_tools_read_of_an_ipvs_plan_does_what_the_plan_does", &IPVS, ipvs::printed)),
         test("ipvs_features_are_in_the_kernel_as_the_model_has_them", &IPVS, ipvs::features::all),
@@ -110,6 +111,13 @@ fn tests() -> Vec<Test> {
             tests.push(test(&of("loading_leaves_what_a_sync_leaves"), &[mode], move || {
                 state::loaded(mode, version)
             }));
+        }
+        if mode == Mode::Nftables {
+            // Between them are tables of two other forms.
+            for version in [KubeProxy::V1_34, KubeProxy::V1_36] {
+                let name = format!("syncs_leave_what_the_model_says::{mode}::{}", version.name());
+                tests.push(test(&name, &[mode], move || syncs::changes(mode, version)));
+            }
         }
         let of = |what: &str| format!("{what}::{mode}");
         tests.push(test(&of("services_of_a_cluster_answer"), &[mode], move || clusters::answers(mode)));
@@ -134,10 +142,11 @@ fn tests() -> Vec<Test> {
         // The iptables rules of 1.30 are those of today (`versions_of_iptables_write_the_same_rules`), and both variants of
         // iptables are given the same: what differs is tried with some sets.
         for (mode, version, whole) in [
-            (Mode::IptablesLegacy, KubeProxy::Current, true),
-            (Mode::Nftables, KubeProxy::Current, true),
-            (Mode::IptablesNft, KubeProxy::Current, false),
+            (Mode::IptablesLegacy, KubeProxy::NEWEST, true),
+            (Mode::Nftables, KubeProxy::NEWEST, true),
+            (Mode::IptablesNft, KubeProxy::NEWEST, false),
             (Mode::Nftables, KubeProxy::V1_30, false),
+            (Mode::Nftables, KubeProxy::V1_34, false),
         ] {
             let name = format!(
                 "packets_go_where_kube_proxy_promises::{mode}::{}::{}",
@@ -156,7 +165,7 @@ fn tests() -> Vec<Test> {
             }
         }
         for part in 0..promise::PARTS {
-            let (mode, version) = (Mode::IpvsBatched, KubeProxy::Current);
+            let (mode, version) = (Mode::IpvsBatched, KubeProxy::NEWEST);
             let name = format!(
                 "packets_go_where_kube_proxy_promises::{mode}::{}::{}::{part}",
                 version.name(),
@@ -172,7 +181,7 @@ fn tests() -> Vec<Test> {
     tests.extend(replay::tests());
     tests.extend(hostport::tests());
     for mode in IPTABLES.iter().copied() {
-        for version in [KubeProxy::V1_20, KubeProxy::Current] {
+        for version in [KubeProxy::V1_20, KubeProxy::NEWEST] {
             let of = |what: &str| format!("{what}::{mode}::{}", version.name());
             tests.push(test(&of("every_feature_leaves_what_the_model_says"), &[mode], move || {
                 iptables_features::random(mode, version)

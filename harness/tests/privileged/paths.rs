@@ -40,11 +40,9 @@ fn local(service: &Service) -> Service {
 
 pub(crate) fn masquerade(mode: Mode) {
     for version in crate::VERSIONS {
-        let mut set = ServiceSet::synthetic(scale(4, 1), 1);
-        if mode.is_ipvs() {
-            // There, only what asks from this node can be its own answer.
-            set = set.services().iter().map(|service| local(service)).collect();
-        }
+        let set = ServiceSet::synthetic(scale(4, 1), 1);
+        // In IPVS mode, and in nftables mode since 1.36, only what asks from this node can be its own answer.
+        let set: ServiceSet = set.services().iter().map(|service| local(service)).collect();
         let mut testbed = cold(mode, version, &set);
         testbed.lab.node.links(|links| links.add_route(&Route::device(STRANGERS, INGRESS))).unwrap();
         let mut strangers = probe_from(&testbed, STRANGERS);
@@ -77,8 +75,8 @@ pub(crate) fn masquerade(mode: Mode) {
 }
 
 pub(crate) fn two_labs(mode: Mode) {
-    let mut one = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(10, 2), 1));
-    let mut two = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(5, 3), 1));
+    let mut one = cold(mode, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(10, 2), 1));
+    let mut two = cold(mode, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(5, 3), 1));
     // The same cluster IPs lead to different endpoints; the second lab has left the first as it was.
     for testbed in [&mut one, &mut two] {
         testbed.verify_counts().unwrap();
@@ -90,7 +88,7 @@ pub(crate) fn two_labs(mode: Mode) {
 }
 
 pub(crate) fn isolated() {
-    let testbeds = [(); 2].map(|()| empty(Mode::Direct, Node::lab(KubeProxy::Current)));
+    let testbeds = [(); 2].map(|()| empty(Mode::Direct, Node::lab(KubeProxy::NEWEST)));
     let mut all = vec![Identity::of_process().unwrap()];
     for testbed in &testbeds {
         let lab = &testbed.lab;

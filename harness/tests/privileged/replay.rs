@@ -136,7 +136,7 @@ fn own(mode: Mode) {
         };
         set = set.services().iter().map(without).collect();
     }
-    let testbed = cold(mode, KubeProxy::Current, &set);
+    let testbed = cold(mode, KubeProxy::NEWEST, &set);
     let format = if mode == Mode::Nftables { Format::Nft } else { Format::Iptables };
     let original = saved(&testbed, format);
     drop(testbed);
@@ -146,17 +146,14 @@ fn own(mode: Mode) {
         assert_eq!(replay.variant, variant, "known from the file");
     }
     let services = &replay.inspection.services;
-    assert_eq!(
-        found::differences(mode, &Node::lab(KubeProxy::Current), &set, services),
-        Vec::<String>::new()
-    );
+    assert_eq!(found::differences(mode, &Node::lab(KubeProxy::NEWEST), &set, services), Vec::<String>::new());
     let mut testbed = replayed(&replay);
     assert_eq!(ordered(&saved(&testbed, format), format), ordered(&original, format));
     assert!(ask_all(&mut testbed) > 40);
 }
 
 fn anonymous() {
-    let own = saved(&cold(Mode::IptablesNft, KubeProxy::Current, &shaped(40)), Format::Iptables);
+    let own = saved(&cold(Mode::IptablesNft, KubeProxy::NEWEST, &shaped(40)), Format::Iptables);
     for text in [IPTABLES, OLD, NFT, &own] {
         let before = read(text, None, None);
         let after = read(&anonymise(text, None).unwrap().text, None, None);

@@ -20,7 +20,7 @@ use crate::children::{Place, SVCBENCH, few_are_late, is_as_it_should_be, is_late
 const TINY: &str = r#"
 question = "Does this test pass?"
 seed = 1
-kube_proxy = "current"
+kube_proxy = "1.37"
 modes = ["direct", "iptables-legacy", "nftables"]
 services = [10]
 endpoints = 2

@@ -1,13 +1,16 @@
 //! What the kernel holds is what the real kube-proxy put into one, and the same however it came there.
 
 use std::io::Write;
+use std::process::Command;
 
-use dataplane::{KubeProxy, Mode, Node, Sync};
+use dataplane::{KubeProxy, Mode, Node, Program, Sync};
 use lab::testbed::Testbed;
-use services::cluster;
+use ruleset::compare;
+use services::cluster::{self, ClusterInput};
+use services::service::Family;
 use services::service_set::ServiceSet;
 
-use crate::testbeds::{cold, empty, held, ordered_iptables, ordered_nft, scale, sync};
+use crate::testbeds::{cold, empty, held, ordered_iptables, ordered_nft, output, scale, sync};
 
 /// After a first full sync of the golden cluster and, over it, after that of a restarted kube-proxy.
 pub(crate) fn golden(mode: Mode) -> [String; 2] {
@@ -53,6 +56,38 @@ pub(crate) fn golden_nftables() {
     let [first, restarted] = golden(Mode::Nftables);
     pretty(&first, &real, "first sync");
     pretty(&restarted, &real, "restart");
+}
+
+/// Every feature, in both families, as the real 1.37.2 installed it.
+pub(crate) fn golden_features() {
+    let real = include_str!("../../dataplane/tests/golden/1.37/nft-list-ruleset.txt");
+    let features = include_str!("../../dataplane/tests/golden/features.json");
+    let steps: serde_json::Value = serde_json::from_str(features).unwrap();
+    let list =
+        serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": steps[0]["items"] }).to_string();
+    let input = ClusterInput::read_from(list.as_bytes(), "features.json", Some("node1")).unwrap();
+    for (family, table, address, pods) in [
+        (Family::Ipv4, "ip kube-proxy", "10.10.0.1", "10.244.0.0/16"),
+        (Family::Ipv6, "ip6 kube-proxy", "fd00:10::1", "fd00:10:244::/56"),
+    ] {
+        let node = Node {
+            address: address.parse().unwrap(),
+            cluster_cidr: Some(pods.parse().unwrap()),
+            ..Node::lab(KubeProxy::V1_37)
+        };
+        let mut testbed = empty(Mode::Nftables, node);
+        sync(&mut testbed, input.set(family), Sync::Full);
+        let of_table = |text: &str| {
+            let mut normal = compare::normal_nft(text).unwrap();
+            normal.retain(|place, _| place.split(',').next() == Some(table));
+            assert!(normal.len() > 50, "{text}");
+            normal
+        };
+        let mut list = Command::new(testbed.runner.tools().path(Program::Nft).unwrap());
+        let held = output(&testbed.lab.node, list.args(["list", "ruleset"]));
+        let found = compare::differences(&of_table(real), &of_table(&held));
+        assert!(found.is_empty(), "{}", found.iter().map(|one| format!("{one}\n")).collect::<String>());
+    }
 }
 
 pub(crate) fn loaded(mode: Mode, version: KubeProxy) {

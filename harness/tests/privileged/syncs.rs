@@ -42,7 +42,7 @@ pub(crate) fn changes(mode: Mode, version: KubeProxy) {
 }
 
 pub(crate) fn control(mode: Mode) {
-    let mut testbed = empty(mode, Node::lab(KubeProxy::Current));
+    let mut testbed = empty(mode, Node::lab(KubeProxy::NEWEST));
     let set = ServiceSet::synthetic(scale(30, 3), 1);
     // The same at every sync.
     for _ in 0..2 {

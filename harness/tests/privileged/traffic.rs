@@ -24,7 +24,7 @@ use crate::testbeds::{TIMEOUT, cold, scale};
 /// enough of them every endpoint has answered.
 pub(crate) fn loads(mode: Mode) {
     let set = ServiceSet::synthetic(scale(6, 2), 1);
-    let mut testbed = cold(mode, KubeProxy::Current, &set);
+    let mut testbed = cold(mode, KubeProxy::NEWEST, &set);
     let (cores, stop) = (Cores::choose().unwrap(), Stop::new());
     // The processor of a guest is slow.
     let requests = if mode.is_ipvs() { 60 } else { 300 };
@@ -66,7 +66,7 @@ pub(crate) fn loads(mode: Mode) {
 
 /// Each change in turn over the same lab, which is checked by count and by packets at the end of each.
 pub(crate) fn disruptions(mode: Mode) {
-    let mut testbed = cold(mode, KubeProxy::Current, &ServiceSet::synthetic(scale(12, 4), 1));
+    let mut testbed = cold(mode, KubeProxy::NEWEST, &ServiceSet::synthetic(scale(12, 4), 1));
     let cores = Cores::choose().unwrap();
     let (rate, workloads) = match mode.is_ipvs() {
         true => (100, &[Workload::TcpCrr][..]),

@@ -67,7 +67,7 @@ impl Difference {
             }
             Difference::SourceRangesOfEverybody => {
                 "a range of all addresses (0.0.0.0/0, ::/0) cannot be stored in an ipset of type hash:ip,port,net; kube-proxy logs \
-                 the refusal, and in IPVS mode whoever is in no other range is dropped"
+                 the refusal, and in IPVS mode of 1.30 whoever is in no other range is dropped; later such a range is as none"
             }
             Difference::SourceRangesOfNobody => {
                 "iptables mode has source ranges only for load balancers with endpoints, and rejects everybody without; nftables \

@@ -26,7 +26,7 @@ pub(crate) fn plan(version: &(impl Form + Dataplane), to: &ServiceSet) -> Option
     let rule = ["-m", "comment", "--comment", "svcbench: one rule more", "-m", protocol, "-p", protocol];
     let rule = [&rule[..], &["-d", &ip, "--dport", &port, "-j", &chain]].concat();
     let run = |phase, operation| {
-        tools::iptables(family, phase, operation, "KUBE-SERVICES", "nat", &rule, Expect::Success)
+        tools::iptables(version.node(), phase, operation, "KUBE-SERVICES", "nat", &rule, Expect::Success)
     };
     Some(Plan {
         steps: vec![run(Phase::Restore, "-A")],

@@ -67,6 +67,8 @@ fn of_one(node: &Node, service: &Service, routes: &Routes<'_>, is_local: bool) -
         own.chains += 1;
         // Each entrance, and where nobody answers what drops it; the chain's own.
         own.rules += (external_ips + balancers + node_ports) * (2 - answers) + answers;
+        // Those that count what comes on 127.0.0.1.
+        own.rules += if filter::counts_loopback(node) { node_ports } else { 0 };
         own.rules += if is_local { pods + 2 } else { 1 };
     }
     if ranges > 0 && balancers > 0 {

@@ -7,6 +7,7 @@ use services::service::Family;
 use super::fixed;
 use super::ports::{Port, Ports};
 use super::words::Words;
+use crate::kube_proxy::KubeProxy;
 use crate::node::Node;
 use crate::text::put;
 
@@ -16,6 +17,10 @@ const FILTER: [&str; 5] =
 /// Those, and KUBE-FIREWALL, which is there even if nothing is written into it.
 pub(crate) const CHAINS: usize = FILTER.len() + 1;
 
+/// Counters of nfacct.
+pub(crate) const COUNTERS: [&str; 2] = ["ct_state_invalid_dropped_pkts", "localhost_nps_accepted_pkts"];
+const INVALID_COUNTER: &str = " -m nfacct --nfacct-name ct_state_invalid_dropped_pkts";
+
 /// Rules that are there once, without jumps.
 pub(crate) fn fixed_rules(node: &Node) -> u64 {
     3 + u64::from(serves_on_loopback(node))
@@ -24,6 +29,16 @@ pub(crate) fn fixed_rules(node: &Node) -> u64 {
 /// Whether node ports are served on 127.0.0.1. Then packets for 127/8 get in, and those from elsewhere are dropped.
 pub(crate) fn serves_on_loopback(node: &Node) -> bool {
     node.family() == Family::Ipv4 && node.localhost_node_ports
+}
+
+/// Whether rules count what they match (`nfAcctCounters` in pkg/proxy/iptables/proxier.go).
+pub(crate) fn counts(node: &Node) -> bool {
+    node.nfacct && node.kube_proxy >= KubeProxy::V1_34
+}
+
+/// Whether packets for node ports on 127.0.0.1 have rules of their own, which count them.
+pub(crate) fn counts_loopback(node: &Node) -> bool {
+    counts(node) && serves_on_loopback(node)
 }
 
 /// Writes the table; it is part of every sync. `all_chains`: with those, too, that only the jumps make.
@@ -41,7 +56,8 @@ pub(crate) fn table(node: &Node, ports: &Ports<'_>, all_chains: bool, out: &mut 
         put!(out, " ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP\n");
     }
     rules(node, ports, out);
-    fixed::filter_tail(&["conntrack rule"], out);
+    let counted = if counts(node) { INVALID_COUNTER } else { "" };
+    fixed::filter_tail(counted, &["conntrack rule"], out);
 }
 
 /// Writes those of all Service ports.

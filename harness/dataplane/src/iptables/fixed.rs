@@ -17,9 +17,10 @@ pub(crate) fn chain_lines(chains: &[&str], out: &mut Vec<u8>) {
     }
 }
 
-/// What follows the rules of Services in the filter table. `answers`: comments of the rules that let answers pass.
-pub(crate) fn filter_tail(answers: &[&str], out: &mut Vec<u8>) {
-    put!(out, "-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP\n");
+/// What follows the rules of Services in the filter table. `counted`: a match that counts invalid packets; `answers`: comments
+/// of the rules that let answers pass.
+pub(crate) fn filter_tail(counted: &str, answers: &[&str], out: &mut Vec<u8>) {
+    put!(out, "-A KUBE-FORWARD -m conntrack --ctstate INVALID", counted, " -j DROP\n");
     put!(out, "-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding rules\" -m mark --mark ");
     put!(out, MARK, "/", MARK, " -j ACCEPT\n");
     for answer in answers {

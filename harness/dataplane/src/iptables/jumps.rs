@@ -1,8 +1,7 @@
 //! Top-level chains and the jumps to them, created with one program run each.
 
-use services::service::Family;
-
 use super::tools::iptables;
+use crate::node::Node;
 use crate::plan::{Expect, Phase, Step};
 
 /// What marks that nobody has flushed the rules, in this order.
@@ -49,28 +48,28 @@ pub(crate) enum Present {
 }
 
 /// The canaries that a kube-proxy makes as it starts.
-pub(crate) fn canaries(family: Family, present: Present) -> impl Iterator<Item = Step> {
+pub(crate) fn canaries(node: &Node, present: Present) -> impl Iterator<Item = Step> {
     let exists = present == Present::Everything;
-    CANARY_TABLES.into_iter().map(move |table| make(family, Phase::Canary, CANARY, table, exists))
+    CANARY_TABLES.into_iter().map(move |table| make(node, Phase::Canary, CANARY, table, exists))
 }
 
 /// Makes a chain, which may be there already.
-pub(crate) fn make(family: Family, phase: Phase, chain: &str, table: &str, exists: bool) -> Step {
+pub(crate) fn make(node: &Node, phase: Phase, chain: &str, table: &str, exists: bool) -> Step {
     let expect = if exists { Expect::One } else { Expect::Success };
-    iptables(family, phase, "-N", chain, table, &[], expect)
+    iptables(node, phase, "-N", chain, table, &[], expect)
 }
 
 /// For each jump: make the chain, look for the rule, insert it if it is not there.
-pub(crate) fn steps(family: Family, jumps: &[Jump], present: Present) -> Vec<Step> {
+pub(crate) fn steps(node: &Node, jumps: &[Jump], present: Present) -> Vec<Step> {
     let run = |operation, jump: &Jump, rule: &[&str], expect| {
-        iptables(family, Phase::Jumps, operation, jump.from, jump.table, rule, expect)
+        iptables(node, Phase::Jumps, operation, jump.from, jump.table, rule, expect)
     };
     let mut made: Vec<(&str, &str)> = Vec::new();
     let mut steps = Vec::new();
     for jump in jumps {
         let exists = present != Present::Nothing || made.contains(&(jump.to, jump.table));
         made.push((jump.to, jump.table));
-        steps.push(make(family, Phase::Jumps, jump.to, jump.table, exists));
+        steps.push(make(node, Phase::Jumps, jump.to, jump.table, exists));
         let mut rule = Vec::new();
         if jump.new_only {
             rule.extend(["-m", "conntrack", "--ctstate", "NEW"]);

@@ -17,7 +17,7 @@ pub(crate) const PIECE: usize = 50;
 /// every transaction.
 pub(crate) fn steps(form: &impl Form, to: &ServiceSet, piece: Option<usize>) -> Vec<Step> {
     let comments = form.comments(to);
-    let restore = |input| tools::restore(form.node().family(), Phase::Restore, input);
+    let restore = |input| tools::restore(form.node(), Phase::Restore, input);
     let mut steps = Vec::new();
     match piece {
         // Jumps last: until a chain can be reached from a hook, nf_tables need not walk it at every

@@ -2,7 +2,7 @@
 
 use services::service::{Endpoint, Family, Policy};
 
-use super::filter::Refused;
+use super::filter::{self, Refused};
 use super::ports::{HashName, Port, Ports, chosen};
 use super::words::Words;
 use crate::node::Node;
@@ -91,6 +91,11 @@ impl Rules<'_> {
             put!(out, words.to(ip), " -j ", chain, port.hash, "\n");
         }
         if let Some(node_port) = service.node_port {
+            if filter::counts_loopback(self.node) {
+                put!(out, "-A KUBE-NODEPORTS -m comment --comment ", words.name, words.of_protocol);
+                put!(out, " -d 127.0.0.0/8 --dport ", node_port.to_string(), " -m nfacct --nfacct-name ");
+                put!(out, filter::COUNTERS[1], " -j KUBE-EXT-", port.hash, "\n");
+            }
             put!(out, "-A KUBE-NODEPORTS -m comment --comment ", words.name, words.of_protocol);
             put!(out, " --dport ", node_port.to_string(), " -j KUBE-EXT-", port.hash, "\n");
         }

@@ -2,21 +2,28 @@
 
 use services::service::Family;
 
+use crate::kube_proxy::KubeProxy;
+use crate::node::Node;
 use crate::plan::{Action, Expect, Phase, Program, Step};
 
-/// `-w` and `-W` of every run; iptables 1.8.9 takes `-W` and ignores it.
-pub(crate) const WAIT: [&str; 4] = ["-w", "5", "-W", "100000"];
+/// How every run waits for the lock: `-w`, and up to 1.33 `-W`, which iptables 1.8.9 takes and ignores.
+pub(crate) fn wait(version: KubeProxy) -> &'static [&'static str] {
+    match version {
+        KubeProxy::V1_20 | KubeProxy::V1_30 => &["-w", "5", "-W", "100000"],
+        KubeProxy::V1_34 | KubeProxy::V1_35 | KubeProxy::V1_36 | KubeProxy::V1_37 => &["-w", "5"],
+    }
+}
 
 /// One `iptables-restore`.
-pub(crate) fn restore(family: Family, phase: Phase, input: Vec<u8>) -> Step {
-    let mut args = WAIT.to_vec();
+pub(crate) fn restore(node: &Node, phase: Phase, input: Vec<u8>) -> Step {
+    let mut args = wait(node.kube_proxy).to_vec();
     args.extend(["--noflush", "--counters"]);
-    Step::new(phase, Program::iptables_restore(family), &args, Expect::Success).with_input(input)
+    Step::new(phase, Program::iptables_restore(node.family()), &args, Expect::Success).with_input(input)
 }
 
 /// One `iptables`: operation and chain, then the table, then the rule.
 pub(crate) fn iptables(
-    family: Family,
+    node: &Node,
     phase: Phase,
     operation: &str,
     chain: &str,
@@ -24,10 +31,10 @@ pub(crate) fn iptables(
     rule: &[&str],
     expect: Expect,
 ) -> Step {
-    let mut args = WAIT.to_vec();
+    let mut args = wait(node.kube_proxy).to_vec();
     args.extend([operation, chain, "-t", table]);
     args.extend(rule);
-    Step::new(phase, Program::iptables(family), &args, expect)
+    Step::new(phase, Program::iptables(node.family()), &args, expect)
 }
 
 /// One `iptables-save` of a table. It takes no `-w`: it holds no lock.

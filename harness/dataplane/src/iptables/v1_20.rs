@@ -70,15 +70,14 @@ impl Form for Iptables1_20 {
     }
 
     fn start(&self, present: Present) -> Vec<Step> {
-        let canaries = super::jumps::canaries(self.node.family(), present);
+        let canaries = super::jumps::canaries(&self.node, present);
         std::iter::once(tools::route_localnet()).chain(canaries).collect()
     }
 
     fn jumps(&self, present: Present) -> Vec<Step> {
-        let family = self.node.family();
-        let mut steps = super::jumps::steps(family, &jumps::JUMPS, present);
+        let mut steps = super::jumps::steps(&self.node, &jumps::JUMPS, present);
         let exists = present != Present::Nothing;
-        steps.push(super::jumps::make(family, Phase::Jumps, MARK_DROP, "nat", exists));
+        steps.push(super::jumps::make(&self.node, Phase::Jumps, MARK_DROP, "nat", exists));
         steps
     }
 
@@ -124,7 +123,11 @@ impl Dataplane for Iptables1_20 {
         steps.extend(conntrack::of_opened_ports(known, to, &diff));
         let ports = self.ports(to.services(), |_| true);
         let stale = stale_chains(self, from, to, &in_kernel);
-        steps.push(tools::restore(family, Phase::Restore, input(self, &ports, self.comments(to), &stale)));
+        steps.push(tools::restore(
+            &self.node,
+            Phase::Restore,
+            input(self, &ports, self.comments(to), &stale),
+        ));
         steps.extend(conntrack::cleanup(known, to, &diff));
         Plan { steps, cleanup: Vec::new(), expect: self.counts(to) }
     }

@@ -35,11 +35,11 @@ pub(crate) fn steps(node: &Node, from: &ServiceSet, to: &ServiceSet, sync: Sync)
         steps.push(trial(node, present));
         steps.extend(SYSCTLS.map(|(key, value)| Step::asks(Phase::Setup, Action::Sysctl { key, value })));
     }
-    steps.extend(rules::steps(node.family(), present));
+    steps.extend(rules::steps(node, present));
     steps.push(Step::asks(Phase::Setup, Action::Link { name: DUMMY, way: Way::KubeProxy }));
     steps.extend(Set::ALL.map(|set| ipset(&set.create(node.family()), Expect::Success)));
-    // The newest kube-proxy reads the addresses of all other links in one dump.
-    let once = node.kube_proxy == KubeProxy::Current;
+    // Since 1.37 it reads the addresses of all other links in one dump.
+    let once = node.kube_proxy >= KubeProxy::V1_37;
     steps.extend([AddressRequest::List, AddressRequest::ListOthers { once }].map(addresses));
 
     let bound: HashSet<IpAddr> = before.iter().filter_map(|server| server.binds).collect();

@@ -113,9 +113,9 @@ pub(crate) fn count(filled: &Filled) -> u64 {
 }
 
 /// One program for each chain, then one or two for each jump, at every sync.
-pub(crate) fn steps(family: Family, present: bool) -> Vec<Step> {
+pub(crate) fn steps(node: &Node, present: bool) -> Vec<Step> {
     let run = |operation: &str, chain: &str, table: &str, rule: &[&str], expect| {
-        tools::iptables(family, Phase::Jumps, operation, chain, table, rule, expect)
+        tools::iptables(node, Phase::Jumps, operation, chain, table, rule, expect)
     };
     let chains = NAT.map(|chain| ("nat", chain)).into_iter().chain(FILTER.map(|chain| ("filter", chain)));
     let made = if present { Expect::One } else { Expect::Success };
@@ -147,7 +147,7 @@ fn restore(node: &Node, filled: &Filled, with_jumps: bool) -> Step {
     Rules { node, family: node.family(), filled, out: &mut out }.nat();
     head("filter", &FILTER, with_jumps, &mut out);
     Rules { node, family: node.family(), filled, out: &mut out }.filter();
-    tools::restore(node.family(), Phase::Restore, out)
+    tools::restore(node, Phase::Restore, out)
 }
 
 fn head(table: &str, chains: &[&str], with_jumps: bool, out: &mut Vec<u8>) {

@@ -2,68 +2,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use services::service::{Protocol, Service};
+use services::service::{Endpoint, Protocol, Service};
 
+use super::container::Container;
+use super::form::Form;
 use super::layout::{Chain, Layout};
 use super::words::Words;
-use crate::kube_proxy::KubeProxy;
 use crate::text::{AddressText, put};
 
-/// A set or map that grows with Services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Container {
-    /// Every cluster IP: their other ports are rejected.
-    ClusterIps,
-    /// Cluster, external and load-balancer IPs with endpoints.
-    ServiceIps,
-    /// Load-balancer IPs with source ranges.
-    FirewallIps,
-    /// Addresses without endpoints.
-    NoEndpointServices,
-    /// Node ports without endpoints.
-    NoEndpointNodeports,
-    /// Node ports with endpoints.
-    ServiceNodeports,
-}
-
-impl Container {
-    /// All, in the order in which kube-proxy reads and cleans them.
-    pub(crate) const ALL: [Container; 6] = [
-        Container::ClusterIps,
-        Container::ServiceIps,
-        Container::FirewallIps,
-        Container::NoEndpointServices,
-        Container::NoEndpointNodeports,
-        Container::ServiceNodeports,
-    ];
-
-    /// `set` or `map`.
-    pub(crate) const fn kind(self) -> &'static str {
-        match self {
-            Container::ClusterIps => "set",
-            _ => "map",
-        }
-    }
-
-    /// Name in the table.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Container::ClusterIps => "cluster-ips",
-            Container::ServiceIps => "service-ips",
-            Container::FirewallIps => "firewall-ips",
-            Container::NoEndpointServices => "no-endpoint-services",
-            Container::NoEndpointNodeports => "no-endpoint-nodeports",
-            Container::ServiceNodeports => "service-nodeports",
-        }
-    }
-
-    /// Whether its elements carry the name of the Service as a comment.
-    const fn is_commented(self, version: KubeProxy) -> bool {
-        match self {
-            Container::NoEndpointServices | Container::NoEndpointNodeports => true,
-            Container::FirewallIps => matches!(version, KubeProxy::V1_30),
-            _ => false,
-        }
+/// Whether the elements of a container carry the name of the Service as a comment.
+const fn is_commented(container: Container, form: &Form) -> bool {
+    match container {
+        Container::NoEndpointServices | Container::NoEndpointNodeports => true,
+        Container::FirewallIps => form.is_1_30,
+        _ => false,
     }
 }
 
@@ -73,6 +25,7 @@ enum Key {
     Address(IpAddr),
     Service(SocketAddr, Protocol),
     NodePort(u16, Protocol),
+    Hairpin(SocketAddr, Protocol),
 }
 
 /// What there can be only one of.
@@ -90,6 +43,7 @@ impl Slot {
             Key::Address(address) => address.to_string(),
             Key::Service(address, protocol) => format!("{address}/{}", protocol.name()),
             Key::NodePort(port, protocol) => format!("node port {port}/{}", protocol.name()),
+            Key::Hairpin(address, protocol) => format!("endpoint {address}/{}", protocol.name()),
         }
     }
 
@@ -101,6 +55,10 @@ impl Slot {
                 put!(out, address.ip(), " . ", protocol.name(), " . ", address.port());
             }
             Key::NodePort(port, protocol) => put!(out, protocol.name(), " . ", port.to_string()),
+            Key::Hairpin(address, protocol) => {
+                let address = AddressText::new(address);
+                put!(out, address.ip(), " . ", address.ip(), " . ", protocol.name(), " . ", address.port());
+            }
         }
     }
 
@@ -141,11 +99,13 @@ impl Element<'_> {
     }
 
     /// Writes the command that adds the element. `base`: the Service's name in chains.
-    pub(crate) fn put_add(&self, words: &Words, version: KubeProxy, base: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn put_add(&self, words: &Words, form: &Form, base: &[u8], out: &mut Vec<u8>) {
         put!(out, words.add_element, self.slot.container.name(), " { ");
         self.slot.put_key(out);
-        if self.slot.container.is_commented(version) {
-            put!(out, " comment \"", self.service.display_name(), "\"");
+        if is_commented(self.slot.container, form) {
+            let name = self.service.display_name();
+            let length = name.len().min(form.longest_comment);
+            put!(out, " comment \"", &name.as_bytes()[..length], "\"");
         }
         match self.verdict {
             Verdict::None => {}
@@ -158,12 +118,28 @@ impl Element<'_> {
 }
 
 /// Elements of a Service, in the order in which kube-proxy adds them.
-pub(crate) fn of<'a>(layout: &Layout<'a>, each: &mut impl FnMut(Element<'a>)) {
+pub(crate) fn of<'a>(form: &Form, layout: &Layout<'a>, each: &mut impl FnMut(Element<'a>)) {
+    if form.has_hairpins() {
+        layout
+            .routes
+            .reachable
+            .iter()
+            .filter_map(|endpoint| of_hairpin(layout, endpoint))
+            .for_each(&mut *each);
+    }
     of_cluster_and_external_ips(layout, each);
     of_balancers_and_node_port(layout, each);
 }
 
-/// The first of them: those that kube-proxy adds before it makes the firewall chain.
+/// The element of one of its endpoints, if that is on this node.
+pub(crate) fn of_hairpin<'a>(layout: &Layout<'a>, endpoint: &Endpoint) -> Option<Element<'a>> {
+    let Layout { service, .. } = *layout;
+    let key = Key::Hairpin(endpoint.address, service.protocol);
+    let slot = Slot { container: Container::HairpinConnections, key };
+    endpoint.local.then_some(Element { slot, service, verdict: Verdict::None })
+}
+
+/// Those of addresses: those that kube-proxy adds before it makes the firewall chain.
 pub(crate) fn of_cluster_and_external_ips<'a>(layout: &Layout<'a>, each: &mut impl FnMut(Element<'a>)) {
     let Layout { service, .. } = *layout;
     let mut put = |container, key, verdict| each(Element { slot: Slot { container, key }, service, verdict });

@@ -2,13 +2,14 @@
 //! pkg/proxy/nftables/proxier.go, as far as a change reaches.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use services::service::Service;
 use services::service_set::{Diff, ServiceSet};
 
-use super::elements::{self, Container, Element, Slot};
+use super::elements::{self, Element, Slot};
+use super::form::Form;
 use super::layout::Layout;
 use super::words::Words;
 
@@ -26,6 +27,7 @@ pub(crate) enum Before {
 /// Elements at places that a change may concern. kube-proxy goes through those of all Services at every sync, and writes
 /// nothing about the others.
 pub(crate) struct Present<'a> {
+    form: &'static Form,
     slots: HashMap<Slot, (Element<'a>, Wanted)>,
     /// Those of Services that are gone or differ, in their order.
     old: Vec<Slot>,
@@ -40,8 +42,8 @@ enum Wanted {
 
 impl<'a> Present<'a> {
     /// Before the sync from one set to another.
-    pub(crate) fn before(from: &'a ServiceSet, to: &ServiceSet, diff: &Diff) -> Self {
-        let mut present = Self { slots: HashMap::new(), old: Vec::new(), claims: Claims::default() };
+    pub(crate) fn before(form: &'static Form, from: &'a ServiceSet, to: &ServiceSet, diff: &Diff) -> Self {
+        let mut present = Self { form, slots: HashMap::new(), old: Vec::new(), claims: Claims::default() };
         if from.is_empty() {
             // Most Services have two elements.
             present.slots.reserve(2 * to.len());
@@ -49,15 +51,15 @@ impl<'a> Present<'a> {
         }
         let touched: Vec<&'a Arc<Service>> = diff.touched(from, to).collect();
         let changed = diff.changed.iter().map(|&index| &to.services()[index]);
-        touched.iter().copied().chain(changed).for_each(|service| present.claims.add(service));
-        let Self { slots, old, claims } = &mut present;
+        touched.iter().copied().chain(changed).for_each(|service| present.claims.add(form, service));
+        let Self { slots, old, claims, .. } = &mut present;
         for service in claims.background(from) {
-            elements::of(&Layout::of(service), &mut |element| {
+            elements::of(form, &Layout::of(service), &mut |element| {
                 slots.insert(element.slot, (element, Wanted::No));
             });
         }
         for service in touched {
-            elements::of(&Layout::of(service), &mut |element| old.push(element.slot));
+            elements::of(form, &Layout::of(service), &mut |element| old.push(element.slot));
         }
         present
     }
@@ -78,7 +80,7 @@ impl<'a> Present<'a> {
         }
         // A Service that has not changed may have a place in common with one that has: two ports share a cluster IP.
         for service in self.claims.background(to) {
-            elements::of(&Layout::of(service), &mut |element| {
+            elements::of(self.form, &Layout::of(service), &mut |element| {
                 if let Some((_, wanted)) = self.slots.get_mut(&element.slot) {
                     *wanted = Wanted::Yes;
                 }
@@ -87,7 +89,7 @@ impl<'a> Present<'a> {
         let slots = &mut self.slots;
         // Each can go only once.
         self.old.retain(|slot| slots.remove(slot).is_some_and(|(_, wanted)| wanted == Wanted::No));
-        for container in Container::ALL {
+        for &container in self.form.containers {
             for slot in self.old.iter().filter(|slot| slot.container == container) {
                 slot.put_delete(words, out);
             }
@@ -95,17 +97,22 @@ impl<'a> Present<'a> {
     }
 }
 
-/// Addresses and node ports of the Services that a change concerns.
+/// Addresses and node ports of the Services that a change concerns, and of their endpoints on this node where these have
+/// elements.
 #[derive(Default)]
 struct Claims {
     addresses: HashSet<IpAddr>,
     ports: HashSet<u16>,
+    endpoints: HashSet<SocketAddr>,
 }
 
 impl Claims {
-    fn add(&mut self, service: &Service) {
+    fn add(&mut self, form: &Form, service: &Service) {
         self.addresses.extend(addresses(service));
         self.ports.extend(service.node_port);
+        if form.has_hairpins() {
+            self.endpoints.extend(local_endpoints(service));
+        }
     }
 
     /// Services that have one of them.
@@ -115,6 +122,8 @@ impl Claims {
         services.iter().filter(|service| {
             addresses(service).any(|address| self.addresses.contains(&address))
                 || service.node_port.is_some_and(|port| self.ports.contains(&port))
+                || (!self.endpoints.is_empty()
+                    && local_endpoints(service).any(|endpoint| self.endpoints.contains(&endpoint)))
         })
     }
 }
@@ -122,4 +131,8 @@ impl Claims {
 fn addresses(service: &Service) -> impl Iterator<Item = IpAddr> {
     let others = service.external_ips.iter().chain(&service.load_balancer_ips);
     std::iter::once(service.cluster.ip()).chain(others.copied())
+}
+
+fn local_endpoints(service: &Service) -> impl Iterator<Item = SocketAddr> {
+    service.endpoints().iter().filter(|endpoint| endpoint.local).map(|endpoint| endpoint.address)
 }

@@ -21,14 +21,18 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
+    /// Whether the chain of an endpoint is written.
+    pub(crate) fn is_other(&self, endpoint: &Endpoint) -> bool {
+        match self {
+            Kept::None => true,
+            Kept::All => false,
+            Kept::Some(addresses) => !addresses.contains(&endpoint.address),
+        }
+    }
+
     /// Indices of the endpoints whose chains are written.
     pub(crate) fn others<'a>(&'a self, endpoints: &'a [Endpoint]) -> impl Iterator<Item = usize> {
-        let is_kept = |endpoint: &Endpoint| match self {
-            Kept::None => false,
-            Kept::All => true,
-            Kept::Some(addresses) => addresses.contains(&endpoint.address),
-        };
-        endpoints.iter().enumerate().filter(move |(_, endpoint)| !is_kept(endpoint)).map(|(index, _)| index)
+        endpoints.iter().enumerate().filter(|(_, endpoint)| self.is_other(endpoint)).map(|(index, _)| index)
     }
 }
 

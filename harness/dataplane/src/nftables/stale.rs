@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use services::service::Service;
 use services::service_set::{Diff, ServiceSet};
 
+use super::form::Form;
 use super::layout::{Chain, Layout};
 use super::names::Names;
 use super::words::Words;
@@ -20,7 +21,7 @@ pub(crate) struct Stale {
 
 impl Stale {
     /// After the sync from one set to another.
-    pub(crate) fn between(from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Self {
+    pub(crate) fn between(form: &Form, from: &ServiceSet, to: &ServiceSet, diff: &Diff) -> Self {
         let mut stale = Self::default();
         if from.is_empty() {
             return stale;
@@ -28,7 +29,7 @@ impl Stale {
         let changed = diff.changed.iter().map(|&index| &to.services()[index]);
         let now: HashMap<_, _> = changed.map(|service| (service.key(), service)).collect();
         for before in diff.touched(from, to) {
-            stale.compare(before, now.get(&before.key()).map(|service| &***service));
+            stale.compare(form, before, now.get(&before.key()).map(|service| &***service));
         }
         // kube-proxy has them in the order of a listing or of a Go map.
         stale.chains.sort_unstable();
@@ -36,7 +37,7 @@ impl Stale {
         stale
     }
 
-    fn compare(&mut self, before: &Service, now: Option<&Service>) {
+    fn compare(&mut self, form: &Form, before: &Service, now: Option<&Service>) {
         let (before, now) = (Layout::of(before), now.map(Layout::of));
         let endpoints = |layout: &Layout<'_>| -> HashSet<_> {
             layout.routes.reachable.iter().map(|endpoint| endpoint.address).collect()
@@ -44,10 +45,12 @@ impl Stale {
         let reached = now.as_ref().map(endpoints).unwrap_or_default();
         let affine = |layout: &Layout<'_>| layout.service.affinity_seconds.is_some();
         let is_affine_now = now.as_ref().is_some_and(affine);
+        let has_chains = |layout: &Layout<'_>| form.has_endpoint_chains(layout.service);
+        let (had_chains, has_chains_now) = (has_chains(&before), now.as_ref().is_some_and(has_chains));
         self.names.make(before.service, &*before.routes.reachable);
         for (index, endpoint) in before.routes.reachable.iter().enumerate() {
             let (name, is_reached) = (self.names.endpoint(index), reached.contains(&endpoint.address));
-            if !is_reached {
+            if had_chains && !(is_reached && has_chains_now) {
                 self.chains.push([b"endpoint-", name].concat());
             }
             if affine(&before) && !(is_reached && is_affine_now) {

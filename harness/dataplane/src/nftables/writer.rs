@@ -5,12 +5,12 @@ use std::sync::Arc;
 use services::service::{Endpoint, Family, Policy, Service};
 
 use super::elements::{self, Element};
+use super::form::{Endpoints, Form};
 use super::layout::{Chain, Layout};
 use super::names::Names;
 use super::present::{Before, Present};
 use super::restart::Kept;
 use super::words::Words;
-use crate::kube_proxy::KubeProxy;
 use crate::node::Node;
 use crate::text::{AddressText, put};
 
@@ -27,6 +27,7 @@ pub(crate) enum Added<'p, 'a> {
 /// Writes the chains, elements and rules of Services.
 pub(crate) struct Writer<'n> {
     node: &'n Node,
+    form: &'static Form,
     words: &'static Words,
     /// Tail of the rule that masquerades what comes from outside the cluster, if a CIDR is known.
     not_from_pods: Option<String>,
@@ -45,6 +46,7 @@ impl<'n> Writer<'n> {
         let (ip, cidr) = (words.ip, node.cluster_cidr);
         Self {
             node,
+            form: Form::of(node.kube_proxy),
             words,
             not_from_pods: cidr.map(|cidr| format!(" {ip} saddr != {cidr} jump mark-for-masquerade\n")),
             from_pods: cidr.map(|cidr| format!(" {ip} saddr {cidr}")),
@@ -67,9 +69,17 @@ impl<'n> Writer<'n> {
     /// One Service. `kept`: chains of endpoints that are left as they are.
     pub(crate) fn service<'a>(&mut self, layout: &Layout<'a>, kept: &Kept, mut added: Added<'_, 'a>) {
         let reachable = &*layout.routes.reachable;
-        self.names.make(layout.service, reachable);
-        for index in kept.others(reachable) {
-            put_fresh(self.words, "endpoint-", self.names.endpoint(index), &mut self.out);
+        let has_chains = self.form.has_endpoint_chains(layout.service);
+        self.names.make(layout.service, if has_chains { reachable } else { &[] });
+        for (index, endpoint) in reachable.iter().enumerate() {
+            if has_chains && kept.is_other(endpoint) {
+                put_fresh(self.words, "endpoint-", self.names.endpoint(index), &mut self.out);
+            }
+            if self.form.has_hairpins()
+                && let Some(element) = elements::of_hairpin(layout, endpoint)
+            {
+                self.element(&element, &mut added);
+            }
         }
         for chain in [Chain::Cluster, Chain::Local, Chain::External] {
             if layout.has(chain) {
@@ -78,7 +88,7 @@ impl<'n> Writer<'n> {
         }
         elements::of_cluster_and_external_ips(layout, &mut |element| self.element(&element, &mut added));
         // 1.30 wrote the rule as soon as the chain was there.
-        let early = self.node.kube_proxy == KubeProxy::V1_30;
+        let early = self.form.is_1_30;
         if layout.has(Chain::Firewall) {
             self.fresh(Chain::Firewall);
             if early {
@@ -86,7 +96,7 @@ impl<'n> Writer<'n> {
             }
         }
         elements::of_balancers_and_node_port(layout, &mut |element| self.element(&element, &mut added));
-        if layout.internal {
+        if layout.internal && !self.form.base.marks_strangers {
             self.masquerade(layout);
         }
         if layout.has(Chain::External) {
@@ -98,9 +108,18 @@ impl<'n> Writer<'n> {
         if let Some(seconds) = layout.service.affinity_seconds {
             self.affinity_sets(seconds);
         }
-        self.dispatch(Chain::Cluster, layout, &layout.routes.cluster);
-        self.dispatch(Chain::Local, layout, &layout.routes.local);
-        self.endpoints(layout, kept);
+        for (chain, endpoints) in
+            [(Chain::Cluster, &layout.routes.cluster), (Chain::Local, &layout.routes.local)]
+        {
+            match has_chains {
+                _ if endpoints.is_empty() => {}
+                true => self.dispatch(chain, layout, endpoints),
+                false => self.translate(chain, layout, endpoints),
+            }
+        }
+        if has_chains {
+            self.endpoints(layout, kept);
+        }
     }
 
     /// Makes one of the Service's own chains, empty.
@@ -126,7 +145,7 @@ impl<'n> Writer<'n> {
             Before::Another => element.slot.put_delete(self.words, &mut self.out),
             Before::Nothing => {}
         }
-        element.put_add(self.words, self.node.kube_proxy, self.names.base(), &mut self.out);
+        element.put_add(self.words, self.form, self.names.base(), &mut self.out);
     }
 
     /// What comes to the cluster IP from outside the cluster may go on to another node.
@@ -135,7 +154,7 @@ impl<'n> Writer<'n> {
             return;
         }
         let cluster = AddressText::new(layout.service.cluster);
-        let (daddr, early) = (self.words.daddr, self.node.kube_proxy == KubeProxy::V1_30);
+        let (daddr, early) = (self.words.daddr, self.form.is_1_30);
         let out = self.rule(layout.internal_chain());
         put!(out, daddr, cluster.ip());
         if early {
@@ -149,7 +168,11 @@ impl<'n> Writer<'n> {
     fn external(&mut self, layout: &Layout<'_>) {
         match layout.service.external_policy {
             // It may go on to another node.
-            Policy::Cluster => put!(self.rule(Chain::External), " jump mark-for-masquerade\n"),
+            Policy::Cluster => {
+                let Form { mark, comment_of_mark, .. } = *self.form;
+                let out = self.rule(Chain::External);
+                put!(out, " ", mark, comment_of_mark, "\n");
+            }
             // The node's own traffic and that of its pods is under neither policy, as if it had gone out to a load
             // balancer and come in again.
             Policy::Local => {
@@ -158,11 +181,9 @@ impl<'n> Writer<'n> {
                     put!(self.out, self.from_pods.as_deref().unwrap_or_default());
                     self.goto(Chain::Cluster, " comment \"short-circuit pod traffic\"");
                 }
+                let mark = self.form.mark;
                 let out = self.rule(Chain::External);
-                put!(
-                    out,
-                    " fib saddr type local jump mark-for-masquerade comment \"masquerade local traffic\"\n"
-                );
+                put!(out, " fib saddr type local ", mark, " comment \"masquerade local traffic\"\n");
                 put!(self.rule(Chain::External), " fib saddr type local");
                 self.goto(Chain::Cluster, " comment \"short-circuit local traffic\"");
             }
@@ -203,14 +224,36 @@ impl<'n> Writer<'n> {
         }
     }
 
-    /// Rules that choose among `endpoints`, which are some of those that the names were made for.
-    fn dispatch(&mut self, chain: Chain, layout: &Layout<'_>, endpoints: &[Endpoint]) {
-        if endpoints.is_empty() {
-            return;
-        }
-        for number in self.numbers.len()..=endpoints.len() {
+    /// The decimal texts up to a number.
+    fn count_to(&mut self, last: usize) {
+        for number in self.numbers.len()..=last {
             self.numbers.push(number.to_string());
         }
+    }
+
+    /// The rule that chooses among `endpoints` and translates the address at once.
+    fn translate(&mut self, chain: Chain, layout: &Layout<'_>, endpoints: &[Endpoint]) {
+        self.count_to(endpoints.len());
+        let (ip, numbers, protocol) = (self.words.ip, &self.numbers, layout.service.protocol.name());
+        let out = &mut self.out;
+        put!(out, self.words.add_rule, chain.prefix(), self.names.base(), " meta l4proto ", protocol);
+        if let ([one], Endpoints::Addresses { single: true }) = (endpoints, self.form.endpoints) {
+            put!(out, " dnat to ", AddressText::new(one.address).whole(), "\n");
+            return;
+        }
+        put!(out, " dnat ", ip, " addr . port to numgen random mod ", numbers[endpoints.len()], " map {");
+        let mut separator = " ";
+        for (number, endpoint) in numbers.iter().zip(endpoints) {
+            let address = AddressText::new(endpoint.address);
+            put!(out, separator, number, " : ", address.ip(), " . ", address.port());
+            separator = " , ";
+        }
+        put!(out, " }\n");
+    }
+
+    /// Rules that choose among the chains of `endpoints`, which are some of those that the names were made for.
+    fn dispatch(&mut self, chain: Chain, layout: &Layout<'_>, endpoints: &[Endpoint]) {
+        self.count_to(endpoints.len());
         let Self { words, names, numbers, out, .. } = self;
         let indices = || positions(endpoints, &layout.routes.reachable);
         if layout.service.affinity_seconds.is_some() {
@@ -232,11 +275,15 @@ impl<'n> Writer<'n> {
     fn endpoints(&mut self, layout: &Layout<'_>, kept: &Kept) {
         let Self { words, names, out, .. } = self;
         let protocol = layout.service.protocol.name();
+        let is_marked = !self.form.has_hairpins();
         for index in kept.others(&layout.routes.reachable) {
             let (name, address) = (names.endpoint(index), names.address(index));
-            // An endpoint that asks its own Service would get an answer from itself without a detour.
-            put!(out, words.add_rule, "endpoint-", name, words.saddr, address.ip());
-            put!(out, " jump mark-for-masquerade\n", words.add_rule, "endpoint-", name);
+            if is_marked {
+                // An endpoint that asks its own Service would get an answer from itself without a detour.
+                put!(out, words.add_rule, "endpoint-", name, words.saddr, address.ip());
+                put!(out, " jump mark-for-masquerade\n");
+            }
+            put!(out, words.add_rule, "endpoint-", name);
             if layout.service.affinity_seconds.is_some() {
                 put!(out, " update @affinity-", name, " {", words.saddr, "}\n");
                 put!(out, words.add_rule, "endpoint-", name);

@@ -80,7 +80,7 @@ fn the_same_seed_gives_the_same_bytes() {
     let scale = Scale { services: 50, endpoints: 3 };
     let (one, same) = (ServiceSet::synthetic(scale, 7), ServiceSet::synthetic(scale, 7));
     for mode in MODES {
-        let dataplane = lab(mode, KubeProxy::Current);
+        let dataplane = lab(mode, KubeProxy::NEWEST);
         assert_eq!(text(&cold(&*dataplane, &one)), text(&cold(&*dataplane, &same)), "{mode}");
         assert_eq!(text(&dataplane.load(&one)), text(&dataplane.load(&same)), "{mode}");
     }
@@ -105,7 +105,7 @@ fn the_order_of_services_moves_lines_and_changes_none() {
     let set = ServiceSet::synthetic(Scale { services: 20, endpoints: 3 }, 1);
     let reversed: ServiceSet = set.services().iter().rev().map(|service| (**service).clone()).collect();
     for mode in [Mode::IptablesLegacy, Mode::Nftables] {
-        let dataplane = lab(mode, KubeProxy::Current);
+        let dataplane = lab(mode, KubeProxy::NEWEST);
         let (one, other) = (text(&cold(&*dataplane, &set)), text(&cold(&*dataplane, &reversed)));
         assert_ne!(one, other, "{mode}");
         let sorted = |text: &str| {
@@ -132,7 +132,7 @@ fn a_partial_sync_of_a_small_iptables_cluster_writes_the_lists_and_what_changed(
 fn a_partial_sync_of_a_large_iptables_cluster_leaves_comments_and_stale_chains() {
     // 1,003 endpoints; still more than 1,000 without the Service that is removed.
     let large = tiny().with_added(synthetic_service(5, Protocol::Tcp, 999));
-    let dataplane = lab(Mode::IptablesLegacy, KubeProxy::Current);
+    let dataplane = lab(Mode::IptablesLegacy, KubeProxy::NEWEST);
     for (name, to) in changes(&large) {
         let plan = dataplane.plan(&large, &to, Sync::Partial);
         assert!(plan.steps.iter().all(|step| step.phase != Phase::Listing), "it looks for no stale chains");
@@ -145,10 +145,10 @@ fn a_partial_sync_of_a_large_iptables_cluster_leaves_comments_and_stale_chains()
 
 #[test]
 fn a_partial_sync_of_nftables_sends_only_what_changed() {
-    let dataplane = lab(Mode::Nftables, KubeProxy::Current);
+    let dataplane = lab(Mode::Nftables, KubeProxy::NEWEST);
     for (name, to) in changes(&tiny()) {
         insta::assert_snapshot!(
-            format!("nftables_current_{name}"),
+            format!("nftables_1_37_{name}"),
             show(&dataplane.plan(&tiny(), &to, Sync::Partial))
         );
     }
@@ -224,14 +224,16 @@ fn nftables_lists_in_vain_when_cold() {
     };
     // 1.30 lists all tables, of which there may be none; later versions list their own.
     assert_eq!(listings(KubeProxy::V1_30, &ServiceSet::default()), [Expect::Success; 2]);
-    assert_eq!(listings(KubeProxy::Current, &ServiceSet::default()), [Expect::One; 8]);
-    assert_eq!(listings(KubeProxy::Current, &tiny()), [Expect::Success; 8]);
+    assert_eq!(listings(KubeProxy::V1_36, &ServiceSet::default()), [Expect::One; 8]);
+    assert_eq!(listings(KubeProxy::V1_36, &tiny()), [Expect::Success; 8]);
+    // Elements by nft, names over netlink.
+    assert_eq!(listings(KubeProxy::V1_37, &tiny()), [Expect::Success; 9]);
 }
 
 #[test]
 fn a_cluster_that_grows_large_and_shrinks_again_keeps_no_chain() {
     let large = tiny().with_added(synthetic_service(5, Protocol::Tcp, 999));
-    let dataplane = lab(Mode::IptablesLegacy, KubeProxy::Current);
+    let dataplane = lab(Mode::IptablesLegacy, KubeProxy::NEWEST);
     let mut kernel = Paper::with_iptables();
     kernel.carry_out(&cold(&*dataplane, &tiny()));
     for (from, to) in [(tiny(), large.clone()), (large.clone(), large.without(0)), (large.without(0), tiny())]
@@ -283,7 +285,7 @@ fn ipvs_reads_addresses_as_often_as_its_version_does() {
         };
         plan.steps.iter().filter_map(once).collect()
     };
-    assert_eq!((once(KubeProxy::V1_30), once(KubeProxy::Current)), (vec![false], vec![true]));
+    assert_eq!((once(KubeProxy::V1_30), once(KubeProxy::NEWEST)), (vec![false], vec![true]));
 }
 
 #[test]
@@ -326,7 +328,7 @@ fn a_batched_sync_of_nothing_does_nothing() {
 
 #[test]
 fn ipvs_changes_and_their_reverses_leave_the_state_of_the_model() {
-    let node = Node::lab(KubeProxy::Current);
+    let node = Node::lab(KubeProxy::NEWEST);
     for mode in [Mode::Ipvs, Mode::IpvsBatched] {
         let dataplane = planner(mode, node);
         for (name, to) in changes(&tiny()) {

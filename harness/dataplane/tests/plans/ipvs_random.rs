@@ -20,7 +20,7 @@ fn cold(dataplane: &dyn Dataplane, to: &ServiceSet) -> Paper {
 }
 
 fn version() -> impl Strategy<Value = KubeProxy> {
-    prop_oneof![Just(KubeProxy::V1_30), Just(KubeProxy::Current)]
+    prop_oneof![Just(KubeProxy::V1_30), Just(KubeProxy::NEWEST)]
 }
 
 /// Several sets of one family, one after the other; whether each comes with a restart.
@@ -80,7 +80,7 @@ proptest! {
     #[test]
     fn an_append_adds_one_and_its_cleanup_removes_it((family, set) in random_services::sets_of_either_family()) {
         for mode in MODES {
-            let dataplane = planner(mode, random_services::node(family, KubeProxy::Current));
+            let dataplane = planner(mode, random_services::node(family, KubeProxy::NEWEST));
             let plan = dataplane.append(&set).unwrap();
             let before = cold(&*dataplane, &set);
             let mut after = before.clone();
@@ -101,7 +101,7 @@ proptest! {
     /// The batched way sends nothing for nothing, and a change has a reverse.
     #[test]
     fn a_change_and_its_reverse_leave_things_as_they_were((family, history) in history()) {
-        let node = random_services::node(family, KubeProxy::Current);
+        let node = random_services::node(family, KubeProxy::NEWEST);
         let dataplane = planner(Mode::IpvsBatched, node);
         for pair in history.windows(2) {
             let (from, to) = (&pair[0].0, &pair[1].0);
@@ -119,7 +119,7 @@ proptest! {
     /// A part of a plan, read by the tool that it is for, does what the plan does.
     #[test]
     fn printed_parts_do_what_the_plan_does((family, history) in history()) {
-        let node = random_services::node(family, KubeProxy::Current);
+        let node = random_services::node(family, KubeProxy::NEWEST);
         let empty = ServiceSet::default();
         let (from, to) = match &history[..] {
             [(from, _), (to, _), ..] => (from, to),

@@ -7,6 +7,7 @@ mod changes;
 mod counts;
 mod golden;
 mod golden_ipvs;
+mod golden_versions;
 mod hostport;
 mod iptables;
 mod iptables_features;

@@ -11,7 +11,8 @@ use dataplane::{Dataplane, KubeProxy, Mode, Node, Phase, Plan, planner};
 use services::service::{Endpoint, Family, Protocol, Service};
 use services::service_set::ServiceSet;
 
-const VERSIONS: [KubeProxy; 2] = [KubeProxy::V1_30, KubeProxy::Current];
+/// Each form of the table; 1.35 has that of 1.34.
+const VERSIONS: [KubeProxy; 4] = [KubeProxy::V1_30, KubeProxy::V1_34, KubeProxy::V1_36, KubeProxy::V1_37];
 
 /// Node 192.0.2.1 or 2001:db8::1; pods 10.244.0.0/16 or fd00:244::/56.
 fn nftables(family: Family, version: KubeProxy) -> Box<dyn Dataplane> {

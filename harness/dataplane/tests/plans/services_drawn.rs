@@ -30,7 +30,7 @@ proptest! {
         let claims = claims(&set);
         let distinct: BTreeSet<&String> = claims.iter().collect();
         prop_assert_eq!(claims.len(), distinct.len());
-        let node = random_services::node(family, KubeProxy::Current);
+        let node = random_services::node(family, KubeProxy::NEWEST);
         for service in set.services() {
             let addresses = service.endpoints().iter().map(|endpoint| endpoint.address).chain([service.cluster]);
             let addresses = addresses.chain(service.external_addresses()).map(|address| Family::of(address.ip()));

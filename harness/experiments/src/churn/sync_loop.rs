@@ -36,7 +36,7 @@ enum Rate {
 impl SyncLoop {
     /// Of a kube-proxy that has long since synced.
     pub fn of(mode: Mode, version: KubeProxy) -> Self {
-        let newest = version == KubeProxy::Current;
+        let newest = version >= KubeProxy::V1_34;
         let rate = match (mode.is_ipvs(), newest) {
             // `ipvs.minSyncPeriod` is 0.
             (true, _) => Rate::Free,
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_newest_waits_a_second_after_each_sync() {
-        let found = begins(Mode::IptablesLegacy, KubeProxy::Current, &[500, 510, 700, 5000], 60_000);
+        let found = begins(Mode::IptablesLegacy, KubeProxy::NEWEST, &[500, 510, 700, 5000], 60_000);
         assert_eq!(found, [500, 1600, 5000]);
     }
 
@@ -118,10 +118,10 @@ mod tests {
 
     #[test]
     fn ipvs_and_the_older_nftables_sync_every_half_minute() {
-        assert_eq!(begins(Mode::Ipvs, KubeProxy::Current, &[], 65_000), [30_000, 60_100]);
+        assert_eq!(begins(Mode::Ipvs, KubeProxy::NEWEST, &[], 65_000), [30_000, 60_100]);
         assert_eq!(begins(Mode::Nftables, KubeProxy::V1_30, &[10_000], 65_000), [10_000, 40_100]);
-        assert_eq!(begins(Mode::Nftables, KubeProxy::Current, &[], 65_000), [0_u64; 0]);
+        assert_eq!(begins(Mode::Nftables, KubeProxy::NEWEST, &[], 65_000), [0_u64; 0]);
         assert_eq!(begins(Mode::IptablesNft, KubeProxy::V1_30, &[], 65_000), [0_u64; 0]);
-        assert_eq!(begins(Mode::Ipvs, KubeProxy::Current, &[10, 20, 130], 1_000), [10, 110, 210], "no pause");
+        assert_eq!(begins(Mode::Ipvs, KubeProxy::NEWEST, &[10, 20, 130], 1_000), [10, 110, 210], "no pause");
     }
 }

@@ -50,6 +50,14 @@ pub enum ApplyError {
     /// The kernel refused a link or an address.
     #[error(transparent)]
     Kernel(#[from] SetupError),
+    /// kube-proxy's table is there although nobody has made it, or is not although an earlier sync did.
+    #[error("the table {name} of nf_tables is {}, other than planned; sync anew in an empty lab", if *is_there { "there" } else { "not there" })]
+    Table {
+        /// Its name.
+        name: &'static str,
+        /// Whether it is there.
+        is_there: bool,
+    },
     /// A setting cannot be made.
     #[error("cannot set sysctl {key}={value}: {source}; is this kernel's module for it loaded?")]
     Sysctl {

@@ -4,16 +4,20 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use dataplane::{Action, AddressRequest, Step, Way};
+use dataplane::{Action, AddressRequest, NftList, Step, Way};
 use netns_setup::ipvs::{Ipvs, Reply, Request};
-use netns_setup::{Addresses, SetupError};
+use netns_setup::nf_tables::{self, TableFamily};
+use netns_setup::{Addresses, SetupError, nfacct};
 use nix::errno::Errno;
+use services::service::Family;
 
 use super::drain::{self, Draining};
 use super::error::ApplyError;
 
 /// How many requests are sent one by one between two looks at the clock and at who wants to stop.
 const POLL_INTERVAL: usize = 64;
+/// kube-proxy's table of nf_tables.
+const TABLE: &str = "kube-proxy";
 
 /// Connections to the kernel, in the network namespace of the thread that opened them.
 pub(super) struct Kernel {
@@ -59,6 +63,8 @@ impl Kernel {
             Action::Addresses { device, way: Way::Batched, request } => {
                 Ok(all_addresses(self.addresses()?, device, request)?)
             }
+            Action::NftList { family, list, has_table } => nft_list(*family, *list, *has_table),
+            Action::Counter { name } => Ok(nfacct::ensure(name)?),
             Action::Sysctl { key, value } => {
                 ensure_sysctl(key, value).map_err(|source| ApplyError::Sysctl { key, value, source })
             }
@@ -169,6 +175,23 @@ fn all_addresses(
             addresses.remove_all(link, unwanted)
         }
     }
+}
+
+/// As kube-proxy does it, on a socket of its own (`netlink.go` in knftables).
+fn nft_list(family: Family, list: NftList, has_table: bool) -> Result<(), ApplyError> {
+    let family = match family {
+        Family::Ipv4 => TableFamily::Ip,
+        Family::Ipv6 => TableFamily::Ip6,
+    };
+    match list {
+        NftList::Chains => nf_tables::count_chains(family).map(drop)?,
+        NftList::Sets => {
+            if nf_tables::count_sets(family, TABLE)?.is_some() != has_table {
+                return Err(ApplyError::Table { name: TABLE, is_there: !has_table });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn index_of(addresses: &mut Addresses, device: &str) -> Result<u32, SetupError> {

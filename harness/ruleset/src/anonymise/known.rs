@@ -250,6 +250,7 @@ const OF_COMMENTS: &[&str] = &[
     "trying",
     "reach",
     "VIP",
+    "outside",
     "clusterIP",
     "LB",
     "Balancing",

@@ -18,8 +18,8 @@ pub enum Verdict<'a> {
     Jump(Vec<&'a str>),
     /// Into one of these chains, and not back into this one.
     Goto(Vec<&'a str>),
-    /// To an address; `None`: with the port that it has.
-    Dnat(IpAddr, Option<u16>),
+    /// To one of these addresses; `None`: with the port that it has.
+    Dnat(Vec<(IpAddr, Option<u16>)>),
     /// Back to the chain before.
     Return,
     /// Out of the table, in whichever way.
@@ -203,16 +203,42 @@ impl<'a> Statement<'a> {
         if matches!(reader.peek(), "ip" | "ip6") {
             reader.next();
         }
+        reader.skip(&["addr", ".", "port"]);
         reader.skip(&["to"]);
-        let to = reader.next().map_or("", |token| token.text);
-        let inner = to.strip_prefix('[').and_then(|to| to.strip_suffix(']')).unwrap_or(to);
-        self.verdict = match (to.parse::<SocketAddr>(), inner.parse::<IpAddr>()) {
-            (Ok(address), _) => Verdict::Dnat(address.ip(), Some(address.port())),
-            (_, Ok(address)) => Verdict::Dnat(address, None),
-            _ => Verdict::End,
+        let to = match reader.skip(&["numgen", "random", "mod"]) {
+            true => addresses(reader),
+            false => address(reader.peek()).into_iter().collect(),
         };
+        self.verdict = if to.is_empty() { Verdict::End } else { Verdict::Dnat(to) };
         reader.tokens = &[];
     }
+}
+
+/// `10.0.0.1:80`, `[fd00::1]:80`, or an address alone.
+fn address(text: &str) -> Option<(IpAddr, Option<u16>)> {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    match text.parse::<SocketAddr>() {
+        Ok(address) => Some((address.ip(), Some(address.port()))),
+        Err(_) => Some((inner.parse().ok()?, None)),
+    }
+}
+
+/// `2 map { 0 : 10.0.0.1 . 80, 1 : 10.0.0.2 . 80 }`: one of them, whichever the number. None if one cannot be read, or there
+/// are not as many as numbers.
+fn addresses(reader: &mut Reader<'_, '_>) -> Vec<(IpAddr, Option<u16>)> {
+    let modulus = reader.next().and_then(|token| token.text.parse::<usize>().ok());
+    if !reader.skip(&["map"]) {
+        return Vec::new();
+    }
+    let elements = reader.braces().split(|token| token.kind == Kind::Comma);
+    let pair = |element: &[Token<'_>]| match element {
+        [_, colon, address, dot, port] if (colon.text, dot.text) == (":", ".") => {
+            Some((address.text.parse().ok()?, Some(port.text.parse().ok()?)))
+        }
+        _ => None,
+    };
+    let found: Option<Vec<_>> = elements.map(pair).collect();
+    found.filter(|found| modulus == Some(found.len())).unwrap_or_default()
 }
 
 fn name(token: Token<'_>) -> &str {
@@ -282,9 +308,18 @@ mod tests {
     fn translation_is_read_in_both_families() {
         let of = |text: &'static str| parse_statement(text).verdict;
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(of("meta l4proto tcp dnat to 10.0.0.1:80"), Verdict::Dnat(address("10.0.0.1"), Some(80)));
-        assert_eq!(of("meta l4proto tcp dnat to [fd00::1]:80"), Verdict::Dnat(address("fd00::1"), Some(80)));
-        assert_eq!(of("dnat ip to 10.0.0.1"), Verdict::Dnat(address("10.0.0.1"), None));
+        let to = |text: &str, port| Verdict::Dnat(vec![(address(text), port)]);
+        assert_eq!(of("meta l4proto tcp dnat to 10.0.0.1:80"), to("10.0.0.1", Some(80)));
+        assert_eq!(of("meta l4proto tcp dnat to [fd00::1]:80"), to("fd00::1", Some(80)));
+        assert_eq!(of("dnat ip to 10.0.0.1"), to("10.0.0.1", None));
+        let two = [("fd00::1", 80), ("fd00::2", 81)].map(|(ip, port)| (address(ip), Some(port)));
+        for text in [
+            "meta l4proto tcp dnat ip6 to numgen random mod 2 map { 0 : fd00::1 . 80, 1 : fd00::2 . 81 }",
+            "dnat ip6 addr . port to numgen random mod 2 map { 0 : fd00::1 . 80 ,\n 1 : fd00::2 . 81 }",
+        ] {
+            assert_eq!(of(text), Verdict::Dnat(two.to_vec()), "{text}");
+        }
+        assert_eq!(of("dnat ip to numgen random mod 3 map { 0 : 10.0.0.1 . 80 }"), Verdict::End);
         assert_eq!(of("dnat to ip daddr map @x"), Verdict::End);
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn is_external(chain: &str) -> bool {
 }
 
 /// `ns/name:port` of nftables' `service-HASH-ns/name/tcp/port`.
-pub(super) fn of_chain(chain: &str) -> Option<String> {
+pub(crate) fn of_chain(chain: &str) -> Option<String> {
     let name = chain.splitn(3, '-').nth(2)?;
     let mut parts = name.split('/');
     let (namespace, service, _protocol, port) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

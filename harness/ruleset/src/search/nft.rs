@@ -16,7 +16,11 @@ const SERVICES: &str = "service-ips";
 const NODE_PORTS: &str = "service-nodeports";
 const FIREWALLS: &str = "firewall-ips";
 const WITHOUT_ENDPOINTS: &str = "no-endpoint-services";
+/// Up to 1.35, in the chain of each Service.
 const MASQUERADE: &str = "jump mark-for-masquerade";
+/// Since 1.36, for all cluster IPs, in the chain of this name.
+const LIST: &str = "services";
+const TO_CLUSTER_IPS: &str = " daddr @cluster-ips ";
 
 /// Finds them in all tables, looking at up to [`LIMIT`](super::walk::LIMIT) rules.
 pub(crate) fn find(listing: &Listing<'_>, limit: u64) -> FoundServices {
@@ -26,7 +30,8 @@ pub(crate) fn find(listing: &Listing<'_>, limit: u64) -> FoundServices {
     for table in tables() {
         for chain in table.chains.all() {
             for rule in &chain.rules {
-                let of_pods = rule.text.ends_with(MASQUERADE);
+                let of_pods = rule.text.ends_with(MASQUERADE)
+                    || (chain.name == LIST && rule.text.contains(TO_CLUSTER_IPS));
                 let to_pods = chain.name.starts_with("external-") && rule.text.contains(" goto service-");
                 if (of_pods || to_pods)
                     && let Some((negated, cidrs)) = parse_statement(rule.text).source
@@ -154,7 +159,7 @@ fn judge<'a>(rule: &Rule<'a>, packet: &WalkedPacket) -> (Holds, Then<'a>) {
         Verdict::Next => Then::Next,
         Verdict::Jump(chains) => Then::Jump(chains),
         Verdict::Goto(chains) => Then::Goto(chains),
-        Verdict::Dnat(address, port) => Then::Dnat(vec![(address, port)]),
+        Verdict::Dnat(addresses) => Then::Dnat(addresses),
         Verdict::Return => Then::Return,
         Verdict::End => Then::End,
     };

@@ -10,7 +10,7 @@ const ROOMY: Machine = Machine { available: Some(1 << 50), cpus: 2 };
 
 fn of_scale(mode: Mode, services: u32, endpoints: u32) -> Footprint {
     let set = ServiceSet::synthetic(Scale { services, endpoints }, 1);
-    Footprint::of_set(mode, planner(mode, Node::lab(KubeProxy::Current)).as_ref(), &set, Counts::default())
+    Footprint::of_set(mode, planner(mode, Node::lab(KubeProxy::NEWEST)).as_ref(), &set, Counts::default())
 }
 
 /// As the planner counts synthetic Services of iptables mode.
@@ -57,7 +57,7 @@ proptest! {
 fn a_table_has_the_size_that_the_kernel_tells() {
     for (services, known) in [(50, 963_584), (300, 3_163_584)] {
         let set = ServiceSet::synthetic(Scale { services, endpoints: 10 }, 1);
-        let plan = planner(Mode::IptablesLegacy, Node::lab(KubeProxy::Current)).plan(
+        let plan = planner(Mode::IptablesLegacy, Node::lab(KubeProxy::NEWEST)).plan(
             &ServiceSet::default(),
             &set,
             Sync::Full,

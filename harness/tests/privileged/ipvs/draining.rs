@@ -93,7 +93,7 @@ pub(crate) fn keeps_connections() {
 fn of_tcp(mode: Mode) {
     let all = service(Protocol::Tcp);
     let [gone, kept] = [0, 1].map(|index| all.endpoints()[index].address);
-    let mut testbed = cold(mode, KubeProxy::Current, &only(&all));
+    let mut testbed = cold(mode, KubeProxy::NEWEST, &only(&all));
     testbed.steer(Egress::Server).unwrap();
     echo(&testbed);
     // One to each endpoint, in turn.
@@ -140,7 +140,7 @@ fn of_tcp(mode: Mode) {
 
 fn of_udp(mode: Mode) {
     let all = service(Protocol::Udp);
-    let mut testbed = cold(mode, KubeProxy::Current, &only(&all));
+    let mut testbed = cold(mode, KubeProxy::NEWEST, &only(&all));
     testbed.steer(Egress::Server).unwrap();
     let server = testbed.lab.server.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, UDP_PORTS.1))).unwrap();
     server.set_read_timeout(Some(TIMEOUT)).unwrap();

@@ -87,7 +87,7 @@ pub(crate) fn all() {
             Some(if index % 2 == 0 { plain } else { service.clone() })
         });
         let rules = crate::IPVS.map(|mode| {
-            let mut bare = Bare::new(mode, table::node(family, KubeProxy::Current));
+            let mut bare = Bare::new(mode, table::node(family, KubeProxy::NEWEST));
             bare.sync(&set, Sync::Full, "cold");
             let rules = bare.rules();
             bare.sync(&set, Sync::Full, "restart");
@@ -105,8 +105,8 @@ pub(crate) fn all() {
 /// Two proxiers on one node share the dummy link and the table of virtual servers, and leave each other's alone.
 pub(crate) fn both_families() {
     for mode in crate::IPVS {
-        let four = Bare::new(mode, table::node(Family::Ipv4, KubeProxy::Current));
-        let six = Bare::on(Arc::clone(&four.namespace), mode, table::node(Family::Ipv6, KubeProxy::Current));
+        let four = Bare::new(mode, table::node(Family::Ipv4, KubeProxy::NEWEST));
+        let six = Bare::on(Arc::clone(&four.namespace), mode, table::node(Family::Ipv6, KubeProxy::NEWEST));
         let mut proxiers = [four, six];
         let sets = Family::ALL.map(|family| -> [ServiceSet; 2] {
             let of = |wanted: &str| {

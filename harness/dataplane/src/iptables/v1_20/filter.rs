@@ -18,7 +18,7 @@ pub(crate) fn table(node: &Node, ports: &Ports<'_>, out: &mut Vec<u8>) {
     put!(out, "*filter\n");
     fixed::chain_lines(&CHAINS, out);
     rules(node, ports, out);
-    fixed::filter_tail(&ANSWERS, out);
+    fixed::filter_tail("", &ANSWERS, out);
 }
 
 /// Writes them for all Service ports without endpoints. Those that have some, but none on this node, are dropped by

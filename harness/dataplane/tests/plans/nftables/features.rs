@@ -25,7 +25,7 @@ fn shown_on(node: Node, services: &ServiceSet) -> String {
 
 fn shown(services: impl IntoIterator<Item = Service>) -> String {
     let services = set(services);
-    shown_on(random_services::node(services.family(), KubeProxy::Current), &services)
+    shown_on(random_services::node(services.family(), KubeProxy::NEWEST), &services)
 }
 
 /// Endpoints 1 and 3 run elsewhere, 2 and 4 here.
@@ -173,7 +173,7 @@ fn without_a_cluster_cidr() {
         service.node_port = Some(30_080);
         service.external_policy = Policy::Local;
     });
-    let node = Node { cluster_cidr: None, ..random_services::node(Family::Ipv4, KubeProxy::Current) };
+    let node = Node { cluster_cidr: None, ..random_services::node(Family::Ipv4, KubeProxy::NEWEST) };
     insta::assert_snapshot!(shown_on(node, &set([service])));
 }
 

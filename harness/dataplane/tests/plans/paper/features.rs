@@ -74,7 +74,7 @@ const FEATURES: [Feature; 24] = [
         service.external_policy = Policy::Local;
     }),
     ("external_ip_of_the_node", Protocol::Tcp, |service, _| {
-        service.external_ips = vec![node(service.family(), KubeProxy::Current).address];
+        service.external_ips = vec![node(service.family(), KubeProxy::NEWEST).address];
     }),
     ("load_balancer", Protocol::Tcp, balancer),
     ("load_balancer_local", Protocol::Tcp, |service, number| {

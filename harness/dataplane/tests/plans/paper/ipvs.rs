@@ -32,7 +32,7 @@ impl IpvsPaper {
 
     pub(crate) fn ask(&mut self, action: &Action) {
         match action {
-            Action::Run { .. } => panic!("{action:?}"),
+            Action::Run { .. } | Action::NftList { .. } | Action::Counter { .. } => panic!("{action:?}"),
             Action::Ipvs { way, requests } => {
                 for (index, request) in requests.iter().enumerate() {
                     assert!(*way == Way::KubeProxy || !request.is_read(), "a read in a batch: {request}");

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use services::service::Family;
+
 /// (family, table)
 type TableKey = (String, String);
 
@@ -74,6 +76,12 @@ impl NftPaper {
         }
     }
 
+    /// Whether kube-proxy's table is there.
+    pub(crate) fn has_table(&self, family: Family) -> bool {
+        let ip = if family == Family::Ipv4 { "ip" } else { "ip6" };
+        self.table(ip, "kube-proxy").is_some()
+    }
+
     fn table(&self, family: &str, table: &str) -> Option<&Table> {
         self.tables.get(&(family.to_owned(), table.to_owned()))
     }
@@ -104,7 +112,9 @@ impl NftPaper {
                 table.chain(name, line).push(value.to_owned());
             }
             ("add", "set" | "map") => table.add_set(name, value),
-            ("delete", "set") => table.delete_set(name, line),
+            ("delete", "set" | "map") => table.delete_set(name, line),
+            // Nobody counts with one; it is made only to be deleted.
+            ("add" | "delete", "counter") => {}
             ("flush", "set" | "map") => table.set(name, line).elements.clear(),
             ("add", "element") => table.add_element(name, value, line),
             ("delete", "element") => {

@@ -46,6 +46,7 @@ fn what_everybody_has_stays() {
         "KUBE-6-CLUSTER-IP",
         "KUBE-NODE-PORT-LOCAL-SCTP-HASH",
         "no-endpoint-nodeports",
+        "hairpin-connections",
         "filter-prerouting-pre-dnat",
         "cali40all-ipam-pools",
         "KUBE-IPTABLES-HINT",
@@ -63,6 +64,8 @@ fn what_everybody_has_stays() {
         "Reject traffic to invalid ports of ClusterIPs",
         "helper for @no-endpoint-services / @no-endpoint-nodeports",
         "vmap to drop or reject packets to services with no endpoints",
+        "masquerade clusterIP traffic from outside cluster",
+        "service hairpin connections",
         "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose",
     ] {
         let mapped = names.comment(text);
