@@ -110,7 +110,7 @@ fn main() {
     let mut command = Command::new(&program);
     command.arg("--config").arg(folder.path().join("config")).arg("-v=2");
     command.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
-    let child = namespace.spawn(&mut command).unwrap();
+    let mut child = namespace.spawn(&mut command).unwrap();
     let has = |resource| server.watchers().iter().any(|watcher| watcher.open && watcher.resource == resource);
     until("it watches", &log, || has(Resource::Services) && has(Resource::EndpointSlices));
     let listed = |resource| {
@@ -150,11 +150,31 @@ fn main() {
     if mode == "nftables" {
         assert!(ruleset(&namespace).contains("10.200.0.1"), "the kernel has not heard of it");
     }
+    for (number, what) in ["its watches end with 410", "the server is away for 2 s"].into_iter().enumerate() {
+        let before = syncs(&namespace).unwrap();
+        match number {
+            0 => server.expire_watches(),
+            _ => server.away().unwrap(),
+        }
+        let ip = std::net::IpAddr::from([10, 200, 1, number as u8 + 1]);
+        let set = exchanged.with_endpoint_replaced(1, ip);
+        server.apply(published.change_to(&[&set], Some(SystemTime::now())).unwrap()).unwrap();
+        if number == 1 {
+            sleep(Duration::from_secs(2));
+            server.back().unwrap();
+        }
+        let begin = Instant::now();
+        until("it has caught up", &log, || syncs(&namespace).is_some_and(|count| count > before));
+        until("the kernel has", &log, || mode != "nftables" || ruleset(&namespace).contains(&ip.to_string()));
+        println!("{what}, and an endpoint changes meanwhile: caught up after {:.2?}", begin.elapsed());
+    }
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     println!("kube-proxy: {}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default());
     let stats = server.stats();
     println!("client events: {}", server.client_events().count);
     println!("{stats:#?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
     if std::env::var_os("LOG").is_some() {
         println!("{}", fs::read_to_string(&log).unwrap());
     }

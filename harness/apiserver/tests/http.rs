@@ -15,7 +15,7 @@ mod support;
 mod watches;
 
 use apiserver::{Applied, Change, Server};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 
 /// A Service with a label `app`.
 fn service(namespace: &str, name: &str, app: &str) -> Change {
@@ -23,9 +23,8 @@ fn service(namespace: &str, name: &str, app: &str) -> Change {
     service.metadata.namespace = Some(namespace.into());
     service.metadata.name = Some(name.into());
     service.metadata.labels = Some([("app".to_owned(), app.to_owned())].into());
-    let mut spec = k8s_openapi::api::core::v1::ServiceSpec::default();
-    spec.cluster_ip = Some(if app == "headless" { "None" } else { "10.96.0.1" }.into());
-    service.spec = Some(spec);
+    let cluster_ip = if app == "headless" { "None" } else { "10.96.0.1" };
+    service.spec = Some(ServiceSpec { cluster_ip: Some(cluster_ip.into()), ..ServiceSpec::default() });
     Change::Put(service.into())
 }
 
