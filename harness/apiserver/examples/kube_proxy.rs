@@ -1,5 +1,5 @@
 //! A real kube-proxy in a namespace of its own, served by this crate:
-//! `cargo run --release -p apiserver --example kube_proxy -- PATH [SERVICES ENDPOINTS [MODE [CONTENT-TYPE]]]`.
+//! `cargo run --release -p apiserver --example kube_proxy -- PATH [SERVICES ENDPOINTS [MODE [CONTENT-TYPE [GATE]]]]`.
 //!
 //! Prints how long it takes to list, to sync and to see a change, and the server's share of it. Needs root and nft.
 
@@ -25,7 +25,7 @@ const METRICS_PORT: u16 = 10_249;
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// Writes the two files that kube-proxy reads.
-fn configure(folder: &Path, mode: &str, content_type: &str) {
+fn configure(folder: &Path, mode: &str, content_type: &str, gate: &str) {
     let kubeconfig = format!(
         "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{API_PORT}'}}}}]\n\
          users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\ncurrent-context: x\n"
@@ -38,7 +38,7 @@ fn configure(folder: &Path, mode: &str, content_type: &str) {
     let config = format!(
         "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nbindAddress: 0.0.0.0\n\
          hostnameOverride: {NODE}\nhealthzBindAddress: 127.0.0.1:10256\nmetricsBindAddress: 127.0.0.1:{METRICS_PORT}\n\
-         clusterCIDR: {}\ndetectLocalMode: ClusterCIDR\nmode: {mode}\n\
+         featureGates: {{{gate}}}\nclusterCIDR: {}\ndetectLocalMode: ClusterCIDR\nmode: {mode}\n\
          clientConnection: {{kubeconfig: {}/kubeconfig, qps: 50, burst: 100{client}}}\n\
          conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}\n",
         addresses::PODS,
@@ -69,6 +69,14 @@ fn until(what: &str, log: &Path, mut holds: impl FnMut() -> bool) {
         }
         sleep(Duration::from_millis(5));
     }
+}
+
+/// Processor time of a program so far, in hundredths of a second (proc(5), USER_HZ).
+fn processor(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// What the kernel has.
@@ -104,7 +112,7 @@ fn main() {
     println!("{} Services x {} endpoints: {objects} objects", scale.services, scale.endpoints);
 
     let folder = tempfile::tempdir().unwrap();
-    configure(folder.path(), &mode, &content_type);
+    configure(folder.path(), &mode, &content_type, &text(5, ""));
     let log = folder.path().join("log");
     let begin = Instant::now();
     let mut command = Command::new(&program);
@@ -117,13 +125,18 @@ fn main() {
         let of = server.watchers().into_iter().find(|watcher| watcher.resource == resource);
         of.and_then(|watcher| watcher.initial).map(|at| at - begin)
     };
-    until("it has listed", &log, || {
-        listed(Resource::EndpointSlices).is_some() || begin.elapsed().as_secs() > 20
-    });
+    let listing = processor(child.id());
+    // Only what watches with `sendInitialEvents` has one.
+    let both = || listed(Resource::Services).is_some() && listed(Resource::EndpointSlices).is_some();
+    until("it has listed", &log, || both() || server.stats().requests.keys().any(|kind| kind.verb == "list"));
     println!(
         "watches; initial state of Services was sent after {:.2?}, of EndpointSlices after {:.2?}",
         listed(Resource::Services),
         listed(Resource::EndpointSlices)
+    );
+    println!(
+        "kube-proxy had used {listing:.2?} of a processor when it began to watch, {:.2?} when all was sent",
+        processor(child.id())
     );
     until("the first sync has ended", &log, || syncs(&namespace).is_some_and(|count| count >= 1.0));
     let synced = begin.elapsed();
@@ -131,6 +144,12 @@ fn main() {
         "first sync ended {synced:.2?} after the start, of which the server computed {:.2?}",
         server.stats().processor
     );
+    println!("kube-proxy had used {:.2?} then", processor(child.id()));
+    let log_text = fs::read_to_string(&log).unwrap();
+    let caches = log_text
+        .lines()
+        .filter(|line| line.contains("Waiting for caches") || line.contains("Caches populated"));
+    caches.for_each(|line| println!("  {}", line.get(6..200).unwrap_or(line)));
     let address = set.services()[set.len() - 1].cluster.ip().to_string();
     if mode == "nftables" {
         until("the last Service is in the kernel", &log, || ruleset(&namespace).contains(&address));
