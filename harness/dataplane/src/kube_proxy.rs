@@ -17,21 +17,21 @@ pub enum KubeProxy {
     #[serde(rename = "1.30")]
     #[value(name = "1.30")]
     V1_30,
-    /// 1.34, checked against 1.34.4. nftables mode sends only what changed, and its filter chains run after DNAT; it reads
+    /// 1.34, from the source of 1.34.4. nftables mode sends only what changed, and its filter chains run after DNAT; it reads
     /// the names of chains and sets of all tables.
     #[serde(rename = "1.34")]
     #[value(name = "1.34")]
     V1_34,
-    /// 1.35, checked against 1.35.4. nftables mode reads its own table only.
+    /// 1.35, from the source of 1.35.4. nftables mode reads its own table only.
     #[serde(rename = "1.35")]
     #[value(name = "1.35")]
     V1_35,
-    /// 1.36, checked against 1.36.3. nftables mode chooses among endpoints in a map of addresses, without chains of theirs,
+    /// 1.36, from the source of 1.36.3. nftables mode chooses among endpoints in a map of addresses, without chains of theirs,
     /// and masquerades hairpins by a set.
     #[serde(rename = "1.36")]
     #[value(name = "1.36")]
     V1_36,
-    /// 1.37, checked against 1.37.2. nftables mode lists over netlink, and writes no map for a Service with one endpoint.
+    /// 1.37: checked line by line against what the real 1.37.2 sent and installed. nftables mode lists over netlink, and writes no map for a Service with one endpoint.
     ///
     /// `current` is an old name of the newest version: read for ever, written nowhere. Runs of before 1.37 was modelled have
     /// it for a form that is none of the versions here: tables of 1.34, and two listings of the kind of 1.35.
