@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(check(Some(&unreliable), &warnings, &mut |event| events.push(event)), Err(unreliable));
         assert_eq!(check(None, &warnings, &mut |event| events.push(event)), Ok(()));
         let [Event::Warning(text)] = &events[..] else { panic!("{events:?}") };
-        assert!(text.contains("by: turbo, load; "), "{text}");
+        assert!(text.contains("because of: turbo, load; "), "{text}");
         assert_eq!(check(None, &warnings[2..], &mut |event| panic!("{event:?}")), Ok(()));
     }
 
