@@ -12,19 +12,15 @@ mod wire;
 use bytes::{Bytes, BytesMut};
 
 pub(crate) use self::cluster::{namespace, node, service_cidr};
+use self::meta::METADATA;
+pub(crate) use self::meta::Unsupported;
 pub(crate) use self::service::service;
 pub(crate) use self::slice::endpoint_slice;
 use self::wire::Message;
 use crate::resource::Resource;
 
-/// A field that has no form here: its path in the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unsupported(pub &'static str);
-
 /// What every whole message begins with (apimachinery, runtime/serializer/protobuf).
 const MAGIC: &[u8] = b"k8s\0";
-/// `metadata` in every object.
-const METADATA: u32 = 1;
 /// `items` in every list.
 const ITEMS: u32 = 2;
 

@@ -2,8 +2,9 @@
 //!
 //! Source of every line: rulesets written by kube-proxy 1.30.5 (shared/golden) and pkg/proxy/iptables/proxier.go,
 //! as condensed in KUBE_PROXY_FACTS.md, section 2. iptables-legacy and iptables-nft get the same input; they differ only in
-//! the programs that read it. 1.34 to 1.37 write what 1.30 does (tests/golden), and on a node with nfnetlink_acct count some
-//! packets besides; they pass no `-W`, and clean up connection tracking without a program.
+//! the programs that read it. 1.34 to 1.37 write what 1.30 does, and on a node with nfnetlink_acct count some packets
+//! besides; they pass no `-W`, and clean up connection tracking without a program. 1.37.2 was run for it (tests/golden/1.37), 1.34
+//! to 1.36 were read.
 //!
 //! What both forms have in common asks the trait in `form.rs` for what differs.
 

@@ -31,7 +31,8 @@ pub enum KubeProxy {
     #[serde(rename = "1.36")]
     #[value(name = "1.36")]
     V1_36,
-    /// 1.37: checked line by line against what the real 1.37.2 sent and installed. nftables mode lists over netlink, and writes no map for a Service with one endpoint.
+    /// 1.37: in iptables and nftables mode checked line by line against what the real 1.37.2 sent and installed. nftables mode
+    /// lists over netlink, and writes no map for a Service with one endpoint.
     ///
     /// `current` is an old name of the newest version: read for ever, written nowhere. Runs of before 1.37 was modelled have
     /// it for a form that is none of the versions here: tables of 1.34, and two listings of the kind of 1.35.

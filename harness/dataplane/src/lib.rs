@@ -46,11 +46,7 @@ pub use self::way::Way;
 
 /// The planner of a mode.
 pub fn planner(mode: Mode, node: Node) -> Box<dyn Dataplane> {
-    let planner = planner_of_mode(mode, node);
-    match node.kube_proxy >= KubeProxy::V1_34 {
-        true => Box::new(OpenToAll(planner)),
-        false => planner,
-    }
+    Box::new(OpenToAll { planner: planner_of_mode(mode, node), version: node.kube_proxy })
 }
 
 fn planner_of_mode(mode: Mode, node: Node) -> Box<dyn Dataplane> {

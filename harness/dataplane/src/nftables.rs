@@ -1,9 +1,9 @@
 //! kube-proxy's nftables mode: 1.30, which rewrites its table at every sync, and 1.34 to 1.37, which send only what changed.
 //! What differs from version to version is in `form.rs` and `base.rs`.
 //!
-//! Sources: transactions written by kube-proxy 1.30.5, 1.34.4, 1.35.4, 1.36.3 and 1.37.2 (tests/golden),
-//! pkg/proxy/nftables/proxier.go and its library knftables, as condensed in KUBE_PROXY_FACTS.md, section 4. The table is
-//! that of a node where kube-proxy knows no ServiceCIDR and has only its default gates. Health-check node ports
+//! Sources: transactions written by kube-proxy 1.30.5 and 1.37.2 (tests/golden), and pkg/proxy/nftables/proxier.go and its
+//! library knftables, as condensed in KUBE_PROXY_FACTS.md, section 4; of 1.34.4, 1.35.4 and 1.36.3 nothing but that source. The
+//! table is that of a node where kube-proxy knows no ServiceCIDR and has only its default gates. Health-check node ports
 //! are served by kube-proxy itself and have nothing in the table.
 
 mod base;

@@ -21,8 +21,8 @@ pub struct Node {
     pub kube_proxy: KubeProxy,
     /// Whether node ports are served on 127.0.0.1, too (`iptables.localhostNodePorts`; IPv4 in iptables mode only).
     pub localhost_node_ports: bool,
-    /// Whether the kernel keeps counters for kube-proxy (nfnetlink_acct and xt_nfacct), which since 1.32 has iptables mode count
-    /// invalid packets, and those to node ports on 127.0.0.1.
+    /// Whether the kernel keeps counters for kube-proxy (nfnetlink_acct and xt_nfacct), which in 1.34 and newer has iptables mode
+    /// count invalid packets, and those to node ports on 127.0.0.1.
     pub nfacct: bool,
     /// Scheduler of every virtual server, in IPVS mode (`ipvs.scheduler`).
     pub scheduler: Scheduler,

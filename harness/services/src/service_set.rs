@@ -59,6 +59,12 @@ impl FromIterator<Service> for ServiceSet {
     }
 }
 
+impl FromIterator<Arc<Service>> for ServiceSet {
+    fn from_iter<T: IntoIterator<Item = Arc<Service>>>(services: T) -> Self {
+        Self { services: services.into_iter().collect() }
+    }
+}
+
 impl ServiceSet {
     /// The Services, in rule order.
     pub fn services(&self) -> &[Arc<Service>] {

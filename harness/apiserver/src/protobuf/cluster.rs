@@ -3,9 +3,8 @@
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1 as networking;
 
-use super::meta::{absent, metadata, time};
+use super::meta::{METADATA, Unsupported, absent, metadata, time};
 use super::wire::Message;
-use super::{METADATA, Unsupported};
 
 /// A Node, without its kind.
 pub(crate) fn node(node: &core::Node) -> Result<Vec<u8>, Unsupported> {

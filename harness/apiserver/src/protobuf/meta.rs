@@ -2,9 +2,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
-use super::Unsupported;
 use super::wire::Message;
 
+/// A field that has no form here: its path in the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsupported(pub &'static str);
+
+/// `metadata` in every object.
+pub(super) const METADATA: u32 = 1;
 /// `ObjectMeta.resourceVersion`.
 pub(super) const RESOURCE_VERSION: u32 = 6;
 /// `ObjectMeta.annotations`.

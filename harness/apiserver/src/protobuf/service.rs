@@ -3,9 +3,8 @@
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::meta::{absent, metadata};
+use super::meta::{METADATA, Unsupported, absent, metadata};
 use super::wire::Message;
-use super::{METADATA, Unsupported};
 
 /// A Service, without its kind.
 pub(crate) fn service(service: &core::Service) -> Result<Vec<u8>, Unsupported> {

@@ -2,9 +2,8 @@
 
 use k8s_openapi::api::discovery::v1 as discovery;
 
-use super::meta::{absent, metadata};
+use super::meta::{METADATA, Unsupported, absent, metadata};
 use super::wire::Message;
-use super::{METADATA, Unsupported};
 
 /// An EndpointSlice, without its kind.
 pub(crate) fn endpoint_slice(slice: &discovery::EndpointSlice) -> Result<Vec<u8>, Unsupported> {

@@ -6,7 +6,7 @@ use crate::kube_proxy::KubeProxy;
 use crate::node::Node;
 use crate::plan::{Action, Expect, Phase, Program, Step};
 
-/// How every run waits for the lock: `-w`, and up to 1.33 `-W`, which iptables 1.8.9 takes and ignores.
+/// How every run waits for the lock: `-w`, and before 1.34 `-W`, which iptables 1.8.9 takes and ignores.
 pub(crate) fn wait(version: KubeProxy) -> &'static [&'static str] {
     match version {
         KubeProxy::V1_20 | KubeProxy::V1_30 => &["-w", "5", "-W", "100000"],

@@ -9,6 +9,7 @@ use services::service_set::ServiceSet;
 use super::sets::Set;
 use super::{entries, servers};
 use crate::node::Node;
+use crate::open_to_all;
 
 /// Servers, entries and addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub struct State {
 impl State {
     /// What it is once these Services are installed, in either way.
     pub fn of(node: &Node, to: &ServiceSet) -> Self {
+        let to = &*open_to_all::seen(node.kube_proxy, to);
         let servers = servers::of(node, to);
         let family = node.family();
         let mut sets: BTreeMap<String, BTreeSet<String>> =

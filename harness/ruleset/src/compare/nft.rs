@@ -4,6 +4,7 @@ use super::normal::{Normal, Object};
 use super::owner;
 use crate::error::Fault;
 use crate::nft::{self, Kind, Token, tokens, unquoted};
+use crate::search::name_of_chain;
 
 /// What stands before the chain that an element leads to.
 const GOTO: &str = "goto ";
@@ -126,7 +127,7 @@ fn chain(name: &str, reader: &mut Reader<'_>) -> Object {
     }
     head.sort();
     head.extend(rules);
-    Object { service: owner::of_nft_chain(name), lines: head }
+    Object { service: name_of_chain(name), lines: head }
 }
 
 /// A rule without what its counters have counted.
@@ -178,9 +179,7 @@ fn set(reader: &mut Reader<'_>) -> Object {
 fn of_element(line: &str) -> Option<String> {
     let commented = line.split_once(" comment \"").and_then(|(_, rest)| rest.split_once('"'));
     let leads = line.split_once(GOTO).map(|(_, chain)| chain);
-    leads
-        .and_then(owner::of_nft_chain)
-        .or_else(|| commented.and_then(|(comment, _)| owner::of_comment(comment)))
+    leads.and_then(name_of_chain).or_else(|| commented.and_then(|(comment, _)| owner::of_comment(comment)))
 }
 
 /// Anything else in a table, statement by statement.

@@ -1,16 +1,9 @@
-//! Whose a rule is.
-
-use crate::search::name_of_chain;
+//! Whose a rule is, by its comment.
 
 /// The Service that a comment of kube-proxy's is about: `ns/name:port` in `masquerade traffic for ns/name:port external
 /// destinations`.
 pub(super) fn of_comment(comment: &str) -> Option<String> {
     comment.split(' ').find(|word| is_name(word)).map(str::to_owned)
-}
-
-/// The Service that a chain of nftables mode is of.
-pub(super) fn of_nft_chain(chain: &str) -> Option<String> {
-    name_of_chain(chain)
 }
 
 /// `ns/name` or `ns/name:port`, as Kubernetes lets them be.

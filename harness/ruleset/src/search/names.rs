@@ -1,4 +1,4 @@
-//! Names of FoundServices, from what kube-proxy writes into comments and names of chains.
+//! Names of Services, from what kube-proxy writes into comments and names of chains.
 
 use super::found::Frontend;
 
@@ -32,11 +32,12 @@ pub(super) fn is_external(chain: &str) -> bool {
     chain.starts_with("KUBE-EXT-") || chain.starts_with("KUBE-XLB-")
 }
 
-/// `ns/name:port` of nftables' `service-HASH-ns/name/tcp/port`.
+/// `ns/name:port` of nftables' `service-HASH-ns/name/tcp/port`, or `endpoint-HASH-ns/name/tcp/port__10.244.0.11/8080`.
 pub(crate) fn of_chain(chain: &str) -> Option<String> {
     let name = chain.splitn(3, '-').nth(2)?;
     let mut parts = name.split('/');
     let (namespace, service, _protocol, port) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let port = port.split_once("__").map_or(port, |(port, _)| port);
     let separator = if port.is_empty() { "" } else { ":" };
     Some(format!("{namespace}/{service}{separator}{port}"))
 }
@@ -53,6 +54,9 @@ mod tests {
         assert_eq!(frontend_of_comment("x/y loadbalancer IP"), Some(Frontend::LoadBalancer));
         assert_eq!(of_chain("service-AXK6CI2C-demo/web/tcp/http").as_deref(), Some("demo/web:http"));
         assert_eq!(of_chain("external-AXK6CI2C-de-mo/we-b/tcp/").as_deref(), Some("de-mo/we-b"));
+        let endpoints =
+            ["endpoint-JXY4WP3I-demo/web/tcp/http__10.244.0.11/8080", "endpoint-A-demo/web/tcp/__fd00::1/80"];
+        assert_eq!(endpoints.map(|chain| of_chain(chain).unwrap()), ["demo/web:http", "demo/web"]);
         assert_eq!(of_chain("reject-chain"), None);
     }
 }

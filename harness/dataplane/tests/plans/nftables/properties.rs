@@ -94,13 +94,13 @@ proptest! {
     #[test]
     fn what_has_not_changed_is_not_sent((family, set) in random_services::sets_of_either_family()) {
         for version in [KubeProxy::V1_34, KubeProxy::V1_36, KubeProxy::V1_37] {
-        let dataplane = nftables(family, version);
-        prop_assert_eq!(super::transaction(&dataplane.plan(&set, &set, Sync::Partial)), "");
-        let restart = super::transaction(&dataplane.plan(&set, &set, Sync::Full));
-        let is_endpoint = |line: &&str| version == KubeProxy::V1_34 && line.contains(" kube-proxy endpoint-");
-        // An empty set stands for an empty kernel; the node's own address is added always.
-        let is_element = |line: &&str| line.starts_with("add element") && !line.contains("nodeport-ips");
-        prop_assert_eq!(restart.lines().find(|line| is_endpoint(line) || is_element(line)), None);
+            let dataplane = nftables(family, version);
+            prop_assert_eq!(super::transaction(&dataplane.plan(&set, &set, Sync::Partial)), "");
+            let restart = super::transaction(&dataplane.plan(&set, &set, Sync::Full));
+            let is_endpoint = |line: &&str| version == KubeProxy::V1_34 && line.contains(" kube-proxy endpoint-");
+            // An empty set stands for an empty kernel; the node's own address is added always.
+            let is_element = |line: &&str| line.starts_with("add element") && !line.contains("nodeport-ips");
+            prop_assert_eq!(restart.lines().find(|line| is_endpoint(line) || is_element(line)), None);
         }
     }
 
