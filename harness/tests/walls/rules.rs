@@ -15,6 +15,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("ruleset", &["services"]),
     ("dataplane", &["services", "netns-setup"]),
     ("lab", &["services", "ruleset", "dataplane", "netns-setup", "workloads", "results"]),
+    ("kube-proxy", &["dataplane", "lab", "netns-setup"]),
     ("experiments", &["services", "dataplane", "lab", "netns-setup", "workloads", "results"]),
     (
         "svcbench",
