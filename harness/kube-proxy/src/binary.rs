@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use lab::apply::last_lines;
 use lab::stop::Stop;
 use netns_setup::{Enclosure, Namespace};
 use sha2::{Digest, Sha256};
@@ -114,7 +113,7 @@ impl Binary {
             path: self.path.clone(),
             argument,
             how: if how.success() { "says".to_owned() } else { format!("ends with {how}") },
-            said: last_lines(said),
+            said: first_lines(said),
         };
         let (status, output) = self.ask(&namespace, "--version", stop, limit)?;
         let version = Version::of_output(&String::from_utf8_lossy(&output)).filter(|_| status.success());
@@ -181,14 +180,24 @@ impl Binary {
         if room.run(|| fs::metadata(path).is_ok_and(|seen| Identity::of(&seen) == identity)) {
             return Ok(self.path.clone());
         }
-        let copy = room.folder().join("kube-proxy");
+        // Under its own name: a program may go by that.
+        let folder = room.folder().join("binary");
+        let copy = folder.join(self.path.file_name().unwrap_or("kube-proxy".as_ref()));
         room.run(|| {
+            fs::create_dir(&folder)?;
             io::copy(&mut file, &mut File::create(&copy)?)?;
             fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))
         })
         .map_err(unreadable)?;
         Ok(copy)
     }
+}
+
+/// What a program says of itself: its first lines, on one line.
+fn first_lines(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect();
+    if lines.is_empty() { "nothing".to_owned() } else { lines.join("; ") }
 }
 
 struct Hasher<'h>(&'h mut Sha256);

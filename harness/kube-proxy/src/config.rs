@@ -237,7 +237,10 @@ impl Config {
 
 /// As `metav1.Duration` reads it.
 fn seconds(duration: Duration) -> String {
-    format!("{}ns", duration.as_nanos())
+    match duration.subsec_nanos() {
+        0 => format!("{}s", duration.as_secs()),
+        _ => format!("{}ns", duration.as_nanos()),
+    }
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub enum BinaryError {
         argument: &'static str,
         /// How it ended.
         how: String,
-        /// The end of what it said, on one line.
+        /// The beginning of what it said, on one line.
         said: String,
     },
     /// No namespace to run it in.

@@ -17,8 +17,8 @@ const KEPT_LINES: usize = 10_000;
 const KEPT_BYTES: usize = 4_096;
 /// Lines that say why something failed.
 const LAST_LINES: usize = 5;
-/// Most bytes of a line that is shown with an error.
-const SHOWN_BYTES: usize = 400;
+/// Most characters of a line that is shown with an error, half of them from its end, where the reason is.
+const SHOWN: usize = 500;
 
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,19 +144,27 @@ fn read(mut pipe: impl Read, mut push: impl FnMut(String)) {
 }
 
 fn last_lines(all: &[&str]) -> LastLines {
-    let says_something = |line: &&str| match Entry::parse(line) {
+    let entries = || all.iter().rev().map(|line| (*line, Entry::parse(line)));
+    let is_bad = |(line, entry): &(&str, Option<Entry>)| match entry {
         Some(entry) => entry.severity != Severity::Info,
         None => !line.trim().is_empty(),
     };
-    let mut chosen: Vec<&str> =
-        all.iter().rev().filter(|line| says_something(line)).take(LAST_LINES).copied().collect();
+    // Its flags, one on each line, when it starts.
+    let is_flag =
+        |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.message.starts_with("FLAG: "));
+    let mut chosen: Vec<&str> = entries().filter(is_bad).take(LAST_LINES).map(|(line, _)| line).collect();
     if chosen.is_empty() {
-        chosen = all.iter().rev().take(LAST_LINES).copied().collect();
+        chosen =
+            entries().filter(|(_, entry)| !is_flag(entry)).take(LAST_LINES).map(|(line, _)| line).collect();
     }
     let shown = |line: &&str| {
-        let end = line.char_indices().map(|(at, _)| at).find(|&at| at >= SHOWN_BYTES);
-        let line = end.map_or((*line).to_owned(), |end| format!("{} ...", &line[..end]));
-        line.trim().to_owned()
+        let count = line.chars().count();
+        if count <= SHOWN {
+            return line.trim().to_owned();
+        }
+        let begin: String = line.chars().take(SHOWN / 2).collect();
+        let end: String = line.chars().skip(count - SHOWN / 2).collect();
+        format!("{} ... {}", begin.trim(), end.trim())
     };
     LastLines(chosen.iter().rev().map(shown).collect())
 }
@@ -209,7 +217,9 @@ mod tests {
         assert_eq!(last_lines(&[info, "panic: oh", info]).0, ["panic: oh"]);
         assert_eq!(last_lines(&[info]).0, [info]);
         assert_eq!(last_lines(&[]).to_string(), "it logged nothing");
-        assert!(last_lines(&[&"é".repeat(900)]).0[0].len() < SHOWN_BYTES + 8);
+        let long = format!("E {} refused", "é".repeat(900));
+        let shown = last_lines(&[&long]).to_string();
+        assert!(shown.chars().count() < SHOWN + 8 && shown.ends_with("refused"), "{shown}");
     }
 
     proptest! {

@@ -14,9 +14,14 @@ pub(crate) const NODE: &str = "node1";
 
 /// Serves this many Services of two endpoints in `namespace`, as long as this process lives.
 pub(crate) fn serve(namespace: &Namespace, services: u32) {
+    serve_without(namespace, services, "");
+}
+
+/// The same, without a resource.
+pub(crate) fn serve_without(namespace: &Namespace, services: u32, missing: &'static str) {
     let address: SocketAddr = ADDRESS.parse().unwrap();
     let listener = namespace.run(|| TcpListener::bind(address)).unwrap();
-    let objects = Arc::new(Objects::new(services));
+    let objects = Arc::new(Objects::new(services, missing));
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let objects = Arc::clone(&objects);
@@ -29,10 +34,12 @@ struct Objects {
     node: String,
     services: String,
     slices: String,
+    /// End of a path that is not there.
+    missing: &'static str,
 }
 
 impl Objects {
-    fn new(services: u32) -> Self {
+    fn new(services: u32, missing: &'static str) -> Self {
         let node = format!(
             r#"{{"kind":"Node","apiVersion":"v1","metadata":{{"name":"{NODE}","uid":"1","resourceVersion":"1"}},"status":{{"addresses":[{{"type":"InternalIP","address":"192.0.2.1"}}]}}}}"#
         );
@@ -49,7 +56,7 @@ impl Objects {
             )
         };
         let all = |one: &dyn Fn(u32) -> String| (1..=services).map(one).collect::<Vec<_>>().join(",");
-        Self { node, services: all(&service), slices: all(&slice) }
+        Self { node, services: all(&service), slices: all(&slice), missing }
     }
 
     /// Status and body.
@@ -60,6 +67,9 @@ impl Objects {
             )
         };
         let body = match path {
+            path if !self.missing.is_empty() && path.ends_with(self.missing) => {
+                return ("404 Not Found", status(404, "NotFound"));
+            }
             "/api/v1/nodes" => list("NodeList", "v1", &self.node),
             "/api/v1/services" => list("ServiceList", "v1", &self.services),
             "/apis/discovery.k8s.io/v1/endpointslices" => {
@@ -99,11 +109,11 @@ fn answer(stream: TcpStream, objects: &Objects) -> Option<()> {
     let (method, target) = (words.next()?, words.next()?);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut stream = stream;
-    if query.contains("sendInitialEvents=true") {
+    if query.contains("sendInitialEvents=true") && objects.get(path).0 == "200 OK" {
         // A client that is refused lists first.
         return send(&mut stream, "422 Unprocessable Entity", &status(422, "Invalid"));
     }
-    if query.contains("watch=true") {
+    if query.contains("watch=true") && objects.get(path).0 == "200 OK" {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).ok()?;
         // Until the client goes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use dataplane::{Mode, Program};
 use kube_proxy::metrics::{Bounds, names};
 use kube_proxy::programs::Watch;
-use kube_proxy::{ProcessError, ProxyMode};
+use kube_proxy::{Process, ProcessError, ProxyMode};
 use lab::stop::Stop;
 use lab::tools::Tools;
 use netns_setup::{Fingerprint, find_program};
@@ -96,25 +96,37 @@ pub(crate) fn taken() {
     assert!(error.to_string().contains("10249: bind: address already in use"), "{error}");
 }
 
+/// Waits until it has said something: how soon that is, is the machine's matter.
+fn wait_for_words(process: &Process, words: &str) {
+    let said = || process.log().since(0).iter().any(|line| line.text.contains(words));
+    wait_until(&format!("it says {words:?}"), said);
+}
+
+const SHORT: Duration = Duration::from_millis(100);
+
 pub(crate) fn no_server() {
     let setup = setup(NEWEST, ProxyMode::Nftables);
     let mut process = setup.start(Tools::of(Mode::Nftables));
     let pid = process.pid();
+    wait_for_words(&process, "connection refused");
     // It waits for its Node before it serves anything.
-    let error = process.wait_until_ready(&Stop::new(), Duration::from_secs(3)).unwrap_err();
-    assert!(matches!(error, ProcessError::OutOfTime { .. } | ProcessError::Ended { .. }), "{error}");
-    assert!(error.to_string().contains("connection refused"), "{error}");
+    let error = process.wait_until_ready(&Stop::new(), SHORT).unwrap_err();
+    assert!(matches!(error, ProcessError::OutOfTime { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with("kube-proxy did not serve its health and metrics within 100ms: "), "{text}");
+    assert!(text.contains("connection refused") && !text.contains("FLAG"), "{text}");
     drop(process);
     assert!(!is_alive(pid));
 }
 
 pub(crate) fn not_served() {
-    let mut setup = setup(NEWEST, ProxyMode::Nftables);
-    api::serve(&setup.namespace, 1);
-    setup.config.node_name = "another".into();
+    let setup = setup(NEWEST, ProxyMode::Nftables);
+    api::serve_without(&setup.namespace, 1, "/endpointslices");
     let mut process = setup.start(Tools::of(Mode::Nftables));
-    let error = process.wait_until_synced(&Stop::new(), Duration::from_secs(3)).unwrap_err();
-    assert!(error.to_string().contains("another"), "{error}");
+    wait_for_words(&process, "failed to list *v1.EndpointSlice");
+    let text = process.wait_until_synced(&Stop::new(), SHORT).unwrap_err().to_string();
+    assert!(text.starts_with("kube-proxy did not finish its first sync within 100ms: "), "{text}");
+    assert!(text.contains("EndpointSlice"), "{text}");
 }
 
 pub(crate) fn stalled() {
