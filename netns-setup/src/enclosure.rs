@@ -41,9 +41,8 @@ pub struct Enclosure {
 }
 
 impl Enclosure {
-    /// Makes a room in which nothing runs yet. `label` names its folder, `/run/LABEL`.
-    ///
-    /// It has to be made while no other of the same label is in the namespace: that one's folder would be seen.
+    /// Makes a room in which nothing runs yet. `label` names its folder, `/run/LABEL`; rooms of the same label do not see each
+    /// other's.
     ///
     /// # Errors
     /// `EPERM` without CAP_SYS_ADMIN, or where a container hides parts of `/proc`; `ENOSYS` before Linux 5.12.

@@ -40,6 +40,11 @@ fn tests() -> Vec<Test> {
         test("a_port_that_is_taken_is_named", &newest, running::taken),
         test("a_missing_api_server_is_given_up_in_time", &newest, running::no_server),
         test("a_resource_that_is_not_served_is_named", &newest, running::not_served),
+        test(
+            "without_ipv6_it_serves_one_family",
+            &[Need::IptablesLegacy, Need::KubeProxy(NEWEST)],
+            running::one_family,
+        ),
         test("a_stall_is_a_stall_and_ends", &newest, running::stalled),
         test("programs_and_what_they_use_are_seen", &newest, running::programs),
     ];

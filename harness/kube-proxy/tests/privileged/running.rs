@@ -129,6 +129,15 @@ pub(crate) fn not_served() {
     assert!(text.contains("EndpointSlice"), "{text}");
 }
 
+pub(crate) fn one_family() {
+    let mut setup = setup(NEWEST, ProxyMode::Iptables);
+    api::serve(&setup.namespace, 1);
+    setup.config.ipv6 = false;
+    let mut process = setup.start(Tools::of(Mode::IptablesLegacy));
+    process.wait_until_synced(&Stop::new(), LIMIT).unwrap();
+    assert_eq!(process.metrics().unwrap().label_values(names::LAST_SYNC, "ip_family"), ["IPv4"]);
+}
+
 pub(crate) fn stalled() {
     let setup = setup(NEWEST, ProxyMode::Nftables);
     api::serve(&setup.namespace, 1);

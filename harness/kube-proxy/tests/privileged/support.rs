@@ -35,7 +35,9 @@ pub(crate) fn play_role() -> bool {
         Some("daemon") => {
             let mut command = Command::new("/bin/sleep");
             command.arg("3600").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            command.process_group(0).spawn().expect("sleep");
+            // The room ends it.
+            let left_behind = command.process_group(0).spawn().expect("sleep");
+            std::mem::forget(left_behind);
             println!("Kubernetes v1.37.2");
         }
         Some("kubelet") => match asked.as_str() {
@@ -69,12 +71,9 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
 }
 
-/// A namespace with a node's address and without an API server.
+/// A namespace without an API server. kube-proxy takes the Node's address from the Node, and looks at no link.
 pub(crate) fn setup(version: u8, mode: ProxyMode) -> Setup {
     let namespace = Namespace::create("node").unwrap();
-    namespace.links(|links| links.add_dummy("node0")).unwrap_or_else(|_| {
-        // Not all kernels have dummy links; kube-proxy takes the address from the Node and looks at no link.
-    });
     let binary = Binary::open(find_kube_proxy(version).unwrap()).unwrap();
     let version = binary.version(&Stop::new(), LIMIT).unwrap();
     let mut config = Config::new(mode, format!("http://{}", api::ADDRESS), api::NODE);
