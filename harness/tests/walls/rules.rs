@@ -13,6 +13,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("results", &[]),
     ("services", &[]),
     ("ruleset", &["services"]),
+    ("apiserver", &["services"]),
     ("dataplane", &["services", "netns-setup"]),
     ("lab", &["services", "ruleset", "dataplane", "netns-setup", "workloads", "results"]),
     ("kube-proxy", &["dataplane", "lab", "netns-setup"]),

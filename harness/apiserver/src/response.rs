@@ -1,0 +1,98 @@
+//! Responses, whole or piece by piece.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use crate::object::Stored;
+use crate::status::ApiError;
+
+/// Bytes of a piece: large enough that system calls do not count, small enough that it stays in a processor's cache.
+pub(crate) const PIECE: usize = 64 << 10;
+
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// A response with a body of a type.
+pub(crate) fn response(code: StatusCode, content_type: &HeaderValue, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+    response
+}
+
+/// JSON that is there as a whole.
+pub(crate) fn json(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    response(code, &HeaderValue::from_static("application/json"), Full::new(body.into()).boxed_unsync())
+}
+
+/// An error as its `Status`.
+pub(crate) fn error(error: &ApiError) -> Response<Body> {
+    let mut response = json(error.code, error.json());
+    if error.code == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    }
+    response
+}
+
+/// A list: its head, objects with commas between them, its tail. Its length is known from the start.
+pub(crate) struct ListBody {
+    head: Bytes,
+    items: std::vec::IntoIter<Arc<Stored>>,
+    tail: Bytes,
+    first: bool,
+    left: u64,
+}
+
+impl ListBody {
+    pub(crate) fn new(head: String, items: Vec<Arc<Stored>>, tail: &'static str) -> Self {
+        let (head, tail) = (Bytes::from(head), Bytes::from_static(tail.as_bytes()));
+        let objects: usize = items.iter().map(|object| object.json.len()).sum();
+        let commas = items.len().saturating_sub(1);
+        let left = (head.len() + objects + commas + tail.len()) as u64;
+        Self { head, items: items.into_iter(), tail, first: true, left }
+    }
+}
+
+impl HttpBody for ListBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let mut piece = BytesMut::with_capacity(PIECE + (PIECE >> 2));
+        piece.extend_from_slice(&std::mem::take(&mut self.head));
+        while piece.len() < PIECE {
+            let Some(object) = self.items.next() else {
+                piece.extend_from_slice(&std::mem::take(&mut self.tail));
+                break;
+            };
+            if !std::mem::replace(&mut self.first, false) {
+                piece.extend_from_slice(b",");
+            }
+            piece.extend_from_slice(&object.json);
+        }
+        self.left = self.left.saturating_sub(piece.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(piece.freeze()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
