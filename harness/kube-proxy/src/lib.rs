@@ -3,6 +3,7 @@
 //! * [`Binary`]: the file: its hash, its architecture, and whether it is a kube-proxy at all
 //! * [`Config`]: what it is started with, for the versions 1.34 to 1.37
 //! * [`Process`]: started in a namespace, watched, asked, stopped; nothing of it outlives this process
+//! * [`System`]: a lab whose node has one, an API server for it, and the probe that sees what it does
 //! * [`log`](mod@log): what it says, with times of arrival
 //! * [`metrics`]: what it measures of itself, and what changed between two readings
 //! * [`programs`]: what it starts, when, for how long, and what that costs
@@ -43,6 +44,8 @@ pub mod log;
 pub mod metrics;
 mod process;
 pub mod programs;
+mod subject;
+mod system;
 pub mod usage;
 mod version;
 
@@ -51,4 +54,6 @@ pub use config::{Config, ConfigError, ContentType, ProxyMode};
 pub use error::{BinaryError, LastLines, ProcessError};
 pub use http::HttpError;
 pub use process::{Ended, Process};
+pub use subject::Subject;
+pub use system::{Changed, System, proxy_mode};
 pub use version::Version;
