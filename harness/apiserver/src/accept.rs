@@ -5,6 +5,8 @@
 pub(crate) enum Form {
     /// As they are.
     Json,
+    /// In the encoding that Kubernetes' own programs prefer.
+    Protobuf,
     /// A `Table` of meta.k8s.io/v1, for people.
     Table,
 }
@@ -22,7 +24,8 @@ pub(crate) fn choose(header: Option<&str>) -> Option<Form> {
 fn range(text: &str) -> Option<(f32, Form)> {
     let mut parts = text.split(';').map(str::trim);
     let kind = parts.next()?.to_ascii_lowercase();
-    if !["application/json", "application/*", "*/*"].contains(&kind.as_str()) {
+    let is_protobuf = kind == "application/vnd.kubernetes.protobuf";
+    if !is_protobuf && !["application/json", "application/*", "*/*"].contains(&kind.as_str()) {
         return None;
     }
     let (mut quality, mut wanted, mut group, mut version) = (1.0_f32, "", "", "");
@@ -37,8 +40,9 @@ fn range(text: &str) -> Option<(f32, Form)> {
         }
     }
     let form = match (wanted, group, version) {
+        ("", ..) if is_protobuf => Form::Protobuf,
         ("", ..) => Form::Json,
-        ("Table", "meta.k8s.io", "v1") => Form::Table,
+        ("Table", "meta.k8s.io", "v1") if !is_protobuf => Form::Table,
         _ => return None,
     };
     (quality > 0.0).then_some((quality, form))
@@ -56,9 +60,15 @@ mod tests {
             (Some(""), Some(Form::Json)),
             (Some("*/*"), Some(Form::Json)),
             (Some(kubectl), Some(Form::Table)),
-            (Some("application/vnd.kubernetes.protobuf,application/json"), Some(Form::Json)),
-            (Some("application/vnd.kubernetes.protobuf, */*"), Some(Form::Json)),
-            (Some("application/vnd.kubernetes.protobuf"), None),
+            (Some("application/vnd.kubernetes.protobuf,application/json"), Some(Form::Protobuf)),
+            (Some("application/vnd.kubernetes.protobuf;stream=watch"), Some(Form::Protobuf)),
+            (
+                Some("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json"),
+                Some(Form::Json),
+            ),
+            (Some("application/vnd.kubernetes.protobuf, */*"), Some(Form::Protobuf)),
+            (Some("application/vnd.kubernetes.protobuf"), Some(Form::Protobuf)),
+            (Some("application/cbor"), None),
             (Some("application/json;stream=watch"), Some(Form::Json)),
             (
                 Some("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"),

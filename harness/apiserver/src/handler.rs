@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::accept;
+use crate::accept::{self, Form};
 use crate::client_events::ClientEvent;
 use crate::connection::Connection;
 use crate::list_options::ListOptions;
@@ -124,14 +124,17 @@ fn watch(
     connection: &Connection,
     resource: Resource,
     options: &ListOptions,
-    form: (accept::Form, Include),
+    form: (Form, Include),
     user_agent: &str,
 ) -> Result<Response<Body>, ApiError> {
     let delivery = shared.deliveries.open(resource, user_agent, connection.peer);
     let begun = Watch::begin(shared, resource, options, form, &delivery);
     let watch = begun.inspect_err(|_| shared.deliveries.close(&delivery))?;
     connection.answers(&delivery);
-    let content_type = HeaderValue::from_static("application/json");
+    let content_type = HeaderValue::from_static(match form.0 {
+        Form::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        Form::Json | Form::Table => "application/json",
+    });
     Ok(response::response(StatusCode::OK, &content_type, watch.body()))
 }
 

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::object::{Name, Stored};
 
 /// A change of one object.
@@ -18,21 +16,21 @@ pub(crate) struct Event {
 pub(crate) enum What {
     /// New, or another; then with what it was.
     Put { now: Arc<Stored>, before: Option<Arc<Stored>> },
-    /// Gone; with its last JSON under the resource version of its end.
-    Deleted { before: Arc<Stored>, json: Bytes },
+    /// Gone; with what it was.
+    Deleted { before: Arc<Stored> },
 }
 
 impl Event {
     pub(crate) fn name(&self) -> &Name {
         match &self.what {
-            What::Put { now: object, .. } | What::Deleted { before: object, .. } => &object.name,
+            What::Put { now: object, .. } | What::Deleted { before: object } => &object.name,
         }
     }
 
     fn before(&self) -> Option<&Arc<Stored>> {
         match &self.what {
             What::Put { before, .. } => before.as_ref(),
-            What::Deleted { before, .. } => Some(before),
+            What::Deleted { before } => Some(before),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! * [`Server`]: serves on a listener of the caller's; takes changes, tells when watchers were sent them
 //! * [`objects`]: Kubernetes objects of a `ServiceSet`, and the fewest changes from one to the next
 //!
-//! Plain HTTP/1.1 and JSON. Each object is kept once, as the JSON that is sent. Watches are cursors into a bounded history,
+//! Plain HTTP/1.1, JSON and protobuf. Each object is kept once in each, as the bytes that are sent. Watches are cursors into a bounded history,
 //! so that a slow one costs nobody else anything.
 
 mod accept;
@@ -22,6 +22,7 @@ mod list_options;
 mod lock;
 mod object;
 pub mod objects;
+mod protobuf;
 mod query;
 mod resource;
 mod response;

@@ -1,6 +1,5 @@
 //! Lists and single objects.
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
@@ -11,8 +10,9 @@ use crate::continue_token::Token;
 use crate::list_options::ListOptions;
 use crate::lock::lock;
 use crate::object::Name;
+use crate::protobuf;
 use crate::resource::Resource;
-use crate::response::{self, Body, ListBody};
+use crate::response::{self, Body, ListBody, PROTOBUF};
 use crate::shared::Shared;
 use crate::status::ApiError;
 use crate::store::{Page, Part};
@@ -28,11 +28,11 @@ pub(crate) fn get(
     let key = Name { namespace: namespace.into(), name: name.into() };
     let found = lock(&shared.store).get(resource, &key).cloned();
     let object = found.ok_or_else(|| ApiError::not_found(resource, name))?;
-    let body: Bytes = match form {
-        Form::Json => object.json.clone(),
-        Form::Table => Bytes::from(table::of_one(resource, &object.json, include)),
-    };
-    Ok(response::json(StatusCode::OK, body))
+    Ok(match form {
+        Form::Json => response::json(StatusCode::OK, object.json.clone()),
+        Form::Protobuf => response::whole(&PROTOBUF, object.protobuf_at(object.rv)),
+        Form::Table => response::json(StatusCode::OK, table::of_one(resource, &object.json, include)),
+    })
 }
 
 /// A list, or a chunk of it.
@@ -43,13 +43,20 @@ pub(crate) fn list(
     (form, include): (Form, Include),
 ) -> Result<Response<Body>, ApiError> {
     let page = page(shared, resource, options)?;
+    let token = page.last().map(|last| Token::new(page.rv, last).text());
+    // The real API server does not count what a selector would let through.
+    let remaining = token.is_some().then_some(page.remaining).filter(|_| options.selector.is_empty());
+    if form == Form::Protobuf {
+        let metadata = (page.rv, token.as_deref(), remaining);
+        let body = ListBody::protobuf(|items| protobuf::list_head(resource, metadata, items), page.items);
+        return Ok(response::response(StatusCode::OK, &PROTOBUF, body.boxed_unsync()));
+    }
     let mut metadata = json!({"resourceVersion": page.rv.to_string()});
-    if let Some(last) = page.last() {
-        metadata["continue"] = Token::new(page.rv, last).text().into();
-        // The real API server does not count what a selector would let through.
-        if options.selector.is_empty() {
-            metadata["remainingItemCount"] = page.remaining.into();
-        }
+    if let Some(token) = token {
+        metadata["continue"] = token.into();
+    }
+    if let Some(remaining) = remaining {
+        metadata["remainingItemCount"] = remaining.into();
     }
     if form == Form::Table {
         let table = table::of_list(resource, &page.items, &metadata, include);
@@ -60,7 +67,7 @@ pub(crate) fn list(
         resource.kind(),
         resource.api_version()
     );
-    let body = ListBody::new(head, page.items, "]}\n").boxed_unsync();
+    let body = ListBody::json(head, page.items, b"]}\n").boxed_unsync();
     Ok(response::response(StatusCode::OK, &HeaderValue::from_static("application/json"), body))
 }
 

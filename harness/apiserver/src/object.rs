@@ -1,4 +1,4 @@
-//! One object: as the embedding program gives it, and as it is kept, which is the JSON that is sent.
+//! One object: as the embedding program gives it, and as it is kept, which is the bytes that are sent.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use crate::protobuf::{self, Unsupported};
 use crate::resource::Resource;
 
 /// An object that can be put into the server.
@@ -101,6 +102,16 @@ impl KubeObject {
         }
     }
 
+    fn protobuf(&self) -> Result<Vec<u8>, Unsupported> {
+        match self {
+            KubeObject::Node(object) => protobuf::node(object),
+            KubeObject::Namespace(object) => protobuf::namespace(object),
+            KubeObject::Service(object) => protobuf::service(object),
+            KubeObject::EndpointSlice(object) => protobuf::endpoint_slice(object),
+            KubeObject::ServiceCidr(object) => protobuf::service_cidr(object),
+        }
+    }
+
     /// Values of the fields that a selector may name, in the order of the resource's facts.
     fn fields(&self) -> Vec<Box<str>> {
         let text = |text: Option<&String>, default: &str| text.map_or(default, String::as_str).into();
@@ -124,7 +135,7 @@ impl KubeObject {
     }
 
     /// As it is kept, under a resource version.
-    pub(crate) fn stored(mut self, rv: u64, birth: Birth) -> serde_json::Result<Stored> {
+    pub(crate) fn stored(mut self, rv: u64, birth: Birth) -> Result<Stored, EncodeError> {
         let Key { resource, namespace, name } = self.key();
         let fields = self.fields().into();
         let metadata = self.metadata_mut();
@@ -141,6 +152,7 @@ impl KubeObject {
             fields,
             // Without spare room: it stays for long.
             json: Bytes::from(self.json()?.into_boxed_slice()),
+            protobuf: Bytes::from(self.protobuf()?.into_boxed_slice()),
         })
     }
 }
@@ -163,6 +175,21 @@ from!(
     ServiceCidr: ServiceCIDR
 );
 
+/// Why an object cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EncodeError {
+    #[error("it cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("it cannot be written as protobuf: there is no form for {0}")]
+    Protobuf(&'static str),
+}
+
+impl From<Unsupported> for EncodeError {
+    fn from(Unsupported(path): Unsupported) -> Self {
+        EncodeError::Protobuf(path)
+    }
+}
+
 /// When an object came into being: its `uid` follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Birth {
@@ -177,7 +204,7 @@ pub(crate) struct Name {
     pub name: Box<str>,
 }
 
-/// An object as it is kept: its JSON once, and what selectors need of it.
+/// An object as it is kept: its bytes, and what selectors need of it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stored {
     pub resource: Resource,
@@ -188,6 +215,8 @@ pub(crate) struct Stored {
     pub labels: Box<[(Box<str>, Box<str>)]>,
     fields: Box<[Box<str>]>,
     pub json: Bytes,
+    /// Without its kind.
+    pub protobuf: Bytes,
 }
 
 impl Stored {
@@ -209,8 +238,11 @@ impl Stored {
         }
     }
 
-    /// Its JSON under another resource version: what is sent when it goes.
+    /// Its JSON under a resource version: another one when it goes.
     pub(crate) fn json_at(&self, rv: u64) -> Bytes {
+        if rv == self.rv {
+            return self.json.clone();
+        }
         let Ok(mut object) = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(&self.json) else {
             return self.json.clone();
         };
@@ -218,5 +250,13 @@ impl Stored {
             metadata["resourceVersion"] = rv.to_string().into();
         }
         serde_json::to_vec(&object).map_or_else(|_| self.json.clone(), Bytes::from)
+    }
+
+    /// Its protobuf, with its kind, under a resource version.
+    pub(crate) fn protobuf_at(&self, rv: u64) -> Bytes {
+        match rv == self.rv {
+            true => protobuf::whole(self.resource, &self.protobuf),
+            false => protobuf::whole(self.resource, &protobuf::at_version(&self.protobuf, rv)),
+        }
     }
 }

@@ -13,6 +13,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::object::Stored;
+use crate::protobuf;
 use crate::status::ApiError;
 
 /// Bytes of a piece: large enough that system calls do not count, small enough that it stays in a processor's cache.
@@ -26,6 +27,14 @@ pub(crate) fn response(code: StatusCode, content_type: &HeaderValue, body: Body)
     *response.status_mut() = code;
     response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
     response
+}
+
+/// Of protobuf.
+pub(crate) const PROTOBUF: HeaderValue = HeaderValue::from_static("application/vnd.kubernetes.protobuf");
+
+/// Something that is there as a whole.
+pub(crate) fn whole(content_type: &HeaderValue, body: Bytes) -> Response<Body> {
+    response(StatusCode::OK, content_type, Full::new(body).boxed_unsync())
 }
 
 /// JSON that is there as a whole.
@@ -42,22 +51,45 @@ pub(crate) fn error(error: &ApiError) -> Response<Body> {
     response
 }
 
-/// A list: its head, objects with commas between them, its tail. Its length is known from the start.
+/// A list: its head, its objects, its tail. Its length is known from the start.
 pub(crate) struct ListBody {
     head: Bytes,
     items: std::vec::IntoIter<Arc<Stored>>,
-    tail: Bytes,
+    tail: &'static [u8],
+    is_protobuf: bool,
+    /// Nothing is before the next item.
     first: bool,
     left: u64,
 }
 
 impl ListBody {
-    pub(crate) fn new(head: String, items: Vec<Arc<Stored>>, tail: &'static str) -> Self {
-        let (head, tail) = (Bytes::from(head), Bytes::from_static(tail.as_bytes()));
+    /// As JSON, with commas between the objects.
+    pub(crate) fn json(head: String, items: Vec<Arc<Stored>>, tail: &'static [u8]) -> Self {
         let objects: usize = items.iter().map(|object| object.json.len()).sum();
-        let commas = items.len().saturating_sub(1);
-        let left = (head.len() + objects + commas + tail.len()) as u64;
-        Self { head, items: items.into_iter(), tail, first: true, left }
+        let left = (head.len() + objects + items.len().saturating_sub(1) + tail.len()) as u64;
+        Self { head: head.into(), items: items.into_iter(), tail, is_protobuf: false, first: true, left }
+    }
+
+    /// As protobuf; `head` is made for as many bytes of items as it is told.
+    pub(crate) fn protobuf(head: impl FnOnce(usize) -> Bytes, items: Vec<Arc<Stored>>) -> Self {
+        let size =
+            |object: &Arc<Stored>| protobuf::item_header(object.protobuf.len()).len() + object.protobuf.len();
+        let objects = items.iter().map(size).sum();
+        let head = head(objects);
+        let left = (head.len() + objects) as u64;
+        Self { head, items: items.into_iter(), tail: b"", is_protobuf: true, first: true, left }
+    }
+
+    fn add(&mut self, piece: &mut BytesMut, object: &Stored) {
+        if self.is_protobuf {
+            piece.extend_from_slice(&protobuf::item_header(object.protobuf.len()));
+            piece.extend_from_slice(&object.protobuf);
+            return;
+        }
+        if !std::mem::replace(&mut self.first, false) {
+            piece.extend_from_slice(b",");
+        }
+        piece.extend_from_slice(&object.json);
     }
 }
 
@@ -76,13 +108,10 @@ impl HttpBody for ListBody {
         piece.extend_from_slice(&std::mem::take(&mut self.head));
         while piece.len() < PIECE {
             let Some(object) = self.items.next() else {
-                piece.extend_from_slice(&std::mem::take(&mut self.tail));
+                piece.extend_from_slice(std::mem::take(&mut self.tail));
                 break;
             };
-            if !std::mem::replace(&mut self.first, false) {
-                piece.extend_from_slice(b",");
-            }
-            piece.extend_from_slice(&object.json);
+            self.add(&mut piece, &object);
         }
         self.left = self.left.saturating_sub(piece.len() as u64);
         Poll::Ready(Some(Ok(Frame::data(piece.freeze()))))

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use crate::protobuf;
 use crate::resource::Resource;
 
 /// An error that a client hears.
@@ -61,7 +62,7 @@ impl ApiError {
     /// 406.
     pub(crate) fn not_acceptable() -> Self {
         let message = "only the following media types are accepted: application/json, \
-                       application/json;as=Table;g=meta.k8s.io;v=v1";
+                       application/json;as=Table;g=meta.k8s.io;v=v1, application/vnd.kubernetes.protobuf";
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
@@ -89,6 +90,11 @@ impl ApiError {
         let cause = json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
         let details = json!({"causes": [cause], "retryAfterSeconds": 1});
         Self { details, ..Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message) }
+    }
+
+    /// The `Status` object as protobuf, without details.
+    pub(crate) fn protobuf(&self) -> Bytes {
+        protobuf::status(&self.message, self.reason, self.code.as_u16())
     }
 
     /// The `Status` object.

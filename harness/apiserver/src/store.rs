@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::history::{Event, Expired, History, What};
 use crate::object::{Birth, Change, Key, Name, Stored};
 use crate::resource::Resource;
@@ -20,9 +18,9 @@ pub enum ApplyError {
     /// Deleted but not there.
     #[error("{0} is to be deleted but is not there")]
     NotThere(Key),
-    /// It is no JSON.
-    #[error("{0} cannot be written as JSON: {1}")]
-    Encode(Key, serde_json::Error),
+    /// It cannot be written as JSON or as protobuf, with the reason.
+    #[error("{0}: {1}")]
+    Encode(Key, String),
 }
 
 /// All objects at this moment, and as much of the past as is kept.
@@ -208,15 +206,15 @@ impl Staged {
         let (what, made) = match change {
             Change::Put(object) => {
                 let birth = before.as_ref().map_or(Birth { rv, at: now }, |before| before.birth);
-                let stored =
-                    object.stored(rv, birth).map_err(|error| ApplyError::Encode(key.clone(), error))?;
+                let stored = object
+                    .stored(rv, birth)
+                    .map_err(|error| ApplyError::Encode(key.clone(), error.to_string()))?;
                 let now = Arc::new(stored);
                 (What::Put { now: Arc::clone(&now), before }, Some(now))
             }
             Change::Delete(_) => {
                 let before = before.ok_or_else(|| ApplyError::NotThere(key.clone()))?;
-                let json: Bytes = before.json_at(rv);
-                (What::Deleted { before, json }, None)
+                (What::Deleted { before }, None)
             }
         };
         self.rv = rv;

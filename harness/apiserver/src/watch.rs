@@ -19,6 +19,7 @@ use crate::history::{Event, Expired, What};
 use crate::list_options::ListOptions;
 use crate::lock::lock;
 use crate::object::Stored;
+use crate::protobuf;
 use crate::resource::Resource;
 use crate::response::{Body, PIECE};
 use crate::selector::Selector;
@@ -151,7 +152,7 @@ impl Watch {
         let mut objects = 0;
         while piece.bytes.len() < PIECE {
             let Some(object) = self.initial.next() else { break };
-            piece.add("ADDED", self.form, self.include, &object, &object.json);
+            piece.add("ADDED", self.form, self.include, &object, object.rv);
             objects += 1;
         }
         if objects > 0 {
@@ -167,8 +168,11 @@ impl Watch {
             Ok(()) => self.send(piece),
             Err(now) => {
                 self.ended = true;
-                let status = ApiError::expired(self.seen, now).json();
-                piece.add_json("ERROR", &status);
+                let status = ApiError::expired(self.seen, now);
+                match self.form {
+                    Form::Protobuf => protobuf::frame(&mut piece.bytes, "ERROR", &status.protobuf()),
+                    Form::Json | Form::Table => piece.add_json("ERROR", &status.json()),
+                }
                 Step::Send(piece.bytes.freeze())
             }
         }
@@ -212,6 +216,12 @@ impl Watch {
     /// The resource version up to which everything is sent, without an object.
     fn bookmark(&mut self, ends_initial_state: bool) -> Bytes {
         self.next_bookmark = Instant::now() + self.shared.options.bookmark_every;
+        let mut piece = Piece::default();
+        if self.form == Form::Protobuf {
+            let object = protobuf::bookmark(self.resource, self.seen, ends_initial_state);
+            protobuf::frame(&mut piece.bytes, "BOOKMARK", &object);
+            return piece.bytes.freeze();
+        }
         let mut metadata = json!({"resourceVersion": self.seen.to_string(), "creationTimestamp": null});
         if ends_initial_state {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
@@ -219,7 +229,6 @@ impl Watch {
         let object = json!({
             "kind": self.resource.kind(), "apiVersion": self.resource.api_version(), "metadata": metadata,
         });
-        let mut piece = Piece::default();
         piece.add_json("BOOKMARK", object.to_string().as_bytes());
         piece.bytes.freeze()
     }
@@ -237,14 +246,14 @@ fn concerns(event: &Event, selector: &Selector) -> bool {
         What::Put { now, before } => {
             selector.matches(now) || before.as_ref().is_some_and(|before| selector.matches(before))
         }
-        What::Deleted { before, .. } => selector.matches(before),
+        What::Deleted { before } => selector.matches(before),
     }
 }
 
 fn size(event: &Event) -> usize {
     match &event.what {
         What::Put { now, .. } => now.json.len(),
-        What::Deleted { json, .. } => json.len(),
+        What::Deleted { before } => before.json.len(),
     }
 }
 
@@ -263,24 +272,23 @@ impl Piece {
             What::Put { now, before } => {
                 let matched = before.as_ref().filter(|before| selector.matches(before));
                 match (matched, selector.matches(now)) {
-                    (Some(_), true) => self.add("MODIFIED", form, include, now, &now.json),
-                    (None, true) => self.add("ADDED", form, include, now, &now.json),
-                    (Some(before), false) => {
-                        self.add("DELETED", form, include, before, &before.json_at(event.rv));
-                    }
+                    (Some(_), true) => self.add("MODIFIED", form, include, now, event.rv),
+                    (None, true) => self.add("ADDED", form, include, now, event.rv),
+                    (Some(before), false) => self.add("DELETED", form, include, before, event.rv),
                     (None, false) => return,
                 }
             }
-            What::Deleted { before, json } => self.add("DELETED", form, include, before, json),
+            What::Deleted { before } => self.add("DELETED", form, include, before, event.rv),
         }
         self.rvs.push(event.rv);
     }
 
-    fn add(&mut self, kind: &str, form: Form, include: Include, object: &Stored, json: &[u8]) {
+    fn add(&mut self, kind: &str, form: Form, include: Include, object: &Stored, rv: u64) {
         match form {
-            Form::Json => self.add_json(kind, json),
+            Form::Json => self.add_json(kind, &object.json_at(rv)),
+            Form::Protobuf => protobuf::frame(&mut self.bytes, kind, &object.protobuf_at(rv)),
             Form::Table => {
-                let table = table::of_one(object.resource, json, include);
+                let table = table::of_one(object.resource, &object.json_at(rv), include);
                 self.add_json(kind, table.as_bytes());
             }
         }

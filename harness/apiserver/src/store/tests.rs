@@ -118,9 +118,9 @@ proptest! {
                         let old = replayed.insert(key(&now.name), now.label("v").unwrap_or_default().to_owned());
                         prop_assert_eq!(old.is_some(), before.is_some());
                     }
-                    What::Deleted { before, json } => {
+                    What::Deleted { before } => {
                         prop_assert!(replayed.remove(&key(&before.name)).is_some());
-                        let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+                        let json: serde_json::Value = serde_json::from_slice(&before.json_at(event.rv)).unwrap();
                         prop_assert_eq!(&json["metadata"]["resourceVersion"], &event.rv.to_string());
                     }
                 }

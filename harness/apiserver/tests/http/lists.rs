@@ -127,8 +127,8 @@ fn errors_are_statuses() {
     }
     let message = get(&server, "/api/v1/namespaces/a/services/none").status(404, "NotFound");
     assert_eq!(message, "services \"none\" not found");
-    let protobuf = "Accept: application/vnd.kubernetes.protobuf\r\n";
-    request(&server, "GET", "/api/v1/services", protobuf, b"").status(406, "NotAcceptable");
+    let cbor = "Accept: application/cbor\r\n";
+    request(&server, "GET", "/api/v1/services", cbor, b"").status(406, "NotAcceptable");
     assert_eq!(server.stats().watchers, 0);
 }
 
