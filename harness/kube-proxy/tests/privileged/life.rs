@@ -16,15 +16,15 @@ use nix::unistd::Pid;
 use crate::support::{LIMIT, beside, in_role, is_alive, processes, setup, wait_until};
 use crate::{NEWEST, api};
 
-/// Moments at which the owner is killed, from its start: before, while and after kube-proxy is started.
+/// Moments at which the owner is killed: before, while and after its kube-proxy is started.
 const MOMENTS: u64 = 20;
 
 /// Starts a kube-proxy, prints the numbers of all processes around it, and waits.
 pub(crate) fn own() {
-    println!("begin");
     let mut setup = setup(NEWEST, ProxyMode::Nftables);
     setup.config.verbosity = 1;
     api::serve(&setup.namespace, 50);
+    println!("begin");
     let mut process = setup.start(Tools::of(Mode::Nftables));
     let inside: Vec<String> = beside(process.pid()).iter().map(u32::to_string).collect();
     println!("{}", inside.join(" "));
