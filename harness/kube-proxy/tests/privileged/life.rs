@@ -10,19 +10,21 @@ use dataplane::Mode;
 use kube_proxy::ProxyMode;
 use lab::tools::Tools;
 use netns_setup::{Enclosure, Fingerprint, Namespace};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::{LIMIT, beside, in_role, is_alive, processes, setup, wait_until};
 use crate::{NEWEST, api};
 
-/// Moments at which the owner is killed, from its start: before, while and after kube-proxy is started.
+/// Moments at which the owner is killed: before, while and after its kube-proxy is started.
 const MOMENTS: u64 = 20;
 
 /// Starts a kube-proxy, prints the numbers of all processes around it, and waits.
 pub(crate) fn own() {
-    println!("begin");
     let mut setup = setup(NEWEST, ProxyMode::Nftables);
     setup.config.verbosity = 1;
     api::serve(&setup.namespace, 50);
+    println!("begin");
     let mut process = setup.start(Tools::of(Mode::Nftables));
     let inside: Vec<String> = beside(process.pid()).iter().map(u32::to_string).collect();
     println!("{}", inside.join(" "));
@@ -31,42 +33,57 @@ pub(crate) fn own() {
     thread::sleep(Duration::from_secs(3_600));
 }
 
+/// Parent and state of a process.
+fn stat(pid: u32) -> Option<(u32, char)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((fields.next()?.parse().ok()?, state))
+}
+
+/// All that a process has started, and what these have.
+fn descendants(pid: u32) -> Vec<u32> {
+    let all: Vec<(u32, u32)> = processes().into_iter().filter_map(|pid| Some((pid, stat(pid)?.0))).collect();
+    let mut found = vec![pid];
+    let mut next = 0;
+    while next < found.len() {
+        let of = found[next];
+        found.extend(all.iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
 pub(crate) fn killed() {
     let before = Fingerprint::take();
     let folder = tempfile::tempdir().unwrap();
     let path = in_role(folder.path(), "owner");
-    let running = |name: &str| {
-        let is_named = |pid: &u32| {
-            fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().starts_with(name.as_bytes())
-        };
-        processes().iter().filter(|&pid| is_named(pid) && is_alive(*pid)).count()
-    };
-    let binary = netns_setup::find_kube_proxy(NEWEST).unwrap();
-    // Others on this machine may run it too, in labs of their own.
-    let mine = format!("{}\0--config\0/run/kube-proxy/", binary.display());
-    let others = running(&mine);
+    let mut most = 0;
     for moment in 0..=MOMENTS {
         let mut owner = Command::new(&path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
         assert_eq!(lines.next().unwrap().unwrap(), "begin");
-        let mut known = Vec::new();
         if moment == MOMENTS {
             // Once in full swing.
-            let line = lines.next().unwrap().unwrap();
-            known = line.split(' ').map(|pid| pid.parse::<u32>().unwrap()).collect();
-            assert!(known.len() >= 2, "kube-proxy and the room's first process: {line}");
+            let inside = lines.next().unwrap().unwrap();
+            assert!(inside.split(' ').count() >= 2, "kube-proxy and the room's first process: {inside}");
             assert_eq!(lines.next().unwrap().unwrap(), "synced");
-            assert!(known.iter().all(|&pid| is_alive(pid)));
         } else {
             // A moment is a moment, early or late.
             thread::sleep(Duration::from_millis(moment * moment * 4));
         }
+        // Stopped, it starts nothing more, so that all there is can be listed.
+        let pid = owner.id();
+        kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGSTOP).unwrap();
+        wait_until("the owner is stopped", || stat(pid).is_none_or(|(_, state)| matches!(state, 'T' | 'Z')));
+        let all = descendants(pid);
+        most = most.max(all.len());
         owner.kill().unwrap();
         owner.wait().unwrap();
-        wait_until("all that ran is dead", || !known.iter().any(|&pid| is_alive(pid)));
-        wait_until("no kube-proxy of the killed process runs", || running(&mine) <= others);
-        wait_until("no room is held", || running("/bin/sh\0-c\0read -r _\0svcbench-enclosure") == 0);
+        wait_until("all that it has started is dead", || !all.iter().any(|&pid| is_alive(pid)));
     }
+    // The namespace's shell, the room's, and kube-proxy.
+    assert!(most >= 3, "{most}");
     assert_eq!(before.changes(&Fingerprint::take()), Vec::<String>::new());
     assert!(!fs::exists("/run/kube-proxy").unwrap(), "the host's");
 }
