@@ -24,7 +24,6 @@ use workloads::clock::nanoseconds;
 pub use self::changes::ChangeKind;
 pub use self::choice::SystemChoice;
 use self::cost::{Cost, Look};
-use self::outage::Outage;
 pub use self::section::Section;
 use crate::rows::Rows;
 
@@ -111,6 +110,9 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
 fn since(system: &mut System, before: Option<&Look>) -> anyhow::Result<Cost> {
     let now = Look::at(system, false)?;
     // Programs that the kernel has dropped would be missing in sums.
-    let programs = system.programs().filter(|seen| !seen.incomplete).map(|seen| seen.programs);
+    let seen = system.programs().filter(|seen| !seen.incomplete);
+    // A child that executes nothing is Go's, which asks so for features of the kernel; its memory is kube-proxy's own.
+    let programs: Option<Vec<_>> =
+        seen.map(|seen| seen.programs.into_iter().filter(|run| run.executed.is_some()).collect());
     Ok(now.since(before, programs.as_deref()))
 }

@@ -17,7 +17,7 @@ use lab::tools::Tools;
 use services::addresses;
 use services::service_set::{Scale, ServiceSet};
 
-use crate::config::{Config, ProxyMode};
+use crate::config::{Config, ContentType, ProxyMode};
 use crate::error::ProcessError;
 use crate::log::Entry;
 use crate::metrics::names;
@@ -108,6 +108,8 @@ impl System {
         testbed.set = set.clone();
         let mut config = Config::new(proxy_mode, format!("http://{API_SERVER}"), NODE);
         config.cluster_cidrs = node.cluster_cidr.into_iter().collect();
+        // Its own choice.
+        config.content_type = ContentType::Protobuf;
         config.localhost_node_ports = node.localhost_node_ports;
         if proxy_mode == ProxyMode::Ipvs {
             config.scheduler = Some(node.scheduler.name().to_owned());

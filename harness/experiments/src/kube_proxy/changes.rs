@@ -70,7 +70,7 @@ impl ChangeKind {
 
 /// A change that is due.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub(super) struct Change {
     /// What changes.
     pub kind: ChangeKind,
     /// The Services then.
@@ -83,7 +83,12 @@ pub struct Change {
 
 /// When changes come: each of `kinds` so often, in a random order, with gaps at random between half and one and a half of
 /// `gap`.
-pub fn schedule(kinds: &[ChangeKind], repeats: u32, gap: Duration, seed: u64) -> Vec<(Duration, ChangeKind)> {
+pub(super) fn schedule(
+    kinds: &[ChangeKind],
+    repeats: u32,
+    gap: Duration,
+    seed: u64,
+) -> Vec<(Duration, ChangeKind)> {
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x6b75_6265_7072_6f78);
     let mut all: Vec<ChangeKind> = kinds.iter().flat_map(|&kind| (0..repeats).map(move |_| kind)).collect();
     all.shuffle(&mut random);
@@ -96,7 +101,7 @@ pub fn schedule(kinds: &[ChangeKind], repeats: u32, gap: Duration, seed: u64) ->
 }
 
 /// Makes changes, none of which comes twice.
-pub struct Changes {
+pub(super) struct Changes {
     random: ChaCha8Rng,
     endpoints: u32,
     services: u32,
@@ -104,12 +109,12 @@ pub struct Changes {
 
 impl Changes {
     /// From a seed.
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self { random: ChaCha8Rng::seed_from_u64(seed), endpoints: FIRST_ENDPOINT, services: 0 }
     }
 
     /// For an outage: endpoints of its own, apart from those of changes and of other outages.
-    pub fn of_outage(seed: u64, second: bool) -> Self {
+    pub(super) fn of_outage(seed: u64, second: bool) -> Self {
         let endpoints = FIRST_ENDPOINT + if second { 600_000 - 1_000 } else { 600_000 - 2_000 };
         Self { endpoints, ..Self::new(!seed) }
     }
@@ -118,7 +123,7 @@ impl Changes {
     ///
     /// # Errors
     /// If no Service is left for it.
-    pub fn next(
+    pub(super) fn next(
         &mut self,
         kind: ChangeKind,
         set: &ServiceSet,

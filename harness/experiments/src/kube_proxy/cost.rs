@@ -7,14 +7,14 @@ use kube_proxy::usage::Usage;
 use workloads::clock::nanoseconds;
 
 /// A look at a kube-proxy that runs.
-pub struct Look {
+pub(super) struct Look {
     metrics: Snapshot,
     usage: Usage,
 }
 
 /// What its programs do in a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ProgramPhase {
+pub(super) enum ProgramPhase {
     /// Reading what is installed.
     Listing,
     /// Writing what shall be.
@@ -25,7 +25,7 @@ pub enum ProgramPhase {
 
 /// What happened between two looks. What is not known is absent, not zero.
 #[derive(Clone, Debug, Default)]
-pub struct Cost {
+pub(super) struct Cost {
     /// All syncs, by its own metric.
     pub syncs: Option<Own>,
     /// Full ones.
@@ -54,7 +54,7 @@ pub struct Cost {
 
 /// What a histogram of kube-proxy's has exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Own {
+pub(super) struct Own {
     /// Observations.
     pub count: u64,
     /// Their mean, nanoseconds.
@@ -80,7 +80,7 @@ impl Look {
     ///
     /// # Errors
     /// If it does not answer, or has ended.
-    pub fn at(system: &mut System, anew: bool) -> anyhow::Result<Self> {
+    pub(super) fn at(system: &mut System, anew: bool) -> anyhow::Result<Self> {
         if anew {
             system.programs();
         }
@@ -92,7 +92,7 @@ impl Look {
     }
 
     /// What has happened since an earlier look; none: since the start of the process. `programs`: those that ran meanwhile.
-    pub fn since(&self, before: Option<&Look>, programs: Option<&[ProgramRun]>) -> Cost {
+    pub(super) fn since(&self, before: Option<&Look>, programs: Option<&[ProgramRun]>) -> Cost {
         let own = |name| {
             let histogram = match before {
                 Some(before) => self.metrics.since(&before.metrics).histogram(name, &[]),
@@ -130,7 +130,7 @@ impl Look {
 }
 
 /// What a program was started for, by its name and arguments (pkg/util/iptables and sigs.k8s.io/knftables).
-pub fn phase(run: &ProgramRun) -> ProgramPhase {
+pub(super) fn phase(run: &ProgramRun) -> ProgramPhase {
     let has = |word: &str| run.command.split(' ').any(|own| own == word);
     match run.name.as_str() {
         name if name.ends_with("-save") => ProgramPhase::Listing,

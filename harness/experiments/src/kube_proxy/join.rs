@@ -15,7 +15,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a start came to. Nanoseconds from the start of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Join {
+pub(super) struct Join {
     /// Until the last byte of all objects was in the socket; `None`: it has not listed by a watch.
     pub listed: Option<u64>,
     /// Until its first sync had ended, by its log.
@@ -43,7 +43,7 @@ struct Probed {
 ///
 /// # Errors
 /// If it ends, a packet goes wrong, or not all of it has happened within `limit`.
-pub fn measure(system: &mut System, serves: bool, limit: Duration) -> anyhow::Result<Join> {
+pub(super) fn measure(system: &mut System, serves: bool, limit: Duration) -> anyhow::Result<Join> {
     let mut probed = Vec::new();
     for position in [Position::First, Position::Middle, Position::Last] {
         let index = [Protocol::Udp, Protocol::Tcp]

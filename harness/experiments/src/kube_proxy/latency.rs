@@ -23,7 +23,7 @@ const LATE: Duration = Duration::from_millis(100);
 
 /// How changes come.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Config {
+pub(super) struct Config {
     /// What changes.
     pub changes: Vec<ChangeKind>,
     /// How often each of them comes.
@@ -40,7 +40,7 @@ pub struct Config {
 
 /// One change that packets obey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
+pub(super) struct Sample {
     /// What has changed.
     pub kind: ChangeKind,
     /// From the event to the first packet that obeys, nanoseconds.
@@ -53,7 +53,7 @@ pub struct Sample {
 
 /// What all changes came to.
 #[derive(Clone, Debug, Default)]
-pub struct Latency {
+pub(super) struct Latency {
     /// In the order in which packets obeyed.
     pub samples: Vec<Sample>,
     /// Packets that were lost, although their Service is there before and after the change.
@@ -81,7 +81,7 @@ struct Open {
 ///
 /// # Errors
 /// If kube-proxy ends, or a packet goes wrong.
-pub fn measure(system: &mut System, config: &Config) -> anyhow::Result<Latency> {
+pub(super) fn measure(system: &mut System, config: &Config) -> anyhow::Result<Latency> {
     let due = schedule(&config.changes, config.repeats, config.gap, config.seed);
     let (mut latency, mut changes, mut open) = (Latency::default(), Changes::new(config.seed), Vec::new());
     let mut packets = Packets::new(&mut system.testbed);

@@ -17,7 +17,7 @@ const BACKOFF: Duration = Duration::from_secs(60);
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outage {
+pub(super) enum Outage {
     /// The API server refuses connections for so long.
     Away(Duration),
     /// Every watch ends with 410, and what it asks for is gone: all is listed anew.
@@ -26,7 +26,7 @@ pub enum Outage {
 
 /// What it came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Felt {
+pub(super) struct Felt {
     /// From the end of the outage until packets obeyed a change that was made meanwhile, nanoseconds.
     pub recovered: u64,
     /// What the probe could tell apart, nanoseconds.
@@ -41,7 +41,12 @@ pub struct Felt {
 ///
 /// # Errors
 /// If kube-proxy ends, a packet goes wrong, or they do not obey in time: `limit`, and what client-go may wait at most.
-pub fn measure(system: &mut System, outage: Outage, seed: u64, limit: Duration) -> anyhow::Result<Felt> {
+pub(super) fn measure(
+    system: &mut System,
+    outage: Outage,
+    seed: u64,
+    limit: Duration,
+) -> anyhow::Result<Felt> {
     let mut changes = Changes::of_outage(seed, matches!(outage, Outage::Relist));
     let change = changes.next(ChangeKind::ReplaceEndpoint, &system.testbed.set, &[])?;
     let mut packets = Packets::new(&mut system.testbed);

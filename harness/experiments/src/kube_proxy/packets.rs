@@ -9,14 +9,14 @@ use workloads::target::Shares;
 
 /// From one packet to the next: what it can tell apart at best. A packet takes some 20 µs of one core, so this is a tenth of
 /// it.
-pub const INTERVAL: Duration = Duration::from_micros(200);
+pub(super) const INTERVAL: Duration = Duration::from_micros(200);
 /// Packets that have not come out by then are lost: the kernel carries them before `write(2)` returns.
 const TIMEOUT: Duration = Duration::from_millis(1);
 /// Flows between two flushes of the connection-tracking table, which has 65,536 buckets or more.
 const FLOWS: usize = 20_000;
 
 /// Sends them.
-pub struct Packets {
+pub(super) struct Packets {
     times: Times,
     flows: usize,
     due: Instant,
@@ -24,7 +24,7 @@ pub struct Packets {
 
 impl Packets {
     /// The first is due at once.
-    pub fn new(testbed: &mut Testbed) -> Self {
+    pub(super) fn new(testbed: &mut Testbed) -> Self {
         testbed.probe().set_timeout(TIMEOUT);
         Self { times: Times::new(), flows: 0, due: Instant::now() }
     }
@@ -34,7 +34,7 @@ impl Packets {
     ///
     /// # Errors
     /// If it arrives elsewhere, or the kernel refuses.
-    pub fn send(
+    pub(super) fn send(
         &mut self,
         testbed: &mut Testbed,
         target: &ServiceTarget,
@@ -64,7 +64,7 @@ impl Packets {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn finish(self, testbed: &mut Testbed) -> anyhow::Result<()> {
+    pub(super) fn finish(self, testbed: &mut Testbed) -> anyhow::Result<()> {
         testbed.probe().set_timeout(workloads::probe::TIMEOUT);
         testbed.forget_flows()
     }

@@ -13,14 +13,15 @@ const FIRST: u32 = 4;
 const LAST: u32 = 1_024;
 /// The knee is known when it lies between two rates of which the larger is at most this share above the smaller.
 const CLOSE: f64 = 0.25;
-/// Whoever falls behind is later at the end by this much, and at least twice as late as at the beginning.
-const BEHIND: Duration = Duration::from_millis(500);
+/// Whoever falls behind is later at the end by this much, and at least twice as late as at the beginning: more than the second
+/// between two syncs, for which a change may wait or not.
+const BEHIND: Duration = Duration::from_millis(1_500);
 /// Share of changes that may come late: with more, the rate was not that.
 const LATE: f64 = 0.1;
 
 /// What a steady rate came to.
 #[derive(Clone, Debug)]
-pub struct Steady {
+pub(super) struct Steady {
     /// Changes per second.
     pub rate: u32,
     /// Their latencies.
@@ -31,7 +32,7 @@ pub struct Steady {
 
 /// Whether a kube-proxy keeps up with a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// It does.
     KeepsUp,
     /// Changes are later and later.
@@ -42,7 +43,7 @@ pub enum Verdict {
 
 /// The rate up to which it keeps up.
 #[derive(Clone, Debug)]
-pub struct Knee {
+pub(super) struct Knee {
     /// The largest rate at which it did; `None`: not even at the first.
     pub keeps_up: Option<u32>,
     /// The smallest at which it did not; `None`: there was none.
@@ -55,7 +56,7 @@ pub struct Knee {
 ///
 /// # Errors
 /// As [`latency::measure`].
-pub fn steady(
+pub(super) fn steady(
     system: &mut System,
     rate: u32,
     seconds: f64,
@@ -80,7 +81,7 @@ pub fn steady(
 ///
 /// # Errors
 /// As [`latency::measure`].
-pub fn knee(system: &mut System, seconds: f64, limit: Duration, seed: u64) -> anyhow::Result<Knee> {
+pub(super) fn knee(system: &mut System, seconds: f64, limit: Duration, seed: u64) -> anyhow::Result<Knee> {
     let mut knee = Knee { keeps_up: None, falls_behind: None, tried: Vec::new() };
     while let Some(rate) = next(knee.keeps_up, knee.falls_behind) {
         let steady = steady(system, rate, seconds, limit, seed)?;
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn who_is_later_and_later_falls_behind() {
         assert_eq!(verdict(&latency((0..60).map(|i| 100 + i % 900))), Verdict::KeepsUp);
-        assert_eq!(verdict(&latency((0..60).map(|i| 100 + 50 * i))), Verdict::FallsBehind);
+        assert_eq!(verdict(&latency((0..60).map(|i| 100 + 100 * i))), Verdict::FallsBehind);
         let given_up = Latency { given_up: Some("gave up".into()), ..latency(std::iter::once(1)) };
         assert_eq!(verdict(&given_up), Verdict::FallsBehind);
         let late = Latency { late: 2, ..latency((0..10).map(|_| 100)) };

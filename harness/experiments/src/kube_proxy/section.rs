@@ -67,7 +67,7 @@ const START_SECONDS: f64 = 3.0;
 
 impl Section {
     /// How its changes come.
-    pub fn config(&self, seed: u64) -> Config {
+    pub(super) fn config(&self, seed: u64) -> Config {
         Config {
             changes: self.changes.clone(),
             repeats: self.repeats,
@@ -79,12 +79,12 @@ impl Section {
     }
 
     /// Longest wait for one thing.
-    pub fn limit(&self) -> Duration {
+    pub(super) fn limit(&self) -> Duration {
         Duration::from_secs_f64(self.limit_seconds)
     }
 
     /// What goes wrong, in its order.
-    pub fn outages(&self) -> Vec<Outage> {
+    pub(super) fn outages(&self) -> Vec<Outage> {
         let away = self.away_seconds.map(|seconds| Outage::Away(Duration::from_secs_f64(seconds)));
         away.into_iter().chain(self.relist.then_some(Outage::Relist)).collect()
     }

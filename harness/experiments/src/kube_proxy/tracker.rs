@@ -5,7 +5,7 @@ use std::time::Instant;
 
 /// What shows that a change is obeyed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub(super) enum Sign {
     /// A packet arrives at one of these.
     Arrives(Vec<SocketAddrV4>),
     /// No packet arrives at one of these any more.
@@ -19,7 +19,7 @@ pub enum Sign {
 
 /// Since when packets obey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Obeyed {
+pub(super) struct Obeyed {
     /// When the first that did was sent.
     pub at: Instant,
     /// When the last before it was sent that did not, or could not tell: the change came between the two.
@@ -28,7 +28,7 @@ pub struct Obeyed {
 
 /// Follows the packets to one Service.
 #[derive(Clone, Debug)]
-pub struct Tracker {
+pub(super) struct Tracker {
     sign: Sign,
     before: Option<Instant>,
     first: Option<Instant>,
@@ -39,12 +39,12 @@ pub struct Tracker {
 
 impl Tracker {
     /// No packet so far.
-    pub const fn new(sign: Sign) -> Self {
+    pub(super) const fn new(sign: Sign) -> Self {
         Self { sign, before: None, first: None, since: 0, lost: 0 }
     }
 
     /// A packet was sent, and arrived somewhere or nowhere. `Some` with the packet that makes it sure.
-    pub fn see(&mut self, sent: Instant, arrived: Option<SocketAddrV4>) -> Option<Obeyed> {
+    pub(super) fn see(&mut self, sent: Instant, arrived: Option<SocketAddrV4>) -> Option<Obeyed> {
         self.lost += u64::from(arrived.is_none());
         match &self.sign {
             Sign::Arrives(at) => {
