@@ -10,6 +10,7 @@ mod replayed;
 mod result_sink;
 mod resume;
 mod syncs;
+mod systems;
 mod tally;
 mod time_kind;
 
@@ -30,6 +31,7 @@ use self::labs::Labs;
 pub use self::needs::{LAB_NEEDS, Unable, lab_obstacles, unable_in, unable_modes};
 pub use self::result_sink::ResultSink;
 pub use self::resume::{Resume, check_order};
+use self::systems::Subjects;
 pub use self::tally::Tally;
 use self::time_kind::TimeKind;
 use crate::events::{Event, Sink};
@@ -74,6 +76,8 @@ pub struct Lane<'a> {
     finished: HashSet<u32>,
     tally: Tally,
     kernel_log: KernelLog,
+    /// Real kube-proxies that were looked at, by their places in the sweep.
+    subjects: Subjects,
 }
 
 impl<'a> Lane<'a> {
@@ -96,6 +100,7 @@ impl<'a> Lane<'a> {
             finished: before.finished,
             tally: before.tally,
             kernel_log: KernelLog::watch(),
+            subjects: Subjects::default(),
         }
     }
 
@@ -214,6 +219,7 @@ impl<'a> Lane<'a> {
     /// Measures one cell, or says why not.
     fn cell(&mut self, cell: &Cell, sink: Sink<'_>) -> Rows {
         let mut rows = cell.rows(&self.mark);
+        self.name_system(cell, &mut rows);
         let unfit = || self.unfit.get(&(cell.mode, cell.scale));
         if let Some(reason) = self.unable.get(&cell.mode).or_else(unfit) {
             // Once is enough; the cell keeps its place in every block, so that a resumed run finds its own.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use dataplane::background::Background;
 use dataplane::injected::Injected;
 use dataplane::{KubeProxy, Mode, Node};
+use experiments::kube_proxy::{self, SystemChoice};
 use experiments::{churn, disruption, forwarding, load, lock_contention, lookup, sync, tcp_crr};
 use lab::cluster::Installed;
 use lab::replay::Replay;
@@ -50,6 +51,10 @@ pub struct Sweep {
     /// Modes and controls.
     #[serde(deserialize_with = "distinct")]
     pub modes: Vec<Mode>,
+    /// Whose rules are measured: `plan:VERSION` (svcbench's own, as all other sections do; of `kube_proxy`'s version),
+    /// `kube-proxy:1.MINOR` and `kube-proxy:/PATH` (real ones, as `[system]` says). Absent: plans only.
+    #[serde(default, deserialize_with = "distinct")]
+    pub systems: Vec<SystemChoice>,
     /// Numbers of Services; measured from the smallest up where one predicts the next.
     #[serde(deserialize_with = "service_counts")]
     pub services: Vec<u32>,
@@ -89,6 +94,8 @@ pub struct Sweep {
     pub disruption: Option<disruption::Section>,
     /// Forwarding methods of IPVS; absent: none.
     pub forwarding: Option<forwarding::Section>,
+    /// Real kube-proxies, those of `systems`, on this machine's own kernel; absent: none.
+    pub system: Option<kube_proxy::Section>,
     /// What is measured in a guest instead; absent: the same.
     pub guest: Option<InGuest>,
     /// What decides when two runs of the sweep are compared; absent: times and rates, at 5%.
@@ -183,6 +190,8 @@ impl Sweep {
                     .into(),
             ));
         }
+        sweep.check_systems().map_err(&invalid)?;
+        let own_guest = sweep.guest.is_some();
         for (sweep, section) in [(&sweep, ""), (&sweep.in_guest(), "guest.")] {
             if sweep.modes.contains(&Mode::Replay) {
                 return Err(invalid(format!(
@@ -223,10 +232,14 @@ impl Sweep {
                 && sweep.churn.is_none()
                 && sweep.disruption.is_none()
                 && sweep.forwarding.is_none()
+                && sweep.system.is_none()
+                // What a guest would measure is what the sweep does but for real kube-proxies.
+                && (section.is_empty() || own_guest)
             {
                 return Err(invalid(format!(
                     "nothing to measure: give [{section}lookup], [{section}connect], [{section}load], [{section}sync], \
-                     [{section}lock], [{section}churn], [{section}disruption] or [{section}forwarding]"
+                     [{section}lock], [{section}churn], [{section}disruption], [{section}forwarding]{}",
+                    if section.is_empty() { " or [system]" } else { "" }
                 )));
             }
         }
@@ -238,7 +251,7 @@ impl Sweep {
         // Replayed rulesets stay with the host.
         let modes = || self.modes.iter().copied().filter(|mode| *mode != Mode::Replay).collect();
         let Some(guest) = self.guest.clone() else {
-            return Sweep { modes: modes(), replay: None, ..self.clone() };
+            return Sweep { modes: modes(), replay: None, systems: Vec::new(), system: None, ..self.clone() };
         };
         Sweep {
             question: self.question.clone(),
@@ -262,12 +275,62 @@ impl Sweep {
             churn: guest.churn,
             disruption: guest.disruption,
             forwarding: guest.forwarding,
+            systems: Vec::new(),
+            system: None,
             guest: None,
             compare: self.compare.clone(),
             replay: None,
             injected: self.injected,
             cluster: self.cluster.clone(),
         }
+    }
+
+    /// Real kube-proxies need `[system]`, and it needs them; planners have one version in a sweep.
+    fn check_systems(&self) -> Result<(), String> {
+        let real = self.systems.iter().filter(|system| system.is_real()).count();
+        if real > usize::from(u8::MAX) {
+            return Err(format!("systems has {real} kube-proxies: at most {} can be told apart", u8::MAX));
+        }
+        match (real, &self.system) {
+            (0, Some(_)) => {
+                return Err("[system] needs a real kube-proxy in systems, as \"kube-proxy:1.37\"".into());
+            }
+            (1.., None) => return Err("systems has a real kube-proxy, but there is no [system]".into()),
+            _ => {}
+        }
+        let mut plans = self.systems.iter().filter_map(|system| match system {
+            SystemChoice::Plan(version) => Some(*version),
+            _ => None,
+        });
+        match (plans.next(), plans.next()) {
+            (_, Some(_)) => Err("systems has two plans: a sweep has planners of one version".into()),
+            (Some(plan), _) if plan != self.kube_proxy => Err(format!(
+                "systems has plan:{}, but kube_proxy is {}: give both the same",
+                plan.name(),
+                self.kube_proxy.name()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether svcbench's own plans are measured.
+    pub fn has_plans(&self) -> bool {
+        self.systems.is_empty() || self.systems.iter().any(|system| !system.is_real())
+    }
+
+    /// The sweep with this file in place of its real kube-proxies.
+    ///
+    /// # Errors
+    /// If it measures none.
+    pub fn with_kube_proxy(mut self, path: &Path) -> Result<Self, String> {
+        if self.system.is_none() {
+            return Err(
+                "the sweep measures no real kube-proxy: take sweep kube-proxy, or one with [system]".into()
+            );
+        }
+        self.systems.retain(|system| !system.is_real());
+        self.systems.push(SystemChoice::Path(path.into()));
+        Ok(self)
     }
 
     /// The sweep with a slow-down in one of its modes.
@@ -310,6 +373,7 @@ impl Sweep {
         let scale = cluster.scale();
         (self.services, self.endpoints) = (vec![scale.services], scale.endpoints);
         (self.connect, self.load, self.churn, self.disruption, self.guest) = (None, None, None, None, None);
+        (self.systems, self.system) = (Vec::new(), None);
         self.sync.iter_mut().for_each(|sync| sync.most_services = scale.services);
         self.lock.iter_mut().for_each(|lock| lock.most_services = scale.services);
         if self.lookup.is_none() && self.sync.is_none() && self.lock.is_none() && self.forwarding.is_none() {
@@ -356,6 +420,44 @@ mod tests {
         for (name, text) in BUILT_IN {
             let old = text.replace("kube_proxy = \"1.37\"", "kube_proxy = \"current\"");
             assert_eq!(Sweep::parse(name, &old).unwrap(), Sweep::parse(name, text).unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn systems_and_their_section_go_together() {
+        let with = |systems: &str, section: &str| {
+            let text = format!(
+                "question = \"?\"\nseed = 1\nmodes = [\"nftables\", \"dnat\"]\nservices = [10, 100]\nendpoints = 1\n{systems}\n\
+                 [sync]\noperations = [\"cold\"]\nblocks = 1\nbudget_seconds = 9\n{section}"
+            );
+            Sweep::parse("test", &text).map_err(|error| error.to_string())
+        };
+        let section = "[system]\nchanges = [\"add-service\"]\nrepeats = 1\ngap_seconds = 1";
+        let cells = |sweep: &Sweep| {
+            let cells = order::order(sweep);
+            let real = cells.iter().filter(|cell| matches!(cell.workload, cell::Workload::System(_))).count();
+            (cells.len() - real, real)
+        };
+        let absent = with("", "").unwrap();
+        assert_eq!(cells(&absent), (3, 0), "an A/A pair at the smallest scale");
+        let only = with("systems = [\"kube-proxy:1.37\", \"kube-proxy:/a\"]", section).unwrap();
+        assert_eq!(cells(&only), (0, 4), "a control is no mode of kube-proxy");
+        let both = with("systems = [\"plan:current\", \"kube-proxy:1.37\"]", section).unwrap();
+        assert_eq!(cells(&both), (3, 2));
+        assert_eq!(cells(&both.in_guest()), (3, 0));
+        let other = both.with_kube_proxy(Path::new("/b")).unwrap();
+        assert_eq!(other.systems[1].to_string(), "kube-proxy:/b");
+        assert!(absent.with_kube_proxy(Path::new("/b")).is_err());
+        for (systems, section, expected) in [
+            ("", section, "[system] needs a real kube-proxy"),
+            ("systems = [\"plan:current\"]", section, "[system] needs a real kube-proxy"),
+            ("systems = [\"kube-proxy:1.37\"]", "", "there is no [system]"),
+            ("systems = [\"plan:1.30\"]", "", "kube_proxy is 1.37"),
+            ("systems = [\"plan:1.30\", \"plan:current\"]", "", "two plans"),
+            ("systems = [\"kube-router\"]", "", "is no system"),
+        ] {
+            let error = with(systems, section).unwrap_err();
+            assert!(error.contains(expected), "{error}");
         }
     }
 

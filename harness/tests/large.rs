@@ -38,12 +38,12 @@ fn write(folder: &Path, rows: usize) {
             9 => writeln!(
                 file,
                 "{key},0,,,,,,,,,failed,probe {row} came back with an endpoint of another Service: 10.96.7.{} where 10.96.0.1 \
-                 was expected,",
+                 was expected,,",
                 row % 251
             ),
             _ => writeln!(
                 file,
-                "{key},2000,{},{p50},{},{},{},{},{p50},17,ok,,o{row}.{mode}.{metric}",
+                "{key},2000,{},{p50},{},{},{},{},{p50},17,ok,,o{row}.{mode}.{metric},",
                 p50 - 1, p50 + 1, p50 + 2, p50 + 3, p50 + 4
             ),
         }

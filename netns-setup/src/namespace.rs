@@ -1,4 +1,4 @@
-//! One thread owns one anonymous network namespace; closures and programs are sent in. The only `unshare` is here.
+//! One thread owns one anonymous network namespace; closures and programs are sent in.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,5 +1,7 @@
 //! What this machine can do, found out by doing it in a throw-away namespace.
 
+pub(crate) mod kube_proxy;
+
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
@@ -56,6 +58,9 @@ pub enum Need {
     Ipip,
     /// `ipvsadm`, and IPVS for it.
     Ipvsadm,
+    /// A kube-proxy of this minor version of Kubernetes 1 that `scripts/kube-proxy` has built. Not in [`Need::ALL`]: no
+    /// machine has it by itself.
+    KubeProxy(u8),
 }
 
 /// A need that is met.
@@ -115,6 +120,7 @@ impl Need {
             Need::Bridge => "bridges",
             Need::Ipip => "IPIP tunnels",
             Need::Ipvsadm => "ipvsadm",
+            Need::KubeProxy(_) => "a real kube-proxy",
         }
     }
 
@@ -154,6 +160,7 @@ impl Need {
             Need::Bridge => "modprobe bridge, or use a kernel with CONFIG_BRIDGE",
             Need::Ipip => "modprobe ipip, or use a kernel with CONFIG_NET_IPIP",
             Need::Ipvsadm => "apt install ipvsadm, and modprobe ip_vs, or use a kernel with CONFIG_IP_VS",
+            Need::KubeProxy(_) => "build it with scripts/kube-proxy VERSION",
         }
     }
 }
@@ -229,6 +236,10 @@ fn attempt(need: Need) -> Result<String, String> {
             // Also fails if it cannot reach IPVS.
             ipvsadm.version()
         }),
+        Need::KubeProxy(minor) => match kube_proxy::find(minor) {
+            Some(path) => Ok(path.display().to_string()),
+            None => Err(format!("no 1.{minor} in {}", kube_proxy::cache().display())),
+        },
     }
 }
 

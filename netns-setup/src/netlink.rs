@@ -38,6 +38,11 @@ impl Requester {
         Ok(Requester { socket, sequence: 1, answer: Vec::with_capacity(LARGEST) })
     }
 
+    /// The socket alone, for what the kernel sends on its own account.
+    pub(crate) fn into_socket(self) -> Socket {
+        self.socket
+    }
+
     /// The first of `count` new sequence numbers.
     pub(crate) fn sequence(&mut self, count: u32) -> u32 {
         let first = self.sequence;

@@ -29,6 +29,8 @@ pub struct GroupKey<'a> {
     pub position: &'a str,
     /// Services installed.
     pub services: u32,
+    /// See [`CellKey::system`](crate::record::CellKey::system).
+    pub system: &'a str,
 }
 
 /// The rows of one key.
@@ -159,6 +161,7 @@ impl<'a> Groups<'a> {
             position_rank: 0,
             position: "",
             services: 0,
+            system: "",
         };
         map.range(start..).take_while(move |(key, _)| key.workload == workload && key.metric == metric)
     }
@@ -212,6 +215,7 @@ fn key(row: &Record) -> GroupKey<'_> {
         position_rank: position_rank.unwrap_or(position::ALL.len()),
         position: &row.cell.position,
         services: row.cell.services,
+        system: &row.cell.system,
     }
 }
 
@@ -236,6 +240,7 @@ mod tests {
                 clock: Clock::Wall,
                 kernel: "k".into(),
                 hypervisor: "none".into(),
+                system: "".into(),
             };
             rows.extend((0..metrics).map(|metric| key.scalar(&format!("m{metric}"), Unit::Ns, 1)));
         }

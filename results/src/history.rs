@@ -97,7 +97,8 @@ fn keep_largest(series: &mut BTreeMap<(usize, SeriesKey), Vec<RunValue>>) {
         _ => 3,
     };
     let family = |(machine, key): &(usize, SeriesKey)| {
-        (*machine, key.workload.clone(), key.metric.clone(), key.mode.clone(), key.endpoints, key.contenders)
+        let (workload, metric, mode) = (key.workload.clone(), key.metric.clone(), key.mode.clone());
+        (*machine, workload, metric, mode, key.endpoints, key.contenders, key.system.clone())
     };
     // What the newest run has counts more than a scale that was once tried.
     let worth = |(_, key): &(usize, SeriesKey), points: &Vec<RunValue>| {

@@ -27,6 +27,7 @@
 //!     clock: Clock::Wall,
 //!     kernel: "6.18.44".into(),
 //!     hypervisor: "none".into(),
+//!     system: "".into(),
 //! };
 //! let apply = cell.scalar(results::names::metric::APPLY, Unit::Ns, 331_000_000);
 //! let rules = cell.scalar(results::names::metric::RULES, Unit::Count, 21_018);

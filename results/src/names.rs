@@ -46,6 +46,34 @@ pub mod workload {
     pub const DISRUPTION: &str = "disruption_";
     /// Contenders for the xtables lock while the holder syncs.
     pub const XTABLES_LOCK: &str = "xtables_lock";
+    /// A real kube-proxy is started in an empty kernel: a node joins.
+    pub const KUBE_PROXY_JOIN: &str = "kube_proxy_join";
+    /// A real kube-proxy is started over the rules of its predecessor.
+    pub const KUBE_PROXY_RESTART: &str = "kube_proxy_restart";
+    /// Changes at a steady rate that a real kube-proxy carries out; the number per second comes behind it.
+    pub const KUBE_PROXY_RATE: &str = "kube_proxy_rate_";
+    /// The search for the rate up to which it keeps up.
+    pub const KUBE_PROXY_KNEE: &str = "kube_proxy_knee";
+    /// The API server of a real kube-proxy refuses connections for a while, and comes back with a change.
+    pub const KUBE_PROXY_API_AWAY: &str = "kube_proxy_api_away";
+    /// The watches of a real kube-proxy end with 410, so that it lists everything anew.
+    pub const KUBE_PROXY_RELIST: &str = "kube_proxy_relist";
+    /// Changes in the API server, of all kinds together, that a real kube-proxy carries out.
+    pub const KUBE_PROXY_CHANGES: &str = "kube_proxy_changes";
+    /// Of them: one endpoint replaced by another.
+    pub const KUBE_PROXY_REPLACE_ENDPOINT: &str = "kube_proxy_replace_endpoint";
+    /// One endpoint added.
+    pub const KUBE_PROXY_ADD_ENDPOINT: &str = "kube_proxy_add_endpoint";
+    /// One endpoint removed.
+    pub const KUBE_PROXY_REMOVE_ENDPOINT: &str = "kube_proxy_remove_endpoint";
+    /// One Service added.
+    pub const KUBE_PROXY_ADD_SERVICE: &str = "kube_proxy_add_service";
+    /// One Service removed.
+    pub const KUBE_PROXY_REMOVE_SERVICE: &str = "kube_proxy_remove_service";
+    /// All endpoints of one Service replaced.
+    pub const KUBE_PROXY_REPLACE_ALL_ENDPOINTS: &str = "kube_proxy_replace_all_endpoints";
+    /// All endpoints of one Service replaced by 100 others.
+    pub const KUBE_PROXY_HUNDRED_ENDPOINTS: &str = "kube_proxy_hundred_endpoints";
     /// Packets of new flows to one Service of a lab, and which endpoints got them: the check before its lookups.
     pub const TRAFFIC_SHARES: &str = "traffic_shares";
 }
@@ -66,7 +94,7 @@ pub mod metric {
     pub const REQUESTS: &str = "requests";
     /// `load_*` and `disruption_*`, count: requests without a response.
     pub const LOST_REQUESTS: &str = "lost_requests";
-    /// `load_*_N`, count: requests that began more than 1 ms after they were due.
+    /// `load_*_N`, count: requests that began more than 1 ms after they were due; `kube_proxy_rate_*`: changes more than 100 ms.
     pub const LATE_REQUESTS: &str = "late_requests";
     /// `load_*`, time: processor time of the whole machine in programs (client and server included) per answered request.
     pub const REQUEST_CPU_USER: &str = "request_cpu_user";
@@ -183,8 +211,56 @@ pub mod metric {
     /// `churn_*`, time: all its syncs together.
     pub const BUSY: &str = "busy";
     /// `churn_*`, time: from a change until the sync that carried it had ended; `disruption_*`, time: until the first request
-    /// that obeyed it began.
+    /// that obeyed it began; `kube_proxy_*`, time: from the API server's event to the first packet that obeyed it.
     pub const PROGRAMMING_LATENCY: &str = "programming_latency";
+    /// `kube_proxy_join` and `_restart`, time: from the start of the process until the API server had sent all objects.
+    pub const LISTED: &str = "listed";
+    /// `kube_proxy_join` and `_restart`, time: from the start of the process to the end of its first sync.
+    pub const FIRST_SYNC_ENDED: &str = "first_sync_ended";
+    /// `kube_proxy_join`, time: from the start of the process to the first packet that the Service at a position answered.
+    pub const FIRST_ANSWER: &str = "first_answer";
+    /// `kube_proxy_knee`, per second: the largest rate of changes at which latency did not grow; the note says at which it did.
+    pub const KNEE: &str = "knee";
+    /// `kube_proxy_api_away` and `_relist`, time: from the end of the outage to the first packet that obeyed a change made meanwhile.
+    pub const RECOVERED: &str = "recovered";
+    /// `kube_proxy_*`, time: between the last packet that did not show what is waited for and the first that did.
+    pub const PROBE_RESOLUTION: &str = "probe_resolution";
+    /// `kube_proxy_*`, count: packets that were lost on their way to a Service that is there all the time.
+    pub const LOST_PACKETS: &str = "lost_packets";
+    /// `kube_proxy_join`, time: processor time of the API server, which is svcbench's own, until then.
+    pub const API_SERVER_CPU: &str = "api_server_cpu";
+    /// `kube_proxy_join` and `_restart`, time: the first sync, as kube-proxy logs it.
+    pub const OWN_FIRST_SYNC: &str = "own_first_sync";
+    /// `kube_proxy_*`, time: mean of all syncs by kube-proxy's own metric; its number is in the note, as of the next three.
+    pub const OWN_SYNC: &str = "own_sync";
+    /// `kube_proxy_*`, time: of full syncs.
+    pub const OWN_FULL_SYNC: &str = "own_full_sync";
+    /// `kube_proxy_*`, time: of partial syncs.
+    pub const OWN_PARTIAL_SYNC: &str = "own_partial_sync";
+    /// `kube_proxy_*`, time: from a change of endpoints to the end of its sync.
+    pub const OWN_NETWORK_PROGRAMMING: &str = "own_network_programming";
+    /// `kube_proxy_changes`, time: between the means of `programming_latency` and `own_network_programming`; the note says which is longer.
+    pub const OWN_DIFFERENCE: &str = "own_difference";
+    /// `kube_proxy_*`, count: syncs and restores that failed, by kube-proxy's own metrics.
+    pub const OWN_FAILURES: &str = "own_failures";
+    /// `kube_proxy_*`, time (of the row's clock): processor time of the kube-proxy process.
+    pub const PROCESS_CPU: &str = "process_cpu";
+    /// `kube_proxy_*`, bytes: the most memory that it had in use since its start.
+    pub const PROCESS_PEAK_RSS: &str = "process_peak_rss";
+    /// `kube_proxy_*`, time (of the row's clock): processor time of the programs that it started.
+    pub const PROGRAMS_CPU: &str = "programs_cpu";
+    /// `kube_proxy_*`, bytes: the most memory that one of them had in use.
+    pub const PROGRAMS_PEAK_RSS: &str = "programs_peak_rss";
+    /// `kube_proxy_*`, count: goroutines at the end.
+    pub const GOROUTINES: &str = "goroutines";
+    /// `kube_proxy_*`, bytes: Go heap in use at the end.
+    pub const HEAP: &str = "heap";
+    /// `kube_proxy_*`, time: each program that listed what is installed, from fork to end.
+    pub const PROGRAM_LISTING: &str = "program_listing";
+    /// `kube_proxy_*`, time: each program that wrote what shall be.
+    pub const PROGRAM_WRITING: &str = "program_writing";
+    /// `kube_proxy_*`, time: each other program: jumps, canaries, versions, connections.
+    pub const PROGRAM_OTHER: &str = "program_other";
     /// `forwarding`, count: packets that reached the director, per connection.
     pub const DIRECTOR_PACKETS_IN: &str = "director_packets_in";
     /// `forwarding`, count: packets that left the director, per connection.
@@ -201,7 +277,7 @@ pub mod metric {
     /// equally likely ([`crate::stats::uniform_share_p_value`]).
     pub const SHARE_P_VALUE: &str = "share_p_value";
     /// All of them, in the order above.
-    pub const ALL: [&str; 73] = [
+    pub const ALL: [&str; 97] = [
         LOOKUP_FIRST_PACKET,
         LOOKUP_ESTABLISHED,
         RESPONSE_TIME,
@@ -268,6 +344,30 @@ pub mod metric {
         SYNCS,
         BUSY,
         PROGRAMMING_LATENCY,
+        LISTED,
+        FIRST_SYNC_ENDED,
+        FIRST_ANSWER,
+        KNEE,
+        RECOVERED,
+        PROBE_RESOLUTION,
+        LOST_PACKETS,
+        API_SERVER_CPU,
+        OWN_FIRST_SYNC,
+        OWN_SYNC,
+        OWN_FULL_SYNC,
+        OWN_PARTIAL_SYNC,
+        OWN_NETWORK_PROGRAMMING,
+        OWN_DIFFERENCE,
+        OWN_FAILURES,
+        PROCESS_CPU,
+        PROCESS_PEAK_RSS,
+        PROGRAMS_CPU,
+        PROGRAMS_PEAK_RSS,
+        GOROUTINES,
+        HEAP,
+        PROGRAM_LISTING,
+        PROGRAM_WRITING,
+        PROGRAM_OTHER,
         DIRECTOR_PACKETS_IN,
         DIRECTOR_PACKETS_OUT,
         DIRECTOR_BYTES_IN,

@@ -97,6 +97,7 @@ mod tests {
             clock: Clock::Instructions,
             kernel: "6.18 „größer“".into(),
             hypervisor: "tcg".into(),
+            system: "".into(),
         };
         let mut rows = vec![
             key(1, "ipvs").scalar("apply", Unit::Ns, u64::MAX),

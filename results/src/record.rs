@@ -11,7 +11,7 @@ pub use self::cell::CellKey;
 pub use self::units::{Clock, Status, Text, Unit};
 
 /// The columns of `records.csv`, in file order.
-pub const COLUMNS: [&str; 26] = [
+pub const COLUMNS: [&str; 27] = [
     "run",
     "block",
     "order",
@@ -38,12 +38,17 @@ pub const COLUMNS: [&str; 26] = [
     "status",
     "note",
     "hist",
+    "system",
 ];
 
-/// The column that older files lack: its index in [`COLUMNS`].
+/// A column that older files lack: its index in [`COLUMNS`].
 pub(crate) const HYPERVISOR_AT: usize = 13;
 /// Its name.
 pub(crate) const HYPERVISOR: &str = COLUMNS[HYPERVISOR_AT];
+/// The other one, newer still, and the last: the columns before it are where they always were.
+pub(crate) const SYSTEM_AT: usize = 26;
+/// Its name.
+pub(crate) const SYSTEM: &str = COLUMNS[SYSTEM_AT];
 
 /// One row of `records.csv`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +115,8 @@ pub(crate) struct Columns {
     pub status: Status,
     pub note: Text,
     pub hist: Text,
+    #[serde(default)]
+    pub system: Text,
 }
 
 /// Takes a row apart into columns and puts it together again.
@@ -130,7 +137,7 @@ macro_rules! row_and_columns {
 }
 
 row_and_columns! {
-    cell: run block order mode services endpoints position workload contenders clock kernel hypervisor;
+    cell: run block order mode services endpoints position workload contenders clock kernel hypervisor system;
     row: metric unit n min p50 p90 p99 p999 max mean stddev status note hist;
 }
 
@@ -280,6 +287,7 @@ mod tests {
             clock: Clock::Wall,
             kernel: "6.1".into(),
             hypervisor: "none".into(),
+            system: "".into(),
         }
     }
 

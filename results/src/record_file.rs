@@ -1,7 +1,7 @@
 //! `records.csv`: written a cell at a time, read strictly, recovered after a kill.
 //!
-//! Files of svcbench 0.1.0 before the column `hypervisor` have 25 columns. They can be read, with an unknown
-//! (empty) hypervisor, but not continued: one file has one layout.
+//! Files of svcbench 0.1.0 before the column `system` have 26 columns, those before the column `hypervisor` 25. They can be
+//! read, with rules of svcbench's own and an unknown (empty) hypervisor, but not continued: one file has one layout.
 
 mod error;
 mod layout;
@@ -17,7 +17,7 @@ pub use self::error::{ReadError, WriteError};
 use self::layout::ColumnLayout;
 use crate::names::{current_mode, position};
 use crate::record::shared::Shared;
-use crate::record::{COLUMNS, Clock, Columns, HYPERVISOR_AT, Record, Status, Unit};
+use crate::record::{COLUMNS, Clock, Columns, HYPERVISOR_AT, Record, SYSTEM_AT, Status, Unit};
 
 /// Appends cells to a `records.csv`.
 #[derive(Debug)]
@@ -102,7 +102,9 @@ pub fn recover(path: &Path) -> Result<Vec<Record>, ReadError> {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(io)?,
     };
-    if layout_of(&bytes, path).is_ok_and(|layout| layout == ColumnLayout::WithoutHypervisor) {
+    // A header that is torn may look like an older one.
+    let older = |layout| layout != ColumnLayout::Current;
+    if bytes.contains(&b'\n') && layout_of(&bytes, path).is_ok_and(older) {
         return Err(ReadError::Older { path: path.to_owned() });
     }
     if bytes.ends_with(b"\n") {
@@ -152,7 +154,7 @@ fn check_appendable(file: &mut File, path: &Path) -> Result<(), ReadError> {
     Read::by_ref(file).take(4096).read_to_end(&mut head).map_err(io)?;
     let first = head.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
     parse_records(first, path)?;
-    if layout_of(first, path)? == ColumnLayout::WithoutHypervisor {
+    if layout_of(first, path)? != ColumnLayout::Current {
         return Err(ReadError::Older { path: path.to_owned() });
     }
     if is_whole(file).map_err(io)? {
@@ -282,6 +284,7 @@ impl RawRow<'_> {
             status: self.one_of(23, &Status::ALL, Status::name)?,
             note: text(24)?,
             hist: text(25)?,
+            system: text(SYSTEM_AT)?,
         });
         self.check_figures(&record)?;
         Ok(record)

@@ -3,6 +3,7 @@
 mod cost;
 mod crossovers;
 mod headline;
+mod kube_proxy;
 mod lock_limit;
 mod lost;
 mod sync;
@@ -48,6 +49,9 @@ pub fn tables(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Table> {
         lock_by_sync(groups, medians),
         lock_limit::lock_limits(groups),
         churn(groups, medians),
+        kube_proxy::starts(groups, medians),
+        kube_proxy::changes(groups, medians),
+        kube_proxy::cost(groups, medians),
         traffic::disruption(groups, medians),
         connect(groups, medians),
         traffic::load(groups, medians),
@@ -250,6 +254,7 @@ fn shown(key: &GroupKey<'_>) -> bool {
             FORWARDING_COLUMNS.iter().any(|(name, ..)| *name == key.metric)
         }
         other if CHURNS.contains(&other) => CHURN_COLUMNS.iter().any(|(name, ..)| *name == key.metric),
+        other if kube_proxy::has(other) => kube_proxy::shows(other, key.metric),
         other if traffic::has(other) => traffic::shows(other, key.metric),
         other => cost::shown(key) || (SYNCS.contains(&other) && SYNC_METRICS.contains(&key.metric)),
     }

@@ -23,7 +23,7 @@ macro_rules! rows_of_cells {
         $(#[$about])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $row {
-            /// The cell that it belongs to; position and number of contenders are not in the file.
+            /// The cell that it belongs to; position, number of contenders and system are not in the file.
             pub cell: CellKey,
             $($(#[$what])* pub $field: $kind,)+
         }
@@ -60,9 +60,10 @@ macro_rules! rows_of_cells {
                 let $columns {
                     run, order, block, mode, services, endpoints, workload, clock, kernel, hypervisor, $($field,)+
                 } = $columns::deserialize(deserializer)?;
-                let (position, contenders) = (Text::new(), 0);
+                let (position, contenders, system) = (Text::new(), 0, Text::new());
                 let cell = CellKey {
                     run, block, order, mode, services, endpoints, position, workload, contenders, clock, kernel, hypervisor,
+                    system,
                 };
                 Ok(Self { cell, $($field,)+ })
             }
@@ -284,6 +285,7 @@ mod tests {
                 clock: Clock::Wall,
                 kernel: "6.1, with a comma".into(),
                 hypervisor: Text::new(),
+                system: Text::new(),
                 position: "".into(),
                 contenders: 0,
             },
@@ -337,6 +339,7 @@ mod tests {
                 clock: Clock::Wall,
                 kernel: "6.1".into(),
                 hypervisor: Text::new(),
+                system: Text::new(),
                 position: "".into(),
                 contenders: 0,
             },

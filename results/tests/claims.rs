@@ -46,6 +46,7 @@ fn key(mode: &str, block: u32, services: u32, position: &str, workload: &str) ->
         clock: Clock::Wall,
         kernel: "6.18".into(),
         hypervisor: "none".into(),
+        system: "".into(),
     }
 }
 

@@ -52,7 +52,7 @@ fn rows_are_read_back_and_appended_to() {
 fn errors_name_file_line_column_and_what_to_do() {
     let header = COLUMNS.join(",");
     let good =
-        "r,0,1,ipvs,10,1,last,packet_probe,0,lookup_first_packet,ns,wall,6.1,none,9,1,2,3,4,5,6,2,1,ok,,";
+        "r,0,1,ipvs,10,1,last,packet_probe,0,lookup_first_packet,ns,wall,6.1,none,9,1,2,3,4,5,6,2,1,ok,,,";
     let file = |row: &str| format!("{header}\n{good}\n{row}\n").into_bytes();
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("good", file(good)),
@@ -79,14 +79,14 @@ fn errors_name_file_line_column_and_what_to_do() {
     insta::assert_snapshot!(report.join("\n"));
 }
 
-/// The file as svcbench wrote it before the column `hypervisor`.
-fn older(rows: &[Record]) -> Vec<u8> {
+/// The file as svcbench wrote it before it had these columns.
+fn older(rows: &[Record], columns: &[&str]) -> Vec<u8> {
     let (_dir, path) = write(rows);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(path).unwrap();
     let mut writer = csv::Writer::from_writer(Vec::new());
     for line in reader.records() {
         let line = line.unwrap();
-        let kept = line.iter().enumerate().filter(|(index, _)| COLUMNS[*index] != "hypervisor");
+        let kept = line.iter().enumerate().filter(|(index, _)| !columns.contains(&COLUMNS[*index]));
         writer.write_record(kept.map(|(_, field)| field)).unwrap();
     }
     writer.into_inner().unwrap()
@@ -95,11 +95,24 @@ fn older(rows: &[Record]) -> Vec<u8> {
 #[test]
 fn a_file_without_the_hypervisor_is_read_but_not_continued() {
     let mut rows = fixtures::rows(1);
-    let bytes = older(&rows);
+    let bytes = older(&rows, &["system", "hypervisor"]);
     rows.iter_mut().for_each(|row| row.cell.hypervisor = "".into());
+    read_and_not_continued(&bytes, &rows, 25);
+}
+
+#[test]
+fn a_file_without_the_system_is_read_but_not_continued() {
+    let mut rows = fixtures::rows(1);
+    rows.iter_mut().for_each(|row| row.cell.system = "kube-proxy 1.37.2 sha256:0123456789abcdef".into());
+    let bytes = older(&rows, &["system"]);
+    rows.iter_mut().for_each(|row| row.cell.system = "".into());
+    read_and_not_continued(&bytes, &rows, 26);
+}
+
+fn read_and_not_continued(bytes: &[u8], rows: &[Record], columns: usize) {
     let (_dir, path) = folder();
-    assert_eq!(parse_records(&bytes, &path).unwrap(), rows);
-    for whole in [&bytes[..], &bytes[..bytes.len() - 5]] {
+    assert_eq!(parse_records(bytes, &path).unwrap(), rows);
+    for whole in [bytes, &bytes[..bytes.len() - 5]] {
         fs::write(&path, whole).unwrap();
         for error in
             [recover(&path).unwrap_err().to_string(), RecordWriter::open(&path).unwrap_err().to_string()]
@@ -109,9 +122,10 @@ fn a_file_without_the_hypervisor_is_read_but_not_continued() {
         }
         assert_eq!(fs::read(&path).unwrap(), whole, "it is left alone");
     }
-    let text = String::from_utf8(bytes).unwrap();
+    let text = std::str::from_utf8(bytes).unwrap();
     let wider = text.replacen("\n2026", "\nextra,2026", 1);
-    assert!(message(wider.as_bytes()).contains(":2: expected 25 fields, found 26"));
+    let expected = format!(":2: expected {columns} fields, found {}", columns + 1);
+    assert!(message(wider.as_bytes()).contains(&expected));
 }
 
 /// Every committed run can be read, whichever version wrote it.
@@ -188,7 +202,7 @@ fn flipped_bytes_end_in_rows_or_a_clear_error() {
 }
 
 fn any_record() -> impl Strategy<Value = Record> {
-    let texts = proptest::collection::vec(any::<String>(), 8);
+    let texts = proptest::collection::vec(any::<String>(), 9);
     let names = (0..position::ALL.len(), 0..Unit::ALL.len(), 0..Clock::ALL.len(), 0..Status::ALL.len());
     let figures = (proptest::array::uniform6(any::<u64>()), any::<u64>(), any::<u64>(), 1_u64..);
     (texts, names, any::<[u32; 5]>(), figures).prop_map(
@@ -198,7 +212,8 @@ fn any_record() -> impl Strategy<Value = Record> {
             let status = Status::ALL[names.3];
             let figure = |value: u64| (status == Status::Ok).then_some(value);
             let texts = texts.into_iter().map(Text::from).collect::<Vec<_>>();
-            let [run, mode, workload, metric, kernel, hypervisor, note, hist] = texts.try_into().unwrap();
+            let [run, mode, workload, metric, kernel, hypervisor, note, hist, system] =
+                texts.try_into().unwrap();
             Record {
                 cell: CellKey {
                     run,
@@ -213,6 +228,7 @@ fn any_record() -> impl Strategy<Value = Record> {
                     clock: Clock::ALL[names.2],
                     kernel,
                     hypervisor,
+                    system,
                 },
                 metric,
                 unit: Unit::ALL[names.1],

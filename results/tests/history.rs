@@ -38,6 +38,7 @@ fn rows(run: u32, nftables: f64, kernel: &str, machine: f64) -> Vec<Record> {
                     clock: Clock::Wall,
                     kernel: kernel.into(),
                     hypervisor: "kvm".into(),
+                    system: "".into(),
                 };
                 let salt = run * 977 + block * 31 + services / 100 + index as u32 * 7_919;
                 rows.push(key.scalar(metric::LOOKUP_FIRST_PACKET, Unit::Ns, wobble(time * machine, salt)));

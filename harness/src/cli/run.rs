@@ -35,7 +35,7 @@ const REPEAT: &str = "repeat";
 /// Flags of `svcbench run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// A built-in sweep (smoke, default, guest, ci, churn, disruption, lock, background, replay) or a TOML file [default: default; with --replay: replay]
+    /// A built-in sweep (smoke, default, guest, ci, churn, disruption, lock, background, replay, kube-proxy) or a TOML file [default: default; with --replay: replay]
     #[arg(value_name = "SWEEP")]
     sweep: Option<String>,
     /// Folder for rows, plots and report [default: svcbench-results/SWEEP-TIME]
@@ -79,6 +79,9 @@ pub(crate) struct RunArgs {
     /// finds it. The run says so wherever it says what was measured
     #[arg(long = "inject", alias = "plant", value_name = "MODE:RULES", conflicts_with_all = ["replay", "from"])]
     injected: Option<Injected>,
+    /// Measure this kube-proxy in place of the sweep's real ones
+    #[arg(long, value_name = "PATH", help_heading = "Real kube-proxy")]
+    kube_proxy_binary: Option<PathBuf>,
     /// Whose kernel is measured [default: what the sweep says, else auto]
     #[arg(long, value_enum, help_heading = "Kernels")]
     kernel: Option<KernelChoice>,
@@ -156,6 +159,18 @@ pub(crate) fn run(output: &Output, args: &RunArgs) -> anyhow::Result<Exit> {
             anyhow::ensure!(name != REPLAY, "sweep {REPLAY} measures a ruleset; give it with --replay FILE")
         }
     }
+    if let Some(path) = &args.kube_proxy_binary {
+        // Found also from another working directory, and the same in a resumed run.
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        sweep = sweep
+            .with_kube_proxy(&path)
+            .map_err(|problem| anyhow::anyhow!("--kube-proxy-binary: {problem}"))?;
+        text.push_str(&format!("\n# --kube-proxy-binary {}\n", path.display()));
+    }
+    anyhow::ensure!(
+        kernel != KernelChoice::Guest || sweep.system.is_none() || sweep.guest.is_some(),
+        "real kube-proxies run on this machine's own kernel; leave out --kernel guest"
+    );
     if let Some(path) = &args.from {
         anyhow::ensure!(
             kernel != KernelChoice::Guest,

@@ -133,6 +133,15 @@ impl Labs {
         }
     }
 
+    /// Removes all labs: the next one is of another kind.
+    pub(super) fn drop_all(&mut self) {
+        self.drop_living(|_| true);
+        if let Some((_, scale, testbed)) = self.kept.take() {
+            drop(testbed);
+            settle(scale.services);
+        }
+    }
+
     /// A filled lab that has served the lookups and from now on serves nobody else.
     pub(super) fn take_living(&mut self, mode: Mode, scale: Scale) -> Option<Testbed> {
         let testbed = self.living.remove(&(mode, scale))?.ok()?;

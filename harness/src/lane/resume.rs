@@ -165,6 +165,7 @@ mod tests {
             clock: Clock::Wall,
             kernel: "k".into(),
             hypervisor: "none".into(),
+            system: "".into(),
         };
         let second = 1_000_000_000;
         let records = [

@@ -1,7 +1,7 @@
 //! Sweeps that are built in.
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 9] = [
+pub const BUILT_IN: [(&str, &str); 10] = [
     ("smoke", include_str!("../../sweeps/smoke.toml")),
     ("default", include_str!("../../sweeps/default.toml")),
     ("guest", include_str!("../../sweeps/guest.toml")),
@@ -11,6 +11,7 @@ pub const BUILT_IN: [(&str, &str); 9] = [
     ("lock", include_str!("../../sweeps/lock.toml")),
     ("background", include_str!("../../sweeps/background.toml")),
     ("replay", include_str!("../../sweeps/replay.toml")),
+    ("kube-proxy", include_str!("../../sweeps/kube-proxy.toml")),
 ];
 
 /// What the sweep `background` was called before: it is read for ever.

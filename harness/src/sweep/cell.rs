@@ -69,6 +69,7 @@ impl Cell {
             clock: lane.clock,
             kernel: lane.kernel.as_str().into(),
             hypervisor: lane.hypervisor.as_str().into(),
+            system: "".into(),
         };
         Rows::new(key, &lane.lane, self.workload.headline())
     }
@@ -114,6 +115,8 @@ pub enum Workload {
     Disruption(RuleChange, workloads::load::Workload),
     /// Connections through an LVS director.
     Forwarding(Method, Response),
+    /// The real kube-proxy that has this place in `systems`.
+    System(u8),
 }
 
 impl Workload {
@@ -143,6 +146,7 @@ impl Workload {
             Workload::Churn(scenario) => named(scenario.workload()),
             Workload::Disruption(change, load) => named(&change.workload(load)),
             Workload::Forwarding(_, response) => named(response.workload()),
+            Workload::System(_) => named(workload::KUBE_PROXY_JOIN),
         }
     }
 
@@ -156,6 +160,7 @@ impl Workload {
             Workload::Churn(_) => metric::BUSY,
             Workload::Disruption(..) => metric::RESPONSE_DURING,
             Workload::Forwarding(..) => metric::DIRECTOR_CPU,
+            Workload::System(_) => metric::FIRST_SYNC_ENDED,
         }
     }
 
@@ -181,6 +186,9 @@ impl Workload {
             Workload::Forwarding(_, response) => {
                 sweep.forwarding.as_ref().map_or(0.0, |section| section.expected_seconds(response))
             }
+            Workload::System(_) => {
+                sweep.system.as_ref().map_or(0.0, |section| section.expected_seconds(full))
+            }
         }
     }
 
@@ -194,9 +202,11 @@ impl Workload {
                     .into(),
             ),
             Workload::Sync => None,
-            Workload::Lock(_) | Workload::Churn(_) | Workload::Disruption(..) | Workload::Forwarding(..) => {
-                Some(NO_PLANNER.into())
-            }
+            Workload::Lock(_)
+            | Workload::Churn(_)
+            | Workload::Disruption(..)
+            | Workload::Forwarding(..)
+            | Workload::System(_) => Some(NO_PLANNER.into()),
         }
     }
 
@@ -266,6 +276,18 @@ impl Workload {
         visits
     }
 
+    /// The real kube-proxies that a block has at this mode and scale.
+    pub fn of_systems(sweep: &Sweep, block: u32, mode: Mode, scale: Scale) -> Vec<Workload> {
+        let section = sweep.system.as_ref().filter(|section| block <= section.blocks);
+        if kube_proxy::proxy_mode(mode).is_none()
+            || section.is_none_or(|section| scale.services > section.most_services)
+        {
+            return Vec::new();
+        }
+        let real = sweep.systems.iter().enumerate().filter(|(_, system)| system.is_real());
+        real.filter_map(|(index, _)| Some(Workload::System(u8::try_from(index).ok()?))).collect()
+    }
+
     /// What each block of forwarding does, the second visit of its A/A pair included.
     pub fn of_forwarding(sweep: &Sweep) -> Vec<Workload> {
         let methods = sweep.forwarding.as_ref().map_or(&[][..], |section| &section.methods);
@@ -302,6 +324,7 @@ impl fmt::Display for Workload {
             }
             Workload::Sync => f.write_str("rule sync"),
             Workload::Churn(scenario) => f.write_str(scenario.name()),
+            Workload::System(index) => write!(f, "kube-proxy, system {}", index + 1),
             Workload::Lock(contenders) => write!(f, "xtables lock, {contenders} contenders"),
             Workload::Forwarding(method, response) => {
                 let answer = if response.bytes() == 0 { "one segment" } else { "64 KiB" };

@@ -19,7 +19,8 @@ use super::pairs;
 /// order. Syncs follow. Their first block goes from the smallest scale to the largest, modes shuffled
 /// within a scale, because each rung's time is predicted from the smaller ones; later blocks are shuffled
 /// wholly. Churn, disruption and lock cells follow the sync cell whose lab they take over,
-/// the lock last, as its contenders leave chains behind. Forwarding methods come last: their labs are others.
+/// the lock last, as its contenders leave chains behind. Forwarding methods and real kube-proxies come last: their labs are
+/// others.
 ///
 /// Some cells come twice in a block, at places drawn independently: A/A pairs, whose difference is what this run shows
 /// where there is none. See `pairs` for which.
@@ -39,6 +40,11 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
     }
     // A replayed ruleset is as large as it is.
     grid.extend(sweep.replay.as_ref().map(|replay| (Mode::Replay, replay.scale())));
+
+    let systems = grid.clone();
+    if !sweep.has_plans() {
+        grid.clear();
+    }
 
     for block in 1..=Workload::blocks_of_lookups(sweep) {
         let workloads = Workload::of_lookups(sweep, block);
@@ -86,6 +92,20 @@ pub fn order(sweep: &Sweep) -> Vec<Cell> {
         for &workload in &visits {
             let scale = Scale { services: 1, endpoints: REAL_SERVERS.into() };
             add(block, Mode::Ipvs, scale, workload);
+        }
+    }
+
+    for block in 1..=sweep.system.as_ref().map_or(0, |section| section.blocks) {
+        let of = |&(mode, scale): &(Mode, Scale)| {
+            let workloads = Workload::of_systems(sweep, block, mode, scale).into_iter();
+            workloads.map(move |workload| (mode, scale, workload))
+        };
+        let mut visits: Vec<_> = systems.iter().flat_map(of).collect();
+        visits.shuffle(&mut random);
+        // From the smallest scale up: what fails there need not be waited for at the others.
+        visits.sort_by_key(|(_, scale, _)| *scale);
+        for (mode, scale, workload) in visits {
+            add(block, mode, scale, workload);
         }
     }
     cells

@@ -13,6 +13,7 @@ mod hostport;
 mod injected;
 mod iptables_features;
 mod ipvs;
+mod kube_proxies;
 mod lock;
 mod nftables;
 mod oracle;
@@ -214,6 +215,7 @@ fn tests() -> Vec<Test> {
         tests
             .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));
     }
+    tests.extend(kube_proxies::tests());
     tests.extend(oracle::tests());
     tests.extend(nftables::tests());
     tests

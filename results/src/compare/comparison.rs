@@ -31,6 +31,9 @@ pub struct MetricKey {
     pub contenders: u32,
     /// Position of the Service looked up.
     pub position: String,
+    /// See [`CellKey::system`](crate::record::CellKey::system).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub system: String,
 }
 
 impl MetricKey {
@@ -46,6 +49,7 @@ impl MetricKey {
             endpoints: key.endpoints,
             contenders: key.contenders,
             position: key.position.to_owned(),
+            system: key.system.to_owned(),
         }
     }
 
@@ -65,6 +69,9 @@ impl MetricKey {
             0 => {}
             1 => name += " 1 contender",
             many => name += &format!(" {many} contenders"),
+        }
+        if !self.system.is_empty() {
+            name += &format!(" {}", self.system);
         }
         name
     }

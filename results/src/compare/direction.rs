@@ -34,6 +34,8 @@ pub(crate) fn of(metric: &str, unit: Unit) -> Direction {
         (
             metric::LOST_REQUESTS
             | metric::LATE_REQUESTS
+            | metric::LOST_PACKETS
+            | metric::OWN_FAILURES
             | metric::RESET_CONNECTIONS
             | metric::LOCK_TIMEOUTS
             | metric::LOCK_OVERTAKEN

@@ -121,6 +121,7 @@ mod tests {
                 clock: *clock,
                 kernel: (*kernel).into(),
                 hypervisor: (*hypervisor).into(),
+                system: "".into(),
             };
             key.scalar("apply", Unit::Ns, 1)
         };

@@ -39,6 +39,9 @@ pub struct SeriesKey {
     pub services: u32,
     /// Unit of the rows.
     pub unit: Unit,
+    /// See [`CellKey::system`](crate::record::CellKey::system).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub system: String,
 }
 
 impl SeriesKey {

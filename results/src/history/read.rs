@@ -156,6 +156,7 @@ fn figures(groups: &Groups<'_>) -> BTreeMap<SeriesKey, f64> {
             position: key.position.to_owned(),
             services: key.services,
             unit: key.unit,
+            system: key.system.to_owned(),
         };
         figures.insert(key, value);
     }

@@ -92,8 +92,9 @@ impl SeriesKey {
             0 => String::new(),
             contenders => format!(", {} contenders", thousands(contenders)),
         };
+        let system = if self.system.is_empty() { String::new() } else { format!(", {}", self.system) };
         printable(&format!(
-            "{} {} {field}, {}, {position}{} × {}{contenders}",
+            "{} {} {field}, {}, {position}{} × {}{contenders}{system}",
             self.workload,
             self.metric,
             self.mode,

@@ -54,6 +54,7 @@ const HELD: [Column; COLUMNS.len()] = [
     Column::Text(|row| row.status.name()),
     Column::Text(|row| &row.note),
     Column::Text(|row| &row.hist),
+    Column::Text(|row| &row.cell.system),
 ];
 
 /// Writes rows as a Parquet file.

@@ -30,4 +30,7 @@ pub struct CellKey {
     /// What that kernel ran on: `none` (bare metal), `kvm`, `tcg` or another name; empty where the file is older
     /// than the column.
     pub hypervisor: Text,
+    /// Whose rules were measured, where it is a program under test: `kube-proxy 1.37.2 sha256:0123456789abcdef`. Empty: rules
+    /// that svcbench has planned itself, as in all files older than the column; the passport says of which version.
+    pub system: Text,
 }

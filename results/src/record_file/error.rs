@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::record::HYPERVISOR;
+use crate::record::{HYPERVISOR, SYSTEM};
 
 /// Why a `records.csv` could not be read. Each names the file, and the line and column where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +32,9 @@ pub enum ReadError {
         /// The start of what is there.
         found: String,
     },
-    /// The file has no column `hypervisor`, and rows were to be added to it.
+    /// The file lacks a column that came later, and rows were to be added to it.
     #[error(
-        "{}: written before the column {HYPERVISOR:?} existed, so that it can be read and reported but not \
+        "{}: written before the columns {HYPERVISOR:?} and {SYSTEM:?} existed, so that it can be read and reported but not \
          continued: start a new folder, or resume with the version that wrote it",
         path.display()
     )]

@@ -96,6 +96,7 @@ mod tests {
             clock: Clock::Wall,
             kernel: "6.18".into(),
             hypervisor: "none".into(),
+            system: "".into(),
         };
         key.scalar(metric, unit, value)
     }

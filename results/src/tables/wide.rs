@@ -11,8 +11,9 @@ use crate::text::thousands;
 
 pub(super) type RowValue = fn(&Record) -> Option<u64>;
 
-/// What the rows of a wide table share: workload, mode, endpoints, contenders, position, Services.
-type WideKey<'a> = (usize, usize, &'a str, u32, u32, &'a str, u32);
+/// What the rows of a wide table share: workload, mode, endpoints, contenders, position, Services,
+/// system.
+type WideKey<'a> = (usize, usize, &'a str, u32, u32, &'a str, u32, &'a str);
 
 pub(super) const INTERVAL: &str = "Median over blocks, [95% interval], n blocks; no interval where n is 1 or 2 or all \
                         blocks agree exactly.";
@@ -36,7 +37,8 @@ pub(super) fn wide(
                     continue;
                 }
                 let rank = mode_rank(key.mode);
-                let at = (index, rank, key.mode, key.endpoints, key.contenders, key.position, key.services);
+                let GroupKey { mode, endpoints, contenders, position, services, system, .. } = *key;
+                let at = (index, rank, mode, endpoints, contenders, position, services, system);
                 let cell =
                     if unfinished { UNFINISHED.into() } else { figure(groups, key, group, medians, *field) };
                 let row = cells.entry(at).or_insert_with(|| (vec![Cell::from("—"); metrics.len()], 0));
@@ -63,6 +65,10 @@ pub(super) fn wide(
     if positions {
         columns.push("position");
     }
+    let systems = cells.keys().any(|key| !key.7.is_empty());
+    if systems {
+        columns.push("system");
+    }
     columns.push("Services");
     table.left = columns.len();
     table.columns = columns.iter().map(|column| (*column).to_owned()).collect();
@@ -72,7 +78,7 @@ pub(super) fn wide(
         .map(|(metric, _, what)| format!("{metric}{what}"));
     table.columns.extend(titles);
     table.columns.push("n".to_owned());
-    for ((index, _, mode, endpoints, contender, position, services), (figures, n)) in &cells {
+    for ((index, _, mode, endpoints, contender, position, services, system), (figures, n)) in &cells {
         let mut row: Vec<Cell> = Vec::new();
         if workloads.len() > 1 {
             row.push(workloads.get(*index).copied().unwrap_or_default().into());
@@ -83,6 +89,9 @@ pub(super) fn wide(
         }
         if positions {
             row.push((*position).into());
+        }
+        if systems {
+            row.push((*system).into());
         }
         row.push(thousands(*services).into());
         row.extend(used.iter().filter_map(|column| figures.get(*column).cloned()));

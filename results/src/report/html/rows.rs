@@ -102,6 +102,9 @@ fn one_group(out: &mut String, key: &GroupKey<'_>, group: &Group<'_>, each: usiz
     if key.contenders > 0 {
         push(format!("{} contenders", thousands(key.contenders)));
     }
+    if !key.system.is_empty() {
+        push(shorten(key.system, 80));
+    }
     let _ = writeln!(
         out,
         "<tbody id=\"{}\"><tr><th colspan=\"7\" scope=\"rowgroup\">{}",

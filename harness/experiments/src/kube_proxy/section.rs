@@ -1,0 +1,136 @@
+//! Section `[system]` of a sweep.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use services::addresses::MAX_SERVICES;
+use services::bounded::{any_services, counts, default_limit, distinct, seconds, some_seconds, within, yes};
+
+use super::changes::ChangeKind;
+use super::latency::Config;
+use super::outage::Outage;
+
+/// What is measured of each real kube-proxy in `systems`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Section {
+    /// What changes.
+    #[serde(deserialize_with = "distinct")]
+    pub changes: Vec<ChangeKind>,
+    /// How often each of them comes, in a seeded order. 1 to 10,000.
+    #[serde(deserialize_with = "within::<_, 1, 10_000>")]
+    pub repeats: u32,
+    /// From one change to the next in the mean, seconds; each time at random between half and one and a half of it, whether or
+    /// not packets obey the one before.
+    #[serde(deserialize_with = "seconds")]
+    pub gap_seconds: f64,
+    /// Whether kube-proxy is restarted over what it has installed. Default: true.
+    #[serde(default = "yes")]
+    pub restart: bool,
+    /// kube-proxy is stopped (SIGSTOP) for so long just before the change in the middle: to see that a stall shows. 1 to
+    /// 60,000; absent: it is not.
+    #[serde(default, deserialize_with = "some_milliseconds")]
+    pub stall_milliseconds: Option<u32>,
+    /// Changes per second at which all endpoints of Services are replaced, each rate for `rate_seconds`. 1 to 1,000 each; absent:
+    /// none.
+    #[serde(default, deserialize_with = "rates")]
+    pub rates: Vec<u32>,
+    /// Whether the rate is looked for up to which kube-proxy keeps up, `rate_seconds` for each that is tried. Default: false.
+    #[serde(default)]
+    pub knee: bool,
+    /// Default: 10.
+    #[serde(default = "ten", deserialize_with = "seconds")]
+    pub rate_seconds: f64,
+    /// The API server refuses connections for so many seconds, and comes back with a change; absent: it does not.
+    #[serde(default, deserialize_with = "some_seconds")]
+    pub away_seconds: Option<f64>,
+    /// Whether all watches end with 410 once, so that everything is listed anew. Default: false.
+    #[serde(default)]
+    pub relist: bool,
+    /// How often all of it is done. 1 to 1,000; default: 1.
+    #[serde(default = "one", deserialize_with = "within::<_, 1, 1000>")]
+    pub blocks: u32,
+    /// Scales with more Services than this are left out.
+    #[serde(default = "any_services", deserialize_with = "within::<_, 1, MAX_SERVICES>")]
+    pub most_services: u32,
+    /// Longest wait for one thing: that Services answer after a start, that packets obey a change. Default: 60.
+    #[serde(default = "default_limit", deserialize_with = "seconds")]
+    pub limit_seconds: f64,
+}
+
+/// Changes per second that can be asked for.
+const MOST_RATE: u32 = 1_000;
+/// Rates that the search for a knee tries, more or less.
+const TRIES: f64 = 7.0;
+/// From the start of a kube-proxy to its first sync, and as long again to end it.
+const START_SECONDS: f64 = 3.0;
+
+impl Section {
+    /// How its changes come.
+    pub(super) fn config(&self, seed: u64) -> Config {
+        Config {
+            changes: self.changes.clone(),
+            repeats: self.repeats,
+            gap: Duration::from_secs_f64(self.gap_seconds),
+            stall: self.stall_milliseconds.map(|stall| Duration::from_millis(stall.into())),
+            limit: self.limit(),
+            seed,
+        }
+    }
+
+    /// Longest wait for one thing.
+    pub(super) fn limit(&self) -> Duration {
+        Duration::from_secs_f64(self.limit_seconds)
+    }
+
+    /// What goes wrong, in its order.
+    pub(super) fn outages(&self) -> Vec<Outage> {
+        let away = self.away_seconds.map(|seconds| Outage::Away(Duration::from_secs_f64(seconds)));
+        away.into_iter().chain(self.relist.then_some(Outage::Relist)).collect()
+    }
+
+    /// Seconds that it should take, if a full sync takes so many.
+    pub fn expected_seconds(&self, full: f64) -> f64 {
+        let starts = if self.restart { 2.0 } else { 1.0 };
+        let changes = self.changes.len() as f64 * f64::from(self.repeats);
+        let relist = if self.relist { START_SECONDS } else { 0.0 };
+        let tries = self.rates.len() as f64 + if self.knee { TRIES } else { 0.0 };
+        let rates = tries * (self.rate_seconds + START_SECONDS);
+        // client-go comes back after a wait that is about as long as the outage was.
+        let away = self.away_seconds.map_or(0.0, |seconds| seconds + seconds.min(30.0));
+        starts * (START_SECONDS + 2.0 * full) + changes * self.gap_seconds + away + relist + rates
+    }
+}
+
+fn ten() -> f64 {
+    10.0
+}
+
+fn rates<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {
+    counts(input, MOST_RATE)
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn some_milliseconds<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
+    within::<_, 1, 60_000>(input).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let text = "changes = [\"replace-endpoint\", \"add-service\"]\nrepeats = 3\ngap_seconds = 1.5";
+        let section: Section = toml::from_str(text).unwrap();
+        assert!(section.restart && section.stall_milliseconds.is_none() && section.blocks == 1);
+        assert_eq!(section.expected_seconds(0.5), 8.0 + 9.0);
+        let refused =
+            |line: &str| toml::from_str::<Section>(&format!("{text}\n{line}")).unwrap_err().to_string();
+        assert!(refused("stall_milliseconds = 0").contains("stall_milliseconds"));
+        assert!(refused("stalls = 1").contains("unknown field"));
+    }
+}

@@ -1,0 +1,80 @@
+//! Cells of real kube-proxies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use experiments::kube_proxy::{self, Place};
+use experiments::rows::Rows;
+use lab::explain::explain;
+
+use super::Lane;
+use super::labs;
+use crate::sweep::cell::{Cell, Workload};
+
+/// For a binary to say its version, on a machine that is busy.
+const VERSION_LIMIT: Duration = Duration::from_secs(60);
+
+/// A file that was looked at: a kube-proxy, or why it is none.
+type Known = Result<Arc<::kube_proxy::Subject>, NoSubject>;
+
+/// Those that were looked at.
+pub(super) type Subjects = BTreeMap<u8, Known>;
+
+/// Why there is nothing to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoSubject {
+    /// It is not there: what to do.
+    Missing(String),
+    /// It is something else.
+    Unfit(String),
+}
+
+impl Lane<'_> {
+    /// Says whose rules the rows of a cell are about: system, version and hash, or the sweep's own words if it is none.
+    pub(super) fn name_system(&mut self, cell: &Cell, rows: &mut Rows) {
+        let Workload::System(index) = cell.workload else { return };
+        if let Ok(subject) = self.subject(index) {
+            rows.of_system(&subject.name());
+        } else if let Some(choice) = self.sweep.systems.get(usize::from(index)) {
+            rows.of_system(&choice.to_string());
+        }
+    }
+
+    fn subject(&mut self, index: u8) -> Known {
+        let (sweep, stop) = (self.sweep, self.stop);
+        let look = || {
+            let choice = sweep.systems.get(usize::from(index));
+            let choice = choice.ok_or_else(|| NoSubject::Missing("the sweep has no such system".into()))?;
+            let path = choice.path().map_err(NoSubject::Missing)?;
+            let subject = ::kube_proxy::Subject::open(path, stop, VERSION_LIMIT);
+            subject.map(Arc::new).map_err(|error| NoSubject::Unfit(error.to_string()))
+        };
+        self.subjects.entry(index).or_insert_with(look).clone()
+    }
+
+    /// A real kube-proxy, in a lab of its own.
+    pub(super) fn system(&mut self, cell: &Cell, index: u8, rows: &mut Rows) -> anyhow::Result<()> {
+        let Some(section) = &self.sweep.system else { return Ok(()) };
+        let subject = match self.subject(index) {
+            Ok(subject) => subject,
+            Err(NoSubject::Missing(reason)) => {
+                // Once is enough.
+                if cell.block == 1 {
+                    rows.skip_cell(&reason);
+                }
+                return Ok(());
+            }
+            Err(NoSubject::Unfit(reason)) => anyhow::bail!(reason),
+        };
+        self.labs.drop_all();
+        let set = self.labs.set(cell.mode, cell.scale, self.sweep);
+        let seed = self.sweep.seed ^ u64::from(cell.block);
+        let place = Place { subject: &subject, mode: cell.mode, node: self.node, set: &set, seed };
+        labs::settle(cell.scale.services);
+        if let Err(error) = kube_proxy::measure(&place, section, self.stop, rows) {
+            rows.fail(&explain(&error));
+        }
+        Ok(())
+    }
+}
