@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -159,8 +160,9 @@ impl Drop for Enclosed {
     }
 }
 
-/// The first process of a pid namespace: with it the kernel ends all others. It waits for the end of its input, which the
-/// kernel brings about however this process ends.
+/// The first process of a pid namespace: with it the kernel ends all others. The kernel kills it when the room's thread ends,
+/// which lives as long as the room or this process, and well before the files of this process are closed (see
+/// `process_group.rs`). Should the thread have ended before it could be asked to, it ends with its input.
 struct Init(Child);
 
 impl Init {
@@ -174,10 +176,11 @@ impl Init {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0);
-        // SAFETY: between fork and exec it makes one system call, with arguments that need no memory.
+        // SAFETY: between fork and exec it makes two system calls, with arguments that need no memory.
         #[expect(unsafe_code, reason = "only a process inside can mount the proc of its pid namespace")]
         unsafe {
             command.pre_exec(|| {
+                set_pdeathsig(Signal::SIGKILL)?;
                 Ok(mount(Some("proc"), "/proc", Some("proc"), SAFE | MsFlags::MS_NOEXEC, None::<&str>)?)
             });
         }

@@ -1,6 +1,7 @@
 //! One thread that runs borrowed closures for other threads, one after another.
 
 use std::any::Any;
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{self, Sender, SyncSender};
@@ -87,6 +88,12 @@ impl Worker {
         {
             let _ = finished.recv();
         }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,10 @@
 //! Which version of kube-proxy a plan is of.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The kube-proxy whose output a plan reproduces. The order is that of time.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 pub enum KubeProxy {
     /// 1.20: the form of many write-ups. Two rules for each cluster IP in the list that packets walk, KUBE-XLB-*,
     /// KUBE-FW-* and KUBE-MARK-DROP; every sync is a full one. iptables mode only.
@@ -37,8 +36,8 @@ pub enum KubeProxy {
     /// `current` is an old name of the newest version: read for ever, written nowhere. Runs of before 1.37 was modelled have
     /// it for a form that is none of the versions here: tables of 1.34, and two listings of the kind of 1.35.
     #[default]
-    #[serde(rename = "1.37", alias = "current")]
-    #[value(name = "1.37", alias = "current")]
+    #[serde(rename = "1.37")]
+    #[value(name = "1.37", alias = KubeProxy::OLD_NAME)]
     V1_37,
 }
 
@@ -56,6 +55,9 @@ impl KubeProxy {
     /// The newest.
     pub const NEWEST: KubeProxy = KubeProxy::V1_37;
 
+    /// What it was called before versions had names.
+    const OLD_NAME: &'static str = "current";
+
     /// Name on the command line and in sweep files.
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,6 +68,17 @@ impl KubeProxy {
             KubeProxy::V1_36 => "1.36",
             KubeProxy::V1_37 => "1.37",
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for KubeProxy {
+    /// Not derived: messages would offer the old name too.
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        const NAMES: &[&str] = &["1.20", "1.30", "1.34", "1.35", "1.36", "1.37"];
+        let text = String::deserialize(input)?;
+        let known = KubeProxy::ALL.into_iter().find(|version| version.name() == text);
+        let known = known.or_else(|| (text == Self::OLD_NAME).then_some(KubeProxy::NEWEST));
+        known.ok_or_else(|| D::Error::unknown_variant(&text, NAMES))
     }
 }
 
@@ -90,7 +103,9 @@ mod tests {
         }
         assert_eq!(read("current"), Ok(KubeProxy::NEWEST));
         assert_eq!(KubeProxy::from_str("current", false), Ok(KubeProxy::NEWEST));
-        assert!(read("1.31").is_err());
+        let known = KubeProxy::ALL.map(|version| format!("`{}`", version.name())).join(", ");
+        let refused = read("1.31").unwrap_err().to_string();
+        assert_eq!(refused, format!("unknown variant `1.31`, expected one of {known}"));
         assert_eq!(
             (KubeProxy::default(), KubeProxy::ALL.iter().max()),
             (KubeProxy::NEWEST, Some(&KubeProxy::NEWEST))

@@ -1,7 +1,6 @@
 //! How long a sweep takes: said beforehand, corrected as it runs.
 //!
-//! The first guess comes from one machine (2 cores, Linux 6.18, iptables 1.8.9, nft 1.0.6; see
-//! results/reference-xeon); after a few cells the run's own pace replaces it. It decides nothing: what is
+//! The first guess comes from one machine (`pace.rs`); after a few cells the run's own pace replaces it. It decides nothing: what is
 //! skipped is decided from measured times alone (`extrapolate.rs`).
 
 use std::time::Duration;
@@ -14,17 +13,17 @@ use crate::sweep::Sweep;
 use crate::sweep::cell::{Cell, Workload};
 
 /// Seconds for a lab that serves lookups, filled once.
-fn fill(cell: &Cell) -> f64 {
-    0.3 + pace(cell).fill * 0.6
+fn fill(sweep: &Sweep, cell: &Cell) -> f64 {
+    0.3 + pace(sweep, cell).fill * 0.6
 }
 
-fn pace(cell: &Cell) -> Pace {
-    Pace::of(cell.mode, f64::from(cell.scale.services) * f64::from(cell.scale.endpoints))
+fn pace(sweep: &Sweep, cell: &Cell) -> Pace {
+    Pace::of(cell.mode, sweep.kube_proxy, f64::from(cell.scale.services) * f64::from(cell.scale.endpoints))
 }
 
 /// Seconds for one cell, capped where the limit would skip it.
 pub fn cell(sweep: &Sweep, cell: &Cell) -> f64 {
-    let Pace { partial, full, .. } = pace(cell);
+    let Pace { partial, full, .. } = pace(sweep, cell);
     cell.workload.expected_seconds(sweep, partial, full, Tools::of(cell.mode).take_the_lock())
 }
 
@@ -40,7 +39,7 @@ pub fn remaining(sweep: &Sweep, cells: &[Cell], loaded: bool, sync_spent: f64) -
             workload if workload.is_of_lookups() && !loaded => {
                 if !labs.contains(&(cell.mode, cell.scale.services)) {
                     labs.push((cell.mode, cell.scale.services));
-                    seconds += fill(cell);
+                    seconds += fill(sweep, cell);
                 }
                 seconds += self::cell(sweep, cell);
             }

@@ -3,14 +3,15 @@
 //!
 //! Constants are per kernel object, measured on 2026-11-25 on Linux 6.18 (x86-64, 2 cores), iptables 1.8.9 and nft 1.0.6, in
 //! network namespaces with up to 10,000 Services x 10 endpoints and 1,000 x 100: slabs and vmalloc areas of the kernel before and
-//! after (/proc/slabinfo, /proc/vmallocinfo), peak resident size and processor time of the program (getrusage(2)).
+//! after (/proc/slabinfo, /proc/vmallocinfo), peak resident size and processor time of the program (getrusage(2)). Those of
+//! nftables mode as kube-proxy 1.37 writes it: the same on 2026-11-30, of plans of cold syncs.
 
 pub mod table;
 
 use std::fmt;
 use std::time::Duration;
 
-use dataplane::{Counts, Dataplane, Mode, Plan, Program, Step, Sync};
+use dataplane::{Counts, Dataplane, KubeProxy, Mode, Plan, Program, Step, Sync};
 use services::service_set::ServiceSet;
 
 use super::pace::Pace;
@@ -29,6 +30,8 @@ const MARGIN: f64 = 3.0;
 /// Memory of a program that writes one piece of [`Dataplane::load`], bytes: a piece of nftables mode, 500 Services, takes most (70 MB
 /// with 10 endpoints each, measured).
 const PIECE: u64 = 256 << 20;
+/// Services in such a piece of nftables mode.
+const LOAD_PIECE: u64 = 500;
 
 /// What a mode takes for some Services.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,7 +111,7 @@ impl Footprint {
             transaction: 0,
             program: 0,
             sync_seconds: 0.0,
-            load_seconds: Pace::of(mode, count(endpoints)).fill,
+            load_seconds: Pace::of(mode, KubeProxy::NEWEST, count(endpoints)).fill,
             table: None,
         };
         match mode {
@@ -142,17 +145,34 @@ impl Footprint {
                 sync_seconds: count(chains).powi(2) * 6.7e-8,
                 ..capacity
             },
-            Mode::Nftables | Mode::Conntrack | Mode::Dnat => Self {
-                // Measured: 10.6, 56 and 96 MB at 1,000 x 10, 5,000 x 10 and 1,000 x 100.
-                kernel: rules * 275 + chains * 400 + elements * 330,
-                // Measured as what is missing from MemAvailable at the peak, on a machine that others used, too: 300 to 1,200.
-                transaction: objects * 700,
-                // Measured: 3,870 to 3,980 at all scales.
-                program: objects * 3_900,
-                // Measured, s: 1.6 and 39 at 1,000 and 5,000 x 10, 22 at 1,000 x 100, nine tenths of them in the kernel.
-                sync_seconds: count(endpoints) * 4.5e-5 + count(services) * count(endpoints) * 1.5e-7,
-                ..capacity
-            },
+            Mode::Nftables | Mode::Conntrack | Mode::Dnat => {
+                // Each endpoint is an element of the anonymous map in a rule of its Service, which nobody counts as an element; up to
+                // 1.35, and with session affinity, it has a chain with two rules besides. One formula holds for both.
+                let written = count(objects) * 8e-6 + count(endpoints) * 4e-6;
+                // Each anonymous map looks through the transaction so far (__nft_set_trans_bind).
+                let bound = |services: f64| services * count(objects) * 4.2e-8;
+                Self {
+                    // Measured: 10.6, 56 and 96 MB at 1,000 x 10, 5,000 x 10 and 1,000 x 100 of 1.34; 0.8, 1.9, 10.1 and 11.6 MB at
+                    // 1,000 x 1, 1,000 x 10, 5,000 x 10 and 1,000 x 100 of 1.37, nine tenths of what endpoints add in objects of 64
+                    // bytes and the hash tables around them.
+                    kernel: rules * 250 + chains * 400 + elements * 330 + endpoints * 100,
+                    // Measured for 1.34 as what is missing from MemAvailable at the peak, on a machine that others used, too: 300 to
+                    // 1,200 an object. An endpoint's share is that of its record.
+                    transaction: objects * 700 + endpoints * 100,
+                    // Measured: 648 MiB at 5,000 x 10 of 1.34, and as much an object at all scales; 15.5, 32.4, 143.9 and 148.3 MiB at
+                    // the scales above of 1.37.
+                    program: objects * 3_500 + endpoints * 1_500,
+                    // Measured, s of processor time: 1.6, 39 and 22 at 1,000 x 10, 5,000 x 10 and 1,000 x 100 of 1.34, nine tenths of
+                    // them in the kernel; 0.05, 0.16, 3.6 and 0.7 at the scales above of 1.37.
+                    sync_seconds: written + bound(count(services)),
+                    // Measured, s: 0.7 and 17 at 1,000 and 10,000 x 10 of 1.34; 0.05, 0.15, 1.9 and 0.6 at the scales above of 1.37.
+                    // Besides, each piece has nft read what is in the sets already.
+                    load_seconds: written
+                        + bound(count(services.min(LOAD_PIECE)))
+                        + count(services) / count(2 * LOAD_PIECE) * count(elements) * 2.8e-5,
+                    ..capacity
+                }
+            }
             Mode::Ipvs | Mode::IpvsBatched => {
                 let servers = virtual_servers + real_servers;
                 // Not measured. struct ip_vs_service and ip_vs_dest (include/net/ip_vs.h) have slabs of 512 bytes; an address has a

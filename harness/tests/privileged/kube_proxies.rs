@@ -1,21 +1,22 @@
 //! Sweeps over real kube-proxies.
 
+pub(crate) mod fakes;
+mod given;
+mod kills;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Output;
-use std::time::{Duration, Instant};
 
 use dataplane::Mode;
-use netns_setup::{Fingerprint, Need, find_kube_proxy};
+use netns_setup::{Fingerprint, Need};
 use results::names::{metric, workload};
 use results::record::{Record, Status};
 use svcbench::lane::LAB_NEEDS;
 use trials::Test;
 
-use crate::children::{Place, inhabited};
-
-/// The version that tests have.
-const MINOR: u8 = 37;
+use self::given::{binary, needs};
+use crate::children::Place;
 
 /// Gaps longer than what kube-proxy waits between two syncs: each change is synced for itself.
 const SWEEP: &str = r#"
@@ -39,36 +40,36 @@ limit_seconds = 300
 "#;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let needs = |mode: Mode, more: &[Need]| {
-        LAB_NEEDS.iter().chain(mode.needs()).chain(more).copied().collect::<Vec<_>>()
+    let test = |name: &str, needs: Vec<Need>, body: fn()| Test {
+        name: name.to_owned(),
+        needs,
+        body: Box::new(body),
     };
-    let mut tests = Vec::new();
+    let nftables = || LAB_NEEDS.iter().chain(Mode::Nftables.needs()).copied().collect::<Vec<_>>();
+    let both = [needs(Mode::Nftables), needs(Mode::IptablesLegacy)].concat();
+    let mut tests = vec![
+        test("killed_at_any_moment_a_run_of_a_real_kube_proxy_leaves_nothing", both, kills::at_any_moment),
+        test("rules_that_the_kernel_refuses_make_a_failed_row", needs(Mode::Nftables), fakes::refused_rules),
+        test(
+            "a_kube_proxy_that_ends_hangs_or_asks_too_much_is_a_failed_row",
+            nftables(),
+            fakes::end_hang_and_ask,
+        ),
+        test("a_file_that_cannot_be_run_is_a_failed_row", nftables(), fakes::no_programs),
+        test("what_is_no_kube_proxy_makes_failed_rows_and_what_is_missing_skipped_ones", nftables(), unfit),
+    ];
     for mode in [Mode::Nftables, Mode::IptablesLegacy] {
         tests.push(Test {
             name: format!("a_real_kube_proxy_is_measured_end_to_end::{mode}"),
-            needs: needs(mode, &[Need::Nft, Need::KubeProxy(MINOR)]),
+            needs: needs(mode),
             body: Box::new(move || measured(mode)),
         });
     }
-    tests.push(Test {
-        name: "a_run_of_a_real_kube_proxy_that_is_killed_leaves_nothing".into(),
-        needs: needs(Mode::Nftables, &[Need::Nft, Need::KubeProxy(MINOR)]),
-        body: Box::new(killed),
-    });
-    tests.push(Test {
-        name: "what_is_no_kube_proxy_makes_failed_rows_and_what_is_missing_skipped_ones".into(),
-        needs: needs(Mode::Nftables, &[Need::Nft]),
-        body: Box::new(unfit),
-    });
     tests
 }
 
 fn sweep(mode: Mode) -> String {
     SWEEP.replace("MODE", mode.name())
-}
-
-fn binary() -> String {
-    find_kube_proxy(MINOR).unwrap().to_str().unwrap().to_owned()
 }
 
 #[track_caller]
@@ -159,25 +160,6 @@ fn measured(mode: Mode) {
     assert!(value(workload::KUBE_PROXY_CHANGES, metric::PROGRAMS_PEAK_RSS).max > Some(0));
     let report = fs::read_to_string(place.out().join("report.html")).unwrap();
     assert!(report.contains("kube_proxy_changes"));
-}
-
-fn killed() {
-    let before = Fingerprint::take();
-    for moment in [700, 2_500, 6_000] {
-        let place = Place::new();
-        let mut child = place.start(&sweep(Mode::Nftables), &["--kube-proxy-binary", &binary()]);
-        // A moment is a moment, early or late.
-        std::thread::sleep(Duration::from_millis(moment));
-        let namespaces = place.namespaces();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let begun = Instant::now();
-        while !place.processes().is_empty() || inhabited(&namespaces) {
-            assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", place.processes());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-    assert_eq!(before.changes(&Fingerprint::take()), Vec::<String>::new());
 }
 
 fn unfit() {

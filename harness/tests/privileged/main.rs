@@ -229,5 +229,8 @@ fn image(kernel: &Kernel, job: Vec<u8>) -> Result<Image, GuestError> {
 }
 
 fn main() -> ExitCode {
+    if kube_proxies::fakes::play_role() {
+        return ExitCode::SUCCESS;
+    }
     trials::run(tests(), image)
 }

@@ -1,12 +1,14 @@
 //! What is left when labs, namespaces and processes end: nothing.
 
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use netns_setup::{Fingerprint, Lab, Namespace, Need, check};
+use netns_setup::{Enclosure, Fingerprint, Lab, Namespace, Need, check};
 
 use crate::helpers::{alive, ended, hold, holders, lab};
 use crate::support::{in_role, role, wait_until};
@@ -15,6 +17,7 @@ use crate::support::{in_role, role, wait_until};
 pub(crate) fn play_role() -> bool {
     match role().as_deref() {
         Some("owner") => owner(),
+        Some("rooms") => rooms(),
         Some("needs") => needs(),
         _ => return false,
     }
@@ -94,6 +97,50 @@ pub(crate) fn killed() {
     assert_unchanged(&before);
 }
 
+/// A program in a namespace and one in a room of its own; prints their ids, and waits.
+#[expect(clippy::zombie_processes, reason = "this process is killed; that its child dies is the test")]
+fn rooms() {
+    let namespace = Namespace::create("test").unwrap();
+    let sleep = || {
+        let mut command = Command::new("sleep");
+        command.arg("3600").stdout(Stdio::null());
+        command
+    };
+    let program = namespace.spawn(&mut sleep()).unwrap();
+    let room = Enclosure::create(&namespace, "test-room").unwrap();
+    let enclosed = room.start(&mut sleep()).unwrap();
+    println!("{} {}", program.id(), enclosed.pid());
+    thread::sleep(Duration::from_secs(3600));
+}
+
+/// The kernel closes the files of a process that is killed one by one, and may take seconds for some of them. Here its pipes
+/// stay open for ever, in another process.
+pub(crate) fn killed_before_files_are_closed() {
+    let before = Fingerprint::take();
+    let mut owner = in_role("rooms").spawn().unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let programs: Vec<u32> =
+        lines.next().unwrap().unwrap().split(' ').map(|word| word.parse().unwrap()).collect();
+    let running = |&pid: &u32| alive(pid);
+    assert!(programs.len() == 2 && programs.iter().all(running));
+
+    let files = fs::read_dir(format!("/proc/{}/fd", owner.id())).unwrap().flatten();
+    let pipes = files.filter(|file| {
+        fs::read_link(file.path()).is_ok_and(|what| what.to_string_lossy().starts_with("pipe:"))
+    });
+    // Opened so, a pipe has one more that may write to it (proc_pid_fd(5)).
+    let mut writing = OpenOptions::new();
+    writing.write(true).custom_flags(nix::libc::O_NONBLOCK);
+    let held: Vec<_> = pipes.filter_map(|pipe| writing.open(pipe.path()).ok()).collect();
+    assert!(held.len() >= 2, "its output, and the room's pipe: {held:?}");
+
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    wait_until("its programs are dead", || !programs.iter().any(running));
+    drop(held);
+    assert_unchanged(&before);
+}
+
 pub(crate) fn needs_leave_nothing() {
     let before = Fingerprint::take();
     for &need in Need::ALL {
@@ -106,7 +153,7 @@ pub(crate) fn needs_leave_nothing() {
     }
     // Against evidence of another kind.
     let in_kernel =
-        Namespace::create("test").unwrap().run(|| std::fs::exists("/proc/thread-self/net/ip_vs").unwrap());
+        Namespace::create("test").unwrap().run(|| fs::exists("/proc/thread-self/net/ip_vs").unwrap());
     assert_eq!(check(Need::IpVs).is_ok(), in_kernel);
     assert!(check(Need::Root).is_ok());
     assert_unchanged(&before);

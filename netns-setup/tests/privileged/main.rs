@@ -108,6 +108,7 @@ const TESTS: &[Named] = &[
     ("dropping_a_lab_leaves_nothing", LAB, life::drop_leaves_nothing),
     ("dropping_a_namespace_destroys_its_links", LAB, life::drop_destroys_links),
     ("a_lab_of_a_killed_process_leaves_nothing", LAB, life::killed),
+    ("killed_its_programs_end_before_its_files_are_closed", NAMESPACE, life::killed_before_files_are_closed),
     ("every_need_is_answered_and_leaves_nothing", NAMESPACE, life::needs_leave_nothing),
     ("an_ordinary_user_hears_what_is_missing", NAMESPACE, life::ordinary_user),
 ];

@@ -91,9 +91,10 @@ mod tests {
 
     #[test]
     fn systems_are_plans_versions_and_files() {
-        for text in ["plan:1.30", "plan:current", "kube-proxy:1.37", "kube-proxy:/usr/bin/kube-proxy"] {
+        for text in ["plan:1.30", "plan:1.37", "kube-proxy:1.37", "kube-proxy:/usr/bin/kube-proxy"] {
             assert_eq!(text.parse::<SystemChoice>().unwrap().to_string(), text);
         }
+        assert_eq!("plan:current".parse::<SystemChoice>().unwrap().to_string(), "plan:1.37", "an old name");
         for text in
             ["", "plan:", "plan:0.9", "kube-proxy:", "kube-proxy:1.", "kube-proxy:1.x", "kube-proxy:2.1"]
         {

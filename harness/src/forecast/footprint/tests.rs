@@ -74,11 +74,32 @@ fn predictions_are_near_what_was_measured() {
     assert!((100..125).contains(&mebibytes(legacy.kernel)), "{legacy:?}: 107 MB of a table and 6 of slabs");
     assert!((210..240).contains(&mebibytes(legacy.program)), "{legacy:?}: 224 MiB");
     assert!((12.0..17.0).contains(&legacy.sync_seconds), "{legacy:?}: 14.1 s");
+    // nftables: as 1.34 writes it, and as 1.37 does.
     let counts = Counts { rules: 110_022, chains: 55_016, elements: 10_001, ..Counts::default() };
-    let nftables = Footprint::of(Mode::Nftables, 5_000, 50_000, &counts);
-    assert!((48..60).contains(&mebibytes(nftables.kernel)), "{nftables:?}: 54 MiB");
-    assert!((620..680).contains(&mebibytes(nftables.program)), "{nftables:?}: 648 MiB");
-    assert!((35.0..45.0).contains(&nftables.sync_seconds), "{nftables:?}: 38.7 s");
+    let chains = Footprint::of(Mode::Nftables, 5_000, 50_000, &counts);
+    assert!((48..60).contains(&mebibytes(chains.kernel)), "{chains:?}: 54 MiB");
+    assert!((620..680).contains(&mebibytes(chains.program)), "{chains:?}: 648 MiB");
+    assert!((35.0..45.0).contains(&chains.sync_seconds), "{chains:?}: 38.7 s");
+    for (services, endpoints, program, kernel, sync, load) in [
+        (1_000, 1, 15.5, 0.8, 0.05, 0.05),
+        (1_000, 10, 32.4, 1.9, 0.16, 0.15),
+        (5_000, 10, 143.9, 10.1, 3.6, 1.9),
+        (1_000, 100, 148.3, 11.6, 0.68, 0.62),
+    ] {
+        let maps = of_scale(Mode::Nftables, services, endpoints);
+        for (predicted, measured, within, least) in [
+            (maps.program as f64 / f64::from(1 << 20), program, 1.2, 0.0),
+            (maps.kernel as f64 / f64::from(1 << 20), kernel, 1.4, 1.0),
+            (maps.sync_seconds, sync, 1.7, 0.2),
+            (maps.load_seconds, load, 1.6, 0.2),
+        ] {
+            let ratio: f64 = (predicted + least) / (measured + least);
+            assert!(
+                ratio < within && ratio > 1.0 / within,
+                "{services} x {endpoints}: {predicted}, measured {measured}: {maps:?}"
+            );
+        }
+    }
     let counts = Counts { rules: 32_023, chains: 11_025, ..Counts::default() };
     let nft = Footprint::of(Mode::IptablesNft, 1_000, 10_000, &counts);
     assert!((18..22).contains(&mebibytes(nft.kernel)), "{nft:?}: 19 MiB");
