@@ -4,10 +4,13 @@
 mod changes;
 mod choice;
 mod cost;
+mod cost_rows;
 mod join;
 mod latency;
 mod outage;
 mod packets;
+mod phases;
+mod program_phase;
 mod rate;
 mod rows;
 mod section;
@@ -23,7 +26,7 @@ use workloads::clock::nanoseconds;
 
 pub use self::changes::ChangeKind;
 pub use self::choice::SystemChoice;
-use self::cost::{Cost, Look};
+use self::cost::{Cost, Look, Meanwhile};
 pub use self::section::Section;
 use crate::rows::Rows;
 
@@ -114,5 +117,9 @@ fn since(system: &mut System, before: Option<&Look>) -> anyhow::Result<Cost> {
     // A child that executes nothing is Go's, which asks so for features of the kernel; its memory is kube-proxy's own.
     let programs: Option<Vec<_>> =
         seen.map(|seen| seen.programs.into_iter().filter(|run| run.executed.is_some()).collect());
-    Ok(now.since(before, programs.as_deref()))
+    let lock_waits = system.lock_waits(programs.as_deref().unwrap_or_default());
+    let syncs = system.process()?.log().ended_syncs(before.map_or(0, |before| before.position));
+    let meanwhile =
+        Meanwhile { programs: programs.as_deref(), syncs: &syncs, lock_waits: lock_waits.as_ref() };
+    Ok(now.since(before, meanwhile))
 }

@@ -22,7 +22,7 @@ const START_COLUMNS: [(&str, RowValue, &str); 6] = [
     (metric::LOST_PACKETS, Record::p50, ""),
 ];
 
-const CHANGE_COLUMNS: [(&str, RowValue, &str); 9] = [
+const CHANGE_COLUMNS: [(&str, RowValue, &str); 10] = [
     (metric::PROGRAMMING_LATENCY, Record::p50, " p50"),
     (metric::PROGRAMMING_LATENCY, Record::p99, " p99"),
     (metric::PROGRAMMING_LATENCY, Record::max, " max"),
@@ -31,15 +31,19 @@ const CHANGE_COLUMNS: [(&str, RowValue, &str); 9] = [
     (metric::PROBE_RESOLUTION, Record::p50, ""),
     (metric::OWN_DIFFERENCE, Record::p50, ""),
     (metric::LOST_PACKETS, Record::p50, ""),
+    (metric::STALE_PACKETS, Record::p50, ""),
     (metric::LATE_REQUESTS, Record::p50, ""),
 ];
 
-const COST_COLUMNS: [(&str, RowValue, &str); 15] = [
+const COST_COLUMNS: [(&str, RowValue, &str); 18] = [
     (metric::OWN_SYNC, Record::p50, ""),
     (metric::OWN_FULL_SYNC, Record::p50, ""),
     (metric::OWN_PARTIAL_SYNC, Record::p50, ""),
     (metric::OWN_NETWORK_PROGRAMMING, Record::p50, ""),
     (metric::OWN_FAILURES, Record::p50, ""),
+    (metric::OWN_QUEUED, Record::p50, ""),
+    (metric::OWN_CONNTRACK, Record::p50, ""),
+    (metric::OWN_CONNTRACK_DELETED, Record::p50, ""),
     (metric::PROGRAM_LISTING, Record::p50, ""),
     (metric::PROGRAM_WRITING, Record::p50, ""),
     (metric::PROGRAM_OTHER, Record::p50, ""),

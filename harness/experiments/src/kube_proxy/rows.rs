@@ -3,7 +3,7 @@
 use results::names::{metric, workload};
 use results::record::{CellKey, Unit};
 
-use super::cost::{Cost, Own, ProgramPhase};
+use super::cost::Cost;
 use super::join::Join;
 use super::latency::{Latency, Sample};
 use super::outage::{Felt, Outage};
@@ -168,49 +168,6 @@ impl Rows {
         .into();
         self.records.push(row);
     }
-
-    /// What kube-proxy says of itself, and what it costs. What is not known is absent, not zero.
-    fn kube_proxy_cost(&mut self, key: &CellKey, cost: &Cost) {
-        for (metric, own) in [
-            (metric::OWN_SYNC, cost.syncs),
-            (metric::OWN_FULL_SYNC, cost.full),
-            (metric::OWN_PARTIAL_SYNC, cost.partial),
-            (metric::OWN_NETWORK_PROGRAMMING, cost.network_programming),
-        ] {
-            if let Some(Own { count, mean, at_most }) = own {
-                let mut row = key.scalar(metric, Unit::Ns, mean);
-                let most = at_most.map_or_else(
-                    || "some beyond its highest limit".to_owned(),
-                    |most| format!("none above {} ms", most / 1_000_000),
-                );
-                row.note = format!("mean of {count} by kube-proxy's own metric, {most}").into();
-                self.records.push(row);
-            }
-        }
-        self.records.push(key.scalar(metric::OWN_FAILURES, Unit::Count, cost.failures));
-        for (metric, unit, value) in [
-            (metric::PROCESS_CPU, Unit::Ns, Some(cost.process_cpu)),
-            (metric::PROCESS_PEAK_RSS, Unit::Bytes, Some(cost.process_peak)),
-            (metric::PROGRAMS_CPU, Unit::Ns, cost.programs_cpu),
-            (metric::PROGRAMS_PEAK_RSS, Unit::Bytes, cost.programs_peak),
-            (metric::GOROUTINES, Unit::Count, cost.goroutines),
-            (metric::HEAP, Unit::Bytes, cost.heap),
-        ] {
-            self.records.extend(value.map(|value| key.scalar(metric, unit, value)));
-        }
-        let Some(programs) = &cost.programs else { return };
-        for (metric, phase) in [
-            (metric::PROGRAM_LISTING, ProgramPhase::Listing),
-            (metric::PROGRAM_WRITING, ProgramPhase::Writing),
-            (metric::PROGRAM_OTHER, ProgramPhase::Other),
-        ] {
-            let each: Vec<u64> =
-                programs.iter().filter(|(own, _)| *own == phase).map(|(_, duration)| *duration).collect();
-            if !each.is_empty() {
-                self.records.push(key.samples(metric, Unit::Ns, &each));
-            }
-        }
-    }
 }
 
 fn remark(steady: &Steady) -> String {
@@ -230,6 +187,7 @@ mod tests {
 
     use super::*;
     use crate::kube_proxy::changes::ChangeKind;
+    use crate::kube_proxy::cost::Own;
 
     fn rows() -> Rows {
         let key = CellKey {
