@@ -243,6 +243,9 @@ pub mod metric {
     pub const OWN_NETWORK_PROGRAMMING: &str = "own_network_programming";
     /// `kube_proxy_changes`, time: between the means of `programming_latency` and `own_network_programming`; the note says which is longer.
     pub const OWN_DIFFERENCE: &str = "own_difference";
+    /// `kube_proxy_changes`, time: the least mean of `programming_latency` that kube-proxy's own metrics allow: theirs without the
+    /// longest sync and the longest way of a change to kube-proxy.
+    pub const OWN_LEAST: &str = "own_least_latency";
     /// `kube_proxy_*`, count: syncs and restores that failed, by kube-proxy's own metrics.
     pub const OWN_FAILURES: &str = "own_failures";
     /// `kube_proxy_*`, time: from the last time that a sync of IPv4 was asked for until the end of the one that followed, by
@@ -299,7 +302,7 @@ pub mod metric {
     /// equally likely ([`crate::stats::uniform_share_p_value`]).
     pub const SHARE_P_VALUE: &str = "share_p_value";
     /// All of them, in the order above.
-    pub const ALL: [&str; 106] = [
+    pub const ALL: [&str; 107] = [
         LOOKUP_FIRST_PACKET,
         LOOKUP_ESTABLISHED,
         RESPONSE_TIME,
@@ -380,6 +383,7 @@ pub mod metric {
         OWN_PARTIAL_SYNC,
         OWN_NETWORK_PROGRAMMING,
         OWN_DIFFERENCE,
+        OWN_LEAST,
         OWN_FAILURES,
         OWN_QUEUED,
         OWN_CONNTRACK,

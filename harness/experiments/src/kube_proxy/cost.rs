@@ -37,6 +37,8 @@ pub(super) struct Meanwhile<'a> {
 pub(super) struct Cost {
     /// All syncs, by its own metric.
     pub syncs: Option<Own>,
+    /// The longest sync of IPv4, by its log, nanoseconds.
+    pub longest_sync: Option<u64>,
     /// Full ones.
     pub full: Option<Own>,
     /// Partial ones.
@@ -154,6 +156,7 @@ impl Look {
         };
         Cost {
             syncs: own(names::SYNC_DURATION),
+            longest_sync: syncs.iter().filter(|sync| !sync.ipv6).map(|sync| nanoseconds(sync.took)).max(),
             full: own(names::FULL_SYNC_DURATION),
             partial: own(names::PARTIAL_SYNC_DURATION),
             network_programming: own(names::NETWORK_PROGRAMMING),

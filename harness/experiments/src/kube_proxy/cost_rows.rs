@@ -134,8 +134,12 @@ mod tests {
             ..Cost::default()
         };
         let all = names(&cost);
-        let wanted =
-            [metric::SYNC_OWN_WORK, metric::SYNC_WRITING, metric::SYNC_OTHER_PROGRAMS, metric::SYNC_LOCK_WAIT];
+        let wanted = [
+            metric::SYNC_OWN_WORK,
+            metric::SYNC_WRITING,
+            metric::SYNC_OTHER_PROGRAMS,
+            metric::SYNC_LOCK_WAIT,
+        ];
         assert_eq!(all[3..], wanted);
         let rows = rows(&cost);
         assert!(rows[4].note.contains("without 3 syncs") && rows[4].max == Some(8), "{:?}", rows[4]);

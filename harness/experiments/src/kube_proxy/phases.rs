@@ -75,16 +75,16 @@ pub(super) fn of(
 ) -> Phases {
     let mut all: Vec<Sync<'_>> = Vec::new();
     for &ended in syncs {
-        let before = all.iter().rev().find(|other| other.ended.ipv6 == ended.ipv6).map(|other| other.ended.at);
+        let before =
+            all.iter().rev().find(|other| other.ended.ipv6 == ended.ipv6).map(|other| other.ended.at);
         let begun = ended.at.checked_sub(ended.took + LATE).unwrap_or(ended.at);
         // Nothing of a family runs in two syncs.
         all.push(Sync { begun: before.map_or(begun, |before| begun.max(before)), ended, runs: Vec::new() });
     }
     for run in programs {
         let family = is_ipv6(run);
-        let fits = |sync: &&mut Sync<'_>| {
-            family.is_none_or(|ipv6| ipv6 == sync.ended.ipv6) && sync.holds(run)
-        };
+        let fits =
+            |sync: &&mut Sync<'_>| family.is_none_or(|ipv6| ipv6 == sync.ended.ipv6) && sync.holds(run);
         // Of two at once it is the shorter one's: what is only in the longer one is told from it.
         if let Some(sync) = all.iter_mut().filter(fits).min_by_key(|sync| sync.ended.took) {
             sync.runs.push(run);
@@ -178,7 +178,8 @@ mod tests {
             life.run(6, "iptables-restore -w 5 --noflush", 3_000, 3_050),
         ];
         let waits = BTreeMap::from([(4, ms(60))]);
-        let syncs = [life.sync(true, 1_000, 1_020), life.sync(false, 1_000, 1_200), life.sync(false, 2_990, 3_060)];
+        let syncs =
+            [life.sync(true, 1_000, 1_020), life.sync(false, 1_000, 1_200), life.sync(false, 2_990, 3_060)];
         let phases = of(&syncs, &programs, Some(&waits));
         assert_eq!(phases.own, [65 * NS, 20 * NS]);
         assert_eq!(phases.listing, [30 * NS, 0]);
