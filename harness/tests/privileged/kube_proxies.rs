@@ -2,18 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Output;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataplane::Mode;
+use dataplane::{KubeProxy, Mode, Node};
+use kube_proxy::{Subject, System};
+use lab::stop::Stop;
+use lab::xtables_lock::LOCK_FILE;
 use netns_setup::{Fingerprint, Need, find_kube_proxy};
+use nix::fcntl::{Flock, FlockArg};
 use results::names::{metric, workload};
 use results::record::{Record, Status};
 use results::timeline::{self, ImpactRow, TIMELINES, TimelineRow};
+use services::service_set::ServiceSet;
 use svcbench::lane::LAB_NEEDS;
 use trials::Test;
 
 use crate::children::{Place, inhabited};
+use crate::testbeds::{TIMEOUT, scale, wait_until};
 
 /// The version that tests have.
 const MINOR: u8 = 37;
@@ -55,6 +63,11 @@ pub(crate) fn tests() -> Vec<Test> {
             body: Box::new(move || measured(mode)),
         });
     }
+    tests.push(Test {
+        name: "programs_of_a_real_kube_proxy_that_wait_for_the_lock_are_seen_to_wait".into(),
+        needs: needs(Mode::IptablesLegacy, &[Need::KubeProxy(MINOR)]),
+        body: Box::new(waits),
+    });
     tests.push(Test {
         name: "a_run_of_a_real_kube_proxy_that_is_killed_leaves_nothing".into(),
         needs: needs(Mode::Nftables, &[Need::Nft, Need::KubeProxy(MINOR)]),
@@ -239,6 +252,35 @@ fn not_too_short(records: &[Record]) {
     };
     let (ours, resolution) = (mean(metric::PROGRAMMING_LATENCY), mean(metric::PROBE_RESOLUTION));
     assert!(Some(ours + resolution) >= least.max, "{ours} {resolution} {least:?}");
+}
+
+/// Somebody else holds the lock when there is something to sync.
+fn waits() {
+    let stop = Stop::new();
+    let subject = Arc::new(Subject::open(find_kube_proxy(MINOR).unwrap(), &stop, TIMEOUT).unwrap());
+    let set = ServiceSet::synthetic(scale(5, 2), 1);
+    let node = Node::lab(KubeProxy::NEWEST);
+    let mut system = System::prepare(&subject, Mode::IptablesLegacy, node, &set, 1, &stop).unwrap();
+    system.start().unwrap();
+    system.wait_until_synced(TIMEOUT).unwrap();
+    system.wait_until_settled(TIMEOUT).unwrap();
+    system.lock_waits(&[]).unwrap();
+    let open = || fs::OpenOptions::new().create(true).append(true).open(LOCK_FILE);
+    let file = system.testbed.lab.node.run(open).unwrap();
+    let inode = file.metadata().unwrap().ino();
+    let held = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error).unwrap();
+    system.change(&set.without(0)).unwrap();
+    let is_waiting = |line: &str| line.contains("-> FLOCK") && line.contains(&format!(":{inode} "));
+    wait_until("a program waits for the lock", || {
+        fs::read_to_string("/proc/locks").unwrap().lines().any(is_waiting)
+    });
+    drop(held);
+    system.wait_until_settled(TIMEOUT).unwrap();
+    let waits = system.lock_waits(&[]).unwrap();
+    assert!(waits.values().any(|wait| !wait.is_zero()), "{waits:?}");
+    // Nobody is in the way any more.
+    system.verify().unwrap();
+    system.stop().unwrap();
 }
 
 fn killed() {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use services::addresses::MAX_SERVICES;
 use services::bounded::{any_services, counts, default_limit, distinct, seconds, some_seconds, within, yes};
-
 use workloads::load::Workload;
 
 use super::changes::ChangeKind;
