@@ -21,10 +21,8 @@ use svcbench::lane::LAB_NEEDS;
 use trials::Test;
 
 use crate::children::{Place, inhabited};
+use crate::real::MINOR;
 use crate::testbeds::{TIMEOUT, scale, wait_until};
-
-/// The version that tests have.
-const MINOR: u8 = 37;
 
 /// Gaps longer than what kube-proxy waits between two syncs: each change is synced for itself.
 const SWEEP: &str = r#"
