@@ -146,10 +146,10 @@ fn measured(mode: Mode) {
     rolled(&value);
     let waits = find(workload::KUBE_PROXY_CHANGES, metric::SYNC_LOCK_WAIT);
     assert_eq!(waits.is_some(), mode == Mode::IptablesLegacy, "only there is a lock");
-    // It lists over netlink.
     for metric in [metric::SYNC_OWN_WORK, metric::SYNC_WRITING] {
         assert!(value(workload::KUBE_PROXY_CHANGES, metric).max > Some(0), "{metric}");
     }
+    // nftables mode lists over netlink.
     let lists = find(workload::KUBE_PROXY_CHANGES, metric::SYNC_LISTING);
     assert!(mode != Mode::Nftables || lists.is_none(), "{lists:?}");
     assert_eq!(value("kube_proxy_rate_2", metric::PROGRAMMING_LATENCY).n, 8);
