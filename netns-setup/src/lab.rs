@@ -245,6 +245,16 @@ impl Lab {
             prefixes.iter().try_for_each(|&prefix| links.add_route(&Route::device(prefix, EGRESS)))
         })
     }
+
+    /// Undoes [`read_also`](Lab::read_also) for these prefixes.
+    ///
+    /// # Errors
+    /// What the kernel refused, as for one that is not read.
+    pub fn read_no_longer(&self, prefixes: &[Ipv4Net]) -> Result<(), SetupError> {
+        self.node.links(|links| {
+            prefixes.iter().try_for_each(|&prefix| links.delete_route(&Route::device(prefix, EGRESS)))
+        })
+    }
 }
 
 /// The address that stands for a prefix on a link.

@@ -74,6 +74,8 @@ pub mod workload {
     pub const KUBE_PROXY_REPLACE_ALL_ENDPOINTS: &str = "kube_proxy_replace_all_endpoints";
     /// All endpoints of one Service replaced by 100 others.
     pub const KUBE_PROXY_HUNDRED_ENDPOINTS: &str = "kube_proxy_hundred_endpoints";
+    /// The pods of a Deployment replaced one after another, which a real kube-proxy carries out.
+    pub const KUBE_PROXY_ROLLING_UPDATE: &str = "kube_proxy_rolling_update";
     /// Packets of new flows to one Service of a lab, and which endpoints got them: the check before its lookups.
     pub const TRAFFIC_SHARES: &str = "traffic_shares";
 }
@@ -241,8 +243,18 @@ pub mod metric {
     pub const OWN_NETWORK_PROGRAMMING: &str = "own_network_programming";
     /// `kube_proxy_changes`, time: between the means of `programming_latency` and `own_network_programming`; the note says which is longer.
     pub const OWN_DIFFERENCE: &str = "own_difference";
+    /// `kube_proxy_changes`, time: the least mean of `programming_latency` that kube-proxy's own metrics allow: theirs without the
+    /// longest sync and the longest way of a change to kube-proxy.
+    pub const OWN_LEAST: &str = "own_least_latency";
     /// `kube_proxy_*`, count: syncs and restores that failed, by kube-proxy's own metrics.
     pub const OWN_FAILURES: &str = "own_failures";
+    /// `kube_proxy_*`, time: from the last time that a sync of IPv4 was asked for until the end of the one that followed, by
+    /// kube-proxy's own metrics.
+    pub const OWN_QUEUED: &str = "own_queued";
+    /// `kube_proxy_*`, time: mean of its searches for connections that have become stale, each a part of a sync, by its own metric.
+    pub const OWN_CONNTRACK: &str = "own_conntrack";
+    /// `kube_proxy_*`, count: connections that it deleted as stale, by its own metric.
+    pub const OWN_CONNTRACK_DELETED: &str = "own_conntrack_deleted";
     /// `kube_proxy_*`, time (of the row's clock): processor time of the kube-proxy process.
     pub const PROCESS_CPU: &str = "process_cpu";
     /// `kube_proxy_*`, bytes: the most memory that it had in use since its start.
@@ -261,6 +273,19 @@ pub mod metric {
     pub const PROGRAM_WRITING: &str = "program_writing";
     /// `kube_proxy_*`, time: each other program: jumps, canaries, versions, connections.
     pub const PROGRAM_OTHER: &str = "program_other";
+    /// `kube_proxy_*`, phase of each sync of IPv4, time: no program ran, kube-proxy's own process worked: generating rules, from
+    /// 1.37 on listing nftables over netlink, looking for stale connections.
+    pub const SYNC_OWN_WORK: &str = "sync_own_work";
+    /// `kube_proxy_*`, phase of each sync of IPv4, time: programs that listed what is installed.
+    pub const SYNC_LISTING: &str = "sync_listing";
+    /// `kube_proxy_*`, phase of each sync of IPv4, time: programs that wrote what shall be, without waiting for the xtables lock.
+    pub const SYNC_WRITING: &str = "sync_writing";
+    /// `kube_proxy_*`, phase of each sync of IPv4, time: other programs, without waiting for the xtables lock.
+    pub const SYNC_OTHER_PROGRAMS: &str = "sync_other_programs";
+    /// `kube_proxy_*`, phase of each sync of IPv4, time: programs that waited for the xtables lock.
+    pub const SYNC_LOCK_WAIT: &str = "sync_lock_wait";
+    /// `kube_proxy_rolling_update`, count: packets that arrived at an endpoint that was gone, after one had shown that it was.
+    pub const STALE_PACKETS: &str = "stale_packets";
     /// `forwarding`, count: packets that reached the director, per connection.
     pub const DIRECTOR_PACKETS_IN: &str = "director_packets_in";
     /// `forwarding`, count: packets that left the director, per connection.
@@ -277,7 +302,7 @@ pub mod metric {
     /// equally likely ([`crate::stats::uniform_share_p_value`]).
     pub const SHARE_P_VALUE: &str = "share_p_value";
     /// All of them, in the order above.
-    pub const ALL: [&str; 97] = [
+    pub const ALL: [&str; 107] = [
         LOOKUP_FIRST_PACKET,
         LOOKUP_ESTABLISHED,
         RESPONSE_TIME,
@@ -358,7 +383,11 @@ pub mod metric {
         OWN_PARTIAL_SYNC,
         OWN_NETWORK_PROGRAMMING,
         OWN_DIFFERENCE,
+        OWN_LEAST,
         OWN_FAILURES,
+        OWN_QUEUED,
+        OWN_CONNTRACK,
+        OWN_CONNTRACK_DELETED,
         PROCESS_CPU,
         PROCESS_PEAK_RSS,
         PROGRAMS_CPU,
@@ -368,6 +397,12 @@ pub mod metric {
         PROGRAM_LISTING,
         PROGRAM_WRITING,
         PROGRAM_OTHER,
+        SYNC_OWN_WORK,
+        SYNC_LISTING,
+        SYNC_WRITING,
+        SYNC_OTHER_PROGRAMS,
+        SYNC_LOCK_WAIT,
+        STALE_PACKETS,
         DIRECTOR_PACKETS_IN,
         DIRECTOR_PACKETS_OUT,
         DIRECTOR_BYTES_IN,

@@ -52,6 +52,8 @@ pub fn tables(groups: &Groups<'_>, medians: &mut Medians) -> Vec<Table> {
         kube_proxy::starts(groups, medians),
         kube_proxy::changes(groups, medians),
         kube_proxy::cost(groups, medians),
+        kube_proxy::phases(groups, medians),
+        kube_proxy::traffic(groups, medians),
         traffic::disruption(groups, medians),
         connect(groups, medians),
         traffic::load(groups, medians),

@@ -1,4 +1,4 @@
-//! `timelines.csv`: the syncs of churn scenarios and disruptions, one by one, in the order in which they ran; and `impact.csv`:
+//! `timelines.csv`: the syncs of churn scenarios, disruptions and disturbed kube-proxies, one by one, in the order in which they ran; and `impact.csv`:
 //! the impact of the latter on loads, over time.
 
 use std::collections::BTreeMap;
@@ -90,9 +90,9 @@ rows_of_cells! {
     start: u64,
     /// When it had ended.
     end: u64,
-    /// Changes that it carried; 0: a periodic one.
+    /// Changes that it carried; 0: a periodic one, or one of a real kube-proxy, which does not say.
     changes: u32,
-    /// Bytes given to programs.
+    /// Bytes given to programs; 0 of a real kube-proxy.
     bytes: u64,
 }
 

@@ -11,6 +11,8 @@ pub enum Resource {
     Services,
     /// v1 Pods: always an empty list, for clients that want one.
     Pods,
+    /// v1 Endpoints: always an empty list, for clients that still want one beside the slices.
+    Endpoints,
     /// discovery.k8s.io/v1 EndpointSlices.
     EndpointSlices,
     /// networking.k8s.io/v1 ServiceCIDRs.
@@ -40,11 +42,12 @@ pub(crate) const VERSION: &str = "v1";
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Resource; 7] = [
+    pub const ALL: [Resource; 8] = [
         Resource::Nodes,
         Resource::Namespaces,
         Resource::Services,
         Resource::Pods,
+        Resource::Endpoints,
         Resource::EndpointSlices,
         Resource::ServiceCidrs,
         Resource::NetworkPolicies,
@@ -63,7 +66,11 @@ impl Resource {
     /// `apiVersion` of its objects: `v1` or `discovery.k8s.io/v1`.
     pub const fn api_version(self) -> &'static str {
         match self {
-            Resource::Nodes | Resource::Namespaces | Resource::Services | Resource::Pods => "v1",
+            Resource::Nodes
+            | Resource::Namespaces
+            | Resource::Services
+            | Resource::Pods
+            | Resource::Endpoints => "v1",
             Resource::EndpointSlices => "discovery.k8s.io/v1",
             Resource::ServiceCidrs | Resource::NetworkPolicies => "networking.k8s.io/v1",
         }
@@ -133,6 +140,15 @@ impl Resource {
                     "status.podIPs",
                     "status.nominatedNodeName",
                 ],
+            },
+            Resource::Endpoints => &Facts {
+                group: "",
+                plural: "endpoints",
+                singular: "endpoints",
+                short: &["ep"],
+                kind: "Endpoints",
+                namespaced: true,
+                fields: &[],
             },
             Resource::EndpointSlices => &Facts {
                 group: "discovery.k8s.io",

@@ -4,27 +4,39 @@
 mod changes;
 mod choice;
 mod cost;
+mod cost_rows;
 mod join;
 mod latency;
 mod outage;
 mod packets;
+mod phases;
+mod program_phase;
 mod rate;
+mod rolling;
 mod rows;
 mod section;
 mod tracker;
+mod traffic;
+mod traffic_rows;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dataplane::{Mode, Node};
 use kube_proxy::{Subject, System};
+use lab::cores::Cores;
 use lab::stop::Stop;
+use lab::testbed::ServiceTarget;
 use services::service_set::ServiceSet;
 use workloads::clock::nanoseconds;
 
 pub use self::changes::ChangeKind;
 pub use self::choice::SystemChoice;
-use self::cost::{Cost, Look};
-pub use self::section::Section;
+use self::cost::{Cost, Look, Meanwhile};
+use self::join::Start;
+use self::outage::Outage;
+pub use self::section::{Requests, Section};
+use self::traffic::Traffic;
 use crate::rows::Rows;
 
 /// Where a system is measured.
@@ -39,6 +51,8 @@ pub struct Place<'a> {
     pub set: &'a ServiceSet,
     /// Of orders and choices.
     pub seed: u64,
+    /// Where a load runs, if there is one.
+    pub cores: &'a Cores,
 }
 
 /// Measures all that the section asks for, in a lab of its own; each part is in `rows` as soon as it is known.
@@ -46,17 +60,18 @@ pub struct Place<'a> {
 /// # Errors
 /// If kube-proxy ends, or does not do in time what it should: with its last lines. What was known before is in `rows`.
 pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Rows) -> anyhow::Result<()> {
-    let Place { subject, mode, node, set, seed } = *place;
+    let Place { subject, mode, node, set, seed, .. } = *place;
     let mut system = System::prepare(subject, mode, node, set, seed, stop)?;
     let limit = section.limit();
 
-    let joined = join::measure(&mut system, false, limit)?;
+    let targets = join::targets(&system)?;
+    let joined = join::measure(&mut system, targets, Start { serves: false, beside_load: false }, limit)?;
     let served = nanoseconds(system.server_stats().processor);
     let cost = since(&mut system, None)?;
     rows.kube_proxy_join(&joined, &cost, served);
     system.verify()?;
 
-    if !section.changes.is_empty() {
+    if !section.single_changes().is_empty() {
         rows.part(rows::Part::Changes);
         let before = Look::at(&mut system, true)?;
         let found = latency::measure(&mut system, &section.config(seed))?;
@@ -68,6 +83,15 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
         system.wait_until_settled(limit)?;
         let cost = since(&mut system, Some(&before))?;
         rows.kube_proxy_changes(&found, &cost, section.stall_milliseconds);
+        system.verify()?;
+    }
+    if section.has_rolling_update() {
+        rows.part(rows::Part::RollingUpdate);
+        let before = Look::at(&mut system, true)?;
+        let found = rolling::measure(&mut system, seed, limit)?;
+        system.wait_until_settled(limit)?;
+        let cost = since(&mut system, Some(&before))?;
+        rows.kube_proxy_rolling(&found, &cost);
         system.verify()?;
     }
     for &rate in &section.rates {
@@ -86,24 +110,87 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
     }
     for outage in section.outages() {
         rows.part(rows::Part::Outage(outage));
-        let before = Look::at(&mut system, true)?;
-        let felt = outage::measure(&mut system, outage, seed, limit)?;
-        system.wait_until_settled(limit)?;
-        let cost = since(&mut system, Some(&before))?;
-        rows.kube_proxy_outage(&felt, &cost);
+        disturbed(&mut system, outage, place, section, rows)?;
         system.verify()?;
     }
     if section.restart {
         rows.part(rows::Part::Restart);
-        system.stop()?;
-        let joined = join::measure(&mut system, true, limit)?;
-        let cost = since(&mut system, None)?;
-        rows.kube_proxy_restart(&joined, &cost);
+        restarted(&mut system, place, section, rows)?;
         system.verify()?;
     }
     system.stop()?;
     rows.part(rows::Part::Join);
     Ok(())
+}
+
+/// An outage of the API server, beside a load if there is one.
+fn disturbed(
+    system: &mut System,
+    outage: Outage,
+    place: &Place<'_>,
+    section: &Section,
+    rows: &mut Rows,
+) -> anyhow::Result<()> {
+    let limit = section.limit();
+    let change = outage::change(system, outage, place.seed)?;
+    let before = Look::at(system, true)?;
+    let traffic = traffic(system, &[&change.target], place, section, outage.longest(limit))?;
+    let felt = outage::measure(system, outage, change, traffic.is_some(), limit)?;
+    let load = match traffic {
+        Some(traffic) => {
+            let syncs = system.process()?.log().ended_syncs(before.position);
+            Some(traffic.finish(system, (felt.begun, felt.obeyed), &syncs)?)
+        }
+        None => None,
+    };
+    system.wait_until_settled(limit)?;
+    let cost = since(system, Some(&before))?;
+    rows.kube_proxy_outage(&felt, &cost);
+    load.iter().for_each(|load| rows.kube_proxy_traffic(load));
+    Ok(())
+}
+
+/// A restart over what is there, beside a load if there is one.
+fn restarted(
+    system: &mut System,
+    place: &Place<'_>,
+    section: &Section,
+    rows: &mut Rows,
+) -> anyhow::Result<()> {
+    let limit = section.limit();
+    let targets = join::targets(system)?;
+    let probed: Vec<&ServiceTarget> = targets.iter().map(|(_, target)| target).collect();
+    let traffic = traffic(system, &probed, place, section, 2 * limit)?;
+    let begun = Instant::now();
+    system.stop()?;
+    let start = Start { serves: true, beside_load: traffic.is_some() };
+    let joined = join::measure(system, targets, start, limit)?;
+    let load = match traffic {
+        Some(traffic) => {
+            let ended = system.process()?.started() + Duration::from_nanos(joined.first_sync_ended);
+            let syncs = system.process()?.log().ended_syncs(0);
+            Some(traffic.finish(system, (begun, ended), &syncs)?)
+        }
+        None => None,
+    };
+    let cost = since(system, None)?;
+    rows.kube_proxy_restart(&joined, &cost);
+    load.iter().for_each(|load| rows.kube_proxy_traffic(load));
+    Ok(())
+}
+
+/// The load that the section asks for, which runs.
+fn traffic(
+    system: &System,
+    probed: &[&ServiceTarget],
+    place: &Place<'_>,
+    section: &Section,
+    longest: Duration,
+) -> anyhow::Result<Option<Traffic>> {
+    let start = |requests: &Requests| {
+        Traffic::start(&system.testbed, requests, probed, place.cores, longest, place.seed)
+    };
+    section.load.as_ref().map(start).transpose()
 }
 
 /// What was since an earlier look, or since the start.
@@ -114,5 +201,9 @@ fn since(system: &mut System, before: Option<&Look>) -> anyhow::Result<Cost> {
     // A child that executes nothing is Go's, which asks so for features of the kernel; its memory is kube-proxy's own.
     let programs: Option<Vec<_>> =
         seen.map(|seen| seen.programs.into_iter().filter(|run| run.executed.is_some()).collect());
-    Ok(now.since(before, programs.as_deref()))
+    let lock_waits = system.lock_waits(programs.as_deref().unwrap_or_default());
+    let syncs = system.process()?.log().ended_syncs(before.map_or(0, |before| before.position));
+    let meanwhile =
+        Meanwhile { programs: programs.as_deref(), syncs: &syncs, lock_waits: lock_waits.as_ref() };
+    Ok(now.since(before, meanwhile))
 }

@@ -144,6 +144,17 @@ impl Rows {
     /// A distribution, kept whole.
     pub(crate) fn times(&mut self, metric: &str, times: &Times) {
         let tag = format!("{}o{}.{}.{metric}", self.lane, self.key.order, self.key.mode);
+        self.tagged(metric, times, tag);
+    }
+
+    /// The same of one of several parts of a cell, each of which has a workload of its own.
+    pub(crate) fn times_of_part(&mut self, metric: &str, times: &Times) {
+        let CellKey { order, mode, workload, .. } = &self.key;
+        let tag = format!("{}o{order}.{mode}.{workload}.{metric}", self.lane);
+        self.tagged(metric, times, tag);
+    }
+
+    fn tagged(&mut self, metric: &str, times: &Times, tag: String) {
         let record = self.key.distribution(metric, Unit::Ns, times.histogram(), &tag);
         if record.status == Status::Ok {
             self.histograms.push((tag, times.histogram().clone()));

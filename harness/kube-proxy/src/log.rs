@@ -29,6 +29,17 @@ pub struct Line {
     pub text: String,
 }
 
+/// A sync that has ended, by its line in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncEnded {
+    /// When the line was read, which is shortly after the end of the sync.
+    pub at: Instant,
+    /// How long kube-proxy says that it took.
+    pub took: Duration,
+    /// Whether it was of the proxier of IPv6; proxiers of one family alone do not always name it, and then it is not.
+    pub ipv6: bool,
+}
+
 /// The log of a process that is still running or has ended.
 #[derive(Debug)]
 pub struct Log {
@@ -82,6 +93,16 @@ impl Log {
         let lines = self.since(position);
         let syncs = lines.iter().filter_map(|line| Some((line.at, Entry::parse(&line.text)?.sync()?)));
         syncs.collect()
+    }
+
+    /// The same, with their families.
+    pub fn ended_syncs(&self, position: u64) -> Vec<SyncEnded> {
+        let ended = |line: &Line| {
+            let entry = Entry::parse(&line.text)?;
+            let ipv6 = entry.field("ipFamily").is_some_and(|family| family == "IPv6");
+            Some(SyncEnded { at: line.at, took: entry.sync()?, ipv6 })
+        };
+        self.since(position).iter().filter_map(ended).collect()
     }
 
     /// The last lines that say something, for a person: errors and what was printed beside the log first of all.
@@ -207,6 +228,9 @@ mod tests {
         log.finish();
         let took: Vec<u128> = log.syncs_since(0).iter().map(|(_, took)| took.as_nanos()).collect();
         assert_eq!(took, [59_306_012, 1_200_500]);
+        let ended = log.ended_syncs(0);
+        assert_eq!(ended.iter().map(|sync| sync.took.as_nanos()).collect::<Vec<_>>(), took);
+        assert_eq!(log.ended_syncs(log.position()), []);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Everything is in this process, in namespaces that only it holds, or in a room that ends with it: `kill -9` leaves nothing.
 
+use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,6 +15,7 @@ use dataplane::{Mode, Node};
 use lab::stop::Stop;
 use lab::testbed::Testbed;
 use lab::tools::Tools;
+use lab::xtables_lock;
 use services::addresses;
 use services::service_set::{Scale, ServiceSet};
 
@@ -22,7 +24,7 @@ use crate::error::ProcessError;
 use crate::log::Entry;
 use crate::metrics::names;
 use crate::process::{Ended, Process};
-use crate::programs::{Seen, Watch};
+use crate::programs::{ProgramRun, Seen, Watch};
 use crate::subject::Subject;
 
 /// Where the API server listens, inside.
@@ -33,6 +35,10 @@ const NODE: &str = "svcbench";
 const USER_AGENT: &str = "kube-proxy/";
 /// Between two looks at a kube-proxy that comes to rest: longer than it waits between two syncs.
 const SETTLED: Duration = Duration::from_millis(1_100);
+/// Verbosity of the log at which IPVS mode says when a sync has ended; the other modes do so at their default, 2.
+const IPVS_VERBOSITY: u8 = 4;
+/// Exit code of the iptables programs that gave up waiting for the xtables lock (RESOURCE_PROBLEM in include/xtables.h).
+const NO_LOCK: u32 = 4;
 /// For SIGTERM.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -50,6 +56,7 @@ pub const fn proxy_mode(mode: Mode) -> Option<ProxyMode> {
 pub struct System {
     process: Option<Process>,
     watch: Option<Watch>,
+    lock: Option<xtables_lock::Watch>,
     server: Server,
     published: Published,
     subject: Arc<Subject>,
@@ -112,11 +119,14 @@ impl System {
         config.content_type = ContentType::Protobuf;
         config.localhost_node_ports = node.localhost_node_ports;
         if proxy_mode == ProxyMode::Ipvs {
+            // It says there when a sync has ended.
+            config.verbosity = IPVS_VERBOSITY;
             config.scheduler = Some(node.scheduler.name().to_owned());
         }
         Ok(Self {
             process: None,
             watch: None,
+            lock: None,
             server,
             published,
             subject: Arc::clone(subject),
@@ -140,6 +150,7 @@ impl System {
         anyhow::ensure!(self.process.is_none(), "a kube-proxy runs already");
         // In a container there is none, and what would be made of it is absent.
         self.watch = Watch::open().ok();
+        self.watch_lock();
         let Subject { binary, version } = &*self.subject;
         let process = Process::start(&self.testbed.lab.node, binary, version, &self.config, self.tools)?;
         if let Some(watch) = &self.watch {
@@ -256,6 +267,26 @@ impl System {
         Some(self.watch.as_ref()?.take())
     }
 
+    /// How long each process waited for the xtables lock, in vain or not, since the start or since this was asked last; by
+    /// their numbers. `programs`: those that ran meanwhile, which say who waited in vain. `None` in modes that have no such
+    /// lock, and where the kernel does not tell.
+    pub fn lock_waits(&mut self, programs: &[ProgramRun]) -> Option<BTreeMap<u32, Duration>> {
+        let events = self.lock.take()?.stop().ok();
+        self.watch_lock();
+        let gave_up: HashSet<u32> =
+            programs.iter().filter(|run| run.code() == Some(NO_LOCK)).map(|run| run.pid).collect();
+        let mut waits: BTreeMap<u32, Duration> = BTreeMap::new();
+        for one in xtables_lock::acquisitions(&events?, &gave_up) {
+            *waits.entry(one.pid).or_default() += Duration::from_nanos(one.wait);
+        }
+        Some(waits)
+    }
+
+    fn watch_lock(&mut self) {
+        let has_lock = self.testbed.mode() == Mode::IptablesLegacy;
+        self.lock = if has_lock { xtables_lock::Watch::start(&self.testbed.lab.node).ok() } else { None };
+    }
+
     /// What the API server has done.
     pub fn server(&self) -> &Server {
         &self.server
@@ -273,6 +304,7 @@ impl System {
     pub fn stop(&mut self) -> anyhow::Result<Ended> {
         let process = self.process.take().context("no kube-proxy runs")?;
         self.watch = None;
+        self.lock = None;
         Ok(process.stop(STOP_LIMIT)?)
     }
 }

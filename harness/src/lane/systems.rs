@@ -70,7 +70,8 @@ impl Lane<'_> {
         self.labs.drop_all();
         let set = self.labs.set(cell.mode, cell.scale, self.sweep);
         let seed = self.sweep.seed ^ u64::from(cell.block);
-        let place = Place { subject: &subject, mode: cell.mode, node: self.node, set: &set, seed };
+        let (mode, node, cores) = (cell.mode, self.node, self.cores.clone());
+        let place = Place { subject: &subject, mode, node, set: &set, seed, cores: &cores };
         labs::settle(cell.scale.services);
         if let Err(error) = kube_proxy::measure(&place, section, self.stop, rows) {
             rows.fail(&explain(&error));

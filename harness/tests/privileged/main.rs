@@ -23,6 +23,7 @@ mod paper;
 mod paths;
 mod promise;
 mod proxied;
+mod real;
 mod replay;
 mod runs;
 mod state;
@@ -177,6 +178,14 @@ fn tests() -> Vec<Test> {
         let modes = &[Mode::IptablesLegacy, Mode::Nftables, Mode::IpvsBatched];
         let name = format!("modes_differ_only_where_they_mean_to::{}", family.name());
         tests.push(test(&name, &[], move || promise::alike(modes, family)));
+    }
+    for family in Family::ALL {
+        for &mode in PROXY {
+            let name = format!("a_real_kube_proxy_keeps_its_promise::{mode}::{}", family.name());
+            let mut test = test(&name, &[mode], move || promise::kept_by_kube_proxy(mode, family));
+            test.needs.push(Need::KubeProxy(real::MINOR));
+            tests.push(test);
+        }
     }
     tests.extend(background::tests());
     tests.extend(replay::tests());

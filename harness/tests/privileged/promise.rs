@@ -17,6 +17,8 @@ use crate::proxied::Proxied;
 
 /// Sets of Services, each installed over the one before: the same for every mode.
 const CASES: u32 = 200;
+/// Sets of which a real kube-proxy is told, one after another: it waits a second between two syncs.
+const REAL_CASES: u32 = 12;
 /// Parts in an emulated guest, which takes its time for the whole and is taken for dead if it is silent for long.
 pub(crate) const PARTS: u32 = 10;
 /// A port that no random Service has.
@@ -26,6 +28,13 @@ const OTHER_PORT: u16 = 9_999;
 pub(crate) fn kept(mode: Mode, version: KubeProxy, family: Family) {
     let seen = compare(mode, version, family, 0..CASES);
     assert!(seen.delivered > 1_000 && seen.rejected > 100 && seen.dropped > 50, "{seen:?}");
+}
+
+/// A real kube-proxy against the promise, over the first of the same sets.
+pub(crate) fn kept_by_kube_proxy(mode: Mode, family: Family) {
+    let proxied = Proxied::by_kube_proxy(mode, random_services::node(family, KubeProxy::NEWEST));
+    let seen = compare_in(proxied, family, 0..REAL_CASES);
+    assert!(seen.delivered > 100 && seen.rejected > 10, "{seen:?}");
 }
 
 /// The same in parts.
@@ -88,7 +97,11 @@ fn asked(packet: &SentPacket, origin: Location) -> semantics::FirstPacket {
 }
 
 fn compare(mode: Mode, version: KubeProxy, family: Family, cases: Range<u32>) -> Seen {
-    let mut proxied = Proxied::new(mode, random_services::node(family, version));
+    compare_in(Proxied::new(mode, random_services::node(family, version)), family, cases)
+}
+
+fn compare_in(mut proxied: Proxied, family: Family, cases: Range<u32>) -> Seen {
+    let mode = proxied.mode;
     let mut seen = Seen::default();
     let sets = (0..cases.end).zip(sets(family));
     for (case, set) in sets.skip(cases.start as usize) {

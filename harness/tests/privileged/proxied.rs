@@ -6,8 +6,10 @@ use lab::apply::Runner;
 use lab::stop::Stop;
 use lab::tools::Tools;
 use netns_setup::single_node::Topology;
+use services::service::Protocol;
 use services::service_set::ServiceSet;
 
+use crate::real::Real;
 use crate::testbeds::wait_until;
 
 /// The node of `random_services::node`, with even-numbered pods on it.
@@ -25,6 +27,8 @@ fn topology(label: String) -> Topology {
 pub(crate) struct Proxied {
     pub mode: Mode,
     pub node: Node,
+    /// Writes the rules instead of the planner. Before the namespace that it runs in.
+    real: Option<Real>,
     oracle: Oracle,
     runner: Runner,
     dataplane: Box<dyn Dataplane>,
@@ -39,6 +43,7 @@ impl Proxied {
         Self {
             mode,
             node,
+            real: None,
             oracle,
             runner,
             dataplane: planner(mode, node),
@@ -47,8 +52,25 @@ impl Proxied {
         }
     }
 
+    /// The same with a real kube-proxy, which writes the rules.
+    pub(crate) fn by_kube_proxy(mode: Mode, node: Node) -> Self {
+        let planned = Self::new(mode, node);
+        let real = Real::start(planned.oracle.node(), mode, node);
+        Self { real: Some(real), ..planned }
+    }
+
     /// The first sync if nothing is installed, else a partial one.
     pub(crate) fn sync(&mut self, to: &ServiceSet) {
+        if let Some(real) = &mut self.real {
+            let marker = real.tell(to);
+            let oracle = &mut self.oracle;
+            return wait_until("kube-proxy has synced", || {
+                real.check();
+                let packet = SentPacket::new(Protocol::Tcp, marker.sender, marker.service);
+                let outcome = oracle.send(packet, Location::RemotePod).unwrap();
+                outcome.delivered().is_some_and(|delivered| delivered.destination == marker.endpoint)
+            });
+        }
         let kind = if self.synced { Sync::Partial } else { Sync::Full };
         let plan = self.dataplane.plan(&self.set, to, kind);
         self.apply(&plan);

@@ -35,6 +35,7 @@ pub(crate) fn of(metric: &str, unit: Unit) -> Direction {
             metric::LOST_REQUESTS
             | metric::LATE_REQUESTS
             | metric::LOST_PACKETS
+            | metric::STALE_PACKETS
             | metric::OWN_FAILURES
             | metric::RESET_CONNECTIONS
             | metric::LOCK_TIMEOUTS

@@ -18,6 +18,12 @@ const RULE_CHANGES: [(&str, &str, &str); 5] = [
     ("disruption-service-churn", "service_churn", "Traffic while Services come and go"),
     ("disruption-restart", "restart", "Traffic while kube-proxy restarts"),
 ];
+/// File name, workload, and title, of what happens to a real kube-proxy.
+const DISTURBANCES: [(&str, &str, &str); 3] = [
+    ("kube-proxy-api-away", workload::KUBE_PROXY_API_AWAY, "Traffic while the API server is away"),
+    ("kube-proxy-relist", workload::KUBE_PROXY_RELIST, "Traffic while kube-proxy lists everything anew"),
+    ("kube-proxy-restart", workload::KUBE_PROXY_RESTART, "Traffic while a real kube-proxy restarts"),
+];
 /// More modes than this side by side cannot be read.
 const MOST_PANELS: usize = 4;
 
@@ -35,24 +41,30 @@ pub(super) fn disruptions(platform: Platform<'_>, all: &Timelines) -> Vec<Figure
                 == platform
         })
         .collect();
-    RULE_CHANGES
-        .iter()
-        .filter_map(|(name, change, title)| figure(platform, &impact, &all.syncs, name, change, title))
-        .collect()
+    let of_plans = RULE_CHANGES.iter().filter_map(|(name, change, title)| {
+        let prefix = format!("{}{change}.", workload::DISRUPTION);
+        let load = impact.iter().filter_map(|row| row.cell.workload.strip_prefix(&prefix)).min()?;
+        let title = format!("{title}: {load}");
+        figure(platform, &impact, &all.syncs, name, &format!("{prefix}{load}"), &title, ", ")
+    });
+    let of_systems = DISTURBANCES.iter().filter_map(|(name, workload, title)| {
+        figure(platform, &impact, &all.syncs, name, workload, title, ": ")
+    });
+    of_plans.chain(of_systems).collect()
 }
 
+/// Of one workload. `comma`: between the title and the scale.
 fn figure(
     platform: Platform<'_>,
     impact: &[&ImpactRow],
     syncs: &[TimelineRow],
     name: &'static str,
-    change: &str,
+    workload: &str,
     title: &str,
+    comma: &str,
 ) -> Option<Figure> {
-    let prefix = format!("{}{change}.", workload::DISRUPTION);
-    let load = impact.iter().filter_map(|row| row.cell.workload.strip_prefix(&prefix)).min()?;
-    let of_load = format!("{prefix}{load}");
-    let impact: Vec<&ImpactRow> = impact.iter().copied().filter(|row| row.cell.workload == of_load).collect();
+    let impact: Vec<&ImpactRow> =
+        impact.iter().copied().filter(|row| row.cell.workload == workload).collect();
     let scales: BTreeSet<(u32, u32)> =
         impact.iter().map(|row| (row.cell.services, row.cell.endpoints)).collect();
     let modes_at = |scale: (u32, u32)| {
@@ -79,6 +91,8 @@ fn figure(
         let spans = syncs
             .iter()
             .filter(|row| (&row.cell.run, row.cell.block, row.cell.order) == first && row.cell.mode == mode)
+            // A cell of a real kube-proxy has several workloads.
+            .filter(|row| row.cell.workload == workload)
             .map(|row| Span {
                 mode: mode.to_owned(),
                 from: row.start as f64,
@@ -107,7 +121,7 @@ fn figure(
     };
     Some(Figure {
         name,
-        title: format!("{title}: {load}, {} Services x {}", thousands(services), thousands(endpoints)),
+        title: format!("{title}{comma}{} Services x {}", thousands(services), thousands(endpoints)),
         subtitle: format!(
             "by when requests were due{since}: the longest response time of each part, dashed: p50; bars with a mark: syncs, \
              as high as they took"

@@ -22,7 +22,7 @@ const START_COLUMNS: [(&str, RowValue, &str); 6] = [
     (metric::LOST_PACKETS, Record::p50, ""),
 ];
 
-const CHANGE_COLUMNS: [(&str, RowValue, &str); 9] = [
+const CHANGE_COLUMNS: [(&str, RowValue, &str); 11] = [
     (metric::PROGRAMMING_LATENCY, Record::p50, " p50"),
     (metric::PROGRAMMING_LATENCY, Record::p99, " p99"),
     (metric::PROGRAMMING_LATENCY, Record::max, " max"),
@@ -30,16 +30,21 @@ const CHANGE_COLUMNS: [(&str, RowValue, &str); 9] = [
     (metric::KNEE, Record::p50, ""),
     (metric::PROBE_RESOLUTION, Record::p50, ""),
     (metric::OWN_DIFFERENCE, Record::p50, ""),
+    (metric::OWN_LEAST, Record::p50, ""),
     (metric::LOST_PACKETS, Record::p50, ""),
+    (metric::STALE_PACKETS, Record::p50, ""),
     (metric::LATE_REQUESTS, Record::p50, ""),
 ];
 
-const COST_COLUMNS: [(&str, RowValue, &str); 15] = [
+const COST_COLUMNS: [(&str, RowValue, &str); 18] = [
     (metric::OWN_SYNC, Record::p50, ""),
     (metric::OWN_FULL_SYNC, Record::p50, ""),
     (metric::OWN_PARTIAL_SYNC, Record::p50, ""),
     (metric::OWN_NETWORK_PROGRAMMING, Record::p50, ""),
     (metric::OWN_FAILURES, Record::p50, ""),
+    (metric::OWN_QUEUED, Record::p50, ""),
+    (metric::OWN_CONNTRACK, Record::p50, ""),
+    (metric::OWN_CONNTRACK_DELETED, Record::p50, ""),
     (metric::PROGRAM_LISTING, Record::p50, ""),
     (metric::PROGRAM_WRITING, Record::p50, ""),
     (metric::PROGRAM_OTHER, Record::p50, ""),
@@ -52,6 +57,28 @@ const COST_COLUMNS: [(&str, RowValue, &str); 15] = [
     (metric::GOROUTINES, Record::p50, ""),
 ];
 
+const PHASE_COLUMNS: [(&str, RowValue, &str); 7] = [
+    (metric::SYNC_OWN_WORK, Record::p50, " p50"),
+    (metric::SYNC_LISTING, Record::p50, " p50"),
+    (metric::SYNC_WRITING, Record::p50, " p50"),
+    (metric::SYNC_OTHER_PROGRAMS, Record::p50, " p50"),
+    (metric::SYNC_LOCK_WAIT, Record::p50, " p50"),
+    (metric::SYNC_OWN_WORK, Record::max, " max"),
+    (metric::SYNC_WRITING, Record::max, " max"),
+];
+
+const TRAFFIC_COLUMNS: [(&str, RowValue, &str); 9] = [
+    (metric::RESPONSE_BEFORE, Record::p50, " p50"),
+    (metric::RESPONSE_DURING, Record::p50, " p50"),
+    (metric::RESPONSE_BEFORE, Record::p99, " p99"),
+    (metric::RESPONSE_DURING, Record::p99, " p99"),
+    (metric::RESPONSE_BEFORE, Record::max, " max"),
+    (metric::RESPONSE_DURING, Record::max, " max"),
+    (metric::LOST_REQUESTS, Record::p50, ""),
+    (metric::RESET_CONNECTIONS, Record::p50, ""),
+    (metric::BLOCKED_TIME, Record::p50, ""),
+];
+
 /// Whether a workload is one of these tables'.
 pub(super) fn has(name: &str) -> bool {
     name.starts_with(PREFIX)
@@ -61,7 +88,11 @@ pub(super) fn has(name: &str) -> bool {
 pub(super) fn shows(name: &str, metric: &str) -> bool {
     let own: &[(&str, RowValue, &str)] =
         if STARTS.contains(&name) { &START_COLUMNS } else { &CHANGE_COLUMNS };
-    own.iter().chain(&COST_COLUMNS).any(|(name, ..)| *name == metric)
+    own.iter()
+        .chain(&COST_COLUMNS)
+        .chain(&PHASE_COLUMNS)
+        .chain(&TRAFFIC_COLUMNS)
+        .any(|(name, ..)| *name == metric)
 }
 
 /// Its workloads, of starts or of changes.
@@ -84,11 +115,36 @@ pub(super) fn changes(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     wide(groups, medians, "A real kube-proxy and changes", remark, &named(groups, false), &CHANGE_COLUMNS)
 }
 
+/// All its workloads, starts first.
+fn all<'a>(groups: &Groups<'a>) -> Vec<&'a str> {
+    [named(groups, true), named(groups, false)].concat()
+}
+
+pub(super) fn phases(groups: &Groups<'_>, medians: &mut Medians) -> Table {
+    let remark = "Syncs of IPv4 by their phases: kube-proxy's own process, and the programs that it starts by what they are for. From \
+                  1.37 on it lists nftables itself, so that this is its own work. Waiting for the xtables lock is in no other \
+                  phase.";
+    wide(groups, medians, "Where a sync of a real kube-proxy goes", remark, &all(groups), &PHASE_COLUMNS)
+}
+
+pub(super) fn traffic(groups: &Groups<'_>, medians: &mut Medians) -> Table {
+    let remark = "An open loop runs while the API server is away, while everything is listed anew, and while kube-proxy restarts. \
+                  During: requests that were due from the beginning until packets obeyed a change made meanwhile, or until the \
+                  first sync had ended. Parts over time are in impact.csv, syncs in timelines.csv.";
+    wide(
+        groups,
+        medians,
+        "Traffic while a real kube-proxy is disturbed",
+        remark,
+        &all(groups),
+        &TRAFFIC_COLUMNS,
+    )
+}
+
 pub(super) fn cost(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = "What begins with `own` is the mean by kube-proxy's own metrics. Programs are those that it starts: how long one of \
                   them ran, and what all of them took of a processor. Peaks are of the process, and of the largest program.";
-    let all = [named(groups, true), named(groups, false)].concat();
-    wide(groups, medians, "What a real kube-proxy says and takes", remark, &all, &COST_COLUMNS)
+    wide(groups, medians, "What a real kube-proxy says and takes", remark, &all(groups), &COST_COLUMNS)
 }
 
 #[cfg(test)]
@@ -118,11 +174,14 @@ mod tests {
                 key(system, workload::KUBE_PROXY_JOIN).scalar(metric::LISTED, Unit::Ns, 5_000_000),
                 key(system, workload::KUBE_PROXY_CHANGES).scalar(metric::PROGRAMMING_LATENCY, Unit::Ns, 7),
                 key(system, workload::KUBE_PROXY_CHANGES).scalar(metric::HEAP, Unit::Bytes, 7),
+                key(system, workload::KUBE_PROXY_CHANGES).scalar(metric::SYNC_WRITING, Unit::Ns, 7),
+                key(system, workload::KUBE_PROXY_RELIST).scalar(metric::RESPONSE_DURING, Unit::Ns, 7),
             ]
         });
         let rows = rows.concat();
         let groups = &Groups::split(&rows)[0];
-        for table in [starts, changes, cost].map(|table| table(groups, &mut Medians::new())) {
+        for table in [starts, changes, cost, phases, traffic].map(|table| table(groups, &mut Medians::new()))
+        {
             assert!(table.columns.contains(&"system".to_owned()), "{:?}", table.columns);
             assert_eq!(table.rows.len(), 2, "{}", table.title);
         }

@@ -70,7 +70,7 @@ pub(super) const fn of(resource: Resource) -> &'static [Column] {
         Resource::Services => SERVICES,
         Resource::EndpointSlices => SLICES,
         Resource::ServiceCidrs => SERVICE_CIDRS,
-        Resource::Pods | Resource::NetworkPolicies => OTHERS,
+        Resource::Pods | Resource::Endpoints | Resource::NetworkPolicies => OTHERS,
     }
 }
 

@@ -39,6 +39,7 @@ fn objects_and_lists_are_served() {
         ("services?fieldSelector=metadata.name%3Dtwo", &["two"]),
         ("services?fieldSelector=metadata.namespace%3Db,spec.type%3DClusterIP", &["three"]),
         ("pods", &[]),
+        ("endpoints", &[]),
     ] {
         assert_eq!(names(&fetch(&server, &format!("/api/v1/{query}"))), expected, "{query}");
     }

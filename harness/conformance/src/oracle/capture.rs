@@ -20,8 +20,8 @@ use workloads::wire::{self, Checksums, Malformed, Message};
 
 use super::{Location, OracleError};
 
-/// Longer than any link's packets.
-const BUFFER: usize = 2048;
+/// Longer than any link's packets: whoever else talks over the loopback fills its MTU.
+const BUFFER: usize = 1 << 16;
 
 /// Something that came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) struct Capture {
     ipv4: Vec<OwnedFd>,
     /// With the protocol's number: these give no headers.
     ipv6: Vec<(OwnedFd, u8)>,
-    buffer: [u8; BUFFER],
+    buffer: Vec<u8>,
 }
 
 impl Capture {
@@ -54,7 +54,7 @@ impl Capture {
         Ok(Capture {
             ipv4: ipv4.collect::<nix::Result<_>>()?,
             ipv6: ipv6.collect::<nix::Result<_>>()?,
-            buffer: [0; BUFFER],
+            buffer: vec![0; BUFFER],
         })
     }
 
@@ -81,7 +81,7 @@ impl Capture {
                 }
             }
         }
-        let buffer = &mut self.buffer;
+        let buffer = &mut self.buffer[..];
         match family {
             Family::Ipv4 => {
                 for ear in &self.ipv4 {

@@ -68,16 +68,25 @@ impl Scenario {
         }
     }
 
+    /// A rolling update of the Service at an index, which has so many pods from the beginning.
+    pub fn rolling_update_of(set: &ServiceSet, service: usize, pods: u32, seed: u64) -> Timeline {
+        rolling_update(set, service, pods, &mut Scenario::RollingUpdate.random(seed))
+    }
+
+    fn random(self, seed: u64) -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(seed ^ 0xc4a9_1e00 ^ self as u64)
+    }
+
     /// What happens, over these Services and with so many pods.
     ///
     /// # Errors
     /// If no Service has endpoints.
     pub fn timeline(self, set: &ServiceSet, pods: u32, seed: u64) -> anyhow::Result<Timeline> {
-        let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0xc4a9_1e00 ^ self as u64);
+        let mut random = self.random(seed);
         let service = set.nearest_answering(set.len() / 2);
         let need = || service.ok_or_else(|| anyhow::anyhow!("no Service has an endpoint that could change"));
         Ok(match self {
-            Scenario::RollingUpdate => rolling_update(set, need()?, pods, &mut random),
+            Scenario::RollingUpdate => Self::rolling_update_of(set, need()?, pods, seed),
             Scenario::NodeLoss => {
                 need()?;
                 node_loss(set, pods, &mut random)

@@ -24,7 +24,7 @@ const FIRST_ENDPOINT: u32 = 100_000;
 /// Services that can be added: as many as there are spare ones.
 const SPARE_SERVICES: u32 = 250;
 /// Chance that a packet misses an endpoint by luck so often that it is taken for gone: e^-14, one in a million.
-const SURE: usize = 14;
+pub(super) const SURE: usize = 14;
 /// Packets in a row without an answer, of which one may be late on a busy machine, that show a Service gone.
 const UNANSWERED: usize = 5;
 
@@ -46,6 +46,9 @@ pub enum ChangeKind {
     ReplaceAllEndpoints,
     /// All endpoints of one Service go, and 100 others come: a packet arrives at one of them.
     HundredEndpoints,
+    /// The pods of one Service are replaced one after another, as a Deployment's controller does it: many changes. Once, however
+    /// often the other kinds come.
+    RollingUpdate,
 }
 
 impl ChangeKind {
@@ -59,6 +62,7 @@ impl ChangeKind {
             ChangeKind::RemoveService => workload::KUBE_PROXY_REMOVE_SERVICE,
             ChangeKind::ReplaceAllEndpoints => workload::KUBE_PROXY_REPLACE_ALL_ENDPOINTS,
             ChangeKind::HundredEndpoints => workload::KUBE_PROXY_HUNDRED_ENDPOINTS,
+            ChangeKind::RollingUpdate => workload::KUBE_PROXY_ROLLING_UPDATE,
         }
     }
 
@@ -122,13 +126,14 @@ impl Changes {
     /// One more change of `set`, of a Service that none of those under way is about.
     ///
     /// # Errors
-    /// If no Service is left for it.
+    /// If no Service is left for it; or if it is a rolling update, which is more than one change.
     pub(super) fn next(
         &mut self,
         kind: ChangeKind,
         set: &ServiceSet,
         busy: &[SocketAddrV4],
     ) -> anyhow::Result<Change> {
+        anyhow::ensure!(kind != ChangeKind::RollingUpdate, "a rolling update is more than one change");
         if kind == ChangeKind::AddService {
             let endpoints = (set.total_endpoints() / set.len().max(1)).clamp(1, 1_000) as u32;
             let service = Unused::Synthetic.service(self.services % SPARE_SERVICES, endpoints);

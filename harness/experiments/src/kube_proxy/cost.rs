@@ -1,26 +1,35 @@
 //! What a kube-proxy says of itself, and what it and its programs cost, over some time.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use kube_proxy::System;
+use kube_proxy::log::SyncEnded;
 use kube_proxy::metrics::{Histogram, Snapshot, names};
 use kube_proxy::programs::ProgramRun;
 use kube_proxy::usage::Usage;
 use workloads::clock::nanoseconds;
 
+use super::phases::{self, Phases};
+use super::program_phase::{ProgramPhase, phase};
+
 /// A look at a kube-proxy that runs.
 pub(super) struct Look {
     metrics: Snapshot,
     usage: Usage,
+    /// Lines of the log so far.
+    pub position: u64,
 }
 
-/// What its programs do in a sync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum ProgramPhase {
-    /// Reading what is installed.
-    Listing,
-    /// Writing what shall be.
-    Writing,
-    /// Looking after jumps, canaries and versions, deleting connections.
-    Other,
+/// What is known from elsewhere of the time between two looks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Meanwhile<'a> {
+    /// The programs that ran; `None`: the kernel did not tell.
+    pub programs: Option<&'a [ProgramRun]>,
+    /// The syncs that ended, by the log.
+    pub syncs: &'a [SyncEnded],
+    /// How long processes waited for the xtables lock.
+    pub lock_waits: Option<&'a BTreeMap<u32, Duration>>,
 }
 
 /// What happened between two looks. What is not known is absent, not zero.
@@ -28,14 +37,23 @@ pub(super) enum ProgramPhase {
 pub(super) struct Cost {
     /// All syncs, by its own metric.
     pub syncs: Option<Own>,
+    /// The longest sync of IPv4, by its log, nanoseconds.
+    pub longest_sync: Option<u64>,
     /// Full ones.
     pub full: Option<Own>,
     /// Partial ones.
     pub partial: Option<Own>,
     /// From the annotation of an EndpointSlice to the end of its sync.
     pub network_programming: Option<Own>,
-    /// Syncs and restores that failed.
-    pub failures: u64,
+    /// From the last time that a sync of IPv4 was asked for until the end of the one that followed, nanoseconds; absent while
+    /// it has not followed.
+    pub queued: Option<u64>,
+    /// Its search for connections that have become stale, which is a part of a sync.
+    pub conntrack: Option<Own>,
+    /// Connections that it has deleted; absent where it does not count.
+    pub conntrack_deleted: Option<u64>,
+    /// What failed, and how often; only what did.
+    pub failures: Vec<(&'static str, u64)>,
     /// Goroutines at the end.
     pub goroutines: Option<u64>,
     /// Bytes of heap in use at the end.
@@ -50,6 +68,8 @@ pub(super) struct Cost {
     pub programs_peak: Option<u64>,
     /// How long each program ran, nanoseconds; known where the kernel says so.
     pub programs: Option<Vec<(ProgramPhase, u64)>>,
+    /// Phases of syncs; known where its programs are.
+    pub phases: Option<Phases>,
 }
 
 /// What a histogram of kube-proxy's has exactly.
@@ -71,9 +91,28 @@ impl Own {
     }
 }
 
-/// Counters of what failed, in whichever mode.
-const FAILURES: [&str; 3] =
-    [names::IPTABLES_FAILURES, names::IPTABLES_PARTIAL_FAILURES, names::NFTABLES_FAILURES];
+/// Counters of what failed, in whichever mode, and what they count.
+const FAILURES: [(&str, &str); 4] = [
+    (names::IPTABLES_FAILURES, "runs of iptables-restore"),
+    (names::IPTABLES_PARTIAL_FAILURES, PARTIAL_SYNCS),
+    (names::NFTABLES_FAILURES, "syncs of nftables"),
+    (names::NFTABLES_CLEANUP_FAILURES, "clean-ups of nftables"),
+];
+
+/// A partial sync whose run of iptables-restore fails is counted twice, as the one and as the other (syncProxyRules in
+/// pkg/proxy/iptables).
+const PARTIAL_SYNCS: &str = "partial syncs of iptables";
+
+impl Cost {
+    /// All that failed, each thing once.
+    pub(super) fn failures(&self) -> u64 {
+        let of = |partial: bool| {
+            let own = self.failures.iter().filter(move |(what, _)| (*what == PARTIAL_SYNCS) == partial);
+            own.map(|(_, count)| *count).sum::<u64>()
+        };
+        of(false).max(of(true))
+    }
+}
 
 impl Look {
     /// Looks, and forgets the programs that have ended so far if `anew`.
@@ -83,16 +122,19 @@ impl Look {
     pub(super) fn at(system: &mut System, anew: bool) -> anyhow::Result<Self> {
         if anew {
             system.programs();
+            system.lock_waits(&[]);
         }
         system.check()?;
         let process = system.process()?;
+        let position = process.log().position();
         let metrics = process.metrics()?;
         let usage = process.usage().ok_or_else(|| anyhow::anyhow!("kube-proxy has ended"))?;
-        Ok(Self { metrics, usage })
+        Ok(Self { metrics, usage, position })
     }
 
-    /// What has happened since an earlier look; none: since the start of the process. `programs`: those that ran meanwhile.
-    pub(super) fn since(&self, before: Option<&Look>, programs: Option<&[ProgramRun]>) -> Cost {
+    /// What has happened since an earlier look; none: since the start of the process.
+    pub(super) fn since(&self, before: Option<&Look>, meanwhile: Meanwhile<'_>) -> Cost {
+        let Meanwhile { programs, syncs, lock_waits } = meanwhile;
         let own = |name| {
             let histogram = match before {
                 Some(before) => self.metrics.since(&before.metrics).histogram(name, &[]),
@@ -114,10 +156,18 @@ impl Look {
         };
         Cost {
             syncs: own(names::SYNC_DURATION),
+            longest_sync: syncs.iter().filter(|sync| !sync.ipv6).map(|sync| nanoseconds(sync.took)).max(),
             full: own(names::FULL_SYNC_DURATION),
             partial: own(names::PARTIAL_SYNC_DURATION),
             network_programming: own(names::NETWORK_PROGRAMMING),
-            failures: FAILURES.iter().filter_map(|name| counter(name)).sum::<f64>() as u64,
+            queued: self.queued(),
+            conntrack: own(names::CONNTRACK_DURATION),
+            conntrack_deleted: counter(names::CONNTRACK_DELETED).map(|deleted| deleted as u64),
+            failures: FAILURES
+                .iter()
+                .filter_map(|&(name, what)| Some((what, counter(name)? as u64)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
             goroutines: gauge(names::GOROUTINES),
             heap: gauge(names::HEAP_IN_USE),
             process_cpu: usage.cpu_ns,
@@ -125,21 +175,18 @@ impl Look {
             programs_cpu: used.as_ref().map(|used| used.iter().map(|used| used.cpu_ns).sum()),
             programs_peak: used.and_then(|used| used.iter().map(|used| used.peak_rss).max()),
             programs: programs.map(ran),
+            phases: programs.map(|programs| phases::of(syncs, programs, lock_waits)),
         }
     }
-}
 
-/// What a program was started for, by its name and arguments (pkg/util/iptables and sigs.k8s.io/knftables).
-pub(super) fn phase(run: &ProgramRun) -> ProgramPhase {
-    let has = |word: &str| run.command.split(' ').any(|own| own == word);
-    match run.name.as_str() {
-        name if name.ends_with("-save") => ProgramPhase::Listing,
-        name if name.ends_with("-restore") => ProgramPhase::Writing,
-        "nft" if has("list") => ProgramPhase::Listing,
-        "nft" if has("-f") && !has("--check") => ProgramPhase::Writing,
-        "ipset" if has("list") || has("save") => ProgramPhase::Listing,
-        "ipset" if !has("--version") && !has("version") => ProgramPhase::Writing,
-        _ => ProgramPhase::Other,
+    fn queued(&self) -> Option<u64> {
+        let of_ipv4 = |name| {
+            let families = self.metrics.label_values(name, "ip_family");
+            let labels: &[_] = if families.is_empty() { &[] } else { &[("ip_family", "IPv4")] };
+            self.metrics.latest(name, labels)
+        };
+        let seconds = of_ipv4(names::LAST_SYNC)? - of_ipv4(names::LAST_QUEUED)?;
+        (seconds >= 0.0).then_some((seconds * 1e9) as u64)
     }
 }
 
@@ -148,37 +195,6 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-
-    fn run(command: &str) -> ProgramRun {
-        ProgramRun {
-            pid: 1,
-            command: command.to_owned(),
-            name: command.split(' ').next().unwrap().rsplit('/').next().unwrap().to_owned(),
-            started: Instant::now(),
-            executed: None,
-            ended: None,
-            status: None,
-            used: None,
-        }
-    }
-
-    #[test]
-    fn programs_are_told_by_what_they_are_asked() {
-        for (command, expected) in [
-            ("iptables-save -t nat", ProgramPhase::Listing),
-            ("ip6tables-restore -w 5 -W 100000 --noflush --counters", ProgramPhase::Writing),
-            ("iptables -w 5 -W 100000 -C OUTPUT -t nat -j KUBE-SERVICES", ProgramPhase::Other),
-            ("nft --json list map ip kube-proxy service-ips", ProgramPhase::Listing),
-            ("nft -f -", ProgramPhase::Writing),
-            ("nft --check -f -", ProgramPhase::Other),
-            ("nft --version", ProgramPhase::Other),
-            ("ipset create KUBE-CLUSTER-IP hash:ip,port family inet", ProgramPhase::Writing),
-            ("ipset list -n", ProgramPhase::Listing),
-            ("conntrack -D", ProgramPhase::Other),
-        ] {
-            assert_eq!(phase(&run(command)), expected, "{command}");
-        }
-    }
 
     #[test]
     fn what_was_observed_between_two_looks_is_counted() {
@@ -189,13 +205,37 @@ mod tests {
                  {name}_sum {sum}\n{name}_count {count}\n"
             );
             let metrics = Snapshot::parse(&text, Instant::now()).unwrap();
-            Look { metrics, usage: Usage { cpu_ns: u64::from(count) * 10, peak_rss: 7, ..Usage::default() } }
+            let usage = Usage { cpu_ns: u64::from(count) * 10, peak_rss: 7, ..Usage::default() };
+            Look { metrics, usage, position: 0 }
         };
         let (before, after) = (snapshot(2, 0.125), snapshot(4, 0.25));
-        let cost = after.since(Some(&before), None);
+        let cost = after.since(Some(&before), Meanwhile::default());
         let own = Own { count: 2, mean: 62_500_000, at_most: Some(100_000_000) };
         assert_eq!((cost.syncs, cost.full, cost.process_cpu), (Some(own), None, 20));
-        assert_eq!((cost.programs_cpu, cost.goroutines), (None, None));
-        assert_eq!(after.since(None, Some(&[])).syncs.unwrap().count, 4);
+        assert_eq!((cost.programs_cpu, cost.goroutines, cost.phases), (None, None, None));
+        assert_eq!((cost.queued, cost.conntrack_deleted, cost.failures), (None, None, Vec::new()));
+        let all = Meanwhile { programs: Some(&[]), ..Meanwhile::default() };
+        assert_eq!(after.since(None, all).syncs.unwrap().count, 4);
+    }
+
+    #[test]
+    fn what_was_asked_for_and_what_failed_is_told_by_family_and_kind() {
+        let (queued, synced) = (names::LAST_QUEUED, names::LAST_SYNC);
+        let failed = names::NFTABLES_FAILURES;
+        let text = format!(
+            "# TYPE {queued} gauge\n{queued}{{ip_family=\"IPv4\"}} 1.7e9\n{queued}{{ip_family=\"IPv6\"}} 1.9e9\n\
+             # TYPE {synced} gauge\n{synced}{{ip_family=\"IPv4\"}} 1700000000.25\n{synced}{{ip_family=\"IPv6\"}} 1.8e9\n\
+             # TYPE {failed} counter\n{failed}{{ip_family=\"IPv4\"}} 2\n"
+        );
+        let look = |text: &str| Look {
+            metrics: Snapshot::parse(text, Instant::now()).unwrap(),
+            usage: Usage::default(),
+            position: 0,
+        };
+        let cost = look(&text).since(None, Meanwhile::default());
+        assert_eq!((cost.queued, cost.failures), (Some(250_000_000), vec![("syncs of nftables", 2)]));
+        // What was asked for after the last sync has not been done.
+        let waiting = look(&text.replace("1700000000.25", "1.6e9"));
+        assert_eq!(waiting.since(None, Meanwhile::default()).queued, None);
     }
 }

@@ -38,24 +38,49 @@ struct Probed {
     answered: Option<(Instant, Duration)>,
 }
 
-/// Starts a kube-proxy, and sends packets until the first, a middle and the last Service have answered and its first sync has
-/// ended. If `serves`, its predecessor has left rules, and packets that are lost are counted from the beginning.
+/// The first, a middle and the last Service that packets can be sent to.
 ///
 /// # Errors
-/// If it ends, a packet goes wrong, or not all of it has happened within `limit`.
-pub(super) fn measure(system: &mut System, serves: bool, limit: Duration) -> anyhow::Result<Join> {
-    let mut probed = Vec::new();
+/// If there is none.
+pub(super) fn targets(system: &System) -> anyhow::Result<Vec<(Position, ServiceTarget)>> {
+    let mut targets = Vec::new();
     for position in [Position::First, Position::Middle, Position::Last] {
         let index = [Protocol::Udp, Protocol::Tcp]
             .into_iter()
             .find_map(|protocol| system.testbed.set.index_at(position, protocol));
         if let Some(index) = index {
-            let target = system.testbed.service_target(index)?;
-            probed.push(Probed { position, target, before: Instant::now(), answered: None });
+            targets.push((position, system.testbed.service_target(index)?));
         }
     }
-    anyhow::ensure!(!probed.is_empty(), "no Service has an endpoint that packets could be sent to");
-    let mut packets = Packets::new(&mut system.testbed);
+    anyhow::ensure!(!targets.is_empty(), "no Service has an endpoint that packets could be sent to");
+    Ok(targets)
+}
+
+/// How a kube-proxy starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    /// Whether its predecessor has left rules, so that packets that are lost are counted from the beginning.
+    pub serves: bool,
+    /// Whether a load runs meanwhile.
+    pub beside_load: bool,
+}
+
+/// Starts a kube-proxy, and sends packets until the first, a middle and the last Service have answered and its first sync has
+/// ended.
+///
+/// # Errors
+/// If it ends, a packet goes wrong, or not all of it has happened within `limit`.
+pub(super) fn measure(
+    system: &mut System,
+    targets: Vec<(Position, ServiceTarget)>,
+    start: Start,
+    limit: Duration,
+) -> anyhow::Result<Join> {
+    let now = Instant::now();
+    let probed = |(position, target)| Probed { position, target, before: now, answered: None };
+    let mut probed: Vec<Probed> = targets.into_iter().map(probed).collect();
+    anyhow::ensure!(!probed.is_empty(), "there is no Service to send packets to");
+    let mut packets = Packets::beside(&mut system.testbed, start.beside_load);
     let started = system.start()?;
     let mut join = Join::default();
     let (mut looked, mut turn) = (started, 0);
@@ -70,7 +95,7 @@ pub(super) fn measure(system: &mut System, serves: bool, limit: Duration) -> any
                 one.answered.get_or_insert((sent, sent.saturating_duration_since(one.before)));
             }
             None => {
-                join.lost += u64::from(serves || one.answered.is_some());
+                join.lost += u64::from(start.serves || one.answered.is_some());
                 one.before = sent;
             }
         }

@@ -60,6 +60,9 @@ pub(super) struct Latency {
     pub lost: u64,
     /// Most changes that were under way at once.
     pub most_open: usize,
+    /// The longest that a change took from when it was wanted, as its annotation says, until its first event was in
+    /// kube-proxy's socket, nanoseconds: kube-proxy counts from the one, `latency` from the other.
+    pub longest_delivery: u64,
     /// Changes that came more than 100 ms after they were due, for want of processor time.
     pub late: usize,
     /// Changes that did not come, since no Service was free for them.
@@ -71,6 +74,8 @@ pub(super) struct Latency {
 /// A change that is under way.
 struct Open {
     kind: ChangeKind,
+    /// Just before it was made.
+    wanted: Instant,
     changed: Changed,
     target: ServiceTarget,
     tracker: Tracker,
@@ -127,6 +132,8 @@ pub(super) fn measure(system: &mut System, config: &Config) -> anyhow::Result<La
                 let one = open.swap_remove(turn);
                 // That it has arrived is sure, since packets obey.
                 let told = system.told(&one.changed).unwrap_or(one.changed.applied.at);
+                let delivery = nanoseconds(told.saturating_duration_since(one.wanted));
+                latency.longest_delivery = latency.longest_delivery.max(delivery);
                 let gap = obeyed.before.map_or(obeyed.at.saturating_duration_since(told), |before| {
                     obeyed.at.saturating_duration_since(before)
                 });
@@ -158,7 +165,8 @@ fn begin(system: &mut System, change: Change, stall: Option<Duration>) -> anyhow
     if stall.is_some() {
         system.process()?.signal(Signal::SIGSTOP)?;
     }
+    let wanted = Instant::now();
     let changed = system.change(&change.to)?;
     let (kind, tracker) = (change.kind, Tracker::new(change.sign));
-    Ok(Open { kind, changed, target: change.target, tracker, stalled: stall.is_some() })
+    Ok(Open { kind, wanted, changed, target: change.target, tracker, stalled: stall.is_some() })
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kube_proxy::System;
 use workloads::clock::nanoseconds;
 
-use super::changes::{ChangeKind, Changes};
+use super::changes::{Change, ChangeKind, Changes};
 use super::packets::Packets;
 use super::tracker::Tracker;
 
@@ -24,9 +24,24 @@ pub(super) enum Outage {
     Relist,
 }
 
+impl Outage {
+    /// How long it may take until packets obey a change that is made meanwhile.
+    pub(super) fn longest(self, limit: Duration) -> Duration {
+        let away = match self {
+            Outage::Away(seconds) => seconds,
+            Outage::Relist => Duration::ZERO,
+        };
+        away + limit + BACKOFF
+    }
+}
+
 /// What it came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Felt {
+    /// When the outage began.
+    pub begun: Instant,
+    /// When the first packet that obeyed was sent.
+    pub obeyed: Instant,
     /// From the end of the outage until packets obeyed a change that was made meanwhile, nanoseconds.
     pub recovered: u64,
     /// What the probe could tell apart, nanoseconds.
@@ -37,20 +52,30 @@ pub(super) struct Felt {
     pub packets: u64,
 }
 
-/// Replaces an endpoint during an outage, and sends packets to its Service until they obey.
+/// The change that is made during an outage: one endpoint is another.
+///
+/// # Errors
+/// If no Service is there for it.
+pub(super) fn change(system: &System, outage: Outage, seed: u64) -> anyhow::Result<Change> {
+    let mut changes = Changes::of_outage(seed, matches!(outage, Outage::Relist));
+    changes.next(ChangeKind::ReplaceEndpoint, &system.testbed.set, &[])
+}
+
+/// Makes a change during an outage, and sends packets to its Service until they obey, beside a load or not.
 ///
 /// # Errors
 /// If kube-proxy ends, a packet goes wrong, or they do not obey in time: `limit`, and what client-go may wait at most.
 pub(super) fn measure(
     system: &mut System,
     outage: Outage,
-    seed: u64,
+    change: Change,
+    beside_load: bool,
     limit: Duration,
 ) -> anyhow::Result<Felt> {
-    let mut changes = Changes::of_outage(seed, matches!(outage, Outage::Relist));
-    let change = changes.next(ChangeKind::ReplaceEndpoint, &system.testbed.set, &[])?;
-    let mut packets = Packets::new(&mut system.testbed);
-    let (mut tracker, mut felt) = (Tracker::new(change.sign), Felt::default());
+    let mut packets = Packets::beside(&mut system.testbed, beside_load);
+    let mut tracker = Tracker::new(change.sign);
+    let begun = Instant::now();
+    let mut sent_packets = 0;
     let mut ends = match outage {
         Outage::Away(seconds) => {
             system.server().away()?;
@@ -75,15 +100,19 @@ pub(super) fn measure(
             system.check()?;
         }
         let (sent, arrived) = packets.send(&mut system.testbed, &change.target)?;
-        felt.packets += 1;
+        sent_packets += 1;
         if let Some(obeyed) = tracker.see(sent, arrived) {
             anyhow::ensure!(ends.is_none(), "packets obey a change that kube-proxy cannot know of");
-            felt.recovered = nanoseconds(obeyed.at.saturating_duration_since(ended));
-            let before = obeyed.before.unwrap_or(ended);
-            felt.resolution = nanoseconds(obeyed.at.saturating_duration_since(before));
-            felt.lost = tracker.lost;
             packets.finish(&mut system.testbed)?;
-            return Ok(felt);
+            let since = |earlier: Instant| nanoseconds(obeyed.at.saturating_duration_since(earlier));
+            return Ok(Felt {
+                begun,
+                obeyed: obeyed.at,
+                recovered: since(ended),
+                resolution: since(obeyed.before.unwrap_or(ended)),
+                lost: tracker.lost,
+                packets: sent_packets,
+            });
         }
         if ends.is_none() && ended.elapsed() > limit + BACKOFF {
             let lines = system.process()?.log().last_lines();

@@ -3,11 +3,12 @@
 use results::names::{metric, workload};
 use results::record::{CellKey, Unit};
 
-use super::cost::{Cost, Own, ProgramPhase};
+use super::cost::Cost;
 use super::join::Join;
 use super::latency::{Latency, Sample};
 use super::outage::{Felt, Outage};
 use super::rate::{Knee, Steady, Verdict};
+use super::rolling::Rolling;
 use crate::rows::Rows;
 
 /// Parts of a cell: what fails is a row of its part.
@@ -15,6 +16,7 @@ use crate::rows::Rows;
 pub(super) enum Part {
     Join,
     Changes,
+    RollingUpdate,
     Rate(u32),
     Knee,
     Outage(Outage),
@@ -32,6 +34,7 @@ impl Rows {
         self.key.workload = match part {
             Part::Join => workload::KUBE_PROXY_JOIN,
             Part::Changes => workload::KUBE_PROXY_CHANGES,
+            Part::RollingUpdate => workload::KUBE_PROXY_ROLLING_UPDATE,
             Part::Rate(rate) => {
                 self.key.workload = format!("{}{rate}", workload::KUBE_PROXY_RATE).into();
                 return;
@@ -90,6 +93,18 @@ impl Rows {
         self.latency(&key, &all, stall);
         self.records.push(key.scalar(metric::LOST_PACKETS, Unit::Count, found.lost));
         self.difference(&key, found, cost);
+        self.kube_proxy_cost(&key, cost);
+    }
+
+    /// A rolling update: its steps, and the packets meanwhile.
+    pub(super) fn kube_proxy_rolling(&mut self, found: &Rolling, cost: &Cost) {
+        let key = self.key.clone();
+        self.latency(&key, &found.samples.iter().collect::<Vec<_>>(), None);
+        for (metric, count) in [(metric::LOST_PACKETS, found.lost), (metric::STALE_PACKETS, found.stale)] {
+            let mut row = key.scalar(metric, Unit::Count, count);
+            row.note = format!("of {} packets", found.packets).into();
+            self.records.push(row);
+        }
         self.kube_proxy_cost(&key, cost);
     }
 
@@ -167,48 +182,12 @@ impl Rows {
         )
         .into();
         self.records.push(row);
-    }
-
-    /// What kube-proxy says of itself, and what it costs. What is not known is absent, not zero.
-    fn kube_proxy_cost(&mut self, key: &CellKey, cost: &Cost) {
-        for (metric, own) in [
-            (metric::OWN_SYNC, cost.syncs),
-            (metric::OWN_FULL_SYNC, cost.full),
-            (metric::OWN_PARTIAL_SYNC, cost.partial),
-            (metric::OWN_NETWORK_PROGRAMMING, cost.network_programming),
-        ] {
-            if let Some(Own { count, mean, at_most }) = own {
-                let mut row = key.scalar(metric, Unit::Ns, mean);
-                let most = at_most.map_or_else(
-                    || "some beyond its highest limit".to_owned(),
-                    |most| format!("none above {} ms", most / 1_000_000),
-                );
-                row.note = format!("mean of {count} by kube-proxy's own metric, {most}").into();
-                self.records.push(row);
-            }
-        }
-        self.records.push(key.scalar(metric::OWN_FAILURES, Unit::Count, cost.failures));
-        for (metric, unit, value) in [
-            (metric::PROCESS_CPU, Unit::Ns, Some(cost.process_cpu)),
-            (metric::PROCESS_PEAK_RSS, Unit::Bytes, Some(cost.process_peak)),
-            (metric::PROGRAMS_CPU, Unit::Ns, cost.programs_cpu),
-            (metric::PROGRAMS_PEAK_RSS, Unit::Bytes, cost.programs_peak),
-            (metric::GOROUTINES, Unit::Count, cost.goroutines),
-            (metric::HEAP, Unit::Bytes, cost.heap),
-        ] {
-            self.records.extend(value.map(|value| key.scalar(metric, unit, value)));
-        }
-        let Some(programs) = &cost.programs else { return };
-        for (metric, phase) in [
-            (metric::PROGRAM_LISTING, ProgramPhase::Listing),
-            (metric::PROGRAM_WRITING, ProgramPhase::Writing),
-            (metric::PROGRAM_OTHER, ProgramPhase::Other),
-        ] {
-            let each: Vec<u64> =
-                programs.iter().filter(|(own, _)| *own == phase).map(|(_, duration)| *duration).collect();
-            if !each.is_empty() {
-                self.records.push(key.samples(metric, Unit::Ns, &each));
-            }
+        // A sum of different changes says nothing of the others.
+        let bound = cost.longest_sync.filter(|_| own.count == count);
+        if let Some(longest_sync) = bound {
+            // Rules are not written before their sync has begun, which ends when kube-proxy stops counting, or later.
+            let least = own.mean.saturating_sub(longest_sync.saturating_add(found.longest_delivery));
+            self.records.push(key.scalar(metric::OWN_LEAST, Unit::Ns, least));
         }
     }
 }
@@ -230,6 +209,7 @@ mod tests {
 
     use super::*;
     use crate::kube_proxy::changes::ChangeKind;
+    use crate::kube_proxy::cost::Own;
 
     fn rows() -> Rows {
         let key = CellKey {
@@ -268,10 +248,16 @@ mod tests {
                 sample(ChangeKind::RemoveService, 9_000, false),
             ],
             most_open: 1,
+            longest_delivery: 50,
             ..Latency::default()
         };
         let own = Own { count: 2, mean: 300, at_most: None };
-        let cost = Cost { network_programming: Some(own), programs: Some(Vec::new()), ..Cost::default() };
+        let cost = Cost {
+            network_programming: Some(own),
+            longest_sync: Some(100),
+            programs: Some(Vec::new()),
+            ..Cost::default()
+        };
         let mut rows = rows();
         rows.part(Part::Changes);
         rows.kube_proxy_changes(&latency, &cost, Some(500));
@@ -286,6 +272,8 @@ mod tests {
         // Of those that both count: 30 and 500 against 300.
         let (max, note) = found(&records, workload::KUBE_PROXY_CHANGES, metric::OWN_DIFFERENCE);
         assert!(max == Some(35) && note.contains("is longer than that of 2 changes"), "{note}");
+        let (least, _) = found(&records, workload::KUBE_PROXY_CHANGES, metric::OWN_LEAST);
+        assert_eq!(least, Some(150));
         let (_, note) = found(&records, workload::KUBE_PROXY_CHANGES, metric::OWN_NETWORK_PROGRAMMING);
         assert!(note.contains("mean of 2") && note.contains("beyond its highest limit"), "{note}");
         assert!(!records.iter().any(|row| row.metric == metric::PROGRAM_LISTING));

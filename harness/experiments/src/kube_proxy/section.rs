@@ -1,10 +1,12 @@
 //! Section `[system]` of a sweep.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use services::addresses::MAX_SERVICES;
 use services::bounded::{any_services, counts, default_limit, distinct, seconds, some_seconds, within, yes};
+use workloads::load::Workload;
 
 use super::changes::ChangeKind;
 use super::latency::Config;
@@ -17,7 +19,8 @@ pub struct Section {
     /// What changes.
     #[serde(deserialize_with = "distinct")]
     pub changes: Vec<ChangeKind>,
-    /// How often each of them comes, in a seeded order. 1 to 10,000.
+    /// How often each of them comes, in a seeded order; `rolling-update`, which is many changes, comes once, after the others. 1 to
+    /// 10,000.
     #[serde(deserialize_with = "within::<_, 1, 10_000>")]
     pub repeats: u32,
     /// From one change to the next in the mean, seconds; each time at random between half and one and a half of it, whether or
@@ -47,6 +50,10 @@ pub struct Section {
     /// Whether all watches end with 410 once, so that everything is listed anew. Default: false.
     #[serde(default)]
     pub relist: bool,
+    /// A load that runs while the API server is away, while everything is listed anew, and while kube-proxy restarts; absent:
+    /// only the probe's packets tell what is felt.
+    #[serde(default)]
+    pub load: Option<Requests>,
     /// How often all of it is done. 1 to 1,000; default: 1.
     #[serde(default = "one", deserialize_with = "within::<_, 1, 1000>")]
     pub blocks: u32,
@@ -58,10 +65,38 @@ pub struct Section {
     pub limit_seconds: f64,
 }
 
+/// An open loop of requests to all Services but those that are probed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requests {
+    /// What requests are.
+    pub workload: Workload,
+    /// Requests per second. 10 to 1,000,000.
+    #[serde(deserialize_with = "within::<_, 10, 1_000_000>")]
+    pub rate: u32,
+    /// Load before something happens, and after it. Default: 1.
+    #[serde(default = "one_second", deserialize_with = "seconds")]
+    pub margin_seconds: f64,
+}
+
+impl Requests {
+    /// As the load has it.
+    pub(super) fn per_second(&self) -> NonZeroU64 {
+        NonZeroU64::new(self.rate.into()).unwrap_or(NonZeroU64::MIN)
+    }
+
+    /// Load before and after.
+    pub(super) fn margin(&self) -> Duration {
+        Duration::from_secs_f64(self.margin_seconds)
+    }
+}
+
 /// Changes per second that can be asked for.
 const MOST_RATE: u32 = 1_000;
 /// Rates that the search for a knee tries, more or less.
 const TRIES: f64 = 7.0;
+/// A rolling update, which waits for its pods.
+const ROLLING_SECONDS: f64 = 14.0;
 /// From the start of a kube-proxy to its first sync, and as long again to end it.
 const START_SECONDS: f64 = 3.0;
 
@@ -69,13 +104,23 @@ impl Section {
     /// How its changes come.
     pub(super) fn config(&self, seed: u64) -> Config {
         Config {
-            changes: self.changes.clone(),
+            changes: self.single_changes(),
             repeats: self.repeats,
             gap: Duration::from_secs_f64(self.gap_seconds),
             stall: self.stall_milliseconds.map(|stall| Duration::from_millis(stall.into())),
             limit: self.limit(),
             seed,
         }
+    }
+
+    /// Kinds of changes of which each is one.
+    pub(super) fn single_changes(&self) -> Vec<ChangeKind> {
+        self.changes.iter().copied().filter(|kind| *kind != ChangeKind::RollingUpdate).collect()
+    }
+
+    /// Whether there is a rolling update.
+    pub(super) fn has_rolling_update(&self) -> bool {
+        self.changes.contains(&ChangeKind::RollingUpdate)
     }
 
     /// Longest wait for one thing.
@@ -92,14 +137,22 @@ impl Section {
     /// Seconds that it should take, if a full sync takes so many.
     pub fn expected_seconds(&self, full: f64) -> f64 {
         let starts = if self.restart { 2.0 } else { 1.0 };
-        let changes = self.changes.len() as f64 * f64::from(self.repeats);
+        let changes = self.single_changes().len() as f64 * f64::from(self.repeats);
+        let rolling = if self.has_rolling_update() { ROLLING_SECONDS } else { 0.0 };
         let relist = if self.relist { START_SECONDS } else { 0.0 };
         let tries = self.rates.len() as f64 + if self.knee { TRIES } else { 0.0 };
         let rates = tries * (self.rate_seconds + START_SECONDS);
         // client-go comes back after a wait that is about as long as the outage was.
         let away = self.away_seconds.map_or(0.0, |seconds| seconds + seconds.min(30.0));
-        starts * (START_SECONDS + 2.0 * full) + changes * self.gap_seconds + away + relist + rates
+        let disturbed = self.outages().len() as f64 + starts - 1.0;
+        let margins = self.load.as_ref().map_or(0.0, |load| 2.0 * load.margin_seconds * disturbed);
+        let all = changes * self.gap_seconds + rolling + away + relist + rates + margins;
+        starts * (START_SECONDS + 2.0 * full) + all
     }
+}
+
+const fn one_second() -> f64 {
+    1.0
 }
 
 fn ten() -> f64 {
@@ -128,6 +181,13 @@ mod tests {
         let section: Section = toml::from_str(text).unwrap();
         assert!(section.restart && section.stall_milliseconds.is_none() && section.blocks == 1);
         assert_eq!(section.expected_seconds(0.5), 8.0 + 9.0);
+        let more = text.replace("\"]", "\", \"rolling-update\"]");
+        let load = "relist = true\n[load]\nworkload = \"tcp_crr\"\nrate = 100";
+        let more: Section = toml::from_str(&format!("{more}\n{load}")).unwrap();
+        assert_eq!(more.single_changes(), section.changes);
+        assert!(more.has_rolling_update() && !section.has_rolling_update());
+        assert_eq!(more.load.as_ref().map(Requests::margin), Some(Duration::from_secs(1)));
+        assert_eq!(more.expected_seconds(0.5), 8.0 + 9.0 + ROLLING_SECONDS + START_SECONDS + 4.0);
         let refused =
             |line: &str| toml::from_str::<Section>(&format!("{text}\n{line}")).unwrap_err().to_string();
         assert!(refused("stall_milliseconds = 0").contains("stall_milliseconds"));

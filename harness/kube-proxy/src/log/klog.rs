@@ -58,10 +58,12 @@ impl Entry {
         self.fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    /// How long a sync took, if this is the line that ends one: `"SyncProxyRules complete"`, at verbosity 2, of 1.34 to 1.37
-    /// in every mode (syncProxyRules in pkg/proxy/iptables, ipvs and nftables).
+    /// How long a sync took, if this is the line that ends one, of 1.34 to 1.37: `"SyncProxyRules complete"` at verbosity 2
+    /// in iptables and nftables mode, `"syncProxyRules complete"` at verbosity 4 in IPVS mode (syncProxyRules in
+    /// pkg/proxy/iptables, nftables and ipvs).
     pub fn sync(&self) -> Option<Duration> {
-        (self.message == "SyncProxyRules complete").then(|| duration(self.field("elapsed")?))?
+        let ended = ["SyncProxyRules complete", "syncProxyRules complete"].contains(&self.message.as_str());
+        ended.then(|| duration(self.field("elapsed")?))?
     }
 }
 
@@ -143,6 +145,8 @@ mod tests {
         assert_eq!(lines[1].as_ref().unwrap().field("fullSync"), Some("true"));
         assert_eq!(lines[2].as_ref().unwrap().sync(), Some(Duration::from_nanos(59_306_012)));
         assert!(lines.iter().all(Option::is_some));
+        let ipvs = "I1130 20:40:12.123456       7 proxier.go:678] \"syncProxyRules complete\" ipFamily=\"IPv4\" elapsed=\"2ms\"";
+        assert_eq!(Entry::parse(ipvs).unwrap().sync(), Some(Duration::from_millis(2)));
         let old = Entry::parse("W1130 20:40:12.123456       7 reflector.go:5] watch ended: too old").unwrap();
         assert_eq!((old.message.as_str(), old.fields.len()), ("watch ended: too old", 0));
         for other in

@@ -4,8 +4,7 @@ use dataplane::Mode;
 use netns_setup::{Need, find_kube_proxy};
 use svcbench::lane::LAB_NEEDS;
 
-/// The version that tests have.
-pub(crate) const MINOR: u8 = 37;
+pub(crate) use crate::real::MINOR;
 
 /// What a sweep over real kube-proxies needs.
 pub(crate) fn needs(mode: Mode) -> Vec<Need> {
