@@ -1,7 +1,8 @@
 //! Events that are stamped when they come, whatever else their reader does.
 //!
 //! Who follows a lock looks at `/proc/locks` now and then. That waits for a grace period of RCU (fs/locks.c, `locks_start` takes
-//! `file_rwsem` for writing): ten milliseconds, and hundreds on a busy machine. A thread of its own reads what happens meanwhile.
+//! `file_rwsem` for writing): some ten milliseconds, and far longer on a busy machine. A thread of its own reads what happens
+//! meanwhile.
 
 use std::io;
 use std::os::fd::AsFd;
