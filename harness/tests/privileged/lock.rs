@@ -64,7 +64,7 @@ pub(crate) fn known_wait() {
     assert!((least * 4 / 5..=most).contains(&wait), "waited {wait:?}, in truth {least:?} to {most:?}");
     assert!(held_for >= wait * 4 / 5 && held.wait < waited.wait, "{held:?} {waited:?}");
     let [hold, span] = [hold(waited), waited.wait + hold(waited)].map(Duration::from_nanos);
-    assert!(span <= most && hold <= most - least * 4 / 5, "it held the lock after it had waited: {waited:?}");
+    assert!(span <= most && hold < wait, "adding a chain takes milliseconds: {waited:?}");
 }
 
 /// Starts a program in a namespace, which holds the lock until its standard input ends, and waits until it does.
@@ -134,8 +134,8 @@ pub(crate) fn followed() {
     assert_eq!((&before["wait_ns"], &before["gave_up"]), (&Value::Null, &Value::Bool(false)));
     assert!(milliseconds(before, "hold_ns") >= Some(1_300), "{before}");
     assert!((250..=all).contains(&milliseconds(waited, "wait_ns").unwrap()), "{waited}");
-    let [wait, hold] = ["wait_ns", "hold_ns"].map(|key| milliseconds(waited, key).unwrap());
-    assert!(wait + hold <= all, "{waited}");
+    let hold = milliseconds(waited, "hold_ns").unwrap();
+    assert!(Some(hold) < milliseconds(waited, "wait_ns"), "{waited}");
     assert_eq!((&summary["summary"]["gave_up"], &summary["summary"]["hold_ns"]["n"]), (&1.into(), &2.into()));
 }
 
