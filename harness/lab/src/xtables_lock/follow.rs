@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::acquisition::{Event, Kind};
-use super::events::{Events, WatchError};
+use super::events::{Events, WatchError, prefer_this_thread};
 use super::present::{FileId, Present};
 use super::process::Process;
 use super::queue::{Queue, Turn};
@@ -62,7 +62,7 @@ pub struct Follow {
 }
 
 impl Follow {
-    /// Begins, and sees who is there already. A thread with real-time priority, if it may have it, stamps what happens.
+    /// Begins, and sees who is there already. Gives this thread real-time priority, if it may.
     ///
     /// # Errors
     /// [`FollowError`].
@@ -73,6 +73,8 @@ impl Follow {
         })?;
         let events = Stamped::begin(Events::of(path)?);
         let events = events.map_err(|why| FollowError::Read { what: "events".into(), why })?;
+        // As the thread that stamps has it, which must not wait for one that is waiting for a core.
+        prefer_this_thread();
         let (queue, processes) = (Queue::default(), BTreeMap::new());
         let mut follow = Self { events, path: path.to_owned(), file, queue, processes };
         follow.look()?;
