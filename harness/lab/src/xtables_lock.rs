@@ -20,6 +20,7 @@ mod order;
 pub mod present;
 pub mod process;
 pub mod queue;
+mod stamped;
 
 pub use self::acquisition::{Acquisition, Event, Kind, LOCK_FILE, acquisitions};
 pub use self::contenders::{Contenders, Operation};

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,11 +67,14 @@ pub(crate) fn known_wait() {
     assert!(span <= most && hold < wait, "adding a chain takes milliseconds: {waited:?}");
 }
 
-/// Starts `sh` in a namespace, which holds the lock until its standard input ends, and waits until it does.
+/// Starts a program in a namespace, which holds the lock until its standard input ends, and waits until it does.
+///
+/// It takes the lock itself: in a PID namespace `/proc/locks` has no line for a lock whose taker has ended, even if another
+/// holds it still (fs/locks.c, `locks_translate_pid`).
 fn hold_lock(namespace: &Namespace) -> Child {
-    let script = format!("exec 9>>{LOCK_FILE}; flock 9; echo held; read _ || true");
-    let mut holder = Command::new("sh");
-    holder.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut holder = Command::new("flock");
+    holder.args(["--no-fork", LOCK_FILE, "sh", "-c", "echo held; read _ || true"]);
+    holder.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut holder = namespace.spawn(&mut holder).unwrap();
     let mut line = String::new();
     BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -106,14 +110,19 @@ pub(crate) fn followed() {
     drop(holder.stdin.take());
     assert!(holder.wait().unwrap().success() && patient.wait().unwrap().success());
     let all = begun.elapsed().as_millis() as u64;
-    let mut reported = BufReader::new(watch.stdout.take().unwrap()).lines();
-    let mut next =
-        || serde_json::from_str::<Value>(&reported.next().expect("another line").unwrap()).unwrap();
+    let (sender, reported) = mpsc::channel();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    // A turn that is not seen is a failure, and does not hang.
+    let next = || {
+        let line = reported.recv_timeout(Duration::from_secs(60)).expect("another line");
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
     // All turns have been seen.
     let mut lines: Vec<Value> = (0..3).map(|_| next()).collect();
     kill(Pid::from_raw(watch.id() as i32), Signal::SIGINT).unwrap();
     lines.push(next());
-    assert!(reported.next().is_none() && watch.wait().unwrap().success(), "{lines:#?}");
+    assert!(reported.recv().is_err() && watch.wait().unwrap().success(), "{lines:#?}");
     let [gave_up, before, waited, summary] = &lines[..] else { panic!("{lines:#?}") };
     for (line, process) in [(gave_up, &impatient), (before, &holder), (waited, &patient)] {
         assert_eq!(line["process"]["pid"], process.id(), "{lines:#?}");

@@ -36,7 +36,7 @@ pub struct Watch {
 }
 
 /// Stops the reading thread when dropped: left alone, it would keep the namespace alive.
-struct StopSignal(Arc<EventFd>);
+pub(super) struct StopSignal(pub(super) Arc<EventFd>);
 
 impl Drop for StopSignal {
     fn drop(&mut self) {

@@ -2,21 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::time::Duration;
 
 use super::acquisition::{Event, Kind};
-use super::events::prefer_this_thread;
-use super::events::{Events, WatchError};
+use super::events::{Events, WatchError, prefer_this_thread};
 use super::present::{FileId, Present};
 use super::process::Process;
 use super::queue::{Queue, Turn};
+use super::stamped::Stamped;
 
-/// How often the lock is looked at while nothing happens, milliseconds.
-const POLL_INTERVAL: u8 = 100;
+/// How often the lock is looked at while nothing happens.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Turns that are reported at once, even if more is happening.
 const MOST: usize = 64;
@@ -57,7 +54,7 @@ pub struct Notice {
 
 /// A lock that is being followed.
 pub struct Follow {
-    events: Events,
+    events: Stamped,
     path: PathBuf,
     file: FileId,
     queue: Queue,
@@ -74,7 +71,9 @@ impl Follow {
             io::ErrorKind::NotFound => FollowError::Absent { path: path.to_owned() },
             _ => FollowError::Read { what: path.display().to_string(), why },
         })?;
-        let events = Events::of(path)?;
+        let events = Stamped::begin(Events::of(path)?);
+        let events = events.map_err(|why| FollowError::Read { what: "events".into(), why })?;
+        // As the thread that stamps has it, which must not wait for one that is waiting for a core.
         prefer_this_thread();
         let (queue, processes) = (Queue::default(), BTreeMap::new());
         let mut follow = Self { events, path: path.to_owned(), file, queue, processes };
@@ -87,7 +86,7 @@ impl Follow {
     /// # Errors
     /// [`FollowError`].
     pub fn turns(&mut self) -> Result<Vec<Notice>, FollowError> {
-        self.wait(PollTimeout::from(POLL_INTERVAL))?;
+        self.events.wait(POLL_INTERVAL);
         let mut notices = Vec::new();
         loop {
             let events = self.read()?;
@@ -137,7 +136,7 @@ impl Follow {
     fn look(&mut self) -> Result<Option<Vec<Turn>>, FollowError> {
         let present =
             Present::of(self.file).map_err(|why| FollowError::Read { what: "/proc/locks".into(), why })?;
-        if self.wait(PollTimeout::ZERO)? {
+        if self.events.wait(Duration::ZERO) {
             return Ok(None);
         }
         for &pid in present.waiting.iter().chain(&present.holder) {
@@ -147,20 +146,8 @@ impl Follow {
         Ok(Some(self.queue.look(&present, is_gone)))
     }
 
-    fn read(&mut self) -> Result<Vec<Event>, FollowError> {
-        self.events
-            .read()
-            .map_err(|why| FollowError::Read { what: format!("events of {}", self.path.display()), why })
-    }
-
-    /// Whether there are events.
-    fn wait(&self, timeout: PollTimeout) -> Result<bool, FollowError> {
-        let mut fds = [PollFd::new(self.events.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, timeout) {
-            Ok(ready) => Ok(ready > 0),
-            // A signal: whoever asked looks why.
-            Err(Errno::EINTR) => Ok(false),
-            Err(why) => Err(FollowError::Read { what: "events".into(), why: why.into() }),
-        }
+    fn read(&self) -> Result<Vec<Event>, FollowError> {
+        let failed = |why| FollowError::Read { what: format!("events of {}", self.path.display()), why };
+        self.events.take().map_err(failed)
     }
 }
