@@ -3,6 +3,8 @@
 
 mod changes;
 mod choice;
+mod conntrack;
+mod conntrack_rows;
 mod cost;
 mod join;
 mod latency;
@@ -23,8 +25,9 @@ use workloads::clock::nanoseconds;
 
 pub use self::changes::ChangeKind;
 pub use self::choice::SystemChoice;
+pub use self::conntrack::Fate;
 use self::cost::{Cost, Look};
-pub use self::section::Section;
+pub use self::section::{CleanUps, Section};
 use crate::rows::Rows;
 
 /// Where a system is measured.
@@ -101,8 +104,24 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
         rows.kube_proxy_restart(&joined, &cost);
         system.verify()?;
     }
+    clean_ups(&mut system, section, rows)?;
     system.stop()?;
     rows.part(rows::Part::Join);
+    Ok(())
+}
+
+/// Last, as they leave kube-proxy with the memory that they took.
+fn clean_ups(system: &mut System, section: &Section, rows: &mut Rows) -> anyhow::Result<()> {
+    for filled in section.clean_ups() {
+        rows.kube_proxy_conntrack_part(&filled);
+        if let Err(reason) = conntrack::make_room(filled.entries) {
+            rows.skip_cell(&reason);
+            continue;
+        }
+        let found = conntrack::measure(system, &filled, section.limit())?;
+        rows.kube_proxy_conntrack(&filled, &found);
+        system.verify()?;
+    }
     Ok(())
 }
 

@@ -190,8 +190,12 @@ impl Rows {
         self.records.push(key.scalar(metric::OWN_FAILURES, Unit::Count, cost.failures));
         for (metric, unit, value) in [
             (metric::PROCESS_CPU, Unit::Ns, Some(cost.process_cpu)),
+            (metric::PROCESS_CPU_USER, Unit::Ns, cost.process_split.map(|split| split.user)),
+            (metric::PROCESS_CPU_SYSTEM, Unit::Ns, cost.process_split.map(|split| split.system)),
             (metric::PROCESS_PEAK_RSS, Unit::Bytes, Some(cost.process_peak)),
             (metric::PROGRAMS_CPU, Unit::Ns, cost.programs_cpu),
+            (metric::PROGRAMS_CPU_USER, Unit::Ns, cost.programs_split.map(|split| split.user)),
+            (metric::PROGRAMS_CPU_SYSTEM, Unit::Ns, cost.programs_split.map(|split| split.system)),
             (metric::PROGRAMS_PEAK_RSS, Unit::Bytes, cost.programs_peak),
             (metric::GOROUTINES, Unit::Count, cost.goroutines),
             (metric::HEAP, Unit::Bytes, cost.heap),

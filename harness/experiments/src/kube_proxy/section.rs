@@ -7,6 +7,7 @@ use services::addresses::MAX_SERVICES;
 use services::bounded::{any_services, counts, default_limit, distinct, seconds, some_seconds, within, yes};
 
 use super::changes::ChangeKind;
+use super::conntrack::{Fate, Filled};
 use super::latency::Config;
 use super::outage::Outage;
 
@@ -47,6 +48,9 @@ pub struct Section {
     /// Whether all watches end with 410 once, so that everything is listed anew. Default: false.
     #[serde(default)]
     pub relist: bool,
+    /// Clean-up of connections, at the end; absent: none.
+    #[serde(default)]
+    pub conntrack: Option<CleanUps>,
     /// How often all of it is done. 1 to 1,000; default: 1.
     #[serde(default = "one", deserialize_with = "within::<_, 1, 1000>")]
     pub blocks: u32,
@@ -58,10 +62,29 @@ pub struct Section {
     pub limit_seconds: f64,
 }
 
+/// A UDP Service loses its endpoints while connection tracking holds many entries: see `conntrack`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CleanUps {
+    /// How many entries. 1 to 4,000,000 each; what this machine's limit does not allow is skipped, and a guest's is raised.
+    #[serde(deserialize_with = "entries")]
+    pub entries: Vec<u32>,
+    /// Most entries of the Service among them. 1 to 1,000,000; default: 100.
+    #[serde(default = "hundred", deserialize_with = "within::<_, 1, 1_000_000>")]
+    pub of_service: u32,
+    /// What becomes of its endpoints. Default: `["replaced", "lost"]`.
+    #[serde(default = "both", deserialize_with = "distinct")]
+    pub endpoints: Vec<Fate>,
+}
+
+/// Entries of a table that can be asked for.
+const MOST_ENTRIES: u32 = 4_000_000;
 /// Changes per second that can be asked for.
 const MOST_RATE: u32 = 1_000;
 /// Rates that the search for a knee tries, more or less.
 const TRIES: f64 = 7.0;
+/// For an entry to come, to be listed, and to go.
+const ENTRY_SECONDS: f64 = 20e-6;
 /// From the start of a kube-proxy to its first sync, and as long again to end it.
 const START_SECONDS: f64 = 3.0;
 
@@ -89,6 +112,19 @@ impl Section {
         away.into_iter().chain(self.relist.then_some(Outage::Relist)).collect()
     }
 
+    /// Clean-ups of connections, in their order.
+    pub(super) fn clean_ups(&self) -> Vec<Filled> {
+        let Some(CleanUps { entries, of_service, endpoints }) = &self.conntrack else { return Vec::new() };
+        let own = |entries: u32| (*of_service).min(entries.saturating_sub(1));
+        let each = entries.iter().flat_map(|&entries| endpoints.iter().map(move |&fate| (entries, fate)));
+        each.map(|(entries, fate)| Filled { fate, entries, own: own(entries) }).collect()
+    }
+
+    /// Most entries that connection tracking is to hold.
+    pub fn most_entries(&self) -> u32 {
+        self.clean_ups().iter().map(|filled| filled.entries).max().unwrap_or(0)
+    }
+
     /// Seconds that it should take, if a full sync takes so many.
     pub fn expected_seconds(&self, full: f64) -> f64 {
         let starts = if self.restart { 2.0 } else { 1.0 };
@@ -98,12 +134,27 @@ impl Section {
         let rates = tries * (self.rate_seconds + START_SECONDS);
         // client-go comes back after a wait that is about as long as the outage was.
         let away = self.away_seconds.map_or(0.0, |seconds| seconds + seconds.min(30.0));
-        starts * (START_SECONDS + 2.0 * full) + changes * self.gap_seconds + away + relist + rates
+        let clean_up =
+            |filled: &Filled| START_SECONDS + 2.0 * full + f64::from(filled.entries) * ENTRY_SECONDS;
+        let clean_ups: f64 = self.clean_ups().iter().map(clean_up).sum();
+        starts * (START_SECONDS + 2.0 * full) + changes * self.gap_seconds + away + relist + rates + clean_ups
     }
 }
 
 fn ten() -> f64 {
     10.0
+}
+
+fn hundred() -> u32 {
+    100
+}
+
+fn both() -> Vec<Fate> {
+    vec![Fate::Replaced, Fate::Lost]
+}
+
+fn entries<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {
+    counts(input, MOST_ENTRIES)
 }
 
 fn rates<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {
@@ -132,5 +183,19 @@ mod tests {
             |line: &str| toml::from_str::<Section>(&format!("{text}\n{line}")).unwrap_err().to_string();
         assert!(refused("stall_milliseconds = 0").contains("stall_milliseconds"));
         assert!(refused("stalls = 1").contains("unknown field"));
+    }
+
+    #[test]
+    fn clean_ups_are_of_each_size_and_fate() {
+        let text = "changes = []\nrepeats = 1\ngap_seconds = 1\n[conntrack]\nentries = [10, 1_000]";
+        let section: Section = toml::from_str(text).unwrap();
+        let own: Vec<_> = section.clean_ups().iter().map(|filled| (filled.entries, filled.own)).collect();
+        assert_eq!(
+            (own, section.most_entries()),
+            (vec![(10, 9), (10, 9), (1_000, 100), (1_000, 100)], 1_000)
+        );
+        assert!(toml::from_str::<Section>(&text.replace("1_000]", "5_000_000]")).is_err());
+        let one: Section = toml::from_str(&format!("{text}\nendpoints = [\"lost\"]")).unwrap();
+        assert_eq!(one.clean_ups().len(), 2);
     }
 }

@@ -59,9 +59,11 @@ impl Entry {
     }
 
     /// How long a sync took, if this is the line that ends one: `"SyncProxyRules complete"`, at verbosity 2, of 1.34 to 1.37
-    /// in every mode (syncProxyRules in pkg/proxy/iptables, ipvs and nftables).
+    /// in iptables and nftables mode; `"syncProxyRules complete"`, at verbosity 4, in IPVS mode (syncProxyRules in
+    /// pkg/proxy/iptables, nftables and ipvs).
     pub fn sync(&self) -> Option<Duration> {
-        (self.message == "SyncProxyRules complete").then(|| duration(self.field("elapsed")?))?
+        let is_it = self.message.eq_ignore_ascii_case("SyncProxyRules complete");
+        is_it.then(|| duration(self.field("elapsed")?))?
     }
 }
 
