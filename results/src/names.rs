@@ -302,7 +302,7 @@ pub mod metric {
     /// equally likely ([`crate::stats::uniform_share_p_value`]).
     pub const SHARE_P_VALUE: &str = "share_p_value";
     /// All of them, in the order above.
-    pub const ALL: [&str; 97] = [
+    pub const ALL: [&str; 107] = [
         LOOKUP_FIRST_PACKET,
         LOOKUP_ESTABLISHED,
         RESPONSE_TIME,

@@ -51,3 +51,38 @@ impl Given {
         self.paths.iter().try_for_each(|(here, there)| image.copy_to(here, there))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::lane::NoSubject;
+
+    #[test]
+    fn files_are_read_here_and_found_there() {
+        let text = "question = \"?\"\nseed = 1\nmodes = [\"nftables\"]\nservices = [1]\nendpoints = 1\n\
+                    systems = [\"plan:1.37\", \"kube-proxy:/bin/sh\", \"kube-proxy:1.3\", \"kube-proxy:/no/such\"]\n\
+                    [system]\nchanges = []\nrepeats = 1\ngap_seconds = 1";
+        let sweep = Sweep::parse("test", text).unwrap();
+        let given = Given::of(&sweep);
+        let shell = fs::canonicalize("/bin/sh").unwrap();
+        let there = Path::new("/guest/kube-proxy/1").join(shell.file_name().unwrap());
+        assert_eq!(given.files.keys().collect::<Vec<_>>(), [&1, &2, &3]);
+        let file = given.files[&1].as_ref().unwrap();
+        assert_eq!((&file.path, file.sha256.len()), (&there, 64));
+        assert!(
+            matches!(&given.files[&2], Err(NoSubject::Missing(why)) if why.contains("scripts/kube-proxy 1.3"))
+        );
+        assert!(matches!(&given.files[&3], Err(NoSubject::Unfit(why)) if why.contains("/no/such")));
+
+        let mut image = Image::of_this_program(Vec::new()).unwrap();
+        let before = image.size();
+        given.put_into(&mut image).unwrap();
+        assert_eq!(image.size() - before, fs::metadata(&shell).unwrap().len());
+        assert_eq!(given.size(), image.size() - before);
+        let again: Files = serde_json::from_str(&serde_json::to_string(&given.files).unwrap()).unwrap();
+        assert_eq!(again, given.files);
+    }
+}

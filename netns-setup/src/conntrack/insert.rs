@@ -58,7 +58,7 @@ impl Conntrack {
     /// Adds entries to the table of the namespace in which this was opened, in batches, and says how many.
     ///
     /// # Errors
-    /// `EEXIST` if there is one already, `ENOMEM` if the table is full; those before it stay.
+    /// `EEXIST` if there is one already, `ENOMEM` if the table is full; what else is in its batch stays, and what comes before.
     pub fn insert(&mut self, flows: impl IntoIterator<Item = UdpFlow>) -> Result<u64, SetupError> {
         let refused = |cause| SetupError::kernel("add entries to the conntrack table", cause);
         let room = self.requester.largest_send().map_err(refused)?.min(BATCH);
