@@ -23,10 +23,11 @@ const fn bytes(mode: Mode) -> (u64, u64) {
 }
 
 /// Bytes that a real kube-proxy and the API server have for themselves, and per endpoint:
-/// objects, caches and what garbage collection leaves until its next turn.
+/// objects, caches and what garbage collection leaves until its next turn. An estimate, on the safe side.
 const SYSTEM: (u64, u64) = (200 << 20, 10_000);
 
-/// Bytes that an entry of connection tracking takes in the kernel and in a kube-proxy that lists it.
+/// Bytes that an entry of connection tracking takes in the kernel and in a kube-proxy that lists it. An estimate, on the safe
+/// side.
 const ENTRY: u64 = 4_000;
 
 /// Memory in MiB for a guest that measures `cells`, booted from an image of so many bytes: labs for lookups live side
