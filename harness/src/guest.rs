@@ -7,6 +7,7 @@ mod machine;
 mod memory;
 mod parts;
 pub mod protocol;
+mod systems;
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use dataplane::Mode;
+use experiments::kube_proxy;
 use experiments::rows::LaneId;
 use lab::stop::Stop;
 use netns_setup::guest::{self, Accelerator, GuestError, Kernel};
@@ -24,6 +26,7 @@ use self::lane::GuestLane;
 use self::machine::Boot;
 pub use self::machine::image;
 use self::protocol::{Job, Part};
+use self::systems::Given;
 use crate::events::{Event, Sink};
 use crate::host::strict::UnreliableMachine;
 use crate::lane::{Folder, Tally};
@@ -132,6 +135,7 @@ impl Guests {
     ) -> anyhow::Result<Tally> {
         let sweep = sweep.in_guest();
         let kernels = self.kernels(sink)?;
+        let given = Given::of(&sweep);
         let mut tally = Tally::default();
         for (index, kernel) in kernels.iter().enumerate() {
             if tally.interrupted {
@@ -147,7 +151,10 @@ impl Guests {
                 modes.extend([Mode::BackgroundLegacy, Mode::BackgroundNft]);
             }
             let image = machine::image(kernel, &modes, sweep.forwarding.is_some(), Vec::new())?;
-            let (mut parts, memory_mib) = parts(&order::order(&sweep), timing, image.size(), self.pass);
+            let size = image.size() + given.size();
+            let entries = sweep.system.as_ref().map_or(0, kube_proxy::Section::most_entries);
+            let (mut parts, memory_mib) =
+                parts(&order::order(&sweep), timing, Contents { image: size, entries }, self.pass);
             if self.pass == Pass::Again {
                 parts.truncate(1);
             }
@@ -169,6 +176,8 @@ impl Guests {
                 clock: timing.clock,
                 no_limit: terms.no_limit,
                 before: Vec::new(),
+                systems: sweep.systems.iter().map(ToString::to_string).collect(),
+                files: given.files.clone(),
             };
             let boot = Boot {
                 kernel,
@@ -181,6 +190,7 @@ impl Guests {
                 },
                 accelerator: timing.accelerator,
                 patience: self.patience,
+                given: &given,
             };
             let lane = GuestLane { sweep: &sweep, boot, job, mark, parts };
             tally.add(lane.measure(folder, stop, sink)?);
@@ -211,6 +221,7 @@ impl Guests {
             clock: guest::Clock::Wall,
             accelerator: Accelerator::Kvm,
             patience: self.patience,
+            given: &Given::default(),
         };
         match trial.try_out(stop) {
             Ok(()) => Ok(Timing::KVM),
@@ -223,11 +234,20 @@ impl Guests {
     }
 }
 
+/// What takes up a guest's memory besides its cells.
+#[derive(Clone, Copy, Debug)]
+struct Contents {
+    /// Bytes of its file system.
+    image: u64,
+    /// Entries of connection tracking.
+    entries: u32,
+}
+
 /// Which guests work side by side, and how much memory each has. Only where others' load does not count: in the
 /// instruction clock, where there are both kinds of cells, two cores, and memory for both.
-fn parts(cells: &[Cell], timing: Timing, image: u64, pass: Pass) -> (Vec<Part>, u32) {
+fn parts(cells: &[Cell], timing: Timing, contents: Contents, pass: Pass) -> (Vec<Part>, u32) {
     let of = |part: Part| cells.iter().filter(|cell| part.has(cell)).copied().collect::<Vec<_>>();
-    let memory = |part| memory::mebibytes(&of(part), image);
+    let memory = |part| memory::mebibytes(&of(part), contents.image, contents.entries);
     // What is repeated is the lookups, and they must be alone both times.
     let halves = match pass {
         Pass::Only => [Part::LookupsAndIpvs, Part::SyncsOfRules],

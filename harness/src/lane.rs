@@ -32,6 +32,7 @@ pub use self::needs::{LAB_NEEDS, Unable, lab_obstacles, unable_in, unable_modes}
 pub use self::result_sink::ResultSink;
 pub use self::resume::{Resume, check_order};
 use self::systems::Subjects;
+pub use self::systems::{Files, GivenFile, NoSubject, look_at};
 pub use self::tally::Tally;
 use self::time_kind::TimeKind;
 use crate::events::{Event, Sink};
@@ -55,6 +56,8 @@ pub struct Settings<'a> {
     pub no_limit: bool,
     /// What is done already.
     pub before: Resume,
+    /// Real kube-proxies that are elsewhere than the sweep says.
+    pub files: Files,
 }
 
 /// The loop over a lane's cells.
@@ -78,12 +81,13 @@ pub struct Lane<'a> {
     kernel_log: KernelLog,
     /// Real kube-proxies that were looked at, by their places in the sweep.
     subjects: Subjects,
+    files: Files,
 }
 
 impl<'a> Lane<'a> {
     /// Nothing is measured yet.
     pub fn new(settings: Settings<'a>, cores: Cores, stop: &'a Stop) -> Self {
-        let Settings { sweep, mark, unable, no_limit, before } = settings;
+        let Settings { sweep, mark, unable, no_limit, before, files } = settings;
         Self {
             sweep,
             stop,
@@ -101,6 +105,7 @@ impl<'a> Lane<'a> {
             tally: before.tally,
             kernel_log: KernelLog::watch(),
             subjects: Subjects::default(),
+            files,
         }
     }
 
@@ -266,7 +271,14 @@ mod tests {
             kernel: "k".into(),
             hypervisor: String::new(),
         };
-        Settings { sweep, mark, unable: BTreeMap::new(), no_limit: false, before: Resume::default() }
+        Settings {
+            sweep,
+            mark,
+            unable: BTreeMap::new(),
+            no_limit: false,
+            before: Resume::default(),
+            files: Files::new(),
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::guest::{Guests, NoGuest, Terms};
 use crate::host::environment;
 use crate::host::machine::{self, Facts};
 use crate::host::strict::{self, UnreliableMachine};
-use crate::lane::{Folder, HostSink, Lane, Resume, Settings, Tally, Unable, lab_obstacles, unable_in};
+use crate::lane::{Files, Folder, HostSink, Lane, Resume, Settings, Tally, Unable, lab_obstacles, unable_in};
 use crate::sweep::order;
 use crate::sweep::{KernelChoice, Sweep};
 
@@ -153,7 +153,8 @@ fn host_lane(
     };
     let cells = order::order(sweep);
     let before = Resume::of_lane(&folder.before, &mark, &cells)?;
-    let settings = Settings { sweep, mark, unable, no_limit: options.no_limit, before };
+    let files = Files::new();
+    let settings = Settings { sweep, mark, unable, no_limit: options.no_limit, before, files };
     let core = cores.measuring;
     let lane = Lane::new(settings, cores, stop);
     sink(Event::Lane(format!("Linux {} of this machine, wall clock", environment::kernel())));

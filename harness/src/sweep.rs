@@ -94,7 +94,7 @@ pub struct Sweep {
     pub disruption: Option<disruption::Section>,
     /// Forwarding methods of IPVS; absent: none.
     pub forwarding: Option<forwarding::Section>,
-    /// Real kube-proxies, those of `systems`, on this machine's own kernel; absent: none.
+    /// Real kube-proxies, those of `systems`; absent: none.
     pub system: Option<kube_proxy::Section>,
     /// What is measured in a guest instead; absent: the same.
     pub guest: Option<InGuest>,
@@ -142,6 +142,8 @@ pub struct InGuest {
     pub disruption: Option<disruption::Section>,
     /// As [`Sweep::forwarding`].
     pub forwarding: Option<forwarding::Section>,
+    /// As [`Sweep::system`], with times of the guest's clock.
+    pub system: Option<kube_proxy::Section>,
 }
 
 /// Whose kernel is measured.
@@ -191,7 +193,6 @@ impl Sweep {
             ));
         }
         sweep.check_systems().map_err(&invalid)?;
-        let own_guest = sweep.guest.is_some();
         for (sweep, section) in [(&sweep, ""), (&sweep.in_guest(), "guest.")] {
             if sweep.modes.contains(&Mode::Replay) {
                 return Err(invalid(format!(
@@ -233,13 +234,10 @@ impl Sweep {
                 && sweep.disruption.is_none()
                 && sweep.forwarding.is_none()
                 && sweep.system.is_none()
-                // What a guest would measure is what the sweep does but for real kube-proxies.
-                && (section.is_empty() || own_guest)
             {
                 return Err(invalid(format!(
                     "nothing to measure: give [{section}lookup], [{section}connect], [{section}load], [{section}sync], \
-                     [{section}lock], [{section}churn], [{section}disruption], [{section}forwarding]{}",
-                    if section.is_empty() { " or [system]" } else { "" }
+                     [{section}lock], [{section}churn], [{section}disruption], [{section}forwarding] or [{section}system]"
                 )));
             }
         }
@@ -251,8 +249,9 @@ impl Sweep {
         // Replayed rulesets stay with the host.
         let modes = || self.modes.iter().copied().filter(|mode| *mode != Mode::Replay).collect();
         let Some(guest) = self.guest.clone() else {
-            return Sweep { modes: modes(), replay: None, systems: Vec::new(), system: None, ..self.clone() };
+            return Sweep { modes: modes(), replay: None, ..self.clone() };
         };
+        let systems = if guest.system.is_some() { self.systems.clone() } else { Vec::new() };
         Sweep {
             question: self.question.clone(),
             seed: self.seed,
@@ -275,8 +274,8 @@ impl Sweep {
             churn: guest.churn,
             disruption: guest.disruption,
             forwarding: guest.forwarding,
-            systems: Vec::new(),
-            system: None,
+            systems,
+            system: guest.system,
             guest: None,
             compare: self.compare.clone(),
             replay: None,
@@ -291,11 +290,11 @@ impl Sweep {
         if real > usize::from(u8::MAX) {
             return Err(format!("systems has {real} kube-proxies: at most {} can be told apart", u8::MAX));
         }
-        match (real, &self.system) {
-            (0, Some(_)) => {
+        match (real, self.measures_systems()) {
+            (0, true) => {
                 return Err("[system] needs a real kube-proxy in systems, as \"kube-proxy:1.37\"".into());
             }
-            (1.., None) => return Err("systems has a real kube-proxy, but there is no [system]".into()),
+            (1.., false) => return Err("systems has a real kube-proxy, but there is no [system]".into()),
             _ => {}
         }
         let mut plans = self.systems.iter().filter_map(|system| match system {
@@ -313,6 +312,11 @@ impl Sweep {
         }
     }
 
+    /// Whether a lane measures real kube-proxies.
+    fn measures_systems(&self) -> bool {
+        self.system.is_some() || self.guest.as_ref().is_some_and(|guest| guest.system.is_some())
+    }
+
     /// Whether svcbench's own plans are measured.
     pub fn has_plans(&self) -> bool {
         self.systems.is_empty() || self.systems.iter().any(|system| !system.is_real())
@@ -323,7 +327,7 @@ impl Sweep {
     /// # Errors
     /// If it measures none.
     pub fn with_kube_proxy(mut self, path: &Path) -> Result<Self, String> {
-        if self.system.is_none() {
+        if !self.measures_systems() {
             return Err(
                 "the sweep measures no real kube-proxy: take sweep kube-proxy, or one with [system]".into()
             );
@@ -444,7 +448,15 @@ mod tests {
         assert_eq!(cells(&only), (0, 4), "a control is no mode of kube-proxy");
         let both = with("systems = [\"plan:current\", \"kube-proxy:1.37\"]", section).unwrap();
         assert_eq!(cells(&both), (3, 2));
-        assert_eq!(cells(&both.in_guest()), (3, 0));
+        assert_eq!(cells(&both.in_guest()), (3, 2));
+        let host =
+            format!("{section}\n[guest.sync]\noperations = [\"cold\"]\nblocks = 1\nbudget_seconds = 9");
+        let host = with("systems = [\"plan:current\", \"kube-proxy:1.37\"]", &host).unwrap();
+        assert_eq!((cells(&host), cells(&host.in_guest())), ((3, 2), (3, 0)));
+        let guest = section.replace("[system]", "[guest.system]");
+        let guest = with("systems = [\"kube-proxy:1.37\"]", &guest).unwrap();
+        assert_eq!((cells(&guest), cells(&guest.in_guest())), ((0, 0), (0, 2)));
+        assert!(guest.with_kube_proxy(Path::new("/b")).is_ok());
         let other = both.with_kube_proxy(Path::new("/b")).unwrap();
         assert_eq!(other.systems[1].to_string(), "kube-proxy:/b");
         assert!(absent.with_kube_proxy(Path::new("/b")).is_err());

@@ -1,10 +1,13 @@
-//! Empties and counts the connection-tracking table of one network namespace.
+//! Empties, fills and counts the connection-tracking table of one network namespace.
+
+mod insert;
 
 use std::fs;
 use std::io;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
+pub use self::insert::UdpFlow;
 use crate::error::SetupError;
 use crate::namespace::Namespace;
 use crate::netlink::Requester;

@@ -62,7 +62,7 @@ pub use check::check;
 pub use error::GuestError;
 pub use host::available_mib;
 pub use image::Image;
-pub use inside::{Port, inside};
+pub use inside::{Port, inside, is_here};
 pub use kernel::Kernel;
 pub use machine::Guest;
 pub use spec::{Accelerator, Clock, Facts, Spec};

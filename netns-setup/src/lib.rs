@@ -44,7 +44,7 @@ mod tun;
 mod worker;
 
 pub use address::Addresses;
-pub use conntrack::{Conntrack, flush, flush_here};
+pub use conntrack::{Conntrack, UdpFlow, flush, flush_here};
 pub use enclosure::{Enclosed, Enclosure};
 pub use error::{SetupError, TopologyError};
 pub use host::Fingerprint;

@@ -58,6 +58,10 @@ pub mod workload {
     pub const KUBE_PROXY_API_AWAY: &str = "kube_proxy_api_away";
     /// The watches of a real kube-proxy end with 410, so that it lists everything anew.
     pub const KUBE_PROXY_RELIST: &str = "kube_proxy_relist";
+    /// A UDP Service has other endpoints, while connection tracking holds as many entries as come behind it.
+    pub const KUBE_PROXY_CONNTRACK_REPLACED: &str = "kube_proxy_conntrack_replaced_";
+    /// The same, and it has no endpoint any more.
+    pub const KUBE_PROXY_CONNTRACK_LOST: &str = "kube_proxy_conntrack_lost_";
     /// Changes in the API server, of all kinds together, that a real kube-proxy carries out.
     pub const KUBE_PROXY_CHANGES: &str = "kube_proxy_changes";
     /// Of them: one endpoint replaced by another.
@@ -225,6 +229,13 @@ pub mod metric {
     pub const KNEE: &str = "knee";
     /// `kube_proxy_api_away` and `_relist`, time: from the end of the outage to the first packet that obeyed a change made meanwhile.
     pub const RECOVERED: &str = "recovered";
+    /// `kube_proxy_conntrack_*`, time: from the API server's event to the first packet of an old flow that did not go to an endpoint
+    /// which is gone.
+    pub const STALE_FLOW_ENDED: &str = "stale_flow_ended";
+    /// `kube_proxy_conntrack_*`, count: entries of the node's table when the event came.
+    pub const TRACKED_BEFORE: &str = "tracked_before";
+    /// `kube_proxy_conntrack_*`, count: entries of the node's table after the clean-up.
+    pub const TRACKED_AFTER: &str = "tracked_after";
     /// `kube_proxy_*`, time: between the last packet that did not show what is waited for and the first that did.
     pub const PROBE_RESOLUTION: &str = "probe_resolution";
     /// `kube_proxy_*`, count: packets that were lost on their way to a Service that is there all the time.
@@ -257,6 +268,16 @@ pub mod metric {
     pub const OWN_CONNTRACK_DELETED: &str = "own_conntrack_deleted";
     /// `kube_proxy_*`, time (of the row's clock): processor time of the kube-proxy process.
     pub const PROCESS_CPU: &str = "process_cpu";
+    /// `kube_proxy_*`, time: of `process_cpu`, in the program; a sample.
+    pub const PROCESS_CPU_USER: &str = "process_cpu_user";
+    /// `kube_proxy_*`, time: of `process_cpu`, in the kernel; a sample.
+    pub const PROCESS_CPU_SYSTEM: &str = "process_cpu_system";
+    /// `kube_proxy_conntrack_*`, bytes: memory that the kube-proxy process had in use when the event came.
+    pub const PROCESS_RSS_BEFORE: &str = "process_rss_before";
+    /// `kube_proxy_*`, time: of `programs_cpu`, in the programs; a sample.
+    pub const PROGRAMS_CPU_USER: &str = "programs_cpu_user";
+    /// `kube_proxy_*`, time: of `programs_cpu`, in the kernel; a sample.
+    pub const PROGRAMS_CPU_SYSTEM: &str = "programs_cpu_system";
     /// `kube_proxy_*`, bytes: the most memory that it had in use since its start.
     pub const PROCESS_PEAK_RSS: &str = "process_peak_rss";
     /// `kube_proxy_*`, time (of the row's clock): processor time of the programs that it started.
@@ -302,7 +323,7 @@ pub mod metric {
     /// equally likely ([`crate::stats::uniform_share_p_value`]).
     pub const SHARE_P_VALUE: &str = "share_p_value";
     /// All of them, in the order above.
-    pub const ALL: [&str; 107] = [
+    pub const ALL: [&str; 115] = [
         LOOKUP_FIRST_PACKET,
         LOOKUP_ESTABLISHED,
         RESPONSE_TIME,
@@ -374,6 +395,9 @@ pub mod metric {
         FIRST_ANSWER,
         KNEE,
         RECOVERED,
+        STALE_FLOW_ENDED,
+        TRACKED_BEFORE,
+        TRACKED_AFTER,
         PROBE_RESOLUTION,
         LOST_PACKETS,
         API_SERVER_CPU,
@@ -389,8 +413,13 @@ pub mod metric {
         OWN_CONNTRACK,
         OWN_CONNTRACK_DELETED,
         PROCESS_CPU,
+        PROCESS_CPU_USER,
+        PROCESS_CPU_SYSTEM,
+        PROCESS_RSS_BEFORE,
         PROCESS_PEAK_RSS,
         PROGRAMS_CPU,
+        PROGRAMS_CPU_USER,
+        PROGRAMS_CPU_SYSTEM,
         PROGRAMS_PEAK_RSS,
         GOROUTINES,
         HEAP,

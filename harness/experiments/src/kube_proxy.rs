@@ -3,6 +3,8 @@
 
 mod changes;
 mod choice;
+mod conntrack;
+mod conntrack_rows;
 mod cost;
 mod cost_rows;
 mod join;
@@ -32,10 +34,11 @@ use workloads::clock::nanoseconds;
 
 pub use self::changes::ChangeKind;
 pub use self::choice::SystemChoice;
+pub use self::conntrack::Fate;
 use self::cost::{Cost, Look, Meanwhile};
 use self::join::Start;
 use self::outage::Outage;
-pub use self::section::{Requests, Section};
+pub use self::section::{CleanUps, Requests, Section};
 use self::traffic::Traffic;
 use crate::rows::Rows;
 
@@ -118,6 +121,7 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
         restarted(&mut system, place, section, rows)?;
         system.verify()?;
     }
+    clean_ups(&mut system, section, rows)?;
     system.stop()?;
     rows.part(rows::Part::Join);
     Ok(())
@@ -191,6 +195,21 @@ fn traffic(
         Traffic::start(&system.testbed, requests, probed, place.cores, longest, place.seed)
     };
     section.load.as_ref().map(start).transpose()
+}
+
+/// Last, as they leave kube-proxy with the memory that they took.
+fn clean_ups(system: &mut System, section: &Section, rows: &mut Rows) -> anyhow::Result<()> {
+    for filled in section.clean_ups() {
+        rows.kube_proxy_conntrack_part(&filled);
+        if let Err(reason) = conntrack::make_room(filled.entries) {
+            rows.skip_cell(&reason);
+            continue;
+        }
+        let found = conntrack::measure(system, &filled, section.limit())?;
+        rows.kube_proxy_conntrack(&filled, &found);
+        system.verify()?;
+    }
+    Ok(())
 }
 
 /// What was since an earlier look, or since the start.

@@ -87,6 +87,18 @@ impl Binary {
         Ok(Self { path, sha256: HEXLOWER.encode(&hash.finalize()), identity: Identity::of(&about) })
     }
 
+    /// A file that was read before, elsewhere: it is looked at, and not read again. Runs nothing and needs no privilege.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn read_before(path: impl AsRef<Path>, sha256: &str) -> Result<Self, BinaryError> {
+        let given = path.as_ref();
+        let unreadable = |source| BinaryError::Unreadable { path: given.to_owned(), source };
+        let path = fs::canonicalize(given).map_err(unreadable)?;
+        let identity = Identity::of(&fs::metadata(&path).map_err(unreadable)?);
+        Ok(Self { path, sha256: sha256.to_owned(), identity })
+    }
+
     /// Its path, absolute and without symbolic links.
     pub fn path(&self) -> &Path {
         &self.path
@@ -223,6 +235,12 @@ mod tests {
         let printed = Command::new("sha256sum").arg(binary.path()).output().unwrap();
         assert!(String::from_utf8(printed.stdout).unwrap().starts_with(binary.sha256()));
         assert_eq!(binary.bytes(), fs::metadata("/bin/sh").unwrap().len());
+        let again = Binary::read_before("/bin/sh", binary.sha256()).unwrap();
+        assert_eq!(
+            (again.path(), again.sha256(), again.bytes()),
+            (binary.path(), binary.sha256(), binary.bytes())
+        );
+        assert!(Binary::read_before("/no/such", "").is_err());
     }
 
     #[test]

@@ -63,6 +63,9 @@ impl ContentType {
     }
 }
 
+/// Verbosity from which on a sync in IPVS mode has a line (pkg/proxy/ipvs/proxier.go).
+const IPVS_SYNC: u8 = 4;
+
 /// A configuration cannot be given to this version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -123,7 +126,7 @@ pub struct Config {
     /// Whether it serves IPv6 too in iptables and IPVS mode. Else its `ip6tables` is a program that fails. In nftables mode
     /// it asks the namespace's `net.ipv6.conf.all.disable_ipv6`.
     pub ipv6: bool,
-    /// Verbosity of the log; from 2 on each sync has a line.
+    /// Verbosity of the log; from 2 on each sync has a line. In IPVS mode that takes 4, which the file that syncs then has.
     pub verbosity: u8,
 }
 
@@ -211,6 +214,9 @@ impl Config {
         let section = if self.mode == ProxyMode::Nftables { "nftables" } else { "iptables" };
         config[section]["masqueradeAll"] = json!(self.masquerade_all);
         config[section]["masqueradeBit"] = json!(self.masquerade_bit);
+        if self.mode == ProxyMode::Ipvs && self.verbosity < IPVS_SYNC {
+            config["logging"]["vmodule"] = json!([{ "filePattern": "proxier", "verbosity": IPVS_SYNC }]);
+        }
         match (self.mode, &self.scheduler) {
             (ProxyMode::Iptables, _) => {
                 config[section]["localhostNodePorts"] = json!(self.localhost_node_ports);

@@ -27,7 +27,14 @@ impl Subject {
     /// # Errors
     /// If it is no kube-proxy that can be run here.
     pub fn open(path: impl AsRef<Path>, stop: &Stop, limit: Duration) -> Result<Self, BinaryError> {
-        let binary = Binary::open(path)?;
+        Self::of(Binary::open(path)?, stop, limit)
+    }
+
+    /// Asks a file for its version.
+    ///
+    /// # Errors
+    /// If it is no kube-proxy that can be run here.
+    pub fn of(binary: Binary, stop: &Stop, limit: Duration) -> Result<Self, BinaryError> {
         let version = binary.version(stop, limit)?;
         Ok(Self { binary, version })
     }

@@ -1,6 +1,7 @@
 //! What the process itself costs, and what the programs that it has started cost together; from `/proc`.
 
 use std::fs;
+use std::io;
 
 use lab::usage::Peak;
 use nix::time::{ClockId, clock_gettime};
@@ -58,6 +59,14 @@ impl Usage {
     }
 }
 
+/// Has the peak of memory begin anew, with what is in use now (proc_pid_clear_refs(5)).
+///
+/// # Errors
+/// If there is no such process, or it belongs to somebody else.
+pub fn forget_peak(pid: u32) -> io::Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")
+}
+
 /// The clock of a process: it counts what the scheduler gives to all its threads, of those that have ended too.
 fn cpu_ns(pid: u32) -> Option<u64> {
     let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid).ok()?)).ok()?;
@@ -77,7 +86,8 @@ fn ticks(stat: &str) -> Option<[u64; 4]> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
     use std::time::Instant;
 
     use proptest::prelude::*;
@@ -106,6 +116,23 @@ mod tests {
         assert!(used.cpu_ns >= 50_000_000 && used.peak_rss > 1 << 20, "{used:?}");
         assert!(used.programs_user_ns + used.programs_system_ns > 0, "{used:?}");
         assert_eq!(Usage::of(u32::MAX), None);
+        assert!(forget_peak(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_peak_that_is_forgotten_begins_anew() {
+        // In a process of its own, as tests share one.
+        let script = "x=$(head -c 60000000 /dev/zero | tr '\\0' x); x=; echo done; read -r _";
+        let mut child = Command::new("bash").args(["-c", script]);
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let before = Usage::of(child.id()).unwrap().peak_rss;
+        forget_peak(child.id()).unwrap();
+        let after = Usage::of(child.id()).unwrap().peak_rss;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(before > 50 << 20 && after < before, "{before} {after}");
     }
 
     proptest! {

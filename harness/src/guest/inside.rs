@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use experiments::kube_proxy::SystemChoice;
 use experiments::rows::{CellResult, LaneId};
 use lab::cores::Cores;
 use lab::explain::explain;
@@ -59,7 +60,10 @@ pub fn work(job: &[u8], port: &mut Port) -> u8 {
 
 fn measure(job: &[u8], out: &Out<'_>) -> anyhow::Result<Message> {
     let job: Job = serde_json::from_slice(job)?;
-    let sweep = Sweep { injected: job.injected, ..Sweep::parse("the sweep", &job.sweep)?.in_guest() };
+    let systems = job.systems.iter().map(|system| system.parse::<SystemChoice>().map_err(anyhow::Error::msg));
+    let systems = systems.collect::<anyhow::Result<_>>()?;
+    let sweep = Sweep::parse("the sweep", &job.sweep)?.in_guest();
+    let sweep = Sweep { injected: job.injected, systems, ..sweep };
     if let Some(obstacles) = lab_obstacles() {
         anyhow::bail!("no lab can be made in this guest:\n{obstacles}");
     }
@@ -81,7 +85,8 @@ fn measure(job: &[u8], out: &Out<'_>) -> anyhow::Result<Message> {
     out.say(Message::Environment(Box::new(environment)))?;
     let cells: Vec<_> = order::order(&sweep).into_iter().filter(|cell| job.part.has(cell)).collect();
     let before = Resume::read(&job.before);
-    let settings = Settings { sweep: &sweep, mark, unable, no_limit: job.no_limit, before };
+    let (no_limit, files) = (job.no_limit, job.files);
+    let settings = Settings { sweep: &sweep, mark, unable, no_limit, before, files };
     let stop = Stop::new();
     let lane = Lane::new(settings, cores, &stop);
     let mut broken = None;

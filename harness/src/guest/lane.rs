@@ -18,7 +18,7 @@ use super::protocol::{self, Job, Message, Part};
 use crate::events::{Event, Sink};
 use crate::lane::{Folder, Resume, Tally, check_order, lost_cell};
 use crate::sweep::Sweep;
-use crate::sweep::cell::Cell;
+use crate::sweep::cell::{Cell, Workload};
 use crate::sweep::order;
 
 /// How often the lane looks whether somebody asked to stop.
@@ -144,7 +144,11 @@ impl GuestLane<'_> {
         share.rows_at_boot = share.rows.len();
         share.failure = None;
         share.done = false;
-        let job = Job { part: share.part, before: share.rows.clone(), ..self.job.clone() };
+        let mut job = Job { part: share.part, before: share.rows.clone(), ..self.job.clone() };
+        if !share.cells.iter().any(|cell| matches!(cell.workload, Workload::System(_))) {
+            // Files take room in a guest's memory.
+            job.files.clear();
+        }
         let sender = sender.clone();
         scope.spawn(move || {
             // A receiver that is gone has no use for more.

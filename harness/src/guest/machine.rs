@@ -10,6 +10,7 @@ use netns_setup::guest::{Accelerator, Clock, Facts, Guest, GuestError, Image, Ke
 
 use super::contents;
 use super::protocol::Job;
+use super::systems::Given;
 
 /// Under emulation on a busy machine; a guest that boots at all does so in a few seconds.
 const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -31,6 +32,8 @@ pub(super) struct Boot<'a> {
     pub accelerator: Accelerator,
     /// How long it may say nothing.
     pub patience: Duration,
+    /// Real kube-proxies, for jobs that measure them.
+    pub given: &'a Given,
 }
 
 impl Boot<'_> {
@@ -45,11 +48,14 @@ impl Boot<'_> {
         facts: impl FnOnce(Facts) -> bool,
         line: impl Fn(String) -> bool,
     ) -> Result<(), GuestError> {
-        let job = serde_json::to_vec(job).map_err(|error| GuestError::Host {
+        let text = serde_json::to_vec(job).map_err(|error| GuestError::Host {
             action: "write the guest's job".into(),
             cause: error.into(),
         })?;
-        let image = image(self.kernel, self.modes, self.forwarding, job)?;
+        let mut image = image(self.kernel, self.modes, self.forwarding, text)?;
+        if !job.files.is_empty() {
+            self.given.put_into(&mut image)?;
+        }
         let mut guest = self.start(&image, stop)?;
         let mut heard = facts(guest.report());
         while heard {

@@ -11,7 +11,7 @@ use results::timeline::{ImpactRow, TimelineRow};
 use serde::{Deserialize, Serialize};
 
 use crate::events::Event;
-use crate::lane::Tally;
+use crate::lane::{Files, Tally};
 use crate::sweep::cell::{Cell, Workload};
 
 /// What a guest is to measure. It runs the same binary, so the two need no version between them.
@@ -35,6 +35,10 @@ pub struct Job {
     pub no_limit: bool,
     /// Rows that this lane has already.
     pub before: Vec<Record>,
+    /// Key `systems` with what the command line says of it.
+    pub systems: Vec<String>,
+    /// Where the guest has its real kube-proxies.
+    pub files: Files,
 }
 
 /// A share of a lane's cells. In the instruction clock two guests of the same kernel do not disturb each other's

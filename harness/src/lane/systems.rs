@@ -1,12 +1,15 @@
 //! Cells of real kube-proxies.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use experiments::kube_proxy::{self, Place};
+use ::kube_proxy::{Binary, Subject};
+use experiments::kube_proxy::{self, Place, SystemChoice};
 use experiments::rows::Rows;
 use lab::explain::explain;
+use serde::{Deserialize, Serialize};
 
 use super::Lane;
 use super::labs;
@@ -16,18 +19,40 @@ use crate::sweep::cell::{Cell, Workload};
 const VERSION_LIMIT: Duration = Duration::from_secs(60);
 
 /// A file that was looked at: a kube-proxy, or why it is none.
-type Known = Result<Arc<::kube_proxy::Subject>, NoSubject>;
+type Known = Result<Arc<Subject>, NoSubject>;
 
 /// Those that were looked at.
 pub(super) type Subjects = BTreeMap<u8, Known>;
 
+/// Files of real kube-proxies that a lane is given, by their places in the sweep; others are looked for where the sweep
+/// says.
+pub type Files = BTreeMap<u8, Result<GivenFile, NoSubject>>;
+
+/// A file that somebody has read before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenFile {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Its SHA-256, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
 /// Why there is nothing to measure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NoSubject {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoSubject {
     /// It is not there: what to do.
     Missing(String),
     /// It is something else.
     Unfit(String),
+}
+
+/// The file of a system of the sweep, looked at and not run.
+///
+/// # Errors
+/// If there is none, or it is no program for this machine.
+pub fn look_at(choice: &SystemChoice) -> Result<Binary, NoSubject> {
+    let path = choice.path().map_err(NoSubject::Missing)?;
+    Binary::open(path).map_err(|error| NoSubject::Unfit(error.to_string()))
 }
 
 impl Lane<'_> {
@@ -42,13 +67,19 @@ impl Lane<'_> {
     }
 
     fn subject(&mut self, index: u8) -> Known {
-        let (sweep, stop) = (self.sweep, self.stop);
+        let (sweep, stop, files) = (self.sweep, self.stop, &self.files);
         let look = || {
-            let choice = sweep.systems.get(usize::from(index));
-            let choice = choice.ok_or_else(|| NoSubject::Missing("the sweep has no such system".into()))?;
-            let path = choice.path().map_err(NoSubject::Missing)?;
-            let subject = ::kube_proxy::Subject::open(path, stop, VERSION_LIMIT);
-            subject.map(Arc::new).map_err(|error| NoSubject::Unfit(error.to_string()))
+            let unfit = |error: ::kube_proxy::BinaryError| NoSubject::Unfit(error.to_string());
+            let binary = match files.get(&index) {
+                Some(Ok(given)) => Binary::read_before(&given.path, &given.sha256).map_err(unfit)?,
+                Some(Err(why)) => return Err(why.clone()),
+                None => {
+                    let choice = sweep.systems.get(usize::from(index));
+                    let none = || NoSubject::Missing("the sweep has no such system".into());
+                    look_at(choice.ok_or_else(none)?)?
+                }
+            };
+            Subject::of(binary, stop, VERSION_LIMIT).map(Arc::new).map_err(unfit)
         };
         self.subjects.entry(index).or_insert_with(look).clone()
     }

@@ -9,6 +9,7 @@ mod clusters;
 mod costs;
 mod features;
 mod forwarding;
+mod guest_kube_proxies;
 mod hostport;
 mod injected;
 mod iptables_features;
@@ -225,6 +226,7 @@ fn tests() -> Vec<Test> {
             .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));
     }
     tests.extend(kube_proxies::tests());
+    tests.extend(guest_kube_proxies::tests());
     tests.extend(oracle::tests());
     tests.extend(nftables::tests());
     tests
@@ -232,8 +234,10 @@ fn tests() -> Vec<Test> {
 
 /// A guest that measures has all that these tests need.
 fn image(kernel: &Kernel, job: Vec<u8>) -> Result<Image, GuestError> {
+    let names = String::from_utf8_lossy(&job).into_owned();
     let mut image = svcbench::guest::image(kernel, &Mode::ALL, true, job)?;
     image.copy(concat!(env!("CARGO_MANIFEST_DIR"), "/dataplane/tests/golden").as_ref())?;
+    guest_kube_proxies::put_into(&mut image, &names)?;
     Ok(image)
 }
 

@@ -130,6 +130,15 @@ impl Image {
         Ok(())
     }
 
+    /// A file of the host at a path of its own, as it is, without the libraries that it may name.
+    ///
+    /// # Errors
+    /// As with [`Image::bytes`], or it cannot be read.
+    pub fn copy_to(&mut self, here: &Path, there: &str) -> Result<(), GuestError> {
+        let (mode, contents) = read(here)?;
+        self.bytes(there, contents, mode)
+    }
+
     /// A file with these contents, in place of one that is there.
     ///
     /// # Errors

@@ -83,11 +83,16 @@ impl Port {
     }
 }
 
+/// Whether this is a guest: a machine of its own, whose settings are ours.
+pub fn is_here() -> bool {
+    Path::new(JOB).exists()
+}
+
 /// Call this first in `main`. Outside a guest it returns at once. Inside, it never returns: it sets the guest up, and
 /// calls `work` in a process of its own, with the job that the image was given and the way out. The guest ends when that
 /// process ends; a code other than 0 is an error on the host. Standard output and error are the guest's console.
 pub fn inside(work: impl FnOnce(&[u8], &mut Port) -> u8) {
-    if !Path::new(JOB).exists() {
+    if !is_here() {
         return;
     }
     let own_name = env::args_os().next().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use netns_setup::{Conntrack, Egress, Lab, Namespace, Tun, TunOptions, VethEnd};
+use netns_setup::{Conntrack, Egress, Lab, Namespace, Tun, TunOptions, UdpFlow, VethEnd};
 
 use crate::helpers::{ENDPOINT, PROBE, Udp, lab, next_packet, nft, parse, topology, udp};
 use crate::support::TIMEOUT;
@@ -179,6 +179,25 @@ pub(crate) fn flush() {
     conntrack.flush().unwrap();
     netns_setup::flush(&other.node).unwrap();
     assert_eq!(entries(&other), 0);
+}
+
+pub(crate) fn filled() {
+    let lab = lab();
+    let flow = |number: u16| UdpFlow {
+        client: SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 1), 1024 + number),
+        to: SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 53), 53),
+        answered_by: SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 1), 53),
+    };
+    let mut conntrack = lab.node.run(Conntrack::open).unwrap();
+    // More than one batch.
+    assert_eq!(conntrack.insert((0..3_000).map(flow)).unwrap(), 3_000);
+    assert_eq!(entries(&lab), 3_000);
+    let error = conntrack.insert([flow(3_000), flow(7), flow(3_001)]).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(nix::errno::Errno::EEXIST as i32), "{error}");
+    assert_eq!(entries(&lab), 3_002, "the others are there");
+    conntrack.flush().unwrap();
+    assert_eq!(entries(&lab), 0);
+    assert!(Conntrack::limit().unwrap() > 3_000);
 }
 
 pub(crate) fn taken() {

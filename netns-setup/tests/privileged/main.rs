@@ -63,6 +63,7 @@ const TESTS: &[Named] = &[
     ("two_labs_do_not_disturb_each_other", LAB, lab::two_labs),
     ("masquerading_carries_the_node_address", TRACKED, lab::masquerade),
     ("flushing_empties_this_conntrack_table_only", TRACKED, lab::flush),
+    ("a_conntrack_table_is_filled_in_batches", TRACKED, lab::filled),
     ("a_link_whose_name_is_taken_is_refused", LAB, lab::taken),
     ("a_single_node_is_silent", SINGLE_NODE, single_node::silence),
     ("the_addresses_of_a_single_node_are_of_use_at_once", SINGLE_NODE, single_node::addresses),

@@ -109,10 +109,14 @@ fn runs_in(
             Some((need, missing?))
         })
         .collect();
-    let runs_in = match missing.first() {
+    // A guest has no kube-proxy but this machine's.
+    let no_kube_proxy = missing.iter().find(|(need, _)| matches!(need, Need::KubeProxy(_)));
+    let runs_in = match no_kube_proxy.or(missing.first()) {
         None => RunsIn::HostKernel,
         // Programs and privilege: a guest has this machine's programs, and every test there is root.
-        Some((_, first)) if !missing.iter().any(|(need, _)| OF_KERNELS.contains(need)) => {
+        Some((_, first))
+            if no_kube_proxy.is_some() || !missing.iter().any(|(need, _)| OF_KERNELS.contains(need)) =>
+        {
             RunsIn::None(first.clone())
         }
         Some((_, first)) => match no_guest {

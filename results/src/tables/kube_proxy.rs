@@ -22,11 +22,14 @@ const START_COLUMNS: [(&str, RowValue, &str); 6] = [
     (metric::LOST_PACKETS, Record::p50, ""),
 ];
 
-const CHANGE_COLUMNS: [(&str, RowValue, &str); 11] = [
+const CHANGE_COLUMNS: [(&str, RowValue, &str); 14] = [
     (metric::PROGRAMMING_LATENCY, Record::p50, " p50"),
     (metric::PROGRAMMING_LATENCY, Record::p99, " p99"),
     (metric::PROGRAMMING_LATENCY, Record::max, " max"),
     (metric::RECOVERED, Record::p50, ""),
+    (metric::STALE_FLOW_ENDED, Record::p50, ""),
+    (metric::TRACKED_BEFORE, Record::p50, ""),
+    (metric::TRACKED_AFTER, Record::p50, ""),
     (metric::KNEE, Record::p50, ""),
     (metric::PROBE_RESOLUTION, Record::p50, ""),
     (metric::OWN_DIFFERENCE, Record::p50, ""),
@@ -36,7 +39,7 @@ const CHANGE_COLUMNS: [(&str, RowValue, &str); 11] = [
     (metric::LATE_REQUESTS, Record::p50, ""),
 ];
 
-const COST_COLUMNS: [(&str, RowValue, &str); 18] = [
+const COST_COLUMNS: [(&str, RowValue, &str); 23] = [
     (metric::OWN_SYNC, Record::p50, ""),
     (metric::OWN_FULL_SYNC, Record::p50, ""),
     (metric::OWN_PARTIAL_SYNC, Record::p50, ""),
@@ -49,8 +52,13 @@ const COST_COLUMNS: [(&str, RowValue, &str); 18] = [
     (metric::PROGRAM_WRITING, Record::p50, ""),
     (metric::PROGRAM_OTHER, Record::p50, ""),
     (metric::PROCESS_CPU, Record::p50, ""),
+    (metric::PROCESS_CPU_USER, Record::p50, ""),
+    (metric::PROCESS_CPU_SYSTEM, Record::p50, ""),
     (metric::PROGRAMS_CPU, Record::p50, ""),
+    (metric::PROGRAMS_CPU_USER, Record::p50, ""),
+    (metric::PROGRAMS_CPU_SYSTEM, Record::p50, ""),
     (metric::API_SERVER_CPU, Record::p50, ""),
+    (metric::PROCESS_RSS_BEFORE, Record::p50, ""),
     (metric::PROCESS_PEAK_RSS, Record::p50, ""),
     (metric::PROGRAMS_PEAK_RSS, Record::p50, ""),
     (metric::HEAP, Record::p50, ""),
@@ -111,7 +119,8 @@ pub(super) fn changes(groups: &Groups<'_>, medians: &mut Medians) -> Table {
     let remark = "Programming latency: from the API server's event until the first packet that obeyed it was sent, to within the \
                   probe's resolution. Own difference: between its mean and that of kube-proxy's own metric; which is longer is in \
                   the note of the row. Recovered: from the end of an outage of the API server until packets obeyed a change made \
-                  meanwhile.";
+                  meanwhile. Stale flow ended: from the event until a packet of an old flow did not go to an endpoint that is gone; \
+                  absent where it always did.";
     wide(groups, medians, "A real kube-proxy and changes", remark, &named(groups, false), &CHANGE_COLUMNS)
 }
 

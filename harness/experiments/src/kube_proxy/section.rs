@@ -9,6 +9,7 @@ use services::bounded::{any_services, counts, default_limit, distinct, seconds, 
 use workloads::load::Workload;
 
 use super::changes::ChangeKind;
+use super::conntrack::{Fate, Filled};
 use super::latency::Config;
 use super::outage::Outage;
 
@@ -54,6 +55,9 @@ pub struct Section {
     /// only the probe's packets tell what is felt.
     #[serde(default)]
     pub load: Option<Requests>,
+    /// Clean-up of connections, at the end; absent: none.
+    #[serde(default)]
+    pub conntrack: Option<CleanUps>,
     /// How often all of it is done. 1 to 1,000; default: 1.
     #[serde(default = "one", deserialize_with = "within::<_, 1, 1000>")]
     pub blocks: u32,
@@ -91,12 +95,31 @@ impl Requests {
     }
 }
 
+/// A UDP Service loses its endpoints while connection tracking holds many entries: see `conntrack`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CleanUps {
+    /// How many entries. 1 to 4,000,000 each; what this machine's limit does not allow is skipped, and a guest's is raised.
+    #[serde(deserialize_with = "entries")]
+    pub entries: Vec<u32>,
+    /// Most entries of the Service among them. 1 to 1,000,000; default: 100.
+    #[serde(default = "hundred", deserialize_with = "within::<_, 1, 1_000_000>")]
+    pub of_service: u32,
+    /// What becomes of its endpoints. Default: `["replaced", "lost"]`.
+    #[serde(default = "both", deserialize_with = "distinct")]
+    pub endpoints: Vec<Fate>,
+}
+
+/// Entries of a table that can be asked for.
+const MOST_ENTRIES: u32 = 4_000_000;
 /// Changes per second that can be asked for.
 const MOST_RATE: u32 = 1_000;
 /// Rates that the search for a knee tries, more or less.
 const TRIES: f64 = 7.0;
 /// A rolling update, which waits for its pods.
 const ROLLING_SECONDS: f64 = 14.0;
+/// For an entry to come, to be listed, and to go.
+const ENTRY_SECONDS: f64 = 20e-6;
 /// From the start of a kube-proxy to its first sync, and as long again to end it.
 const START_SECONDS: f64 = 3.0;
 
@@ -134,6 +157,19 @@ impl Section {
         away.into_iter().chain(self.relist.then_some(Outage::Relist)).collect()
     }
 
+    /// Clean-ups of connections, in their order.
+    pub(super) fn clean_ups(&self) -> Vec<Filled> {
+        let Some(CleanUps { entries, of_service, endpoints }) = &self.conntrack else { return Vec::new() };
+        let own = |entries: u32| (*of_service).min(entries.saturating_sub(1));
+        let each = entries.iter().flat_map(|&entries| endpoints.iter().map(move |&fate| (entries, fate)));
+        each.map(|(entries, fate)| Filled { fate, entries, own: own(entries) }).collect()
+    }
+
+    /// Most entries that connection tracking is to hold.
+    pub fn most_entries(&self) -> u32 {
+        self.clean_ups().iter().map(|filled| filled.entries).max().unwrap_or(0)
+    }
+
     /// Seconds that it should take, if a full sync takes so many.
     pub fn expected_seconds(&self, full: f64) -> f64 {
         let starts = if self.restart { 2.0 } else { 1.0 };
@@ -146,7 +182,10 @@ impl Section {
         let away = self.away_seconds.map_or(0.0, |seconds| seconds + seconds.min(30.0));
         let disturbed = self.outages().len() as f64 + starts - 1.0;
         let margins = self.load.as_ref().map_or(0.0, |load| 2.0 * load.margin_seconds * disturbed);
-        let all = changes * self.gap_seconds + rolling + away + relist + rates + margins;
+        let clean_up =
+            |filled: &Filled| START_SECONDS + 2.0 * full + f64::from(filled.entries) * ENTRY_SECONDS;
+        let clean_ups: f64 = self.clean_ups().iter().map(clean_up).sum();
+        let all = changes * self.gap_seconds + rolling + away + relist + rates + margins + clean_ups;
         starts * (START_SECONDS + 2.0 * full) + all
     }
 }
@@ -157,6 +196,18 @@ const fn one_second() -> f64 {
 
 fn ten() -> f64 {
     10.0
+}
+
+fn hundred() -> u32 {
+    100
+}
+
+fn both() -> Vec<Fate> {
+    vec![Fate::Replaced, Fate::Lost]
+}
+
+fn entries<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {
+    counts(input, MOST_ENTRIES)
 }
 
 fn rates<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<u32>, D::Error> {
@@ -192,5 +243,19 @@ mod tests {
             |line: &str| toml::from_str::<Section>(&format!("{text}\n{line}")).unwrap_err().to_string();
         assert!(refused("stall_milliseconds = 0").contains("stall_milliseconds"));
         assert!(refused("stalls = 1").contains("unknown field"));
+    }
+
+    #[test]
+    fn clean_ups_are_of_each_size_and_fate() {
+        let text = "changes = []\nrepeats = 1\ngap_seconds = 1\n[conntrack]\nentries = [10, 1_000]";
+        let section: Section = toml::from_str(text).unwrap();
+        let own: Vec<_> = section.clean_ups().iter().map(|filled| (filled.entries, filled.own)).collect();
+        assert_eq!(
+            (own, section.most_entries()),
+            (vec![(10, 9), (10, 9), (1_000, 100), (1_000, 100)], 1_000)
+        );
+        assert!(toml::from_str::<Section>(&text.replace("1_000]", "5_000_000]")).is_err());
+        let one: Section = toml::from_str(&format!("{text}\nendpoints = [\"lost\"]")).unwrap();
+        assert_eq!(one.clean_ups().len(), 2);
     }
 }
