@@ -261,6 +261,21 @@ pub mod metric {
     pub const PROGRAM_WRITING: &str = "program_writing";
     /// `kube_proxy_*`, time: each other program: jumps, canaries, versions, connections.
     pub const PROGRAM_OTHER: &str = "program_other";
+    /// `kube_proxy_*`, time: each sync of IPv4, as kube-proxy logs it. The means of the next five together are its mean.
+    pub const SYNC_DURATION: &str = "sync_duration";
+    /// `kube_proxy_*`, part of a sync, time: none of its programs ran: kube-proxy's own process.
+    pub const SYNC_GENERATING: &str = "sync_generating";
+    /// `kube_proxy_*`, part of a sync, time: programs that list ran.
+    pub const SYNC_LISTING: &str = "sync_listing";
+    /// `kube_proxy_*`, part of a sync, time: programs that write ran, and did not wait for the xtables lock.
+    pub const SYNC_WRITING: &str = "sync_writing";
+    /// `kube_proxy_*`, part of a sync, time: its programs waited for the xtables lock.
+    pub const SYNC_LOCK_WAIT: &str = "sync_lock_wait";
+    /// `kube_proxy_*`, part of a sync, time: other programs ran.
+    pub const SYNC_OTHER: &str = "sync_other";
+    /// `kube_proxy_join` of nftables, count: maps and sets without a name that IPv4 has in the kernel, as those by which a Service
+    /// chooses among its endpoints.
+    pub const ANONYMOUS_MAPS: &str = "anonymous_maps";
     /// `forwarding`, count: packets that reached the director, per connection.
     pub const DIRECTOR_PACKETS_IN: &str = "director_packets_in";
     /// `forwarding`, count: packets that left the director, per connection.
@@ -277,7 +292,7 @@ pub mod metric {
     /// equally likely ([`crate::stats::uniform_share_p_value`]).
     pub const SHARE_P_VALUE: &str = "share_p_value";
     /// All of them, in the order above.
-    pub const ALL: [&str; 97] = [
+    pub const ALL: [&str; 104] = [
         LOOKUP_FIRST_PACKET,
         LOOKUP_ESTABLISHED,
         RESPONSE_TIME,
@@ -368,6 +383,13 @@ pub mod metric {
         PROGRAM_LISTING,
         PROGRAM_WRITING,
         PROGRAM_OTHER,
+        SYNC_DURATION,
+        SYNC_GENERATING,
+        SYNC_LISTING,
+        SYNC_WRITING,
+        SYNC_LOCK_WAIT,
+        SYNC_OTHER,
+        ANONYMOUS_MAPS,
         DIRECTOR_PACKETS_IN,
         DIRECTOR_PACKETS_OUT,
         DIRECTOR_BYTES_IN,
@@ -376,6 +398,22 @@ pub mod metric {
         ENDPOINT_PACKETS,
         SHARE_P_VALUE,
     ];
+}
+
+/// Parts of a sync, as figures and tables call them.
+pub mod phase {
+    /// kube-proxy's own process, while none of its programs runs.
+    pub const GENERATING: &str = "generating";
+    /// Programs that list.
+    pub const LISTING: &str = "listing";
+    /// Waits for the xtables lock.
+    pub const LOCK_WAIT: &str = "waiting for the lock";
+    /// Programs that write.
+    pub const WRITING: &str = "writing";
+    /// Other programs.
+    pub const OTHER: &str = "other programs";
+    /// In the order in which they are drawn.
+    pub const ALL: [&str; 5] = [GENERATING, LISTING, LOCK_WAIT, WRITING, OTHER];
 }
 
 /// Positions of the Service that is looked up; the empty string where position has no meaning.
@@ -417,9 +455,10 @@ pub fn current_mode(mode: &str) -> &str {
     OLD_MODES.iter().find(|(old, _)| *old == mode).map_or(mode, |(_, new)| new)
 }
 
-/// Sorting rank of a mode: controls, proxy modes, forwarding methods, then anything else.
+/// Sorting rank of a mode: controls, proxy modes, forwarding methods, then anything else. Parts of a sync, which stand in the place
+/// of modes where they are drawn, are before that.
 pub(crate) fn mode_rank(mode: &str) -> usize {
-    let known = CONTROLS.iter().chain(&PROXY_MODES).chain(&FORWARDING_MODES);
+    let known = CONTROLS.iter().chain(&PROXY_MODES).chain(&FORWARDING_MODES).chain(&phase::ALL);
     known.clone().position(|name| *name == mode).unwrap_or_else(|| known.count())
 }
 

@@ -4,10 +4,13 @@
 mod changes;
 mod choice;
 mod cost;
+mod held;
 mod join;
 mod latency;
 mod outage;
 mod packets;
+mod parts;
+mod phases;
 mod rate;
 mod rows;
 mod section;
@@ -18,12 +21,14 @@ use std::sync::Arc;
 use dataplane::{Mode, Node};
 use kube_proxy::{Subject, System};
 use lab::stop::Stop;
+use lab::tools::Tools;
 use services::service_set::ServiceSet;
 use workloads::clock::nanoseconds;
 
 pub use self::changes::ChangeKind;
 pub use self::choice::SystemChoice;
 use self::cost::{Cost, Look};
+use self::phases::LockWaits;
 pub use self::section::Section;
 use crate::rows::Rows;
 
@@ -49,12 +54,14 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
     let Place { subject, mode, node, set, seed } = *place;
     let mut system = System::prepare(subject, mode, node, set, seed, stop)?;
     let limit = section.limit();
+    let mut waits = LockWaits::begin(&system.testbed.lab.node, Tools::of(mode).take_the_lock());
 
     let joined = join::measure(&mut system, false, limit)?;
     let served = nanoseconds(system.server_stats().processor);
-    let cost = since(&mut system, None)?;
+    let cost = since(&mut system, None, &mut waits)?;
     rows.kube_proxy_join(&joined, &cost, served);
     system.verify()?;
+    rows.kube_proxy_held(&held::held(&system, mode)?);
 
     if !section.changes.is_empty() {
         rows.part(rows::Part::Changes);
@@ -66,7 +73,7 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
         }
         // The last sync ends after the packets that obey it.
         system.wait_until_settled(limit)?;
-        let cost = since(&mut system, Some(&before))?;
+        let cost = since(&mut system, Some(&before), &mut waits)?;
         rows.kube_proxy_changes(&found, &cost, section.stall_milliseconds);
         system.verify()?;
     }
@@ -74,7 +81,7 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
         rows.part(rows::Part::Rate(rate));
         let before = Look::at(&mut system, true)?;
         let steady = rate::steady(&mut system, rate, section.rate_seconds, limit, seed)?;
-        let cost = since(&mut system, Some(&before))?;
+        let cost = since(&mut system, Some(&before), &mut waits)?;
         rows.kube_proxy_rate(&steady, &cost);
         system.verify()?;
     }
@@ -89,7 +96,7 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
         let before = Look::at(&mut system, true)?;
         let felt = outage::measure(&mut system, outage, seed, limit)?;
         system.wait_until_settled(limit)?;
-        let cost = since(&mut system, Some(&before))?;
+        let cost = since(&mut system, Some(&before), &mut waits)?;
         rows.kube_proxy_outage(&felt, &cost);
         system.verify()?;
     }
@@ -97,7 +104,7 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
         rows.part(rows::Part::Restart);
         system.stop()?;
         let joined = join::measure(&mut system, true, limit)?;
-        let cost = since(&mut system, None)?;
+        let cost = since(&mut system, None, &mut waits)?;
         rows.kube_proxy_restart(&joined, &cost);
         system.verify()?;
     }
@@ -107,12 +114,16 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
 }
 
 /// What was since an earlier look, or since the start.
-fn since(system: &mut System, before: Option<&Look>) -> anyhow::Result<Cost> {
+fn since(system: &mut System, before: Option<&Look>, waits: &mut LockWaits) -> anyhow::Result<Cost> {
     let now = Look::at(system, false)?;
     // Programs that the kernel has dropped would be missing in sums.
     let seen = system.programs().filter(|seen| !seen.incomplete);
     // A child that executes nothing is Go's, which asks so for features of the kernel; its memory is kube-proxy's own.
     let programs: Option<Vec<_>> =
         seen.map(|seen| seen.programs.into_iter().filter(|run| run.executed.is_some()).collect());
-    Ok(now.since(before, programs.as_deref()))
+    let mut cost = now.since(before, programs.as_deref());
+    let lines = system.process()?.log().since(before.map_or(0, |before| before.lines));
+    let waited = waits.take(&system.testbed.lab.node);
+    cost.sync_runs = phases::split(&phases::ended(&lines), programs.as_deref(), waited.as_ref());
+    Ok(cost)
 }

@@ -1,7 +1,7 @@
 //! Sweeps that are built in.
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 10] = [
+pub const BUILT_IN: [(&str, &str); 11] = [
     ("smoke", include_str!("../../sweeps/smoke.toml")),
     ("default", include_str!("../../sweeps/default.toml")),
     ("guest", include_str!("../../sweeps/guest.toml")),
@@ -12,6 +12,7 @@ pub const BUILT_IN: [(&str, &str); 10] = [
     ("background", include_str!("../../sweeps/background.toml")),
     ("replay", include_str!("../../sweeps/replay.toml")),
     ("kube-proxy", include_str!("../../sweeps/kube-proxy.toml")),
+    ("versions", include_str!("../../sweeps/versions.toml")),
 ];
 
 /// What the sweep `background` was called before: it is read for ever.

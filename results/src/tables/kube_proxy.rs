@@ -61,7 +61,7 @@ pub(super) fn has(name: &str) -> bool {
 pub(super) fn shows(name: &str, metric: &str) -> bool {
     let own: &[(&str, RowValue, &str)] =
         if STARTS.contains(&name) { &START_COLUMNS } else { &CHANGE_COLUMNS };
-    own.iter().chain(&COST_COLUMNS).any(|(name, ..)| *name == metric)
+    own.iter().chain(&COST_COLUMNS).any(|(name, ..)| *name == metric) || super::systems::shows(name, metric)
 }
 
 /// Its workloads, of starts or of changes.

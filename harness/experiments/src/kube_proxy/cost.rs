@@ -6,10 +6,14 @@ use kube_proxy::programs::ProgramRun;
 use kube_proxy::usage::Usage;
 use workloads::clock::nanoseconds;
 
+use super::parts::SyncRun;
+
 /// A look at a kube-proxy that runs.
 pub(super) struct Look {
     metrics: Snapshot,
     usage: Usage,
+    /// How many lines it had logged.
+    pub(super) lines: u64,
 }
 
 /// What its programs do in a sync.
@@ -50,6 +54,8 @@ pub(super) struct Cost {
     pub programs_peak: Option<u64>,
     /// How long each program ran, nanoseconds; known where the kernel says so.
     pub programs: Option<Vec<(ProgramPhase, u64)>>,
+    /// Syncs of IPv4 by its log, and what they were made of.
+    pub sync_runs: Vec<SyncRun>,
 }
 
 /// What a histogram of kube-proxy's has exactly.
@@ -88,7 +94,8 @@ impl Look {
         let process = system.process()?;
         let metrics = process.metrics()?;
         let usage = process.usage().ok_or_else(|| anyhow::anyhow!("kube-proxy has ended"))?;
-        Ok(Self { metrics, usage })
+        let lines = process.log().position();
+        Ok(Self { metrics, usage, lines })
     }
 
     /// What has happened since an earlier look; none: since the start of the process. `programs`: those that ran meanwhile.
@@ -125,6 +132,7 @@ impl Look {
             programs_cpu: used.as_ref().map(|used| used.iter().map(|used| used.cpu_ns).sum()),
             programs_peak: used.and_then(|used| used.iter().map(|used| used.peak_rss).max()),
             programs: programs.map(ran),
+            sync_runs: Vec::new(),
         }
     }
 }
@@ -189,7 +197,8 @@ mod tests {
                  {name}_sum {sum}\n{name}_count {count}\n"
             );
             let metrics = Snapshot::parse(&text, Instant::now()).unwrap();
-            Look { metrics, usage: Usage { cpu_ns: u64::from(count) * 10, peak_rss: 7, ..Usage::default() } }
+            let usage = Usage { cpu_ns: u64::from(count) * 10, peak_rss: 7, ..Usage::default() };
+            Look { metrics, usage, lines: 0 }
         };
         let (before, after) = (snapshot(2, 0.125), snapshot(4, 0.25));
         let cost = after.since(Some(&before), None);

@@ -1,12 +1,15 @@
 //! Rows of a real kube-proxy.
 
+use dataplane::Counts;
 use results::names::{metric, workload};
 use results::record::{CellKey, Unit};
 
 use super::cost::{Cost, Own, ProgramPhase};
+use super::held::Held;
 use super::join::Join;
 use super::latency::{Latency, Sample};
 use super::outage::{Felt, Outage};
+use super::parts::{Parts, SyncRun};
 use super::rate::{Knee, Steady, Verdict};
 use crate::rows::Rows;
 
@@ -55,6 +58,22 @@ impl Rows {
         }
         self.records.push(key.scalar(metric::API_SERVER_CPU, Unit::Ns, served));
         self.kube_proxy_cost(&key, cost);
+    }
+
+    /// What a node that has joined has in its kernel.
+    pub(super) fn kube_proxy_held(&mut self, held: &Held) {
+        let Counts { rules, chains, elements, virtual_servers, real_servers, addresses } = held.counts;
+        for (metric, count) in [
+            (metric::RULES, Some(rules)),
+            (metric::CHAINS, Some(chains)),
+            (metric::ELEMENTS, Some(elements)),
+            (metric::ANONYMOUS_MAPS, held.anonymous_maps),
+            (metric::VIRTUAL_SERVERS, Some(virtual_servers).filter(|count| *count > 0)),
+            (metric::REAL_SERVERS, Some(real_servers).filter(|count| *count > 0)),
+            (metric::BOUND_ADDRESSES, Some(addresses).filter(|count| *count > 0)),
+        ] {
+            self.records.extend(count.map(|count| self.key.scalar(metric, Unit::Count, count)));
+        }
     }
 
     /// A kube-proxy that starts over what another has left: its Services answer all the time, but for packets that are lost.
@@ -198,6 +217,7 @@ impl Rows {
         ] {
             self.records.extend(value.map(|value| key.scalar(metric, unit, value)));
         }
+        self.sync_runs(key, &cost.sync_runs);
         let Some(programs) = &cost.programs else { return };
         for (metric, phase) in [
             (metric::PROGRAM_LISTING, ProgramPhase::Listing),
@@ -209,6 +229,28 @@ impl Rows {
             if !each.is_empty() {
                 self.records.push(key.samples(metric, Unit::Ns, &each));
             }
+        }
+    }
+}
+
+impl Rows {
+    /// What each sync was made of. Means of the parts together are the mean of the whole; what was not seen is absent.
+    fn sync_runs(&mut self, key: &CellKey, syncs: &[SyncRun]) {
+        if syncs.is_empty() {
+            return;
+        }
+        let wholes: Vec<u64> = syncs.iter().map(|sync| sync.whole).collect();
+        self.records.push(key.samples(metric::SYNC_DURATION, Unit::Ns, &wholes));
+        let parts: Option<Vec<Parts>> = syncs.iter().map(|sync| sync.parts).collect();
+        let Some(parts) = parts else { return };
+        let mut push = |metric, each: Vec<u64>| self.records.push(key.samples(metric, Unit::Ns, &each));
+        push(metric::SYNC_GENERATING, parts.iter().map(|parts| parts.own).collect());
+        push(metric::SYNC_LISTING, parts.iter().map(|parts| parts.listing).collect());
+        push(metric::SYNC_WRITING, parts.iter().map(|parts| parts.writing).collect());
+        push(metric::SYNC_OTHER, parts.iter().map(|parts| parts.other).collect());
+        let waits: Option<Vec<u64>> = parts.iter().map(|parts| parts.lock_wait).collect();
+        if let Some(waits) = waits {
+            push(metric::SYNC_LOCK_WAIT, waits);
         }
     }
 }
@@ -289,6 +331,36 @@ mod tests {
         let (_, note) = found(&records, workload::KUBE_PROXY_CHANGES, metric::OWN_NETWORK_PROGRAMMING);
         assert!(note.contains("mean of 2") && note.contains("beyond its highest limit"), "{note}");
         assert!(!records.iter().any(|row| row.metric == metric::PROGRAM_LISTING));
+    }
+
+    #[test]
+    fn parts_of_syncs_are_rows_and_what_was_not_seen_is_none() {
+        let parts = Parts { own: 5, listing: 0, writing: 20, other: 5, lock_wait: None };
+        let whole = SyncRun { whole: 30, parts: Some(parts) };
+        let rows_of = |sync_runs: Vec<SyncRun>| {
+            let mut rows = rows();
+            rows.part(Part::Changes);
+            rows.kube_proxy_changes(&Latency::default(), &Cost { sync_runs, ..Cost::default() }, None);
+            rows.into_result().records
+        };
+        let records = rows_of(vec![whole, whole]);
+        for (metric, expected) in [
+            (metric::SYNC_DURATION, 30),
+            (metric::SYNC_GENERATING, 5),
+            (metric::SYNC_LISTING, 0),
+            (metric::SYNC_WRITING, 20),
+            (metric::SYNC_OTHER, 5),
+        ] {
+            assert_eq!(found(&records, workload::KUBE_PROXY_CHANGES, metric).0, Some(expected), "{metric}");
+        }
+        assert!(!records.iter().any(|row| row.metric == metric::SYNC_LOCK_WAIT));
+        let waited = Parts { writing: 15, lock_wait: Some(5), ..parts };
+        let records = rows_of(vec![SyncRun { whole: 30, parts: Some(waited) }]);
+        assert_eq!(found(&records, workload::KUBE_PROXY_CHANGES, metric::SYNC_LOCK_WAIT).0, Some(5));
+        // One sync whose programs were not seen: no parts of any.
+        let records = rows_of(vec![whole, SyncRun { whole: 7, parts: None }]);
+        assert_eq!(found(&records, workload::KUBE_PROXY_CHANGES, metric::SYNC_DURATION).0, Some(30));
+        assert!(!records.iter().any(|row| row.metric == metric::SYNC_WRITING));
     }
 
     #[test]
