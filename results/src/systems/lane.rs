@@ -56,7 +56,7 @@ impl<'a> Systems<'a> {
     }
 
     /// What the system of a column is called.
-    pub fn label(&self, column: &str) -> &str {
+    pub fn label<'s>(&'s self, column: &'s str) -> &'s str {
         self.names.iter().find(|name| name.column == column).map_or(column, |name| &name.label)
     }
 
