@@ -7,6 +7,7 @@ mod adding;
 mod claim;
 mod evidence;
 mod forwarding;
+mod latency;
 mod lock;
 mod lookup;
 mod measure;
@@ -15,6 +16,7 @@ mod rewrite;
 mod rules;
 mod shares;
 mod shown;
+mod versions;
 
 use std::cell::OnceCell;
 
@@ -45,7 +47,14 @@ const IPVS: &str = "ipvs in modes, with [lookup] and [sync]; where this kernel l
 const DIRECTOR: &str = "connections through a director: a sweep with [forwarding] and methods nat, dr and tun; where this kernel \
                         lacks IPVS, --kernel guest measures them";
 
-const RULES: [Rule; 15] = [
+const SYSTEMS: &str =
+    "real kube-proxies: systems and [system] in the sweep, as svcbench run kube-proxy has them";
+const VERSIONS: &str = "nftables in modes, kube-proxy:1.36 (or older) and kube-proxy:1.37 in systems, changes and three blocks at least \
+                        in [system]: svcbench run versions";
+const ONE_ENDPOINT: &str =
+    "endpoints = 1, nftables in modes, kube-proxy:1.36 (or older) and kube-proxy:1.37 in systems";
+
+const RULES: [Rule; 19] = [
     Rule {
         id: "iptables-lookup-linear",
         statement: "iptables lookup is O(n)",
@@ -135,6 +144,30 @@ const RULES: [Rule; 15] = [
         statement: "LVS tunnels cross subnets at the price of encapsulation",
         needs: DIRECTOR,
         settle: forwarding::tunnel,
+    },
+    Rule {
+        id: "latency-min-sync-period",
+        statement: "Programming latency is bound by minSyncPeriod, not by the sync",
+        needs: SYSTEMS,
+        settle: latency::bound_by_min_sync_period,
+    },
+    Rule {
+        id: "sync-is-programs",
+        statement: "A sync's time is spent in iptables and nft, not in kube-proxy itself",
+        needs: SYSTEMS,
+        settle: latency::syncs_are_programs,
+    },
+    Rule {
+        id: "netlink-listing-1.37",
+        statement: "kube-proxy 1.37 lists nftables over netlink, so that a change costs less",
+        needs: VERSIONS,
+        settle: versions::netlink_listing,
+    },
+    Rule {
+        id: "one-endpoint-no-map-1.37",
+        statement: "Since 1.37 a Service with one endpoint has no map in nftables",
+        needs: ONE_ENDPOINT,
+        settle: versions::no_map_for_one_endpoint,
     },
 ];
 

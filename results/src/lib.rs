@@ -59,6 +59,7 @@ pub mod repeat;
 pub mod report;
 pub mod series;
 pub mod stats;
+pub mod systems;
 pub mod table;
 pub mod tables;
 pub mod text;

@@ -294,6 +294,8 @@ pub mod metric {
     pub const PROGRAM_WRITING: &str = "program_writing";
     /// `kube_proxy_*`, time: each other program: jumps, canaries, versions, connections.
     pub const PROGRAM_OTHER: &str = "program_other";
+    /// `kube_proxy_*`, time: each sync of IPv4, as kube-proxy logs it. Its phases add up to it.
+    pub const SYNC_DURATION: &str = "sync_duration";
     /// `kube_proxy_*`, phase of each sync of IPv4, time: no program ran, kube-proxy's own process worked: generating rules, from
     /// 1.37 on listing nftables over netlink, looking for stale connections.
     pub const SYNC_OWN_WORK: &str = "sync_own_work";
@@ -305,6 +307,9 @@ pub mod metric {
     pub const SYNC_OTHER_PROGRAMS: &str = "sync_other_programs";
     /// `kube_proxy_*`, phase of each sync of IPv4, time: programs that waited for the xtables lock.
     pub const SYNC_LOCK_WAIT: &str = "sync_lock_wait";
+    /// `kube_proxy_join` of nftables, count: maps and sets without a name that IPv4 has in the kernel, as those by which a Service
+    /// chooses among its endpoints.
+    pub const ANONYMOUS_MAPS: &str = "anonymous_maps";
     /// `kube_proxy_rolling_update`, count: packets that arrived at an endpoint that was gone, after one had shown that it was.
     pub const STALE_PACKETS: &str = "stale_packets";
     /// `forwarding`, count: packets that reached the director, per connection.
@@ -323,7 +328,7 @@ pub mod metric {
     /// equally likely ([`crate::stats::uniform_share_p_value`]).
     pub const SHARE_P_VALUE: &str = "share_p_value";
     /// All of them, in the order above.
-    pub const ALL: [&str; 115] = [
+    pub const ALL: [&str; 117] = [
         LOOKUP_FIRST_PACKET,
         LOOKUP_ESTABLISHED,
         RESPONSE_TIME,
@@ -426,11 +431,13 @@ pub mod metric {
         PROGRAM_LISTING,
         PROGRAM_WRITING,
         PROGRAM_OTHER,
+        SYNC_DURATION,
         SYNC_OWN_WORK,
         SYNC_LISTING,
         SYNC_WRITING,
         SYNC_OTHER_PROGRAMS,
         SYNC_LOCK_WAIT,
+        ANONYMOUS_MAPS,
         STALE_PACKETS,
         DIRECTOR_PACKETS_IN,
         DIRECTOR_PACKETS_OUT,
@@ -440,6 +447,22 @@ pub mod metric {
         ENDPOINT_PACKETS,
         SHARE_P_VALUE,
     ];
+}
+
+/// Parts of a sync, as figures and tables call them.
+pub mod phase {
+    /// kube-proxy's own process, while none of its programs runs.
+    pub const GENERATING: &str = "generating";
+    /// Programs that list.
+    pub const LISTING: &str = "listing";
+    /// Waits for the xtables lock.
+    pub const LOCK_WAIT: &str = "waiting for the lock";
+    /// Programs that write.
+    pub const WRITING: &str = "writing";
+    /// Other programs.
+    pub const OTHER: &str = "other programs";
+    /// In the order in which they are drawn.
+    pub const ALL: [&str; 5] = [GENERATING, LISTING, LOCK_WAIT, WRITING, OTHER];
 }
 
 /// Positions of the Service that is looked up; the empty string where position has no meaning.
@@ -481,9 +504,10 @@ pub fn current_mode(mode: &str) -> &str {
     OLD_MODES.iter().find(|(old, _)| *old == mode).map_or(mode, |(_, new)| new)
 }
 
-/// Sorting rank of a mode: controls, proxy modes, forwarding methods, then anything else.
+/// Sorting rank of a mode: controls, proxy modes, forwarding methods, then anything else. Parts of a sync, which stand in the place
+/// of modes where they are drawn, are before that.
 pub(crate) fn mode_rank(mode: &str) -> usize {
-    let known = CONTROLS.iter().chain(&PROXY_MODES).chain(&FORWARDING_MODES);
+    let known = CONTROLS.iter().chain(&PROXY_MODES).chain(&FORWARDING_MODES).chain(&phase::ALL);
     known.clone().position(|name| *name == mode).unwrap_or_else(|| known.count())
 }
 

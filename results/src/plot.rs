@@ -2,6 +2,7 @@
 //! report, whose page lays them out to the width that it has.
 
 mod axis;
+mod bars;
 mod canvas;
 mod document;
 mod frame;

@@ -4,12 +4,14 @@
 
 mod html;
 mod markdown;
+mod node;
 mod pages;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use self::node::Node;
 use self::pages::{Chapter, LOOKUP, Pages};
 use crate::advice::advice;
 use crate::claims::claims;
@@ -83,8 +85,8 @@ pub struct Rendered {
 }
 
 /// Reads `records.csv`, `environment.json` and, if they are there, `sweep.toml`, `timelines.csv` and `impact.csv` in `dir`;
-/// writes `lookup.svg`, `sync.svg`, `lock.svg`, `lock-contenders.svg`, `connect.svg`, `load*.svg`, `churn-*.svg` and
-/// `disruption-*.svg` (those that there are rows for, and numbered ones for further lanes), each as a PNG too if [`PICTURES`], `report.html`
+/// writes `lookup.svg`, `sync.svg`, `lock.svg`, `lock-contenders.svg`, `connect.svg`, `load*.svg`, `churn-*.svg`,
+/// `disruption-*.svg`, `kube-proxy-join.svg`, `programming-latency.svg`, `first-sync.svg` and `change-sync.svg` (those that there are rows for, and numbered ones for further lanes), each as a PNG too if [`PICTURES`], `report.html`
 /// and `summary.md` beside them.
 ///
 /// # Errors
@@ -140,7 +142,9 @@ pub fn render(
         let thinned = groups.thinned();
         let shown = thinned.as_ref().map_or(&groups, |thinned| &thinned.groups);
         let drawn = figures(shown, &findings, timeline, &mut medians);
-        for figure in &drawn {
+        let plan = environment.of(groups.platform).map_or("", |environment| &environment.kube_proxy);
+        let node = Node::of(shown, plan, &mut medians);
+        for figure in drawn.iter().chain(node.iter().flat_map(|node| &node.figures)) {
             let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
             files.push((format!("{}{number}.svg", figure.name), draw(figure, &caption)));
             if PICTURES {
@@ -159,6 +163,8 @@ pub fn render(
             figures: drawn,
             tables: all,
             lost: tables::lost(&groups),
+            plans: node::plans(&groups, plan, node.as_ref()),
+            node,
             thinned: thinned.map_or_else(String::new, |thinned| thinned.remark),
             groups,
         });

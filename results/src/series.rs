@@ -6,14 +6,16 @@ mod disruptions;
 mod figure;
 mod loads;
 mod notes;
+mod systems;
 mod timelines;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::chosen::Chosen;
-pub use self::figure::{Cross, Figure, Gap, Line, Panel, Point, Span, XAxis};
+pub use self::figure::{Bar, Cross, Figure, Gap, Line, Panel, Point, Span, XAxis};
 use self::notes::notes;
+pub use self::systems::systems;
 use self::words::{TAIL, gives_up, subtitle, unit_words};
 use crate::findings::Finding;
 use crate::groups::Groups;

@@ -398,3 +398,131 @@ fn nothing_measured_settles_nothing() {
     let odd = [odd.clone(), Record { cell, p50: Some(u64::MAX), ..odd }];
     assert_eq!(claims_of(&odd, &Environment::default()).len(), 15);
 }
+
+/// Rows of a change's syncs in nftables mode, one block each: of one kube-proxy, in milliseconds.
+fn changes(system: &str, services: u32, syncs: &[u64], lists: bool) -> Vec<Record> {
+    let each = |(block, sync): (u32, &u64)| {
+        let key = key("nftables", block, services, "", workload::KUBE_PROXY_CHANGES);
+        let key = CellKey { system: system.into(), ..key };
+        let ns = sync * 1_000_000;
+        let mut rows = vec![
+            key.samples(metric::SYNC_DURATION, Unit::Ns, &[ns, ns]),
+            key.samples(metric::PROGRAM_WRITING, Unit::Ns, &[7, 7]),
+        ];
+        rows.extend(lists.then(|| key.samples(metric::PROGRAM_LISTING, Unit::Ns, &[7, 7])));
+        rows
+    };
+    (1..).zip(syncs).flat_map(each).collect()
+}
+
+const OLD: &str = "kube-proxy v1.36.3 sha256:00";
+const NEW: &str = "kube-proxy v1.37.2 sha256:11";
+
+#[test]
+fn listing_over_netlink_is_settled_by_two_versions() {
+    let id = "netlink-listing-1.37";
+    let old = changes(OLD, 1_000, &[900, 905, 910, 903], true);
+    let new = changes(NEW, 1_000, &[300, 303, 305, 301], false);
+    let found = settled(&[old.clone(), new.clone()].concat(), id);
+    assert_eq!(found.verdict, ClaimVerdict::Holds, "{}", found.measured);
+    assert_eq!(
+        found.measured,
+        "the sync of a change at 1,000 Services takes 302 ms in kube-proxy 1.37.2 instead of 904 ms in kube-proxy 1.36.3 \
+         (×2.99 [2.98, 3.00] for kube-proxy 1.36.3); programs that list meanwhile: none instead of 8"
+    );
+    // It costs more, or as much, or still starts programs.
+    let slow = changes(NEW, 1_000, &[1_300, 1_303, 1_305, 1_301], false);
+    assert_eq!(settled(&[old.clone(), slow].concat(), id).verdict, ClaimVerdict::DoesNotHold);
+    let same = changes(NEW, 1_000, &[902, 903, 911, 900], false);
+    assert_eq!(settled(&[old.clone(), same].concat(), id).verdict, ClaimVerdict::DoesNotHold);
+    let lists = changes(NEW, 1_000, &[300, 303, 305, 301], true);
+    assert_eq!(settled(&[old.clone(), lists].concat(), id).verdict, ClaimVerdict::DoesNotHold);
+    // What is missing is named: the other version, a scale of both, blocks.
+    let missing = |rows: &[Record]| match settled(rows, id).verdict {
+        ClaimVerdict::NotShown { missing } => missing,
+        other => panic!("{other:?}"),
+    };
+    assert!(missing(&old).contains("kube-proxy:1.37"));
+    assert!(missing(&new).contains("kube-proxy:1.36"));
+    assert!(
+        missing(&[old.clone(), changes(NEW, 100, &[30; 3], false)].concat())
+            .contains("one number of Services")
+    );
+    assert!(missing(&[&old[..6], &new[..4]].concat()).contains("blocks = 3"));
+    assert!(missing(&lookups("nftables", 5, 1_300.0, 0.0)).contains("svcbench run versions"));
+}
+
+#[test]
+fn maps_of_services_with_one_endpoint_are_counted() {
+    let id = "one-endpoint-no-map-1.37";
+    let maps = |system: &str, endpoints: u32, count: u64| {
+        let key = key("nftables", 1, 500, "", workload::KUBE_PROXY_JOIN);
+        let key = CellKey { system: system.into(), endpoints, ..key };
+        vec![key.scalar(metric::ANONYMOUS_MAPS, Unit::Count, count)]
+    };
+    let both = |old: u64, new: u64| settled(&[maps(OLD, 1, old), maps(NEW, 1, new)].concat(), id);
+    let found = both(504, 4);
+    assert_eq!(found.verdict, ClaimVerdict::Holds);
+    assert!(found.measured.contains("kube-proxy 1.37.2: 4 maps without a name for 500 Services"));
+    assert_eq!(both(504, 504).verdict, ClaimVerdict::DoesNotHold);
+    assert_eq!(both(4, 4).verdict, ClaimVerdict::DoesNotHold);
+    for (rows, expected) in [
+        (maps(NEW, 1, 4), "kube-proxy:1.36"),
+        (maps(OLD, 1, 504), "kube-proxy:1.37"),
+        (maps(NEW, 10, 504), "endpoints = 1"),
+    ] {
+        let verdict = settled(&rows, id).verdict;
+        assert!(
+            matches!(&verdict, ClaimVerdict::NotShown { missing } if missing.contains(expected)),
+            "{verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn what_a_change_waits_for_is_the_second_or_the_sync() {
+    let id = "latency-min-sync-period";
+    let cell = |mode: &str, services: u32, p99: u64, sync: u64, count: usize| {
+        let key = key(mode, 1, services, "", workload::KUBE_PROXY_CHANGES);
+        let key = CellKey { system: NEW.into(), ..key };
+        let ms = 1_000_000;
+        vec![
+            key.samples(metric::PROGRAMMING_LATENCY, Unit::Ns, &vec![p99 * ms; count]),
+            key.scalar(metric::OWN_SYNC, Unit::Ns, sync * ms),
+        ]
+    };
+    let bound = cell("nftables", 100, 1_040, 70, 36);
+    let found = settled(&bound, id);
+    assert_eq!(found.verdict, ClaimVerdict::Holds);
+    assert_eq!(
+        found.measured,
+        "nftables, kube-proxy 1.37.2 at 100 Services: p99 1.04 s, the mean sync 70 ms"
+    );
+    let slow = cell("iptables-nft", 5_000, 9_000, 6_000, 36);
+    assert_eq!(settled(&slow, id).verdict, ClaimVerdict::DoesNotHold);
+    let both = settled(&[bound.clone(), slow].concat(), id).verdict;
+    assert!(matches!(both, ClaimVerdict::Depends { on } if on.contains("iptables-nft at 5,000 Services")));
+    assert!(matches!(settled(&cell("nftables", 100, 9, 1, 3), id).verdict, ClaimVerdict::NotShown { .. }));
+    let mut planted = bound;
+    planted[0].note = "kube-proxy was stopped for 500 ms".into();
+    assert!(matches!(settled(&planted, id).verdict, ClaimVerdict::NotShown { .. }));
+}
+
+#[test]
+fn whose_time_a_sync_is_depends_on_the_sync() {
+    let id = "sync-is-programs";
+    let parts = |workload: &str, own: u64, writing: u64| {
+        let key = CellKey { system: NEW.into(), ..key("nftables", 1, 100, "", workload) };
+        vec![
+            key.scalar(metric::SYNC_OWN_WORK, Unit::Ns, own),
+            key.scalar(metric::SYNC_WRITING, Unit::Ns, writing),
+        ]
+    };
+    let first = parts(workload::KUBE_PROXY_JOIN, 20, 80);
+    assert_eq!(settled(&first, id).verdict, ClaimVerdict::Holds);
+    let change = parts(workload::KUBE_PROXY_CHANGES, 70, 30);
+    assert_eq!(settled(&change, id).verdict, ClaimVerdict::DoesNotHold);
+    let both = settled(&[first, change].concat(), id);
+    assert!(matches!(&both.verdict, ClaimVerdict::Depends { on } if on.contains("the change in nftables")));
+    assert!(both.measured.contains("first sync, nftables, kube-proxy 1.37.2, 100 Services: 20% of 100 ns"));
+}

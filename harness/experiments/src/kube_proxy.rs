@@ -7,6 +7,7 @@ mod conntrack;
 mod conntrack_rows;
 mod cost;
 mod cost_rows;
+mod held;
 mod join;
 mod latency;
 mod outage;
@@ -73,6 +74,7 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
     let cost = since(&mut system, None)?;
     rows.kube_proxy_join(&joined, &cost, served);
     system.verify()?;
+    rows.kube_proxy_held(&held::held(&system, mode)?);
 
     if !section.single_changes().is_empty() {
         rows.part(rows::Part::Changes);

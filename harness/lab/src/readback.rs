@@ -95,6 +95,26 @@ const SET_FLAGS: u16 = 3;
 const SET_ANONYMOUS: u32 = 1;
 const ELEMENTS: u16 = 3;
 
+/// How many maps and sets without a name one family has in nf_tables, in the namespace of the calling thread: each belongs to a
+/// rule, and none of them is in [`Counts`].
+///
+/// # Errors
+/// [`ReadBackError::Netlink`].
+pub fn anonymous_maps(family: Family) -> Result<u64, ReadBackError> {
+    let failed = |what| move |source| ReadBackError::Netlink { what, source };
+    let mut netlink = Netfilter::open(SUBSYSTEM, family).map_err(failed("nf_tables"))?;
+    let mut count = 0;
+    netlink
+        .dump(GET_SET, &[], |message| count += u64::from(is_anonymous(message)))
+        .map_err(failed("sets"))?;
+    Ok(count)
+}
+
+fn is_anonymous(set: &[u8]) -> bool {
+    let flags = attribute(set, SET_FLAGS).and_then(|value| value.first_chunk().copied());
+    flags.is_some_and(|flags| u32::from_be_bytes(flags) & SET_ANONYMOUS != 0)
+}
+
 /// Objects of one family in nf_tables.
 ///
 /// iptables-nft makes a table's built-in chains as they are used, while iptables-save always shows all of them: they are counted
@@ -129,10 +149,8 @@ fn nf_tables(family: Family) -> Result<Counts, ReadBackError> {
     let mut named = Vec::new();
     netlink
         .dump(GET_SET, &[], |message| {
-            let flags = attribute(message, SET_FLAGS).and_then(|value| value.first_chunk().copied());
-            let anonymous = flags.is_some_and(|flags| u32::from_be_bytes(flags) & SET_ANONYMOUS != 0);
             if let (false, Some(table), Some(name)) =
-                (anonymous, attribute(message, SET_TABLE), attribute(message, SET_NAME))
+                (is_anonymous(message), attribute(message, SET_TABLE), attribute(message, SET_NAME))
             {
                 named.push((table.to_vec(), name.to_vec()));
             }

@@ -35,7 +35,7 @@ const REPEAT: &str = "repeat";
 /// Flags of `svcbench run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// A built-in sweep (smoke, default, guest, ci, churn, disruption, lock, background, replay, kube-proxy, kube-proxy-guest) or a TOML file [default: default; with --replay: replay]
+    /// A built-in sweep (smoke, default, guest, ci, churn, disruption, lock, background, replay, kube-proxy, kube-proxy-guest, versions) or a TOML file [default: default; with --replay: replay]
     #[arg(value_name = "SWEEP")]
     sweep: Option<String>,
     /// Folder for rows, plots and report [default: svcbench-results/SWEEP-TIME]

@@ -55,3 +55,20 @@ pub fn remaining(sweep: &Sweep, cells: &[Cell], loaded: bool, sync_spent: f64) -
     let later = sync_later.min((budget - sync_spent - first).max(0.0));
     Duration::from_secs_f64(seconds + later)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::BUILT_IN;
+    use crate::sweep::order::order;
+
+    #[test]
+    fn sweeps_of_real_kube_proxies_take_as_long_as_their_files_say() {
+        for (name, minutes) in [("kube-proxy", 10.0), ("versions", 20.0)] {
+            let (_, text) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name).unwrap();
+            let sweep = Sweep::parse(name, text).unwrap();
+            let all = remaining(&sweep, &order(&sweep), false, 0.0).as_secs_f64() / 60.0;
+            assert!(all < minutes && all > minutes / 2.0, "{name}: {all}");
+        }
+    }
+}

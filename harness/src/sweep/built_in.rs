@@ -1,7 +1,7 @@
 //! Sweeps that are built in.
 
 /// Sweeps that are built in, by name.
-pub const BUILT_IN: [(&str, &str); 11] = [
+pub const BUILT_IN: [(&str, &str); 12] = [
     ("smoke", include_str!("../../sweeps/smoke.toml")),
     ("default", include_str!("../../sweeps/default.toml")),
     ("guest", include_str!("../../sweeps/guest.toml")),
@@ -13,6 +13,7 @@ pub const BUILT_IN: [(&str, &str); 11] = [
     ("replay", include_str!("../../sweeps/replay.toml")),
     ("kube-proxy", include_str!("../../sweeps/kube-proxy.toml")),
     ("kube-proxy-guest", include_str!("../../sweeps/kube-proxy-guest.toml")),
+    ("versions", include_str!("../../sweeps/versions.toml")),
 ];
 
 /// What the sweep `background` was called before: it is read for ever.

@@ -67,7 +67,7 @@ pub(crate) const RESULTS: Rooms = &[
     &["record", "names", "stats", "histogram"],
     &["platform", "record_file", "text", "timeline"],
     &["environment", "groups", "table", "parquet_file", "repeat"],
-    &["findings", "crossover", "lock_limit", "lanes"],
+    &["findings", "crossover", "lock_limit", "lanes", "systems"],
     &["curves"],
     &["advice", "series", "compare"],
     &["claims", "tables", "plot"],

@@ -32,14 +32,14 @@ impl Sentence {
         self.parts.iter().map(text).collect()
     }
 
-    pub(super) fn say(&mut self, words: impl Into<String>) {
+    pub(crate) fn say(&mut self, words: impl Into<String>) {
         match self.parts.last_mut() {
             Some(SentencePart::Words(last)) => last.push_str(&words.into()),
             _ => self.parts.push(SentencePart::Words(words.into())),
         }
     }
 
-    pub(super) fn show(&mut self, text: impl Into<String>, source: Source) {
+    pub(crate) fn show(&mut self, text: impl Into<String>, source: Source) {
         self.parts.push(SentencePart::Figure { text: text.into(), source });
     }
 }

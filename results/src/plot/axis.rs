@@ -65,12 +65,13 @@ pub(super) struct TimeAxis {
 }
 
 impl TimeAxis {
-    /// As long as the longest of the panels over time.
+    /// As long as the longest of the panels over time, or of bars.
     pub(super) fn of(panels: &[Panel]) -> Self {
-        let panels = panels.iter().filter(|panel| panel.x == XAxis::Time);
+        let panels = panels.iter().filter(|panel| matches!(panel.x, XAxis::Time | XAxis::Bars(_)));
         let ends = panels.flat_map(|panel| {
             let points = panel.lines.iter().flat_map(|line| &line.points).map(|point| point.x);
-            points.chain(panel.spans.iter().map(|span| span.to))
+            let bars = panel.bars.iter().map(|bar| bar.to).filter(|end| end.is_finite());
+            points.chain(panel.spans.iter().map(|span| span.to)).chain(bars)
         });
         let longest = ends.map(|end| end / 1e9).fold(0.0, f64::max);
         TimeAxis { high: if longest > 0.0 { longest * 1.02 } else { 1.0 } }

@@ -5,7 +5,7 @@
 
 use std::fmt::{Display, Write};
 
-use super::style::{Colour, GROUND, Marker};
+use super::style::{Colour, Fill, GROUND, Marker};
 use crate::text::{escape_html, shorten};
 
 /// Where text stands relative to its place.
@@ -117,6 +117,29 @@ impl Canvas {
         self.polyline(&[from, (to.0, from.1), to, (from.0, to.1), from], colour, 1);
     }
 
+    /// A piece of a bar.
+    pub(super) fn piece(&mut self, from: (f64, f64), to: (f64, f64), fill: Fill) {
+        let corners = [from, (to.0, from.1), to, (from.0, to.1)];
+        let _ = writeln!(
+            self.out,
+            "<path class=\"hit f-{} s-{}\" d=\"{}Z\" fill=\"{}\" stroke=\"{}\" stroke-width=\"1\"/>",
+            fill.inside.name,
+            fill.edge.name,
+            path(&corners),
+            fill.inside.light,
+            fill.edge.light
+        );
+        if fill.hatched {
+            let count = ((to.0 - from.0) / HATCH).clamp(0.0, 400.0) as usize;
+            let lines: Vec<_> = (1..=count)
+                .map(|index| from.0 + index as f64 * HATCH)
+                .filter(|x| *x < to.0 - 1.0)
+                .map(|x| [(x, from.1), (x, to.1)])
+                .collect();
+            self.lines(&lines, fill.edge, 1);
+        }
+    }
+
     /// What a pointer may hit around `centre`, as nobody hits a marker exactly. Nothing is seen of it.
     pub(super) fn target(&mut self, (x, y): (f64, f64), r: f64) {
         let _ = writeln!(
@@ -208,6 +231,9 @@ impl Canvas {
         );
     }
 }
+
+/// Between two lines across a piece of a bar.
+const HATCH: f64 = 6.0;
 
 /// Height of the letters in pixels for each unit of size.
 const EM: f64 = 1.0 / 1.24;

@@ -2,12 +2,12 @@
 
 use super::axis::{LogAxis, TimeAxis};
 use super::canvas::{Anchor, Canvas, FONT, fit, number, text_width};
-use super::frame::{Frame, x_axis};
+use super::frame::{Frame, axis_width, x_axis};
 use super::legend::{draw_key, modes};
 use super::panels::{STACKED, begins_family, family, heights, stacked};
 use super::style::{INK, SOFT, dark_rules, style};
 use super::words;
-use crate::series::Figure;
+use crate::series::{Figure, XAxis};
 use crate::text::{escape_html, shorten};
 
 const WIDTH: f64 = 1200.0;
@@ -132,13 +132,17 @@ impl FigureLayout {
         let panels = &figure.panels;
         let axes = (0..panels.len()).filter(|index| begins_family(panels, *index)).count();
         let count = panels.len().max(1) as f64;
-        let width = (WIDTH - 2.0 * MARGIN - AXIS * axes as f64) / count - GUTTER;
+        let y = |index: usize| LogAxis::around(family(panels, index).iter().flat_map(heights));
+        // Names of bars are wider than figures.
+        let bars = panels.iter().enumerate().filter(|(_, panel)| matches!(panel.x, XAxis::Bars(_)));
+        let axis = bars.map(|(index, panel)| axis_width(y(index), panel)).fold(AXIS, f64::max);
+        let width = (WIDTH - 2.0 * MARGIN - axis * axes as f64) / count - GUTTER;
         let (x, time) = (x_axis(panels), TimeAxis::of(panels));
         let mut left = MARGIN;
         for (index, panel) in panels.iter().enumerate() {
             let labelled = begins_family(panels, index);
             if labelled {
-                left += AXIS;
+                left += axis;
             }
             let frame = Frame {
                 left,
@@ -147,7 +151,7 @@ impl FigureLayout {
                 height: PLOT_HEIGHT,
                 gutter: GUTTER,
                 room: self.room,
-                y: LogAxis::around(family(panels, index).iter().flat_map(heights)),
+                y: y(index),
                 x,
                 time,
                 address: None,

@@ -30,8 +30,11 @@ const TICKS: usize = 9;
 
 /// Room that the labels of the vertical axis need left of a panel.
 pub(super) fn axis_width(y: LogAxis, panel: &Panel) -> f64 {
-    let labels = y.ticks(TICKS).into_iter().map(|tick| panel.quantity.show_short(tick));
-    labels.map(|label| text_width(&label, 18)).fold(24.0, f64::max) + 12.0
+    let labels: Vec<String> = match &panel.x {
+        XAxis::Bars(names) => names.clone(),
+        _ => y.ticks(TICKS).into_iter().map(|tick| panel.quantity.show_short(tick)).collect(),
+    };
+    labels.into_iter().map(|label| text_width(&label, 18)).fold(24.0, f64::max) + 12.0
 }
 
 /// Writes the address of the rows behind a point from the number of their group.
@@ -61,11 +64,11 @@ struct EndLabel {
 }
 
 impl Frame<'_> {
-    fn x(&self, panel: &Panel, value: f64) -> f64 {
+    pub(super) fn x(&self, panel: &Panel, value: f64) -> f64 {
         let share = match &panel.x {
             XAxis::Names(names) => (value + 0.5) / names.len().max(1) as f64,
             XAxis::Services | XAxis::Contenders => self.x.share(value),
-            XAxis::Time => self.time.share(value),
+            XAxis::Time | XAxis::Bars(_) => self.time.share(value),
         };
         self.left + self.width * share
     }
@@ -74,11 +77,11 @@ impl Frame<'_> {
         self.bottom() - self.height * self.y.share(value)
     }
 
-    fn right(&self) -> f64 {
+    pub(super) fn right(&self) -> f64 {
         self.left + self.width
     }
 
-    fn bottom(&self) -> f64 {
+    pub(super) fn bottom(&self) -> f64 {
         self.top + self.height
     }
 
@@ -86,6 +89,9 @@ impl Frame<'_> {
     pub(super) fn draw(&self, canvas: &mut Canvas, panel: &Panel, labelled: bool) {
         if panel.is_empty() {
             return self.draw_empty(canvas, panel);
+        }
+        if let XAxis::Bars(names) = &panel.x {
+            return self.draw_bars(canvas, panel, names, labelled);
         }
         self.draw_axes(canvas, panel, labelled);
         for (value, label) in &panel.limits {
@@ -183,26 +189,29 @@ impl Frame<'_> {
                     }
                 }
             }
-            XAxis::Time => {
-                for tick in self.time.ticks((self.width / 62.0) as usize) {
-                    let x = self.x(panel, tick * 1e9);
-                    vertical(x);
-                    let label =
-                        if tick > 0.0 { panel.quantity.show_short(tick * 1e9) } else { "0".to_owned() };
-                    canvas.text(&label, (x, below), 18, INK, Anchor::Centre);
-                }
-            }
+            XAxis::Time | XAxis::Bars(_) => self.time_ticks(canvas, panel, &mut grid),
         }
         let name = match panel.x {
             XAxis::Services => "Services",
             XAxis::Contenders => "contenders for the lock",
             XAxis::Names(_) => "position of the Service that is looked up",
             XAxis::Time => "since the beginning",
+            XAxis::Bars(_) => "",
         };
         canvas.text(name, (self.left + self.width / 2.0, self.bottom() + 50.0), 18, SOFT, Anchor::Centre);
         canvas.lines(&grid, GRID, 1);
         canvas.line((self.left, self.bottom()), (self.right(), self.bottom()), FRAME, 2);
         canvas.line((self.left, self.top), (self.left, self.bottom()), FRAME, 1);
+    }
+
+    /// Labels of a linear axis, and the lines of its grid.
+    pub(super) fn time_ticks(&self, canvas: &mut Canvas, panel: &Panel, grid: &mut Vec<[(f64, f64); 2]>) {
+        for tick in self.time.ticks((self.width / 62.0) as usize) {
+            let x = self.x(panel, tick * 1e9);
+            grid.push([(x, self.top), (x, self.bottom())]);
+            let label = if tick > 0.0 { panel.quantity.show_short(tick * 1e9) } else { "0".to_owned() };
+            canvas.text(&label, (x, self.bottom() + 20.0), 18, INK, Anchor::Centre);
+        }
     }
 
     /// The scales that were measured; round numbers if they are too many to see apart.
@@ -327,7 +336,7 @@ impl Frame<'_> {
     /// The last value of each line that reaches the right end, moved apart where they would touch, by the line's index. A line
     /// that ends before a cell without a figure does not reach it.
     fn end_labels(&self, panel: &Panel) -> BTreeMap<usize, EndLabel> {
-        if panel.x == XAxis::Time {
+        if matches!(panel.x, XAxis::Time | XAxis::Bars(_)) {
             return BTreeMap::new();
         }
         let furthest = panel.lines.iter().filter(|line| !line.level).flat_map(|line| line.points.last());

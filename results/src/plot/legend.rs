@@ -1,7 +1,7 @@
 //! Which modes panels show, and how each looks.
 
 use super::canvas::Canvas;
-use super::style::{dark_rules, style};
+use super::style::{dark_rules, fill, style};
 use crate::names::{is_control, mode_rank};
 use crate::series::Panel;
 
@@ -16,6 +16,10 @@ pub fn key(mode: &str) -> String {
 }
 
 pub(super) fn draw_key(canvas: &mut Canvas, mode: &str, (x, y): (f64, f64)) {
+    if let Some(fill) = fill(mode) {
+        canvas.piece((x + 4.0, y - 8.0), (x + 36.0, y + 8.0), fill);
+        return;
+    }
     let style = style(mode);
     let ends = [(x, y), (x + 40.0, y)];
     match style.dash {
@@ -34,6 +38,7 @@ pub fn modes(panels: &[Panel]) -> Vec<&str> {
     modes.extend(panels.iter().flat_map(|panel| &panel.gaps).map(|gap| gap.mode.as_str()));
     modes.extend(panels.iter().flat_map(|panel| &panel.spans).map(|span| span.mode.as_str()));
     modes.extend(panels.iter().flat_map(|panel| &panel.crosses).map(|cross| cross.mode.as_str()));
+    modes.extend(panels.iter().flat_map(|panel| &panel.bars).map(|bar| bar.mode.as_str()));
     modes.sort_by_key(|mode| (mode_rank(mode), *mode));
     modes.dedup();
     modes

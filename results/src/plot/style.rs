@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::names::{CONTROLS, FORWARDING_MODES, PROXY_MODES};
+use crate::names::{CONTROLS, FORWARDING_MODES, PROXY_MODES, phase};
 
 /// A colour by name, with its value on a light and on a dark ground.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +87,55 @@ pub(super) struct Style {
     pub width: u32,
 }
 
+/// How a part of a sync looks in a bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fill {
+    /// The inside.
+    pub inside: Colour,
+    /// Its outline, and the lines across it.
+    pub edge: Colour,
+    /// Whether lines run across it, so that black and white suffice.
+    pub hatched: bool,
+}
+
+/// How `name` looks in a bar, if it is a part of a sync. Those that touch differ in lightness or are hatched.
+pub(super) fn fill(name: &str) -> Option<Fill> {
+    let ((inside, edge), hatched) = match phase::ALL.iter().position(|phase| *phase == name)? {
+        0 => (BLUE, false),
+        1 => (SKY, true),
+        2 => ((GROUND, INK), true),
+        3 => (VERMILLION, false),
+        _ => (ORANGE, false),
+    };
+    Some(Fill { inside, edge, hatched })
+}
+
+/// The look of a kube-proxy: six minor versions in a row differ, and another build of one has another marker.
+fn kube_proxy(name: &str) -> Option<(Pair, Marker)> {
+    const LOOKS: [(Pair, Marker); 6] = [
+        (VERMILLION, Marker::Circle),
+        (ORANGE, Marker::Square),
+        (BLUE, Marker::Triangle),
+        (GREEN, Marker::Diamond),
+        (PURPLE, Marker::DownTriangle),
+        (SKY, Marker::Plus),
+    ];
+    let version = name.strip_prefix("kube-proxy 1.")?;
+    let minor: usize = version.split(['.', ' ']).next()?.parse().ok()?;
+    let build: usize = version.split_once('#').map_or(0, |(_, hash)| hash.bytes().map(usize::from).sum());
+    // 1.34 is the first.
+    let at = (minor % 6 + 2) % 6;
+    Some((LOOKS.get(at)?.0, LOOKS.get((at + build) % 6)?.1))
+}
+
 /// The look of `mode`; unknown modes share two spare colours.
 pub(super) fn style(mode: &str) -> Style {
+    if let Some(Fill { inside, edge, .. }) = fill(mode) {
+        return Style { colour: inside, edge, marker: Marker::Square, dash: None, width: 3 };
+    }
+    if let Some(((colour, edge), marker)) = kube_proxy(mode) {
+        return Style { colour, edge, marker, dash: None, width: 3 };
+    }
     if let Some(index) = CONTROLS.iter().position(|name| *name == mode) {
         let (grey, dash) =
             [(0, (3.0, 6.0)), (1, (9.0, 6.0)), (2, (15.0, 5.0)), (3, (21.0, 4.0)), (3, (27.0, 9.0))][index];
@@ -133,6 +180,34 @@ mod tests {
         assert_ne!(style("nftables").colour, GREEN.0);
     }
 
+    #[test]
+    fn versions_differ_in_colour_and_marker() {
+        let versions = ["1.34.4", "1.35.4", "1.36.3", "1.37.2", "1.38.0", "1.39"];
+        let styles: Vec<_> = versions.iter().map(|version| style(&format!("kube-proxy {version}"))).collect();
+        for (index, one) in styles.iter().enumerate() {
+            assert!(
+                styles[..index].iter().all(|other| other.marker != one.marker && other.colour != one.colour)
+            );
+        }
+        let builds = ["kube-proxy 1.37.2 #2020", "kube-proxy 1.37.2 #2021"].map(style);
+        assert!(builds[0].colour == builds[1].colour && builds[0].marker != builds[1].marker);
+        assert!(kube_proxy("kube-proxy 1.").is_none() && kube_proxy("kube-proxy 2.1").is_none());
+    }
+
+    #[test]
+    fn parts_that_touch_differ_in_lightness_or_are_hatched() {
+        let fills: Vec<Fill> = phase::ALL.iter().filter_map(|phase| fill(phase)).collect();
+        assert_eq!(fills.len(), phase::ALL.len());
+        // Any may be absent.
+        for (index, one) in fills.iter().enumerate() {
+            for other in &fills[index + 1..] {
+                let apart = contrast(one.inside.light, other.inside.light) >= 1.3;
+                assert!(one.hatched != other.hatched || apart, "{} {}", one.inside.name, other.inside.name);
+            }
+        }
+        assert!(fill("nftables").is_none());
+    }
+
     /// Relative luminance, WCAG 2.1.
     fn luminance(hex: &str) -> f64 {
         let channel = |at: usize| {
@@ -152,6 +227,9 @@ mod tests {
     fn text_and_edges_have_contrast_on_both_grounds() {
         assert_eq!((contrast("#ffffff", "#000000") * 10.0).round(), 210.0);
         let modes = CONTROLS.iter().chain(&PROXY_MODES).chain(&FORWARDING_MODES).chain(&["other", "others"]);
+        let versions =
+            ["kube-proxy 1.34", "kube-proxy 1.35", "kube-proxy 1.36", "kube-proxy 1.37", "kube-proxy 1.38"];
+        let modes = modes.chain(&phase::ALL).chain(&versions);
         let edges = modes.map(|mode| style(mode).edge).chain([INK, SOFT, LIMIT]);
         for edge in edges {
             let [light, dark] = [(edge.light, GROUND.light), (edge.dark, GROUND.dark)]

@@ -1,7 +1,7 @@
 //! What points and panels say in words: titles of points, and descriptions for those who do not see the panel.
 
 use super::legend::modes;
-use crate::series::{Gap, Line, Panel, Point, Span, XAxis};
+use crate::series::{Bar, Gap, Line, Panel, Point, Span, XAxis};
 use crate::stats::Estimate;
 use crate::text::{Quantity, in_words, thousands};
 
@@ -23,6 +23,31 @@ pub(super) fn span(panel: &Panel, span: &Span) -> String {
     format!("{}, from {from}: {took}{hollow}", span.mode)
 }
 
+/// `1.37.2, writing: 31 ms of 52 ms`.
+pub(super) fn bar(panel: &Panel, names: &[String], bar: &Bar) -> String {
+    let whole = panel.bars.iter().filter(|other| other.row == bar.row).map(|other| other.to);
+    let [own, whole] =
+        [bar.to - bar.from, whole.fold(0.0, f64::max)].map(|value| in_words(&panel.quantity.show(value)));
+    let name = names.get(bar.row).map_or("", String::as_str);
+    format!("{name}, {}: {own} of {whole}", bar.mode)
+}
+
+/// Each bar as a whole and by its parts.
+fn bars(panel: &Panel, names: &[String]) -> String {
+    let show = |value: f64| in_words(&panel.quantity.show(value));
+    let each = |(row, name): (usize, &String)| {
+        let own: Vec<&Bar> = panel.bars.iter().filter(|bar| bar.row == row).collect();
+        if own.is_empty() {
+            return format!("{name}: no figure");
+        }
+        let parts: Vec<_> =
+            own.iter().map(|bar| format!("{} {}", bar.mode, show(bar.to - bar.from))).collect();
+        format!("{name} {}: {}", show(own.iter().map(|bar| bar.to).fold(0.0, f64::max)), parts.join(", "))
+    };
+    let all: Vec<_> = names.iter().enumerate().map(each).collect();
+    format!("Bars of {} parts at most. {}.", modes(std::slice::from_ref(panel)).len(), all.join("; "))
+}
+
 /// `nftables at 10,000 Services: no figure`.
 pub(super) fn gap(panel: &Panel, gap: &Gap) -> String {
     format!("{}{}: no figure", gap.mode, at(panel, gap.x))
@@ -38,6 +63,7 @@ fn at(panel: &Panel, x: f64) -> String {
             names.get(x as usize).map_or_else(String::new, |name| format!(", position {name}"))
         }
         XAxis::Time => format!(" at {}", panel.quantity.show(x)),
+        XAxis::Bars(names) => names.get(x as usize).map_or_else(String::new, |name| format!(" of {name}")),
     }
 }
 
@@ -56,6 +82,9 @@ pub(super) fn describe(panel: &Panel) -> String {
     }
     if panel.x == XAxis::Time {
         return over_time(panel);
+    }
+    if let XAxis::Bars(names) = &panel.x {
+        return bars(panel, names);
     }
     let lines: Vec<&Line> =
         panel.lines.iter().filter(|line| !line.secondary && !line.points.is_empty()).collect();

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use self::links::Links;
 use self::page::Page;
-use super::pages::{Chapter, LOOKUP, Pages, THREE};
+use super::pages::{Chapter, LOOKUP, Pages, SYNC, THREE};
 use crate::advice::ENOUGH_BLOCKS;
 use crate::plot::dark_style;
 use crate::record::{Clock, Unit};
@@ -29,6 +29,9 @@ pub(super) fn page(pages: &Pages<'_>) -> String {
     let summary = std::mem::take(&mut page.out);
     for (name, heading) in THREE {
         three(&mut page, pages, name, heading);
+    }
+    for (lane, chapter) in pages.chapters.iter().enumerate() {
+        node(&mut page, pages, lane, chapter);
     }
     if !pages.chapters.is_empty() {
         let claims = claims(pages);
@@ -154,6 +157,9 @@ fn summary(page: &mut Page<'_>, pages: &Pages<'_>) {
             }
             None => page.paragraph("", "Nothing was measured that speaks for or against a proxy mode."),
         }
+        if let Some(node) = &chapter.node {
+            page.paragraph("", &format!("Real kube-proxies were measured: see “{}” below.", node.heading));
+        }
         page.paragraph("", &chapter.thinned);
         if !chapter.lost.rows.is_empty() {
             page.paragraph("", "Some cells failed or were skipped: see the table of reasons below.");
@@ -184,6 +190,9 @@ fn three(page: &mut Page<'_>, pages: &Pages<'_>, name: &str, heading: &str) {
     for (lane, chapter) in pages.chapters.iter().enumerate() {
         for figure in chapter.figures.iter().filter(|figure| figure.name == name) {
             figures::push(page, pages, lane, chapter, figure);
+            if name == SYNC {
+                page.paragraph("", &chapter.plans);
+            }
         }
         if name != LOOKUP {
             continue;
@@ -198,6 +207,35 @@ fn three(page: &mut Page<'_>, pages: &Pages<'_>, name: &str, heading: &str) {
             page.out += "</ul>\n";
         }
         page.paragraph("", &chapter.controls);
+    }
+}
+
+/// The real kube-proxies of one lane.
+fn node(page: &mut Page<'_>, pages: &Pages<'_>, lane: usize, chapter: &Chapter<'_>) {
+    let Some(node) = &chapter.node else { return };
+    page.section(&format!("kube-proxy-{}", lane + 1), &node.heading);
+    if pages.headings {
+        page.paragraph("soft", &chapter.heading);
+    }
+    if !node.sentences.is_empty() {
+        page.out += "<ul>\n";
+        for (what, sentences) in &node.sentences {
+            page.out += &format!("<li><b>{}</b>:", escape_html(what));
+            for sentence in sentences {
+                page.out += " ";
+                page.sentence(sentence);
+            }
+            page.out += "</li>\n";
+        }
+        page.out += "</ul>\n";
+    }
+    for figure in &node.figures {
+        figures::push(page, pages, lane, chapter, figure);
+    }
+    for (index, table) in node.tables.iter().enumerate() {
+        let id = format!("kube-proxy-{}-{}", lane + 1, index + 1);
+        page.out += &format!("<h3 id=\"{id}\">{}</h3>\n", escape_html(&table.title));
+        tables::push(page, table, &id);
     }
 }
 

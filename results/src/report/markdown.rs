@@ -1,5 +1,6 @@
 //! `summary.md`: the headline for a CI log or a pull request.
 
+use super::node::Node;
 use super::pages::Pages;
 use crate::record::Clock;
 use crate::table::Table;
@@ -7,8 +8,9 @@ use crate::tables::LOCK_LIMITS;
 use crate::text::{escape_markdown, shorten, thousands};
 
 /// Tables that the summary holds, cut down to the largest scale.
-const IN_SUMMARY: [&str; 4] =
-    ["Rule sync", "The xtables lock", "New TCP connections", "What the director carries"];
+const IN_SUMMARY: [&str; 4] = [SYNCS, "The xtables lock", "New TCP connections", "What the director carries"];
+/// The table of plans' syncs.
+const SYNCS: &str = "Rule sync";
 /// Rows listed before the rest is only counted.
 const MOST_ROWS: usize = 40;
 
@@ -50,9 +52,17 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
         for table in &chapter.tables {
             match table.title.as_str() {
                 LOCK_LIMITS => push_table(&mut out, table, MOST_ROWS),
-                title if IN_SUMMARY.contains(&title) => push_table(&mut out, &largest(table), MOST_ROWS),
+                title if IN_SUMMARY.contains(&title) => {
+                    push_table(&mut out, &largest(table), MOST_ROWS);
+                    if title == SYNCS && !chapter.plans.is_empty() {
+                        out += &format!("\n{}\n", escape_markdown(&chapter.plans));
+                    }
+                }
                 _ => {}
             }
+        }
+        if let Some(node) = &chapter.node {
+            push_node(&mut out, node, pages.headings);
         }
         if !chapter.lost.rows.is_empty() {
             push_table(&mut out, &chapter.lost, MOST_ROWS);
@@ -68,6 +78,22 @@ pub(super) fn summary(pages: &Pages<'_>) -> String {
         );
     }
     out
+}
+
+/// Tables of real kube-proxies that the summary leaves to the page.
+const NOT_IN_SUMMARY: [&str; 3] = ["The knee", "A restart over what is installed", "The API server is away"];
+
+/// The section about real kube-proxies. Beneath the heading of a lane it is one level deeper.
+fn push_node(out: &mut String, node: &Node, nested: bool) {
+    let level = if nested { "###" } else { "##" };
+    *out += &format!("\n{level} {}\n\n", escape_markdown(&node.heading));
+    for (what, sentences) in &node.sentences {
+        let said: Vec<_> = sentences.iter().map(crate::advice::Sentence::text).collect();
+        *out += &format!("- **{}:** {}\n", escape_markdown(what), escape_markdown(&said.join(" ")));
+    }
+    for table in node.tables.iter().filter(|table| !NOT_IN_SUMMARY.contains(&table.title.as_str())) {
+        push_table(out, &largest(table), MOST_ROWS);
+    }
 }
 
 /// What to choose and why, before any table.

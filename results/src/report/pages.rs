@@ -1,5 +1,6 @@
 //! What the pages of a report say, before they are written.
 
+use super::node::Node;
 use crate::advice::Advice;
 use crate::claims::Claim;
 use crate::environment::Environment;
@@ -21,6 +22,10 @@ pub(super) struct Chapter<'a> {
     pub figures: Vec<Figure>,
     pub tables: Vec<Table>,
     pub lost: Table,
+    /// That its syncs are of svcbench's plans; empty if there are none.
+    pub plans: String,
+    /// Its real kube-proxies.
+    pub node: Option<Node>,
     /// What the figures and tables leave out; empty: nothing.
     pub thinned: String,
     pub groups: Groups<'a>,
@@ -50,9 +55,12 @@ pub(super) struct Pages<'a> {
 /// Name of the figure that stands before all others.
 pub(super) const LOOKUP: &str = "lookup";
 
+/// Name of the figure of plans' syncs.
+pub(super) const SYNC: &str = "sync";
+
 /// Names and headings of the figures that stand before everything else.
 pub(super) const THREE: [(&str, &str); 3] =
-    [(LOOKUP, "Lookup"), ("sync", "Rule sync"), ("lock", "The xtables lock")];
+    [(LOOKUP, "Lookup"), (SYNC, "Rule sync"), ("lock", "The xtables lock")];
 
 /// How to read a figure, by its name.
 pub(super) fn how_to_read(figure: &str, clock: Clock) -> &'static str {
@@ -63,7 +71,7 @@ pub(super) fn how_to_read(figure: &str, clock: Clock) -> &'static str {
              in one and the same list, the later a Service stands the longer its lookup. The grey controls are what \
              the same packet costs without any Service: compare with dnat, not with zero."
         }
-        ("sync", _) => {
+        (SYNC, _) => {
             "Both axes are logarithmic. Full sync is kube-proxy's start on an empty kernel; partial sync is what one change \
              costs at that size; append is one command or message. They are three different figures: read each panel by itself."
         }
@@ -81,6 +89,20 @@ pub(super) fn how_to_read(figure: &str, clock: Clock) -> &'static str {
             "The same as in the figure before, at one number of Services, by how many programs want the lock at the same \
              time. Doubling them doubles the wait where each has to wait for all others; where the line is level, the \
              holder's sync is what everybody waits for."
+        }
+        ("kube-proxy-join", _) => {
+            "One line for each kube-proxy. It begins where kube-proxy is started, with an empty kernel: reading its \
+             configuration, listing all objects and the first sync are in it."
+        }
+        ("programming-latency", _) => {
+            "Solid lines are the typical change, thin dashed ones the slowest in a hundred. In iptables and nftables mode \
+             kube-proxy waits a second from the end of a sync to the next: a change that comes meanwhile waits for the rest of \
+             it. What is above the red line is the sync itself."
+        }
+        ("first-sync" | "change-sync", _) => {
+            "The length of a bar is the whole sync, and its axis begins at zero. Blue, generating, is kube-proxy’s own process: \
+             none of its programs runs meanwhile. All other pieces are its programs. The plan’s bar is the same sync by \
+             svcbench’s own plan, in which that process is missing."
         }
         (churn, _) if churn.starts_with("churn") => {
             "Syncs are real; when each begins follows kube-proxy's rate limit. A mode whose marks are few and high takes \

@@ -120,6 +120,7 @@ impl<'a> Chosen<'a> {
             quantity: groups.quantity(Unit::Ns),
             lines: Vec::new(),
             spans: Vec::new(),
+            bars: Vec::new(),
             gaps: self.cells().filter_map(gap).collect(),
             limits: Vec::new(),
             crosses: Vec::new(),

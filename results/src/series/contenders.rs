@@ -40,6 +40,7 @@ pub(super) fn contenders(groups: &Groups<'_>, medians: &mut Medians) -> Option<F
             limits: if lines.is_empty() { Vec::new() } else { vec![gives_up(groups)] },
             lines,
             spans: Vec::new(),
+            bars: Vec::new(),
             gaps: Vec::new(),
             crosses: Vec::new(),
             empty: "no program here takes the lock".to_owned(),

@@ -106,6 +106,7 @@ fn figure(
             quantity,
             lines: vec![line(mode, &rows, false, |row| row.max), line(mode, &rows, true, |row| row.p50)],
             spans: spans.collect(),
+            bars: Vec::new(),
             gaps: Vec::new(),
             limits: Vec::new(),
             crosses: Vec::new(),

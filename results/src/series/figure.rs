@@ -40,6 +40,8 @@ pub struct Panel {
     pub lines: Vec<Line>,
     /// Single events, of a panel over time.
     pub spans: Vec<Span>,
+    /// Pieces of bars, of a panel of bars.
+    pub bars: Vec<Bar>,
     /// Cells without a figure.
     pub gaps: Vec<Gap>,
     /// Horizontal reference lines: value and label.
@@ -53,7 +55,7 @@ pub struct Panel {
 impl Panel {
     /// Whether there is nothing to draw.
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.spans.is_empty()
+        self.lines.is_empty() && self.spans.is_empty() && self.bars.is_empty()
     }
 }
 
@@ -68,6 +70,8 @@ pub enum XAxis {
     Names(Vec<&'static str>),
     /// Time since the beginning, linear, in the panel's quantity.
     Time,
+    /// One bar for each name, from the top; x is its length, linear, in the panel's quantity.
+    Bars(Vec<String>),
 }
 
 /// One line.
@@ -107,6 +111,21 @@ pub struct Span {
     pub y: f64,
     /// Whether its marker is white inside.
     pub hollow: bool,
+}
+
+/// A piece of a bar.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bar {
+    /// What it is a part of the whole as; it stands in the place of a mode.
+    pub mode: String,
+    /// Which bar, from 0.
+    pub row: usize,
+    /// Where it begins, in the panel's quantity.
+    pub from: f64,
+    /// Where it ends.
+    pub to: f64,
+    /// Number of the group of rows behind it.
+    pub group: Option<usize>,
 }
 
 /// A cell that has no figure.

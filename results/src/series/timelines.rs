@@ -60,6 +60,7 @@ fn figure(
             spans: spans(
                 rows.iter().filter(|row| (row.cell.services, row.cell.endpoints) == (services, endpoints)),
             ),
+            bars: Vec::new(),
             gaps: Vec::new(),
             limits: Vec::new(),
             crosses: Vec::new(),

@@ -101,6 +101,7 @@ pub(super) fn shows(name: &str, metric: &str) -> bool {
         .chain(&PHASE_COLUMNS)
         .chain(&TRAFFIC_COLUMNS)
         .any(|(name, ..)| *name == metric)
+        || super::systems::shows(name, metric)
 }
 
 /// Its workloads, of starts or of changes.

@@ -29,7 +29,7 @@ const WIDTHS: [u32; 3] = [360, 768, 1280];
 /// A4 between margins of 12 mm, in pixels of CSS.
 const PAPER: u32 = 703;
 
-/// The page that most tests open: two lanes, skipped and failed cells, every kind of panel.
+/// The page that most tests open: two lanes, skipped and failed cells, every kind of panel, real kube-proxies.
 struct Page {
     file: PathBuf,
     rows: Vec<Record>,
@@ -37,10 +37,11 @@ struct Page {
 
 type Check = fn(&mut Browser, &Page);
 
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("nothing_overflows_overlaps_or_is_clipped_at_three_widths", layout),
     ("the_reference_run_is_laid_out_too", reference),
     ("a_legend_entry_hides_a_mode_in_all_plots", legend),
+    ("versions_and_parts_of_syncs_can_be_hidden_and_followed", systems),
     ("a_header_sorts_by_value", sorting),
     ("a_number_leads_to_its_rows", rows),
     ("a_point_says_its_figures", points),
@@ -102,6 +103,8 @@ fn make_page() -> Page {
         }
     }
     rows.extend(other);
+    // Real kube-proxies, one of which is not built: lines by version, bars, narrow tables. Of the plans beside them the run has its own.
+    rows.extend(fixtures::systems::rows(3).into_iter().filter(|row| !row.cell.system.is_empty()));
     let sweep = "question = \"From which N on?\"\nservices = [10, 100]\n# a long line ".to_owned()
         + &"of words ".repeat(40);
     let rendered = render(&rows, &over_time(), &fixtures::guest::two_passports(), Some(&sweep)).unwrap();
@@ -225,6 +228,36 @@ fn dead_links(browser: &mut Browser) -> Vec<String> {
 const NFTABLES: &str =
     "[...document.querySelectorAll('g.mode')].filter((g) => g.dataset.mode === 'nftables')";
 const BUTTON: &str = "document.querySelector('.legend button[data-mode=nftables]')";
+
+/// The section about real kube-proxies: versions and parts of syncs are hidden by their legends, pieces of bars say their figures
+/// and lead to their rows.
+fn systems(browser: &mut Browser, page: &Page) {
+    let seen = |mode: &str| {
+        format!(
+            "[...document.querySelectorAll('g.mode')].filter((g) => g.dataset.mode === {mode:?} && g.getClientRects().length > 0 \
+             && getComputedStyle(g).display !== 'none').length"
+        )
+    };
+    for mode in ["kube-proxy 1.37.2", "waiting for the lock"] {
+        let before = browser.value(&seen(mode)).as_u64().unwrap();
+        assert!(before >= 2, "{mode}: {before}");
+        let button = format!(
+            "[...document.querySelectorAll('.legend button')].find((b) => b.dataset.mode === {mode:?})"
+        );
+        browser.click(&button);
+        assert_eq!(browser.value(&seen(mode)), json!(0), "{mode}");
+        browser.click(&button);
+        assert_eq!(browser.value(&seen(mode)), json!(before), "{mode}");
+    }
+    browser.point("document.querySelector('#plot-1-change-sync ~ figure g[data-mode=generating] .pt .hit')");
+    let text = browser.value("document.querySelector('.tip').textContent");
+    assert!(text.as_str().unwrap().starts_with("1.35.4, generating: "), "{text}");
+    browser.press("Escape");
+    browser.click("document.querySelector('#kube-proxy-1-1 ~ .scroll tbody a')");
+    browser.wait_until(TARGET_IS_SEEN);
+    browser.open(&page.file);
+    assert_eq!(dead_links(browser), Vec::<String>::new());
+}
 
 fn legend(browser: &mut Browser, _: &Page) {
     let seen = format!(

@@ -71,9 +71,10 @@ impl Rows {
 
     /// A sample for each sync. A phase in which no sync was ever seen has no row; for the lock, that nobody waited is known.
     fn phases(&mut self, key: &CellKey, phases: &Phases) {
-        let Phases { own, listing, writing, other, lock_wait, mixed } = phases;
+        let Phases { whole, own, listing, writing, other, lock_wait, mixed } = phases;
         let is_seen = |each: &&Vec<u64>| each.iter().any(|time| *time > 0);
         for (metric, each) in [
+            (metric::SYNC_DURATION, Some(whole)),
             (metric::SYNC_OWN_WORK, Some(own)),
             (metric::SYNC_LISTING, Some(listing).filter(is_seen)),
             (metric::SYNC_WRITING, Some(writing).filter(is_seen)),
@@ -125,6 +126,7 @@ mod tests {
         let few = names(&Cost::default());
         assert_eq!(few, [metric::OWN_FAILURES, metric::PROCESS_CPU, metric::PROCESS_PEAK_RSS]);
         let phases = Phases {
+            whole: vec![12, 15],
             own: vec![5, 6],
             listing: vec![0, 0],
             writing: vec![7, 8],
@@ -139,6 +141,7 @@ mod tests {
         };
         let all = names(&cost);
         let wanted = [
+            metric::SYNC_DURATION,
             metric::SYNC_OWN_WORK,
             metric::SYNC_WRITING,
             metric::SYNC_OTHER_PROGRAMS,
@@ -146,7 +149,7 @@ mod tests {
         ];
         assert_eq!(all[3..], wanted);
         let rows = rows(&cost);
-        assert!(rows[4].note.contains("without 3 syncs") && rows[4].max == Some(8), "{:?}", rows[4]);
+        assert!(rows[5].note.contains("without 3 syncs") && rows[5].max == Some(8), "{:?}", rows[5]);
         assert_eq!(rows[0].max, Some(3));
         assert_eq!(rows[0].note, "2 syncs of nftables, 1 clean-ups of nftables");
     }

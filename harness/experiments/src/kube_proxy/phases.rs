@@ -19,6 +19,8 @@ const LATE: Duration = Duration::from_millis(50);
 /// what the sync took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Phases {
+    /// The whole sync, as kube-proxy says.
+    pub whole: Vec<u64>,
     /// No program ran: kube-proxy's own process worked. It generates rules; from 1.37 on it lists nftables over netlink, too;
     /// and it looks through the connections that have become stale.
     pub own: Vec<u64>,
@@ -122,6 +124,7 @@ impl Phases {
             };
             *part += took - waited;
         }
+        self.whole.push(nanoseconds(sync.ended.took));
         self.own.push(nanoseconds(sync.ended.took.saturating_sub(all)));
         self.listing.push(nanoseconds(listing));
         self.writing.push(nanoseconds(writing));
@@ -181,6 +184,7 @@ mod tests {
         let syncs =
             [life.sync(true, 1_000, 1_020), life.sync(false, 1_000, 1_200), life.sync(false, 2_990, 3_060)];
         let phases = of(&syncs, &programs, Some(&waits));
+        assert_eq!(phases.whole, [200 * NS, 70 * NS]);
         assert_eq!(phases.own, [65 * NS, 20 * NS]);
         assert_eq!(phases.listing, [30 * NS, 0]);
         assert_eq!(phases.writing, [40 * NS, 50 * NS]);

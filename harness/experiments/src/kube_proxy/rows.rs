@@ -1,9 +1,11 @@
 //! Rows of a real kube-proxy.
 
+use dataplane::Counts;
 use results::names::{metric, workload};
 use results::record::{CellKey, Unit};
 
 use super::cost::Cost;
+use super::held::Held;
 use super::join::Join;
 use super::latency::{Latency, Sample};
 use super::outage::{Felt, Outage};
@@ -58,6 +60,22 @@ impl Rows {
         }
         self.records.push(key.scalar(metric::API_SERVER_CPU, Unit::Ns, served));
         self.kube_proxy_cost(&key, cost);
+    }
+
+    /// What a node that has joined has in its kernel.
+    pub(super) fn kube_proxy_held(&mut self, held: &Held) {
+        let Counts { rules, chains, elements, virtual_servers, real_servers, addresses } = held.counts;
+        for (metric, count) in [
+            (metric::RULES, Some(rules)),
+            (metric::CHAINS, Some(chains)),
+            (metric::ELEMENTS, Some(elements)),
+            (metric::ANONYMOUS_MAPS, held.anonymous_maps),
+            (metric::VIRTUAL_SERVERS, Some(virtual_servers).filter(|count| *count > 0)),
+            (metric::REAL_SERVERS, Some(real_servers).filter(|count| *count > 0)),
+            (metric::BOUND_ADDRESSES, Some(addresses).filter(|count| *count > 0)),
+        ] {
+            self.records.extend(count.map(|count| self.key.scalar(metric, Unit::Count, count)));
+        }
     }
 
     /// A kube-proxy that starts over what another has left: its Services answer all the time, but for packets that are lost.
