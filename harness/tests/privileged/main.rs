@@ -30,6 +30,7 @@ mod stops;
 mod syncs;
 mod testbeds;
 mod traffic;
+mod verified;
 
 use std::process::ExitCode;
 
@@ -216,6 +217,7 @@ fn tests() -> Vec<Test> {
             .push(test(&format!("a_control_carries_packets::{mode}"), &[mode], move || syncs::control(mode)));
     }
     tests.extend(kube_proxies::tests());
+    tests.extend(verified::tests());
     tests.extend(oracle::tests());
     tests.extend(nftables::tests());
     tests
