@@ -37,7 +37,11 @@ fn has_hints(service: &Service) -> bool {
 fn other(version: KubeProxy, service: &Service) -> Option<Service> {
     if version >= KubeProxy::V1_34 {
         // It has no ranges if one of them lets everybody in.
-        return is_open(service).then(|| Service { source_ranges: Vec::new(), ..service.clone() });
+        return is_open(service).then(|| {
+            let mut other = service.clone();
+            other.source_ranges.clear();
+            other
+        });
     }
     has_hints(service).then(|| {
         let mut other = service.clone();

@@ -33,7 +33,6 @@ pub(crate) struct Seen {
 pub(crate) struct Pair {
     real: Real,
     planned: Planned,
-    families: Vec<Family>,
     mark: Mark,
     /// What is installed, without the mark.
     installed: [ServiceSet; 2],
@@ -114,7 +113,6 @@ impl Pair {
         Ok(Self {
             real: Real::prepare(subject, spec.clone(), recorder, stop)?,
             planned: Planned::prepare(spec.clone(), stop)?,
-            families: spec.families.clone(),
             mark: Mark::default(),
             installed: Default::default(),
             synced: None,

@@ -52,7 +52,7 @@ impl Planned {
         let plan = |(family, planner): &(Family, Box<dyn Dataplane>)| {
             let (from, to) = (&self.installed[*family as usize], &to[*family as usize]);
             planner.fits(to)?;
-            Ok((*family, planner.plan(from, to, sync)))
+            Ok::<_, anyhow::Error>((*family, planner.plan(from, to, sync)))
         };
         self.planners.iter().map(plan).collect()
     }

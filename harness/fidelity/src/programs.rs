@@ -100,32 +100,37 @@ pub(crate) fn ran(mode: Mode, of: Family, runs: &[Run], starts: bool) -> Ran {
     let own = runs.iter().filter(|run| family(run) == Some(of) && is_of_mode(mode, run));
     let own: Vec<&Run> = own.skip_while(|run| starts && !begins(mode, run)).collect();
     let (cleanups, syncs): (Vec<&Run>, Vec<&Run>) = own.into_iter().partition(|run| is_cleanup(run));
-    let given = |run: &&Run| Given {
-        command: ended(run.command.join(" "), run.code().unwrap_or(-1)),
-        input: input(run),
-        is_canary: has(run, CANARY),
-    };
     Ran {
-        normal: normal(of, syncs.iter().map(given)),
+        normal: normal(of, syncs.iter().map(|run| given_to_run(run))),
         syncs: syncs.iter().filter(|run| is_transaction(run)).count(),
         programs: syncs.len(),
         deleted: cleanups.iter().flat_map(|run| input(run).lines()).map(str::to_owned).collect(),
     }
 }
 
+fn given_to_run(run: &Run) -> Given<'_> {
+    Given {
+        command: ended(run.command.join(" "), run.code().unwrap_or(-1)),
+        input: input(run),
+        is_canary: has(run, CANARY),
+    }
+}
+
 /// What a plan runs.
 pub(crate) fn planned(of: Family, plan: &Plan) -> Normal {
-    let given = |step: &Step| {
-        let words = std::iter::once(step.program()?.name()).chain(step.args().iter().map(String::as_str));
-        let command = words.collect::<Vec<_>>().join(" ");
-        let input = step.input().map(|input| std::str::from_utf8(input).unwrap_or_default());
-        Some(Given {
-            command: ended(command, i32::from(step.expect == Expect::One)),
-            input: input.unwrap_or_default(),
-            is_canary: step.phase == Phase::Canary,
-        })
-    };
-    normal(of, plan.steps.iter().filter_map(given))
+    normal(of, plan.steps.iter().filter_map(|step| given_to_step(step)))
+}
+
+/// `None`: it runs no program.
+fn given_to_step(step: &Step) -> Option<Given<'_>> {
+    let words = std::iter::once(step.program()?.name()).chain(step.args().iter().map(String::as_str));
+    let command = words.collect::<Vec<_>>().join(" ");
+    let input = step.input().map(|input| std::str::from_utf8(input).unwrap_or_default());
+    Some(Given {
+        command: ended(command, i32::from(step.expect == Expect::One)),
+        input: input.unwrap_or_default(),
+        is_canary: step.phase == Phase::Canary,
+    })
 }
 
 /// Chains that a plan leaves to a later sync: `delete chain ip kube-proxy NAME`.

@@ -166,14 +166,13 @@ impl Real {
             }
             let rejected = self.recorder.look(since, |runs| {
                 looked.resize(runs.len(), false);
-                let new =
+                let mut new =
                     runs.iter().zip(&mut looked).filter(|(run, looked)| run.ended.is_some() && !**looked);
-                new.filter_map(|(run, looked)| {
+                new.find_map(|(run, looked)| {
                     *looked = true;
                     let at = families.iter().position(|&of| family(run) == Some(of))?;
                     progress[at].look(run, &addresses[at])
                 })
-                .next()
             });
             if let Some(command) = rejected {
                 // It has written down why by the time that it has read the program's end.

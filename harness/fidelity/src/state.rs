@@ -35,7 +35,7 @@ pub(crate) fn read(
                 .map_or_else(|error| error.to_string(), |text| text.trim().to_owned());
             normal.insert(format!("setting {key}"), object(vec![value]));
         }
-        Ok((family, normal))
+        Ok::<_, anyhow::Error>((family, normal))
     };
     namespace.run(|| spec.families.iter().map(of_family).collect())
 }

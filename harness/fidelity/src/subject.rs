@@ -1,5 +1,6 @@
 //! What is installed, one set after another.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -88,12 +89,10 @@ impl Subjects {
                 set.services().iter().map(|one| (one.namespace.as_str(), one.name.as_str())).collect();
             names.sort_unstable();
             names.dedup();
-            let kept: std::collections::BTreeSet<_> = names.into_iter().step_by(2).collect();
-            let is_kept = |one: &&std::sync::Arc<_>| {
-                let one: &services::service::Service = one;
-                kept.contains(&(one.namespace.as_str(), one.name.as_str()))
-            };
-            set.services().iter().filter(is_kept).cloned().collect()
+            let kept: BTreeSet<(&str, &str)> = names.into_iter().step_by(2).collect();
+            let is_kept = |(namespace, name)| kept.contains(&(namespace, name));
+            let own = set.services().iter();
+            own.filter(|one| is_kept((one.namespace.as_str(), one.name.as_str()))).cloned().collect()
         };
         let [v4, v6] = chosen;
         let all = [v4.set, v6.set];

@@ -58,7 +58,10 @@ pub fn steps() -> Result<Vec<FeatureStep>, ClusterError> {
         let items: Vec<&Value> = objects.values().collect();
         let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string();
         let input = ClusterInput::read_from(list.as_bytes(), "features.json", Some(NODE))?;
-        Ok(FeatureStep { name: change.name, sets: Family::ALL.map(|family| input.set(family).clone()) })
+        Ok::<_, ClusterError>(FeatureStep {
+            name: change.name,
+            sets: Family::ALL.map(|family| input.set(family).clone()),
+        })
     });
     each.collect()
 }
