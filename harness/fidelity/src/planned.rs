@@ -16,7 +16,7 @@ use crate::node::NodeSpec;
 use crate::state;
 
 /// For one program.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 /// Before Linux 6.2 a chain is held for a moment after its last element has gone.
 const CLEANUP_LIMIT: Duration = Duration::from_secs(3);
 

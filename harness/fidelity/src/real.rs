@@ -35,7 +35,7 @@ pub(crate) const MIN_SYNC_PERIOD: Duration = Duration::from_secs(1);
 /// `syncPeriod`: nothing that is done now and then falls into a comparison.
 const SYNC_PERIOD: Duration = Duration::from_secs(3_600);
 /// For one sync, and for a start.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
