@@ -132,16 +132,14 @@ impl Pair {
         if !starts && (self.has_just_started || !self.is_in_time()) {
             // Events that come when no sync is due are a sync each: this one event starts the time in which all others are one. A
             // process that has just started may also sync everything once more, when it has read the labels of its Node.
-            self.mark = self.mark.next_endpoint();
             let sets = self.installed.clone();
-            let (runs, plans) = self.install(&sets, false, alter)?;
+            let (runs, plans) = self.install(&sets, self.mark.next_endpoint(), false, alter)?;
             for (family, plan) in &plans {
                 let ran = programs::ran(self.real.mode(), *family, &runs, false);
                 before[*family as usize] = self.pay(*family, &ran, plan, false);
             }
         }
-        self.mark = self.mark.next();
-        let (runs, plans) = self.install(&step.sets, starts, alter)?;
+        let (runs, plans) = self.install(&step.sets, self.mark.next(), starts, alter)?;
 
         let settings = settings(&plans);
         let (real, planned) = (self.real.state(&settings)?, self.planned.state(&settings)?);
@@ -188,10 +186,11 @@ impl Pair {
     fn install(
         &mut self,
         sets: &[ServiceSet; 2],
+        mark: Mark,
         starts: bool,
         alter: Alter<'_>,
     ) -> anyhow::Result<(Vec<Run>, Vec<(Family, Plan)>)> {
-        let mark = self.mark;
+        let before = self.synced.map(|_| self.mark);
         let marked = Family::ALL.map(|family| mark.added(family, &sets[family as usize]));
         if starts {
             self.real.end()?;
@@ -208,7 +207,8 @@ impl Pair {
             *plan = alter(std::mem::take(plan));
         }
         self.planned.carry_out(&plans, &marked)?;
-        self.synced = Some(self.real.wait(mark, since)?);
+        self.synced = Some(self.real.wait(mark, before, since)?);
+        self.mark = mark;
         self.has_just_started = starts;
         self.installed.clone_from(sets);
         Ok((self.real.runs(since), plans))

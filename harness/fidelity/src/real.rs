@@ -150,13 +150,21 @@ impl Real {
         Ok(())
     }
 
-    /// Waits until every family has synced what has this mark. `since`: the count of programs before. Says when the first of
+    /// Waits until every family has synced what has this mark. `before`: the mark before it, whose
+    /// addresses say nothing; `since`: the count of programs before. Says when the first of
     /// them had.
-    pub(crate) fn wait(&mut self, mark: Mark, since: usize) -> anyhow::Result<SystemTime> {
+    pub(crate) fn wait(
+        &mut self,
+        mark: Mark,
+        before: Option<Mark>,
+        since: usize,
+    ) -> anyhow::Result<SystemTime> {
         let begun = Instant::now();
         let families = self.spec.families.clone();
         let addresses: Vec<[String; 2]> = families.iter().map(|&family| mark.addresses(family)).collect();
-        let mut progress = vec![Progress::default(); families.len()];
+        let begin =
+            |(&family, addresses): (&Family, &[String; 2])| Progress::after(before, family, addresses);
+        let mut progress: Vec<Progress> = families.iter().zip(&addresses).map(begin).collect();
         let mut looked: Vec<bool> = Vec::new();
         loop {
             let process = self.process.as_mut().context("no kube-proxy runs")?;
@@ -204,6 +212,13 @@ impl Real {
 }
 
 impl Progress {
+    /// Nothing is seen yet of what is new since a mark.
+    fn after(before: Option<Mark>, family: Family, addresses: &[String; 2]) -> Self {
+        let known = before.map(|before| before.addresses(family));
+        let is_old = |at: usize| known.as_ref().is_some_and(|known| known[at] == addresses[at]);
+        Self { seen: [is_old(0), is_old(1)], done: None }
+    }
+
     /// Looks at a program that has ended. If kube-proxy was refused what it wanted: what it ran.
     fn look(&mut self, run: &Run, addresses: &[String; 2]) -> Option<String> {
         if self.done.is_some() {
@@ -265,6 +280,12 @@ mod tests {
         assert!(sets.done.is_none());
         sets.look(&run("iptables-restore -w 5 --noflush --counters", "*nat\nCOMMIT\n", 0), &addresses);
         assert!(sets.done.is_some());
+
+        let before = Mark::default();
+        let addresses = before.next_endpoint().addresses(Family::Ipv4);
+        let mut changed = Progress::after(Some(before), Family::Ipv4, &addresses);
+        changed.look(&run("nft -f -", &format!("add rule {}", addresses[1]), 0), &addresses);
+        assert!(changed.done.is_some(), "a partial sync does not name the cluster IP");
 
         let refused = Progress::default().look(&run("nft -f -", "add rule x", 1), &addresses);
         assert_eq!(refused.as_deref(), Some("nft -f - ended with 1"));
