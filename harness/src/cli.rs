@@ -17,6 +17,7 @@ mod progress;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod serve;
+pub(crate) mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -33,7 +34,7 @@ use self::output::Output;
                   1    a cell failed\n  \
                   2    bad input\n  \
                   69   this machine cannot run any cell, or figures are unreliable and --strict was given\n  \
-                  3    compare: a figure is worse\n  \
+                  3    compare: a figure is worse; verify: there are differences\n  \
                   4    compare: none is worse, but some could not have shown it\n  \
                   5    compare: the runs cannot be compared\n  \
                   69   this machine cannot run any cell\n  \
@@ -75,6 +76,8 @@ pub(crate) enum Command {
     LoadServer(load::ServeArgs),
     /// Tell who holds the xtables lock of this node, how long, and who waits
     Lock(lock::LockArgs),
+    /// Compare what a mode is planned to do with what a real kube-proxy does
+    Verify(verify::VerifyArgs),
     /// Print a ruleset or cluster without the names and addresses of its owner
     Anonymise(anonymise::AnonymiseArgs),
 }

@@ -11,6 +11,8 @@ use crate::cli::exit::Exit;
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    // In the place of a program of kube-proxy this same program writes down what it is given.
+    kube_proxy::recorder::stand_in();
     // In a guest this same program is its first process, and the one that measures.
     netns_setup::guest::inside(svcbench::guest::work);
     // clap ends with 2 on wrong flags, which is what we promise for bad input.
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Command::Load(args) => cli::load::run(&cli.output, args),
         Command::LoadServer(args) => cli::load::serve(&cli.output, args),
         Command::Lock(args) => cli::lock::run(&cli.output, args),
+        Command::Verify(args) => cli::verify::run(&cli.output, args),
         Command::Anonymise(args) => cli::anonymise::run(&cli.output, args),
     };
     match result {

@@ -57,9 +57,28 @@ fn help_of_every_command() {
         "history",
         "compare",
         "lock",
+        "verify",
     ] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         insta::assert_snapshot!(format!("help_{command}"), shown(&args));
+    }
+}
+
+#[test]
+fn verify_refuses_what_cannot_be_compared() {
+    for (args, reason) in [
+        (&["--kube-proxy", "1.x"][..], "expected a version, such as 1.37, or the path of a binary"),
+        (&["--kube-proxy", "1.3"], "no kube-proxy 1.3 is built: run `scripts/kube-proxy 1.3`"),
+        (&["--kube-proxy", "1.3", "--mode", "direct"], "direct is no mode of kube-proxy"),
+        (&["--kube-proxy", "1.3", "--seed", "3"], "--random <K>"),
+        (&["--kube-proxy", "1.3", "--node", "n1"], "--from <FILE>"),
+        (&["--kube-proxy", "1.3", "--random", "0"], "0 is not in 1..=100000"),
+        (&["--kube-proxy", "1.3", "--random", "2", "--from", "x"], "cannot be used with"),
+        (&["--kube-proxy", "1.3", "--from", "/no/such/file"], "cannot read /no/such/file"),
+        (&[], "--kube-proxy <VERSION|PATH>"),
+    ] {
+        let text = shown(&[&["verify"], args].concat());
+        assert!(text.contains(reason) && text.ends_with("--- exit code 2\n"), "{args:?}: {text}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dataplane::Program;
@@ -128,6 +129,8 @@ pub struct Config {
     pub ipv6: bool,
     /// Verbosity of the log; from 2 on each sync has a line. In IPVS mode that takes 4, which the file that syncs then has.
     pub verbosity: u8,
+    /// What it finds under the names of its programs in place of them: see [`recorder`](crate::recorder).
+    pub recorder: Option<PathBuf>,
 }
 
 impl Config {
@@ -153,6 +156,7 @@ impl Config {
             content_type: ContentType::Json,
             ipv6: true,
             verbosity: 2,
+            recorder: None,
         }
     }
 

@@ -7,6 +7,7 @@
 //! * [`log`](mod@log): what it says, with times of arrival
 //! * [`metrics`]: what it measures of itself, and what changed between two readings
 //! * [`programs`]: what it starts, when, for how long, and what that costs
+//! * [`recorder`]: what these programs are given, for comparison: not while anything is timed
 //! * [`usage`]: what the process itself costs
 //!
 //! ```no_run
@@ -44,6 +45,7 @@ pub mod log;
 pub mod metrics;
 mod process;
 pub mod programs;
+pub mod recorder;
 mod subject;
 mod system;
 pub mod usage;

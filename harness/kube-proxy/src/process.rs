@@ -20,6 +20,7 @@ use crate::error::ProcessError;
 use crate::http::{Answer, HttpError, get};
 use crate::log::Log;
 use crate::metrics::{Snapshot, names};
+use crate::recorder::REAL_PROGRAMS;
 use crate::usage::Usage;
 use crate::version::Version;
 
@@ -75,12 +76,19 @@ impl Process {
         let (file, kubeconfig) = (folder.join("config"), folder.join("kubeconfig"));
         let text = config.text(version, &kubeconfig.to_string_lossy())?;
         let links = links(config, tools)?;
-        let programs = folder.join("bin");
+        let (programs, recorded) = (folder.join("bin"), folder.join("recorded"));
         room.run(|| {
             fs::write(&file, text)?;
             fs::write(&kubeconfig, config.kubeconfig())?;
             fs::create_dir(&programs)?;
-            links.iter().try_for_each(|(name, path)| symlink(path, programs.join(name)))
+            let Some(recorder) = &config.recorder else {
+                return links.iter().try_for_each(|(name, path)| symlink(path, programs.join(name)));
+            };
+            fs::create_dir(&recorded)?;
+            links.iter().try_for_each(|(name, path)| {
+                symlink(recorder, programs.join(name))?;
+                symlink(path, recorded.join(name))
+            })
         })
         .map_err(|source| ProcessError::System { action: "write the files of kube-proxy", source })?;
 
@@ -96,6 +104,9 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(input.try_clone().map_err(system("open a pipe for the log"))?)
             .stderr(input);
+        if config.recorder.is_some() {
+            command.env(REAL_PROGRAMS, &recorded);
+        }
         let log = Log::of(output).map_err(system("start a thread for the log"))?;
         let started = Instant::now();
         let program = room.start(&mut command).map_err(|source| {

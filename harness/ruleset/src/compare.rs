@@ -8,17 +8,24 @@
 //! are built-in chains of iptables that let everything pass.
 //!
 //! Comments are compared: they say for whom a rule is.
+//!
+//! What programs were given to read has normal forms too: [`normal_restore`], [`normal_nft_input`].
 
 mod difference;
 mod iptables;
+mod lists;
 mod nft;
+mod nft_input;
 mod normal;
 mod owner;
+mod restore;
 
 pub use self::difference::{Difference, Side, differences};
 pub use self::iptables::normal as normal_iptables;
 pub use self::nft::normal as normal_nft;
+pub use self::nft_input::normal as normal_nft_input;
 pub use self::normal::{Normal, Object};
+pub use self::restore::normal as normal_restore;
 use crate::error::Fault;
 use crate::format::Format;
 

@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 
-use crate::service::{Condition, Endpoint, Policy, Service};
+use crate::service::{Condition, Endpoint, Hint, Hints, Policy, Service};
 
-/// The endpoints that kube-proxy uses (`CategorizeEndpoints`, pkg/proxy/topology.go, without topology hints).
+/// The endpoints that kube-proxy uses (`CategorizeEndpoints`, pkg/proxy/topology.go).
+///
+/// Hints are followed as 1.34 to 1.37 do, for traffic under policy Cluster: those for nodes if every ready endpoint has one and
+/// one is for this node; else those for zones, likewise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Routes<'a> {
-    /// For traffic under policy Cluster: those that are ready; without any, those that serve while they terminate.
+    /// For traffic under policy Cluster: those that are ready and meant for this node; without any that is ready, those that
+    /// serve while they terminate.
     /// Empty if no traffic of the Service is under it.
     pub cluster: Cow<'a, [Endpoint]>,
     /// For traffic under policy Local: the same, of those on this node.
@@ -32,7 +36,12 @@ impl<'a> Routes<'a> {
         let all = service.endpoints();
         let none = || Cow::Borrowed(&[][..]);
         let cluster = match service.uses_cluster_endpoints() {
-            true => usable(all, |_| true),
+            true => match followed(all) {
+                None => usable(all, |_| true),
+                Some(hint) => {
+                    all.iter().filter(|one| is_ready(one) && hint(one.hints) == Hint::Here).copied().collect()
+                }
+            },
             false => none(),
         };
         if !service.uses_local_endpoints() {
@@ -42,7 +51,7 @@ impl<'a> Routes<'a> {
         let local = usable(all, |endpoint| endpoint.local);
         let reachable = if !service.uses_cluster_endpoints() {
             local.clone()
-        } else if local.iter().all(|endpoint| endpoint.condition == Condition::Ready) {
+        } else if local.iter().all(is_ready) && followed(all).is_none() {
             // Then they are among those of the cluster.
             cluster.clone()
         } else {
@@ -70,6 +79,19 @@ impl<'a> Routes<'a> {
     }
 }
 
+fn is_ready(endpoint: &Endpoint) -> bool {
+    endpoint.condition == Condition::Ready
+}
+
+/// Which of their hints decide which endpoints are used, if any do (`topologyModeFromHints`).
+fn followed(all: &[Endpoint]) -> Option<fn(Hints) -> Hint> {
+    let kinds: [fn(Hints) -> Hint; 2] = [|hints| hints.node, |hints| hints.zone];
+    kinds.into_iter().find(|hint| {
+        let ready = || all.iter().filter(|endpoint| is_ready(endpoint)).map(|endpoint| hint(endpoint.hints));
+        ready().all(|hint| hint != Hint::None) && ready().any(|hint| hint == Hint::Here)
+    })
+}
+
 /// Those that are ready; without any, those that terminate. Borrowed when that is all of them.
 fn usable(all: &[Endpoint], wanted: impl Fn(&Endpoint) -> bool) -> Cow<'_, [Endpoint]> {
     let of = |condition| {
@@ -92,7 +114,18 @@ mod tests {
 
     fn endpoint(last: u8, local: bool, condition: Condition) -> Endpoint {
         let address = SocketAddr::new(Ipv4Addr::new(10, 0, 0, last).into(), 80);
-        Endpoint { address, local, condition }
+        Endpoint { condition, ..Endpoint::ready(address, local) }
+    }
+
+    /// All ready.
+    fn hinted(endpoints: &[(u8, bool, Hint, Hint)]) -> Service {
+        let mut service = service(&[]);
+        let each = |&(last, local, node, zone): &(u8, bool, Hint, Hint)| Endpoint {
+            hints: Hints { node, zone },
+            ..endpoint(last, local, Ready)
+        };
+        service.set_endpoints(endpoints.iter().map(each).collect());
+        service
     }
 
     fn lasts(endpoints: &[Endpoint]) -> Vec<u8> {
@@ -158,5 +191,40 @@ mod tests {
         check(&service, &[], &[], &[], true);
         service.set_endpoints(Vec::new());
         check(&service, &[], &[], &[], false);
+    }
+
+    #[test]
+    fn hints_are_followed_if_all_have_them_and_one_is_for_here() {
+        use Hint::{Elsewhere, Here, None};
+        let mut zone = hinted(&[(1, false, None, Here), (2, true, None, Elsewhere), (3, false, None, Here)]);
+        check(&zone, &[1, 3], &[], &[1, 3], true);
+        zone.internal_policy = Policy::Local;
+        check(&zone, &[], &[2], &[2], true);
+        zone.node_port = Some(30_000);
+        check(&zone, &[1, 3], &[2], &[1, 2, 3], true);
+        check(&hinted(&[(1, false, None, Here), (2, true, None, None)]), &[1, 2], &[], &[1, 2], true);
+        check(&hinted(&[(1, false, None, Elsewhere)]), &[1], &[], &[1], true);
+        // A node before its zone.
+        check(&hinted(&[(1, false, Elsewhere, Here), (2, true, Here, Elsewhere)]), &[2], &[], &[2], true);
+        check(
+            &hinted(&[(1, false, Elsewhere, Here), (2, true, Elsewhere, Elsewhere)]),
+            &[1],
+            &[],
+            &[1],
+            true,
+        );
+        check(&hinted(&[(1, false, Elsewhere, Here), (2, true, None, Elsewhere)]), &[1], &[], &[1], true);
+    }
+
+    #[test]
+    fn hints_of_endpoints_that_terminate_do_not_count() {
+        let mut service = hinted(&[(1, false, Hint::None, Hint::Here), (2, false, Hint::None, Hint::None)]);
+        let mut endpoints = service.endpoints().to_vec();
+        endpoints[1].condition = Terminating;
+        service.set_endpoints(endpoints.clone());
+        check(&service, &[1], &[], &[1], true);
+        endpoints[0].condition = Terminating;
+        service.set_endpoints(endpoints);
+        check(&service, &[1, 2], &[], &[1, 2], true);
     }
 }

@@ -108,6 +108,33 @@ pub enum Condition {
     Terminating,
 }
 
+/// For whom an endpoint is meant, as seen from the node under test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hint {
+    /// Nothing is said.
+    #[default]
+    None,
+    /// For this node, or its zone, among others.
+    Here,
+    /// For others only.
+    Elsewhere,
+}
+
+/// Topology hints of an endpoint: what the EndpointSlice controller writes for `trafficDistribution` and for topology-aware
+/// routing. Which of them kube-proxy follows, [`Service::routes`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Hints {
+    /// `hints.forNodes`.
+    pub node: Hint,
+    /// `hints.forZones`. Without a zone, no hint is for a node's zone.
+    pub zone: Hint,
+}
+
+impl Hints {
+    /// None at all.
+    pub const NONE: Hints = Hints { node: Hint::None, zone: Hint::None };
+}
+
 /// One endpoint of a Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
@@ -117,12 +144,14 @@ pub struct Endpoint {
     pub local: bool,
     /// Whether it is ready.
     pub condition: Condition,
+    /// For whom it is meant.
+    pub hints: Hints,
 }
 
 impl Endpoint {
-    /// A ready endpoint on this node or another.
+    /// A ready endpoint on this node or another, for everybody.
     pub const fn ready(address: SocketAddr, local: bool) -> Self {
-        Self { address, local, condition: Condition::Ready }
+        Self { address, local, condition: Condition::Ready, hints: Hints::NONE }
     }
 }
 

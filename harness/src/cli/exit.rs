@@ -16,6 +16,8 @@ pub enum Exit {
     BadInput,
     /// A figure is worse.
     Regression,
+    /// What was to be the same differs.
+    Different,
     /// None is worse, but some could not have shown it.
     Inconclusive,
     /// Runs cannot be compared.
@@ -43,7 +45,7 @@ impl From<Exit> for ExitCode {
             Exit::Ok => 0,
             Exit::Failed => 1,
             Exit::BadInput => 2,
-            Exit::Regression => 3,
+            Exit::Regression | Exit::Different => 3,
             Exit::Inconclusive => 4,
             Exit::NotComparable => 5,
             Exit::Unavailable => 69,

@@ -1,8 +1,8 @@
 //! What is passed over, and that it is reported.
 
 use serde_json::{Value, json};
-use services::cluster::{PassedOver, Reason};
-use services::service::Family;
+use services::cluster::{ClusterInput, PassedOver, Reason};
+use services::service::{Family, Hint, Hints};
 
 use crate::{EVERYTHING_JSON, cluster, read, service, slice};
 
@@ -64,21 +64,37 @@ fn slices_that_nobody_owns() {
 }
 
 #[test]
-fn hints_and_other_kinds() {
+fn hints_without_a_node_and_other_kinds() {
     let hinted =
         slice("x", json!([{ "addresses": ["10.0.0.1"], "hints": { "forZones": [{ "name": "a" }] } }]));
     let other = |kind: &str| json!({ "kind": kind, "metadata": { "name": "x" }, "data": {} });
-    let reported =
-        cluster(&[service(json!({})), hinted, other("ConfigMap"), other("Secret"), other("ConfigMap")])
-            .unwrap();
-    let lines = reported.passed_over.of(Family::Ipv4).lines(true);
-    assert_eq!(
-        lines,
-        [
-            "Services whose topology hints are not followed: 1 (a/s)",
-            "objects of other kinds: ConfigMap 2, Secret 1"
-        ]
-    );
+    let items = [service(json!({})), hinted, other("ConfigMap"), other("Secret"), other("ConfigMap")];
+    let list = json!({ "kind": "List", "items": items }).to_string();
+    let lines = |node| {
+        let input = ClusterInput::read_from(list.as_bytes(), "FILE", node).unwrap();
+        input.passed_over.of(Family::Ipv4).lines(true)
+    };
+    let others = "objects of other kinds: ConfigMap 2, Secret 1";
+    let hints = "Services whose topology hints are not followed, as no node is named: 1 (a/s)";
+    assert_eq!(lines(None), [hints, others]);
+    assert_eq!(lines(Some("n1")), [others]);
+}
+
+#[test]
+fn hints_are_for_a_node_and_its_zone() {
+    let hints = |hints: Value, zone: &str| {
+        let node = json!({ "kind": "Node", "metadata": { "name": "n1", "labels": { "topology.kubernetes.io/zone": zone } } });
+        let hinted = slice("x", json!([{ "addresses": ["10.0.0.1"], "hints": hints }]));
+        let input = cluster(&[service(json!({})), hinted, node]).unwrap();
+        input.set(Family::Ipv4).services()[0].endpoints()[0].hints
+    };
+    let zones = json!({ "forZones": [{ "name": "b" }, { "name": "a" }] });
+    assert_eq!(hints(zones.clone(), "a"), Hints { node: Hint::None, zone: Hint::Here });
+    assert_eq!(hints(zones, "c"), Hints { node: Hint::None, zone: Hint::Elsewhere });
+    let both = json!({ "forNodes": [{ "name": "n1" }], "forZones": [{ "name": "b" }] });
+    assert_eq!(hints(both, "a"), Hints { node: Hint::Here, zone: Hint::Elsewhere });
+    assert_eq!(hints(json!({ "forNodes": [{ "name": "n2" }] }), "a").node, Hint::Elsewhere);
+    assert_eq!(hints(json!({}), "a"), Hints::NONE);
 }
 
 #[test]

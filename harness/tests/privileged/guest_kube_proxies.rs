@@ -8,6 +8,7 @@ use dataplane::{KubeProxy, Mode, Node};
 use experiments::kube_proxy::{Place, Section, measure};
 use experiments::rows::{LaneId, Rows};
 use kube_proxy::Subject;
+use lab::cores::Cores;
 use lab::stop::Stop;
 use netns_setup::guest::{GuestError, Image};
 use netns_setup::{Need, find_kube_proxy};
@@ -44,9 +45,17 @@ fn measured() {
     let binary =
         kube_proxy::Binary::read_before(find_kube_proxy(MINOR).unwrap(), "0123456789abcdef").unwrap();
     let subject = Arc::new(Subject::of(binary, &stop, Duration::from_secs(600)).unwrap());
+    let cores = Cores::choose().unwrap();
     let (mode, scale) = (Mode::Ipvs, Scale { services: 3, endpoints: 2 });
     let set = ServiceSet::synthetic(scale, 1);
-    let place = Place { subject: &subject, mode, node: Node::lab(KubeProxy::NEWEST), set: &set, seed: 1 };
+    let place = Place {
+        subject: &subject,
+        mode,
+        node: Node::lab(KubeProxy::NEWEST),
+        set: &set,
+        seed: 1,
+        cores: &cores,
+    };
     let section: Section = toml::from_str(
         "changes = [\"replace-endpoint\"]\nrepeats = 1\ngap_seconds = 1\nrestart = false\nlimit_seconds = 600\n\
          [conntrack]\nentries = [1000]",

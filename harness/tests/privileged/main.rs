@@ -32,6 +32,7 @@ mod stops;
 mod syncs;
 mod testbeds;
 mod traffic;
+mod verified;
 
 use std::process::ExitCode;
 
@@ -227,6 +228,7 @@ fn tests() -> Vec<Test> {
     }
     tests.extend(kube_proxies::tests());
     tests.extend(guest_kube_proxies::tests());
+    tests.extend(verified::tests());
     tests.extend(oracle::tests());
     tests.extend(nftables::tests());
     tests

@@ -6,7 +6,8 @@ use std::process::Command;
 use dataplane::{KubeProxy, Mode, Node, Program, Sync};
 use lab::testbed::Testbed;
 use ruleset::compare;
-use services::cluster::{self, ClusterInput};
+use services::cluster;
+use services::features;
 use services::service::Family;
 use services::service_set::ServiceSet;
 
@@ -61,22 +62,15 @@ pub(crate) fn golden_nftables() {
 /// Every feature, in both families, as the real 1.37.2 installed it.
 pub(crate) fn golden_features() {
     let real = include_str!("../../dataplane/tests/golden/1.37/nft-list-ruleset.txt");
-    let features = include_str!("../../dataplane/tests/golden/features.json");
-    let steps: serde_json::Value = serde_json::from_str(features).unwrap();
-    let list =
-        serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": steps[0]["items"] }).to_string();
-    let input = ClusterInput::read_from(list.as_bytes(), "features.json", Some("node1")).unwrap();
-    for (family, table, address, pods) in [
-        (Family::Ipv4, "ip kube-proxy", "10.10.0.1", "10.244.0.0/16"),
-        (Family::Ipv6, "ip6 kube-proxy", "fd00:10::1", "fd00:10:244::/56"),
-    ] {
+    let cold = &features::steps().unwrap()[0];
+    for (family, table) in [(Family::Ipv4, "ip kube-proxy"), (Family::Ipv6, "ip6 kube-proxy")] {
         let node = Node {
-            address: address.parse().unwrap(),
-            cluster_cidr: Some(pods.parse().unwrap()),
+            address: features::node(family),
+            cluster_cidr: Some(features::cluster_cidr(family)),
             ..Node::lab(KubeProxy::V1_37)
         };
         let mut testbed = empty(Mode::Nftables, node);
-        sync(&mut testbed, input.set(family), Sync::Full);
+        sync(&mut testbed, &cold.sets[family as usize], Sync::Full);
         let of_table = |text: &str| {
             let mut normal = compare::normal_nft(text).unwrap();
             normal.retain(|place, _| place.split(',').next() == Some(table));

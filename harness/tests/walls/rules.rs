@@ -17,6 +17,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("dataplane", &["services", "netns-setup"]),
     ("lab", &["services", "ruleset", "dataplane", "netns-setup", "workloads", "results"]),
     ("kube-proxy", &["services", "apiserver", "dataplane", "lab", "netns-setup"]),
+    ("fidelity", &["services", "ruleset", "apiserver", "dataplane", "lab", "kube-proxy", "netns-setup"]),
     ("experiments", &["services", "dataplane", "lab", "kube-proxy", "netns-setup", "workloads", "results"]),
     (
         "svcbench",
@@ -26,6 +27,7 @@ pub(crate) const CRATES: &[(&str, &[&str])] = &[
             "dataplane",
             "lab",
             "kube-proxy",
+            "fidelity",
             "experiments",
             "netns-setup",
             "workloads",

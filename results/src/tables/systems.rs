@@ -13,13 +13,8 @@ use crate::systems::Systems;
 use crate::table::Table;
 
 /// Metrics that are in these tables alone.
-const ONLY_HERE: [&str; 5] = [
-    metric::SYNC_DURATION,
-    metric::RULES,
-    metric::CHAINS,
-    metric::ELEMENTS,
-    metric::ANONYMOUS_MAPS,
-];
+const ONLY_HERE: [&str; 5] =
+    [metric::SYNC_DURATION, metric::RULES, metric::CHAINS, metric::ELEMENTS, metric::ANONYMOUS_MAPS];
 
 /// Whether one of these tables, and no other, has a metric of a real kube-proxy.
 pub(super) fn shows(name: &str, metric: &str) -> bool {

@@ -11,6 +11,9 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::networking::v1::{ServiceCIDR, ServiceCIDRSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+/// The zone of every Node here.
+pub(super) const ZONE: &str = "zone-1";
+
 /// A Node, as far as proxies look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSpec {
@@ -29,7 +32,11 @@ pub fn node(spec: &NodeSpec) -> Node {
     let address = |kind: &str, address: String| NodeAddress { type_: kind.into(), address };
     let internal = spec.addresses.iter().map(|ip| address("InternalIP", ip.to_string()));
     let cidrs: Vec<String> = spec.pod_cidrs.iter().map(ToString::to_string).collect();
-    let labels = [("kubernetes.io/hostname", spec.name.as_str()), ("kubernetes.io/os", "linux")];
+    let labels = [
+        ("kubernetes.io/hostname", spec.name.as_str()),
+        ("kubernetes.io/os", "linux"),
+        ("topology.kubernetes.io/zone", ZONE),
+    ];
     Node {
         metadata: ObjectMeta {
             name: Some(spec.name.clone()),

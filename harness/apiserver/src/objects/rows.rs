@@ -31,7 +31,8 @@ fn rows(ports: &[Arc<Service>]) -> Vec<(SliceEndpoint, Vec<SlicePort>)> {
                 number: endpoint.address.port(),
             };
             let ip = endpoint.address.ip();
-            let entry = SliceEndpoint { ip, local: endpoint.local, condition: endpoint.condition };
+            let (local, condition, hints) = (endpoint.local, endpoint.condition, endpoint.hints);
+            let entry = SliceEndpoint { ip, local, condition, hints };
             let known = of_address.entry(ip).or_default();
             let has_place = |&&row: &&usize| {
                 let (other, ports) = &rows[row];

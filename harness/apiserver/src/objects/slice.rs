@@ -3,15 +3,32 @@
 use std::net::IpAddr;
 
 use k8s_openapi::api::discovery::v1::{
-    Endpoint as EndpointObject, EndpointConditions, EndpointPort, EndpointSlice,
+    Endpoint as EndpointObject, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, ForNode,
+    ForZone,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use services::service::{Condition, Family, Protocol};
+use services::service::{Condition, Family, Hint, Hints, Protocol};
 
+use super::node::ZONE;
 use super::service::{family, protocol};
 
 /// Where endpoints are that are not on the node.
 const ELSEWHERE: &str = "another-node";
+
+/// Where endpoints are meant for that are not meant for the node's zone.
+const OTHER_ZONE: &str = "another-zone";
+
+/// As the API has them; none at all, no hints.
+fn hints(hints: Hints, node: &str) -> Option<EndpointHints> {
+    let named = |hint: Hint, here: &str, elsewhere: &str| match hint {
+        Hint::None => None,
+        Hint::Here => Some(here.to_owned()),
+        Hint::Elsewhere => Some(elsewhere.to_owned()),
+    };
+    let for_nodes = named(hints.node, node, ELSEWHERE).map(|name| vec![ForNode { name }]);
+    let for_zones = named(hints.zone, ZONE, OTHER_ZONE).map(|name| vec![ForZone { name }]);
+    (for_nodes.is_some() || for_zones.is_some()).then_some(EndpointHints { for_nodes, for_zones })
+}
 
 /// A port that every endpoint of a slice has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +44,7 @@ pub(super) struct SliceEndpoint {
     pub ip: IpAddr,
     pub local: bool,
     pub condition: Condition,
+    pub hints: Hints,
 }
 
 /// What all slices of a group have in common.
@@ -68,6 +86,7 @@ impl Slice {
                     terminating: Some(!ready),
                 }),
                 node_name: Some(if endpoint.local { node } else { ELSEWHERE }.into()),
+                hints: hints(endpoint.hints, node),
                 ..EndpointObject::default()
             }
         };

@@ -1,59 +1,31 @@
 //! Plans of 1.37 are what the real 1.37.2 sent, for Services with every feature and for changes of them, in both families; those
 //! of 1.34 to 1.36 are the same in iptables mode. How the captures were made: `tests/golden/1.37/README.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use dataplane::{Dataplane, KubeProxy, Mode, Node, Phase, Plan, Step, Sync, planner};
-use services::cluster::ClusterInput;
+use services::features;
 use services::service::Family;
 use services::service_set::ServiceSet;
 
 use crate::paper::Paper;
 
-const STEPS: &str = include_str!("../golden/features.json");
 const NFT_1_37: &str = include_str!("../golden/1.37/nftables.txt");
 const IPTABLES_1_37: &str = include_str!("../golden/1.37/iptables.txt");
 
 /// Lists of Services that packets walk; kube-proxy writes them in the order of a Go map.
 const LISTS: [&str; 4] = ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL"];
 
-/// Objects that a step adds or changes, and those that it deletes.
-#[derive(serde::Deserialize)]
-struct Change {
-    name: String,
-    items: Vec<serde_json::Value>,
-    gone: Vec<String>,
-}
-
 /// The Services of a family after each step, by its name.
 fn steps(family: Family) -> Vec<(String, ServiceSet)> {
-    let changes: Vec<Change> = serde_json::from_str(STEPS).unwrap();
-    let mut objects: BTreeMap<String, serde_json::Value> = BTreeMap::new();
-    let each = changes.into_iter().map(|change| {
-        for object in change.items {
-            let word = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-            let key = format!("{}/{}", word(&object["kind"]), word(&object["metadata"]["name"]));
-            objects.insert(key, object);
-        }
-        for gone in &change.gone {
-            assert!(objects.remove(gone).is_some(), "{gone}");
-        }
-        let items: Vec<_> = objects.values().collect();
-        let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string();
-        let input = ClusterInput::read_from(list.as_bytes(), "features.json", Some("node1")).unwrap();
-        (change.name, input.set(family).clone())
-    });
-    each.collect()
+    let steps = features::steps().unwrap().into_iter();
+    steps.map(|step| (step.name, step.sets[family as usize].clone())).collect()
 }
 
 fn node(family: Family, kube_proxy: KubeProxy) -> Node {
-    let (address, pods) = match family {
-        Family::Ipv4 => ("10.10.0.1", "10.244.0.0/16"),
-        Family::Ipv6 => ("fd00:10::1", "fd00:10:244::/56"),
-    };
     Node {
-        address: address.parse().unwrap(),
-        cluster_cidr: Some(pods.parse().unwrap()),
+        address: features::node(family),
+        cluster_cidr: Some(features::cluster_cidr(family)),
         // As the machine was on which they ran.
         nfacct: true,
         ..Node::lab(kube_proxy)

@@ -176,7 +176,8 @@ fn set(reader: &mut Reader<'_>) -> Object {
     Object { service: None, lines: head }
 }
 
-fn of_element(line: &str) -> Option<String> {
+/// The Service that an element is for: whose chain it leads to, or whom its comment names.
+pub(super) fn of_element(line: &str) -> Option<String> {
     let commented = line.split_once(" comment \"").and_then(|(_, rest)| rest.split_once('"'));
     let leads = line.split_once(GOTO).map(|(_, chain)| chain);
     leads.and_then(name_of_chain).or_else(|| commented.and_then(|(comment, _)| owner::of_comment(comment)))

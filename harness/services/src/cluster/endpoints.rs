@@ -10,7 +10,7 @@ use super::check::{label, plain, port, protocol, quoted, subdomain, unicast};
 use super::passed::PassedOver;
 use super::service::is_for_another_proxy;
 use crate::addresses::MAX_ENDPOINTS;
-use crate::service::{Condition, Endpoint, Family, Protocol, Service};
+use crate::service::{Condition, Endpoint, Family, Hint, Hints, Protocol, Service};
 
 /// Which Service a slice belongs to.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -22,7 +22,25 @@ pub(super) struct Slices {
     /// (namespace, name) of every slice.
     names: HashSet<(String, String)>,
     nodes: HashMap<String, u32>,
+    /// For whom endpoints are meant; the first: everybody.
+    meant: Vec<Meant>,
+    numbers: HashMap<Meant, u32>,
     endpoints: u64,
+}
+
+/// Names in `hints.forNodes` and `hints.forZones`.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+struct Meant {
+    nodes: Vec<String>,
+    zones: Vec<String>,
+}
+
+/// The node that kube-proxy runs on.
+#[derive(Clone, Copy)]
+pub(super) struct Here<'a> {
+    pub(super) node: &'a str,
+    /// Its label `topology.kubernetes.io/zone`; empty without one, as for kube-proxy.
+    pub(super) zone: &'a str,
 }
 
 #[derive(Default)]
@@ -45,6 +63,8 @@ struct Found {
     /// As [`Slices::nodes`] numbers it; `None`: on no node.
     node: Option<u32>,
     condition: Condition,
+    /// Place in [`Slices::meant`].
+    meant: u32,
 }
 
 impl Slices {
@@ -86,18 +106,27 @@ impl Slices {
         let owner = self.services.entry((namespace, service)).or_default();
         owner.slices += 1;
         let endpoints = slice.endpoints.unwrap_or_default();
-        let hints = |endpoint: &discovery::Endpoint| {
-            let hints = endpoint.hints.as_ref();
-            hints.is_some_and(|hints| hints.for_zones.as_ref().is_some_and(|zones| !zones.is_empty()))
-        };
-        owner.has_hints |= endpoints.iter().any(hints);
-        let nodes = &mut self.nodes;
+        let (nodes, all_meant, numbers) = (&mut self.nodes, &mut self.meant, &mut self.numbers);
+        if all_meant.is_empty() {
+            all_meant.push(Meant::default());
+            numbers.insert(Meant::default(), 0);
+        }
+        let has_hints = &mut owner.has_hints;
         let read = |(index, endpoint): (usize, &discovery::Endpoint)| {
-            usable(endpoint, family, nodes)
+            let usable = usable(endpoint, family, nodes)
                 .map_err(|problem| format!("endpoints[{index}].{problem}"))
-                .transpose()
+                .transpose()?;
+            let meant = meant_for(endpoint);
+            *has_hints |= meant != Meant::default();
+            let number = numbers.get(&meant).copied().unwrap_or_else(|| {
+                let number = all_meant.len() as u32;
+                all_meant.push(meant.clone());
+                numbers.insert(meant, number);
+                number
+            });
+            Some(usable.map(|(ip, node, condition)| (ip, node, condition, number)))
         };
-        let usable: Vec<(IpAddr, Option<u32>, Condition)> =
+        let usable: Vec<(IpAddr, Option<u32>, Condition, u32)> =
             endpoints.iter().enumerate().filter_map(read).collect::<Result<_, _>>()?;
         for (index, port) in slice.ports.unwrap_or_default().into_iter().enumerate() {
             let (name, protocol, number) =
@@ -113,10 +142,11 @@ impl Slices {
             owner.add(
                 name,
                 protocol,
-                usable.iter().map(|&(ip, node, condition)| Found {
+                usable.iter().map(|&(ip, node, condition, meant)| Found {
                     address: SocketAddr::new(ip, number),
                     node,
                     condition,
+                    meant,
                 }),
             );
         }
@@ -125,8 +155,9 @@ impl Slices {
 
     /// The endpoints of a Service port as a kube-proxy on `node` sees them. Of two entries for one address the local one
     /// counts, as for kube-proxy, then the one that is ready; kube-proxy takes the first, in an order that varies.
-    pub(super) fn endpoints(&mut self, service: &Service, node: Option<&str>) -> Vec<Endpoint> {
-        let node = node.and_then(|node| self.nodes.get(node).copied());
+    pub(super) fn endpoints(&mut self, service: &Service, here: Option<Here<'_>>) -> Vec<Endpoint> {
+        let node = here.and_then(|here| self.nodes.get(here.node).copied());
+        let all_meant = &self.meant;
         let key = (service.namespace.clone(), service.name.clone());
         let Some(owner) = self.services.get_mut(&key) else { return Vec::new() };
         owner.wanted = true;
@@ -141,6 +172,8 @@ impl Slices {
                 address: found.address,
                 local: node.is_some() && found.node == node,
                 condition: found.condition,
+                // A kube-proxy that is nowhere in particular follows none.
+                hints: here.map_or(Hints::NONE, |here| hints(all_meant.get(found.meant as usize), here)),
             })
             .collect();
         // Of equal addresses, `set_endpoints` keeps the first.
@@ -148,9 +181,10 @@ impl Slices {
         endpoints
     }
 
-    /// Tells which slices belong to no Service, and which Services have hints.
+    /// Tells which slices belong to no Service, and which Services have hints that are not `followed`.
     pub(super) fn without_service(
         self,
+        followed: bool,
         is_known: impl Fn(&(String, String)) -> bool,
         passed_over: &mut PassedOver,
     ) {
@@ -159,7 +193,7 @@ impl Slices {
         services.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (key, owner) in services {
             let name = || plain(&format!("{}/{}", key.0, key.1));
-            if owner.wanted && owner.has_hints {
+            if owner.wanted && owner.has_hints && !followed {
                 passed_over.hints.add(name);
             }
             if !owner.wanted && !is_known(&key) {
@@ -177,6 +211,28 @@ impl OfService {
             None => self.ports.push(OfPort { name, protocol, endpoints: endpoints.collect() }),
         }
     }
+}
+
+/// For whom an endpoint is meant.
+fn meant_for(endpoint: &discovery::Endpoint) -> Meant {
+    let Some(hints) = &endpoint.hints else { return Meant::default() };
+    Meant {
+        nodes: hints.for_nodes.iter().flatten().map(|node| node.name.clone()).collect(),
+        zones: hints.for_zones.iter().flatten().map(|zone| zone.name.clone()).collect(),
+    }
+}
+
+/// What that means for the node.
+fn hints(meant: Option<&Meant>, here: Here<'_>) -> Hints {
+    let hint = |names: &[String], own: &str| match names {
+        [] => Hint::None,
+        names if names.iter().any(|name| name == own) => Hint::Here,
+        _ => Hint::Elsewhere,
+    };
+    meant.map_or(Hints::NONE, |meant| Hints {
+        node: hint(&meant.nodes, here.node),
+        zone: hint(&meant.zones, here.zone),
+    })
 }
 
 /// Name, protocol and number; the number 0 is none.

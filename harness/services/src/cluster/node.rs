@@ -10,6 +10,9 @@ use super::address;
 use super::check::{quoted, subdomain};
 use crate::service::Family;
 
+/// The label that tells a Node's zone.
+const ZONE: &str = "topology.kubernetes.io/zone";
+
 /// What is known of a Node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterNode {
@@ -17,6 +20,8 @@ pub struct ClusterNode {
     pub addresses: Vec<IpAddr>,
     /// `podCIDRs`.
     pub pod_cidrs: Vec<IpNet>,
+    /// Label `topology.kubernetes.io/zone`.
+    pub zone: Option<String>,
 }
 
 impl ClusterNode {
@@ -26,6 +31,7 @@ impl ClusterNode {
         subdomain(&name, "metadata.name:")?;
         let status = object.status.as_ref().and_then(|status| status.addresses.as_ref());
         let mut node = Self::default();
+        node.zone = object.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE)).cloned();
         for kind in ["InternalIP", "ExternalIP"] {
             for entry in status.into_iter().flatten().filter(|entry| entry.type_ == kind) {
                 let ip = address::address(&entry.address).ok_or_else(|| {
@@ -87,7 +93,7 @@ mod tests {
     fn nodes(nodes: &[(&str, &str)]) -> BTreeMap<String, ClusterNode> {
         let node = |(index, &(ip, cidr)): (usize, &(&str, &str))| {
             let pod_cidrs = cidr.split_whitespace().map(|cidr| cidr.parse().unwrap()).collect();
-            (format!("n{index}"), ClusterNode { addresses: vec![ip.parse().unwrap()], pod_cidrs })
+            (format!("n{index}"), ClusterNode { addresses: vec![ip.parse().unwrap()], pod_cidrs, zone: None })
         };
         nodes.iter().enumerate().map(node).collect()
     }

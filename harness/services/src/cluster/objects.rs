@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::check::{plain, quoted};
 use super::contents::ClusterInput;
-use super::endpoints::Slices;
+use super::endpoints::{Here, Slices};
 use super::error::{ClusterError, Position, Problem};
 use super::node::ClusterNode;
 use super::passed::PassedOver;
@@ -127,9 +127,11 @@ impl Objects {
     pub(super) fn finish(mut self, node: Option<&str>) -> Result<ClusterInput, ClusterError> {
         let node = self.choose_node(node)?;
         let [ipv4, ipv6] = std::mem::take(&mut self.found);
+        let zone = node.as_ref().and_then(|node| self.nodes.get(node)).and_then(|node| node.zone.as_deref());
+        let here = node.as_deref().map(|node| Here { node, zone: zone.unwrap_or_default() });
         let mut set = |family, mut found: Vec<PlacedService>| -> Result<ServiceSet, ClusterError> {
             for PlacedService { service, .. } in &mut found {
-                let endpoints = self.slices.endpoints(service, node.as_deref());
+                let endpoints = self.slices.endpoints(service, here);
                 service.set_endpoints(endpoints);
             }
             debug_assert!(found.iter().all(|found| found.service.family() == family));
@@ -138,7 +140,7 @@ impl Objects {
         };
         let sets = [set(Family::Ipv4, ipv4)?, set(Family::Ipv6, ipv6)?];
         let passed = self.passed;
-        self.slices.without_service(|key| passed.contains(key), &mut self.passed_over);
+        self.slices.without_service(node.is_some(), |key| passed.contains(key), &mut self.passed_over);
         let on_node = |pod: OnNode| (Some(pod.node) == node).then_some(pod.ports);
         Ok(ClusterInput {
             host_ports: self.pods.into_iter().filter_map(on_node).flatten().collect(),

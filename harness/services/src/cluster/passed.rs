@@ -77,7 +77,8 @@ pub struct PassedOver {
     pub entries: Listed,
     /// EndpointSlices of names instead of addresses, or without a Service of this file.
     pub slices: Listed,
-    /// Services whose endpoints carry topology hints. kube-proxy may use fewer of them than are planned.
+    /// Services whose endpoints carry topology hints, where it is not known on which node kube-proxy runs: it may use fewer of
+    /// them than are planned.
     pub hints: Listed,
     /// Objects of other kinds, by kind.
     pub kinds: BTreeMap<String, usize>,
@@ -110,7 +111,7 @@ impl PassedOver {
         add("Services with nothing in the kernel", services.join(", "));
         add("addresses that kube-proxy skips", of(&self.entries));
         add("EndpointSlices of names or without a Service", of(&self.slices));
-        add("Services whose topology hints are not followed", of(&self.hints));
+        add("Services whose topology hints are not followed, as no node is named", of(&self.hints));
         add("objects of other kinds", kinds.join(", "));
         lines
     }

@@ -1,14 +1,14 @@
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use services::service::{Condition, Protocol};
+use services::service::{Condition, Hints, Protocol};
 
 use super::super::slice::SlicePort;
 use super::*;
 
 fn endpoint(number: u16, local: bool) -> SliceEndpoint {
     let ip = Ipv4Addr::from(0x0a00_0000 + u32::from(number)).into();
-    SliceEndpoint { ip, local, condition: Condition::Ready }
+    SliceEndpoint { ip, local, condition: Condition::Ready, hints: Hints::NONE }
 }
 
 fn group(port: u16) -> Group {

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
-use services::service::{Endpoint, Policy, Protocol};
+use services::random::RandomServices;
+use services::service::{Endpoint, Family, Hint, Hints, Policy, Protocol};
 use services::service_set::Scale;
 
 use super::*;
@@ -88,4 +89,45 @@ fn the_moment_of_a_change_is_noted() {
     let time =
         &slice.metadata.annotations.as_ref().unwrap()["endpoints.kubernetes.io/last-change-trigger-time"];
     assert_eq!(time, "2023-11-14T22:13:20.123456789Z");
+}
+
+#[test]
+fn hints_are_told_as_the_controller_would() {
+    let hinted = |node, zone| {
+        let endpoint = Endpoint::ready("10.1.0.1:80".parse().unwrap(), false);
+        let endpoints = vec![Endpoint { hints: Hints { node, zone }, ..endpoint }];
+        let service = Service::new("n", "s", "", Protocol::Tcp, "10.96.0.1:80".parse().unwrap(), endpoints);
+        let mut published = Published::new("node1");
+        let set = ServiceSet::from_iter([service]);
+        let mut changes = published.change_to(&[&set], None).unwrap();
+        let Some(Change::Put(KubeObject::EndpointSlice(slice))) = changes.nth(2) else { panic!() };
+        let hints = slice.endpoints.unwrap().remove(0).hints?;
+        let nodes = hints.for_nodes.map(|nodes| nodes.into_iter().map(|node| node.name).collect::<Vec<_>>());
+        Some((
+            nodes,
+            hints.for_zones.map(|zones| zones.into_iter().map(|zone| zone.name).collect::<Vec<_>>()),
+        ))
+    };
+    assert_eq!(hinted(Hint::None, Hint::None), None);
+    let names = |name: &str| Some(vec![name.to_owned()]);
+    assert_eq!(hinted(Hint::Here, Hint::None), Some((names("node1"), None)));
+    assert_eq!(
+        hinted(Hint::Elsewhere, Hint::Elsewhere),
+        Some((names("another-node"), names("another-zone")))
+    );
+    assert_eq!(hinted(Hint::None, Hint::Here), Some((None, names("zone-1"))));
+}
+
+#[test]
+fn random_services_are_what_an_api_server_could_hold() {
+    for seed in 0..50 {
+        let mut services = RandomServices::of_seed(seed);
+        let mut published = Published::new("node1");
+        for _ in 0..4 {
+            let [v4, v6] = Family::ALL.map(|family| services.set(family));
+            let changes = published.change_to(&[&v4, &v6], None).map(Iterator::count);
+            assert!(changes.is_ok(), "seed {seed}: {changes:?}");
+            services.change();
+        }
+    }
 }

@@ -1,0 +1,291 @@
+//! Two nodes side by side, and one step of both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use dataplane::{Plan, Sync};
+use kube_proxy::Subject;
+use kube_proxy::recorder::Run;
+use lab::stop::Stop;
+use ruleset::compare::{Difference, Normal, Side, differences};
+use services::service::Family;
+use services::service_set::ServiceSet;
+
+use crate::alter::Alter;
+use crate::mark::Mark;
+use crate::node::NodeSpec;
+use crate::planned::{Planned, settings};
+use crate::programs::{self, Ran};
+use crate::real::{MIN_SYNC_PERIOD, Real};
+use crate::report::Counts;
+use crate::subject::Step;
+
+/// What one step showed of a family.
+pub(crate) struct Seen {
+    pub(crate) family: Family,
+    pub(crate) counts: Counts,
+    pub(crate) differences: Vec<Difference>,
+}
+
+/// A node with a real kube-proxy, and one in which plans are carried out.
+pub(crate) struct Pair {
+    real: Real,
+    planned: Planned,
+    mark: Mark,
+    /// What is installed, without the mark.
+    installed: [ServiceSet; 2],
+    /// When the first family had synced last; `None`: no kube-proxy has been started.
+    synced: Option<SystemTime>,
+    /// Whether that was the first sync of a process.
+    has_just_started: bool,
+    owed: [Owed; 2],
+    /// Services of chains, by the names of these: of what is gone nothing else tells.
+    owners: BTreeMap<String, String>,
+}
+
+/// Chains of nftables mode that syncs have left to later ones: by the last sync, and by those before.
+#[derive(Default)]
+struct Owed {
+    last: BTreeSet<String>,
+    before: BTreeSet<String>,
+}
+
+impl Owed {
+    fn all(&self) -> BTreeSet<String> {
+        self.last.union(&self.before).cloned().collect()
+    }
+
+    /// Notes what a sync has deleted and what it leaves. Says what was deleted that was not owed, and what is owed for too
+    /// long: it goes with the sync that follows, which is never less than a second later. A process that has just been `started`
+    /// knows nothing of it, and takes it for newly stale.
+    fn pay(
+        &mut self,
+        deleted: &BTreeSet<String>,
+        left: BTreeSet<String>,
+        started: bool,
+    ) -> Vec<(Side, String)> {
+        let not_owed: Vec<&String> =
+            deleted.iter().filter(|line| !self.last.remove(*line) && !self.before.remove(*line)).collect();
+        let mut found: Vec<(Side, String)> =
+            not_owed.into_iter().map(|line| (Side::First, line.clone())).collect();
+        if started {
+            self.before.append(&mut self.last);
+        } else {
+            let late = std::mem::replace(&mut self.before, std::mem::take(&mut self.last));
+            found.extend(late.into_iter().map(|line| (Side::Second, line)));
+        }
+        self.last = left;
+        found
+    }
+
+    /// Forgets what is in use again, and takes out of a kernel's state what still waits, and is empty.
+    fn forgive(&mut self, real: &mut Normal) {
+        for line in self.all() {
+            let Some((table, chain)) =
+                line.strip_prefix("delete chain ").and_then(|rest| rest.rsplit_once(' '))
+            else {
+                continue;
+            };
+            let place = format!("{table}, chain {chain}");
+            match real.get(&place) {
+                // Its head is the word `chain`.
+                Some(object) if object.lines.len() <= 1 => drop(real.remove(&place)),
+                Some(_) => {
+                    self.last.remove(&line);
+                    self.before.remove(&line);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+impl Pair {
+    /// Two empty nodes.
+    pub(crate) fn prepare(
+        subject: &Arc<Subject>,
+        spec: &NodeSpec,
+        recorder: Option<PathBuf>,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            real: Real::prepare(subject, spec.clone(), recorder, stop)?,
+            planned: Planned::prepare(spec.clone(), stop)?,
+            mark: Mark::default(),
+            installed: Default::default(),
+            synced: None,
+            has_just_started: false,
+            owed: Default::default(),
+            owners: BTreeMap::new(),
+        })
+    }
+
+    /// Installs what a step has in both, and compares.
+    ///
+    /// # Errors
+    /// What kube-proxy or the kernel refuses, or what does not end in time.
+    pub(crate) fn step(&mut self, step: &Step, alter: Alter<'_>) -> anyhow::Result<Vec<Seen>> {
+        let starts = self.synced.is_none() || step.restarts;
+        let mut before: [Vec<Difference>; 2] = Default::default();
+        if !starts && (self.has_just_started || !self.is_in_time()) {
+            // Events that come when no sync is due are a sync each: this one event starts the time in which all others are one. A
+            // process that has just started may also sync everything once more, when it has read the labels of its Node.
+            let sets = self.installed.clone();
+            let (runs, plans) = self.install(&sets, self.mark.next_endpoint(), false, alter)?;
+            for (family, plan) in &plans {
+                let ran = programs::ran(self.real.mode(), *family, &runs, false);
+                before[*family as usize] = self.pay(*family, &ran, plan, false);
+            }
+        }
+        let (runs, plans) = self.install(&step.sets, self.mark.next(), starts, alter)?;
+
+        let settings = settings(&plans);
+        let (real, planned) = (self.real.state(&settings)?, self.planned.state(&settings)?);
+        let mut seen = Vec::new();
+        for (((family, mut real), (_, planned)), (_, plan)) in real.into_iter().zip(planned).zip(&plans) {
+            self.learn(&real);
+            self.learn(&planned);
+            let ran = programs::ran(self.real.mode(), family, &runs, starts);
+            let owed = self.owed[family as usize].all();
+            let mut found = std::mem::take(&mut before[family as usize]);
+            found.extend(self.pay(family, &ran, plan, starts));
+            self.owed[family as usize].forgive(&mut real);
+            let mut counts = Counts {
+                states: 1,
+                starts: usize::from(starts),
+                services: step.sets[family as usize].len(),
+                rules: real.values().map(|object| object.lines.len()).sum(),
+                ..Counts::default()
+            };
+            found.extend(differences(&real, &planned));
+            if ran.syncs == 1 {
+                counts.programs = ran.programs;
+                let mut ran = ran.normal;
+                if starts {
+                    programs::without_left(&mut ran, &owed);
+                }
+                found.extend(differences(&ran, &programs::planned(family, plan)));
+            } else {
+                counts.several_syncs = 1;
+            }
+            found.iter_mut().for_each(|one| self.name(one));
+            seen.push(Seen { family, counts, differences: found });
+        }
+        Ok(seen)
+    }
+
+    /// Whether what is told to kube-proxy now waits for the end of the time between two syncs.
+    fn is_in_time(&self) -> bool {
+        let since = |at: SystemTime| at.elapsed().unwrap_or_default();
+        self.synced.is_some_and(|at| since(at) < MIN_SYNC_PERIOD.mul_f64(0.6))
+    }
+
+    /// In both nodes, without looking at what they then hold. Says what kube-proxy ran, and the plans.
+    fn install(
+        &mut self,
+        sets: &[ServiceSet; 2],
+        mark: Mark,
+        starts: bool,
+        alter: Alter<'_>,
+    ) -> anyhow::Result<(Vec<Run>, Vec<(Family, Plan)>)> {
+        let before = self.synced.map(|_| self.mark);
+        let marked = Family::ALL.map(|family| mark.added(family, &sets[family as usize]));
+        if starts {
+            self.real.end()?;
+        }
+        let since = self.real.count();
+        self.real.change(&marked)?;
+        if starts {
+            self.real.start()?;
+        }
+        // Meanwhile kube-proxy waits.
+        let sync = if starts { Sync::Full } else { Sync::Partial };
+        let mut plans = self.planned.plans(&marked, sync)?;
+        for (_, plan) in &mut plans {
+            *plan = alter(std::mem::take(plan));
+        }
+        self.planned.carry_out(&plans, &marked)?;
+        self.synced = Some(self.real.wait(mark, before, since)?);
+        self.mark = mark;
+        self.has_just_started = starts;
+        self.installed.clone_from(sets);
+        Ok((self.real.runs(since), plans))
+    }
+
+    /// What is wrong with the chains that kube-proxy has deleted.
+    fn pay(&mut self, family: Family, ran: &Ran, plan: &Plan, starts: bool) -> Vec<Difference> {
+        let found = self.owed[family as usize].pay(&ran.deleted, programs::left(plan), starts);
+        let place = "chains deleted after a sync";
+        found
+            .into_iter()
+            .map(|(side, line)| Difference { service: None, place: place.into(), side, line })
+            .collect()
+    }
+
+    /// Notes whose chains are.
+    fn learn(&mut self, normal: &Normal) {
+        for (place, object) in normal {
+            if let (Some(service), Some((_, chain))) = (&object.service, place.split_once(", chain ")) {
+                self.owners.insert(chain.to_owned(), service.clone());
+            }
+        }
+    }
+
+    /// Says whose a difference is, if nothing has.
+    fn name(&self, difference: &mut Difference) {
+        let chain = difference.place.split_once(", chain ").map(|(_, chain)| chain);
+        let words = || difference.line.split(' ').chain(chain);
+        if difference.service.is_none() {
+            difference.service = words().find_map(|word| self.owners.get(word)).cloned();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruleset::compare::Object;
+
+    use super::*;
+
+    fn lines(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| format!("delete chain ip kube-proxy {name}")).collect()
+    }
+
+    #[test]
+    fn chains_are_deleted_by_the_sync_after_the_one_that_left_them() {
+        let mut owed = Owed::default();
+        assert_eq!(owed.pay(&lines(&[]), lines(&["a", "b"]), false), []);
+        assert_eq!(owed.pay(&lines(&["a"]), lines(&[]), false), []);
+        let late = owed.pay(&lines(&[]), lines(&[]), false);
+        assert_eq!(late, [(Side::Second, "delete chain ip kube-proxy b".into())]);
+        let not_owed = owed.pay(&lines(&["c"]), lines(&[]), false);
+        assert_eq!(not_owed, [(Side::First, "delete chain ip kube-proxy c".into())]);
+    }
+
+    #[test]
+    fn a_process_that_starts_has_one_sync_more_for_them() {
+        let mut owed = Owed::default();
+        owed.pay(&lines(&[]), lines(&["a"]), false);
+        assert_eq!(owed.pay(&lines(&[]), lines(&[]), true), []);
+        assert_eq!(owed.pay(&lines(&["a"]), lines(&[]), false), []);
+    }
+
+    #[test]
+    fn what_waits_and_is_empty_is_forgiven_and_what_is_used_again_is_no_longer_owed() {
+        let mut owed = Owed::default();
+        owed.pay(&lines(&[]), lines(&["a", "b", "c"]), false);
+        let chain = |rules: &[&str]| {
+            let lines = std::iter::once("chain").chain(rules.iter().copied());
+            Object { service: None, lines: lines.map(|line| (None, line.to_owned())).collect() }
+        };
+        let mut real = Normal::from([
+            ("ip kube-proxy, chain a".to_owned(), chain(&[])),
+            ("ip kube-proxy, chain b".to_owned(), chain(&["drop"])),
+        ]);
+        owed.forgive(&mut real);
+        assert_eq!(real.keys().collect::<Vec<_>>(), ["ip kube-proxy, chain b"]);
+        assert_eq!(owed.all(), lines(&["a", "c"]));
+    }
+}

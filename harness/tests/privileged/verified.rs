@@ -1,0 +1,62 @@
+//! `svcbench verify`, as a user runs it. What it compares is tested in `fidelity`.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use dataplane::Mode;
+use netns_setup::{Fingerprint, Need};
+use svcbench::lane::LAB_NEEDS;
+use trials::Test;
+
+/// The version that tests have.
+const MINOR: u8 = 37;
+
+pub(crate) fn tests() -> Vec<Test> {
+    let needs = |more: &[Need]| [&LAB_NEEDS, Mode::Nftables.needs(), more].concat();
+    vec![
+        Test {
+            name: "verify_compares_random_services_and_a_clusters".into(),
+            needs: needs(&[Need::KubeProxy(MINOR)]),
+            body: Box::new(compared),
+        },
+        Test {
+            name: "verify_refuses_what_is_no_kube_proxy".into(),
+            needs: needs(&[]),
+            body: Box::new(refused),
+        },
+    ]
+}
+
+fn verify(args: &[&str]) -> Output {
+    let before = Fingerprint::take();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_svcbench")).arg("verify").args(args).output().expect("svcbench");
+    assert_eq!(before.changes(&Fingerprint::take()), Vec::<String>::new());
+    output
+}
+
+fn compared() {
+    let base = ["--kube-proxy", "1.37", "--mode", "nftables", "--json"];
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), include_str!("../../dataplane/tests/golden/example.json")).unwrap();
+    let path = file.path().to_str().unwrap();
+    for (what, states) in
+        [(&["--random", "1", "--seed", "3"][..], 4), (&["--from", path, "--node", "node1"], 4)]
+    {
+        let output = verify(&[&base[..], what].concat());
+        let report = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{report}{}", String::from_utf8_lossy(&output.stderr));
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert!(report["kube_proxy"].as_str().unwrap().starts_with("kube-proxy v1.37."), "{report}");
+        for family in report["modes"][0]["families"].as_array().unwrap() {
+            assert_eq!(family["states"], states, "{report}");
+        }
+    }
+}
+
+fn refused() {
+    let output = verify(&["--kube-proxy", "/bin/sh"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("/bin/sh is no kube-proxy"), "{text}");
+}
