@@ -102,6 +102,9 @@ impl Owed {
     }
 }
 
+/// What kube-proxy ran, and the plans of each family.
+type Installed = (Vec<Run>, Vec<(Family, Plan)>);
+
 impl Pair {
     /// Two empty nodes.
     pub(crate) fn prepare(
@@ -189,7 +192,7 @@ impl Pair {
         mark: Mark,
         starts: bool,
         alter: Alter<'_>,
-    ) -> anyhow::Result<(Vec<Run>, Vec<(Family, Plan)>)> {
+    ) -> anyhow::Result<Installed> {
         let before = self.synced.map(|_| self.mark);
         let marked = Family::ALL.map(|family| mark.added(family, &sets[family as usize]));
         if starts {

@@ -118,7 +118,7 @@ fn given_to_run(run: &Run) -> Given<'_> {
 
 /// What a plan runs.
 pub(crate) fn planned(of: Family, plan: &Plan) -> Normal {
-    normal(of, plan.steps.iter().filter_map(|step| given_to_step(step)))
+    normal(of, plan.steps.iter().filter_map(given_to_step))
 }
 
 /// `None`: it runs no program.

@@ -123,8 +123,9 @@ mod tests {
     fn a_peak_that_is_forgotten_begins_anew() {
         // In a process of its own, as tests share one.
         let script = "x=$(head -c 60000000 /dev/zero | tr '\\0' x); x=; echo done; read -r _";
-        let mut child = Command::new("bash").args(["-c", script]);
-        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut bash = Command::new("bash");
+        let mut child =
+            bash.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let before = Usage::of(child.id()).unwrap().peak_rss;

@@ -98,7 +98,8 @@ add element ip kube-proxy no-endpoint-services { 10.96.0.7 . tcp . 80 comment \"
             found.sort_unstable();
             wanted.sort_unstable();
             prop_assert_eq!(found, wanted);
-            prop_assert!(!between(&text, &format!("{text}add chain ip x\n")).is_empty());
+            let more = format!("{text}add chain ip x\n");
+            prop_assert!(!between(&text, &more).is_empty());
         }
 
         #[test]

@@ -30,8 +30,8 @@ impl ClusterNode {
         let name = object.metadata.name.clone().ok_or("metadata.name: a Node needs a name")?;
         subdomain(&name, "metadata.name:")?;
         let status = object.status.as_ref().and_then(|status| status.addresses.as_ref());
-        let mut node = Self::default();
-        node.zone = object.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE)).cloned();
+        let zone = object.metadata.labels.as_ref().and_then(|labels| labels.get(ZONE)).cloned();
+        let mut node = Self { zone, ..Self::default() };
         for kind in ["InternalIP", "ExternalIP"] {
             for entry in status.into_iter().flatten().filter(|entry| entry.type_ == kind) {
                 let ip = address::address(&entry.address).ok_or_else(|| {
