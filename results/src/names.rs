@@ -274,14 +274,14 @@ pub mod metric {
     pub const PROCESS_CPU_SYSTEM: &str = "process_cpu_system";
     /// `kube_proxy_conntrack_*`, bytes: memory that the kube-proxy process had in use when the event came.
     pub const PROCESS_RSS_BEFORE: &str = "process_rss_before";
-    /// `kube_proxy_*`, time: of `programs_cpu`, in the programs; a sample.
-    pub const PROGRAMS_CPU_USER: &str = "programs_cpu_user";
-    /// `kube_proxy_*`, time: of `programs_cpu`, in the kernel; a sample.
-    pub const PROGRAMS_CPU_SYSTEM: &str = "programs_cpu_system";
     /// `kube_proxy_*`, bytes: the most memory that it had in use since its start.
     pub const PROCESS_PEAK_RSS: &str = "process_peak_rss";
     /// `kube_proxy_*`, time (of the row's clock): processor time of the programs that it started.
     pub const PROGRAMS_CPU: &str = "programs_cpu";
+    /// `kube_proxy_*`, time: of `programs_cpu`, in the programs; a sample.
+    pub const PROGRAMS_CPU_USER: &str = "programs_cpu_user";
+    /// `kube_proxy_*`, time: of `programs_cpu`, in the kernel; a sample.
+    pub const PROGRAMS_CPU_SYSTEM: &str = "programs_cpu_system";
     /// `kube_proxy_*`, bytes: the most memory that one of them had in use.
     pub const PROGRAMS_PEAK_RSS: &str = "programs_peak_rss";
     /// `kube_proxy_*`, count: goroutines at the end.

@@ -64,7 +64,7 @@ mod tests {
     fn files_are_read_here_and_found_there() {
         let text = "question = \"?\"\nseed = 1\nmodes = [\"nftables\"]\nservices = [1]\nendpoints = 1\n\
                     systems = [\"plan:1.37\", \"kube-proxy:/bin/sh\", \"kube-proxy:1.3\", \"kube-proxy:/no/such\"]\n\
-                    [system]\nchanges = []\nrepeats = 1\ngap_seconds = 1";
+                    [system]\nrepeats = 1\ngap_seconds = 1";
         let sweep = Sweep::parse("test", text).unwrap();
         let given = Given::of(&sweep);
         let shell = fs::canonicalize("/bin/sh").unwrap();

@@ -17,8 +17,8 @@ use super::outage::Outage;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Section {
-    /// What changes.
-    #[serde(deserialize_with = "distinct")]
+    /// What changes; absent: nothing does.
+    #[serde(default, deserialize_with = "distinct")]
     pub changes: Vec<ChangeKind>,
     /// How often each of them comes, in a seeded order; `rolling-update`, which is many changes, comes once, after the others. 1 to
     /// 10,000.
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn clean_ups_are_of_each_size_and_fate() {
-        let text = "changes = []\nrepeats = 1\ngap_seconds = 1\n[conntrack]\nentries = [10, 1_000]";
+        let text = "repeats = 1\ngap_seconds = 1\n[conntrack]\nentries = [10, 1_000]";
         let section: Section = toml::from_str(text).unwrap();
         let own: Vec<_> = section.clean_ups().iter().map(|filled| (filled.entries, filled.own)).collect();
         assert_eq!(
