@@ -96,7 +96,7 @@ fn claims_of_a_run_are_printed() {
     assert!(markdown.contains("| iptables lookup is O(n) |"), "{markdown}");
     let claims: Value =
         serde_json::from_slice(&svcbench(&["claims", &reference(), "--json"]).stdout).unwrap();
-    assert_eq!(claims.as_array().unwrap().len(), 15);
+    assert_eq!(claims.as_array().unwrap().len(), 19);
     assert_eq!(claims[0]["id"], "iptables-lookup-linear");
     let absent = shown(&["claims", "/no/such/folder"]);
     assert!(absent.contains("check that the path names a run's folder"), "{absent}");

@@ -1,5 +1,6 @@
 //! Empties, fills and counts the connection-tracking table of one network namespace.
 
+mod flow;
 mod insert;
 
 use std::fs;
@@ -7,7 +8,7 @@ use std::io;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
-pub use self::insert::UdpFlow;
+pub use self::flow::UdpFlow;
 use crate::error::SetupError;
 use crate::namespace::Namespace;
 use crate::netlink::Requester;

@@ -51,8 +51,7 @@ const SYSTEMS: &str =
     "real kube-proxies: systems and [system] in the sweep, as svcbench run kube-proxy has them";
 const VERSIONS: &str = "nftables in modes, kube-proxy:1.36 (or older) and kube-proxy:1.37 in systems, changes and three blocks at least \
                         in [system]: svcbench run versions";
-const ONE_ENDPOINT: &str =
-    "endpoints = 1, nftables in modes, kube-proxy:1.36 (or older) and kube-proxy:1.37 in systems";
+const ONE_ENDPOINT: &str = "endpoints = 1, nftables in modes, kube-proxy:1.36 (or older) and kube-proxy:1.37 in systems, and [system]";
 
 const RULES: [Rule; 19] = [
     Rule {

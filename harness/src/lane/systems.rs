@@ -1,59 +1,20 @@
 //! Cells of real kube-proxies.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::kube_proxy::{Binary, Subject};
-use experiments::kube_proxy::{self, Place, SystemChoice};
+use experiments::kube_proxy::{self, Place};
 use experiments::rows::Rows;
 use lab::explain::explain;
-use serde::{Deserialize, Serialize};
 
 use super::Lane;
 use super::labs;
+use super::subjects::{Known, NoSubject, look_at};
 use crate::sweep::cell::{Cell, Workload};
 
 /// For a binary to say its version, on a machine that is busy.
 const VERSION_LIMIT: Duration = Duration::from_secs(60);
-
-/// A file that was looked at: a kube-proxy, or why it is none.
-type Known = Result<Arc<Subject>, NoSubject>;
-
-/// Those that were looked at.
-pub(super) type Subjects = BTreeMap<u8, Known>;
-
-/// Files of real kube-proxies that a lane is given, by their places in the sweep; others are looked for where the sweep
-/// says.
-pub type Files = BTreeMap<u8, Result<GivenFile, NoSubject>>;
-
-/// A file that somebody has read before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenFile {
-    /// Where it is now.
-    pub path: PathBuf,
-    /// Its SHA-256, 64 hexadecimal digits.
-    pub sha256: String,
-}
-
-/// Why there is nothing to measure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NoSubject {
-    /// It is not there: what to do.
-    Missing(String),
-    /// It is something else.
-    Unfit(String),
-}
-
-/// The file of a system of the sweep, looked at and not run.
-///
-/// # Errors
-/// If there is none, or it is no program for this machine.
-pub fn look_at(choice: &SystemChoice) -> Result<Binary, NoSubject> {
-    let path = choice.path().map_err(NoSubject::Missing)?;
-    Binary::open(path).map_err(|error| NoSubject::Unfit(error.to_string()))
-}
 
 impl Lane<'_> {
     /// Says whose rules the rows of a cell are about: system, version and hash, or the sweep's own words if it is none.

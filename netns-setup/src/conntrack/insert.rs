@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddrV4;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
 
 use super::Conntrack;
+use super::flow::UdpFlow;
 use crate::error::SetupError;
 use crate::netlink::Requester;
 use crate::netlink::message::{Content, Writer, add_flags, messages};
@@ -42,17 +42,6 @@ const BATCH: usize = 128 << 10;
 const LIMIT: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 /// Buckets of the hash table that all namespaces share.
 const BUCKETS: &str = "/proc/sys/net/netfilter/nf_conntrack_buckets";
-
-/// A UDP flow that has been answered, as connection tracking has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UdpFlow {
-    /// Who has sent the first packet.
-    pub client: SocketAddrV4,
-    /// To whom.
-    pub to: SocketAddrV4,
-    /// Who answers: another than `to`, if the destination is translated. The translation itself is not part of the entry.
-    pub answered_by: SocketAddrV4,
-}
 
 impl Conntrack {
     /// Adds entries to the table of the namespace in which this was opened, in batches, and says how many.

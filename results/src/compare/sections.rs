@@ -65,12 +65,19 @@ impl<'a> ComparisonTables<'a> {
         self.comparison.lanes.len() > 1
     }
 
+    /// Whether any row is of a real kube-proxy.
+    fn has_systems(&self) -> bool {
+        self.comparison.figures.iter().any(|compared| !compared.figure.system.is_empty())
+    }
+
     /// Names of the columns, and whether each holds figures.
     pub(super) fn columns(&self) -> Vec<(&'static str, bool)> {
         let mut columns = if self.several_lanes() { vec![("lane", true)] } else { Vec::new() };
+        columns.extend([("figure", false), ("mode", false)]);
+        if self.has_systems() {
+            columns.push(("system", false));
+        }
         columns.extend([
-            ("figure", false),
-            ("mode", false),
             ("Services", true),
             ("at", false),
             ("BASE", true),
@@ -92,6 +99,9 @@ impl<'a> ComparisonTables<'a> {
             format!("{}: {metric}", figure.workload)
         });
         row.push(figure.mode.clone());
+        if self.has_systems() {
+            row.push(figure.system.clone());
+        }
         row.push(format!("{} x {}", thousands(figure.services), thousands(figure.endpoints)));
         row.push(match (figure.position.as_str(), figure.contenders) {
             ("", 0) => String::new(),
