@@ -16,18 +16,18 @@ use crate::lock::lock;
 /// What a connection and the requests on it share.
 pub(crate) struct Connection {
     pub peer: SocketAddr,
-    /// The watch that is being answered; HTTP/1.1 has one response at a time.
-    watch: Mutex<Option<Arc<Delivery>>>,
+    /// The watch or list that is being answered; HTTP/1.1 has one response at a time.
+    answered: Mutex<Option<Arc<Delivery>>>,
 }
 
 impl Connection {
     pub(crate) fn new(peer: SocketAddr) -> Self {
-        Self { peer, watch: Mutex::default() }
+        Self { peer, answered: Mutex::default() }
     }
 
-    /// The watch that is answered from now on.
-    pub(crate) fn answers(&self, watch: &Arc<Delivery>) {
-        *lock(&self.watch) = Some(Arc::clone(watch));
+    /// The watch or list that is answered from now on.
+    pub(crate) fn answers(&self, delivery: &Arc<Delivery>) {
+        *lock(&self.answered) = Some(Arc::clone(delivery));
     }
 }
 
@@ -88,8 +88,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         // hyper flushes only when all that it has been handed is written.
-        if let Some(watch) = &*lock(&self.connection.watch) {
-            watch.flushed(self.written);
+        if let Some(answered) = &*lock(&self.connection.answered) {
+            answered.flushed(self.written);
         }
         Poll::Ready(Ok(()))
     }

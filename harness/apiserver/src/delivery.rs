@@ -13,6 +13,8 @@ use crate::resource::Resource;
 const MOST_MARKS: usize = 1 << 16;
 /// Watchers that are kept after their end.
 const MOST_CLOSED: usize = 64;
+/// Lists that are kept: the newest.
+const MOST_LISTS: usize = 64;
 
 /// A watcher: one watch request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,17 @@ pub struct Watcher {
     pub open: bool,
     /// When the state that a watch with `sendInitialEvents` begins with was in the socket, with the bookmark that ends it.
     pub initial: Option<Instant>,
+}
+
+/// A client that does not ask a watch for the state has been sent all of a resource's objects by a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// What it has listed.
+    pub resource: Resource,
+    /// Its `User-Agent`.
+    pub user_agent: String,
+    /// When the last byte of the list, or of its last chunk, was in the socket (CLOCK_MONOTONIC).
+    pub at: Instant,
 }
 
 /// An event has left for a watcher.
@@ -128,13 +141,40 @@ pub(crate) struct Deliveries {
 struct Known {
     open: BTreeMap<u64, Arc<Delivery>>,
     closed: VecDeque<Arc<Delivery>>,
+    lists: VecDeque<Arc<Delivery>>,
 }
 
 impl Deliveries {
     /// A watch begins.
     pub(crate) fn open(&self, resource: Resource, user_agent: &str, peer: SocketAddr) -> Arc<Delivery> {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let delivery = Arc::new(Delivery {
+        let delivery = self.delivery(id, resource, user_agent, peer);
+        lock(&self.known).open.insert(id, Arc::clone(&delivery));
+        delivery
+    }
+
+    /// A list, or the last chunk of one, begins.
+    pub(crate) fn list(&self, resource: Resource, user_agent: &str, peer: SocketAddr) -> Arc<Delivery> {
+        let delivery = self.delivery(0, resource, user_agent, peer);
+        let mut known = lock(&self.known);
+        known.lists.push_back(Arc::clone(&delivery));
+        let surplus = known.lists.len().saturating_sub(MOST_LISTS);
+        known.lists.drain(..surplus);
+        delivery
+    }
+
+    /// Lists that are in their sockets, in the order in which they were asked for.
+    pub(crate) fn lists(&self) -> Vec<Listed> {
+        let lists: Vec<_> = lock(&self.known).lists.iter().cloned().collect();
+        let listed = |list: &Arc<Delivery>| {
+            let Watcher { resource, user_agent, initial, .. } = list.watcher();
+            Some(Listed { resource, user_agent, at: initial? })
+        };
+        lists.iter().filter_map(listed).collect()
+    }
+
+    fn delivery(&self, id: u64, resource: Resource, user_agent: &str, peer: SocketAddr) -> Arc<Delivery> {
+        Arc::new(Delivery {
             id,
             resource,
             user_agent: user_agent.to_owned(),
@@ -142,9 +182,7 @@ impl Deliveries {
             open: AtomicBool::new(true),
             marks: Mutex::default(),
             log: Arc::clone(&self.log),
-        });
-        lock(&self.known).open.insert(id, Arc::clone(&delivery));
-        delivery
+        })
     }
 
     /// It ends.

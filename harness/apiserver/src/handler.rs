@@ -99,7 +99,14 @@ fn read(
             let options = ListOptions::parse(query, resource, &namespace)?;
             return match options.watch {
                 true => watch(shared, connection, resource, &options, form()?, user_agent),
-                false => list::list(shared, resource, &options, form()?),
+                false => {
+                    let delivery = || {
+                        let list = shared.deliveries.list(resource, user_agent, connection.peer);
+                        connection.answers(&list);
+                        list
+                    };
+                    list::list(shared, resource, &options, form()?, delivery)
+                }
             };
         }
         Route::Object { resource, namespace, name } => {

@@ -39,7 +39,7 @@ mod watch;
 
 pub use self::client_events::{ClientEvent, ClientEvents};
 pub use self::counters::{RequestKind, Stats};
-pub use self::delivery::{Delivered, Watcher};
+pub use self::delivery::{Delivered, Listed, Watcher};
 pub use self::object::{Change, Key, KubeObject};
 pub use self::resource::Resource;
 pub use self::server::Server;

@@ -1,5 +1,7 @@
 //! Lists and single objects.
 
+use std::sync::Arc;
+
 use http_body_util::BodyExt;
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode};
@@ -7,6 +9,7 @@ use serde_json::json;
 
 use crate::accept::Form;
 use crate::continue_token::Token;
+use crate::delivery::Delivery;
 use crate::list_options::ListOptions;
 use crate::lock::lock;
 use crate::object::Name;
@@ -35,21 +38,25 @@ pub(crate) fn get(
     })
 }
 
-/// A list, or a chunk of it.
+/// A list, or a chunk of it. `delivery`: of a list, or of its last chunk.
 pub(crate) fn list(
     shared: &Shared,
     resource: Resource,
     options: &ListOptions,
     (form, include): (Form, Include),
+    delivery: impl FnOnce() -> Arc<Delivery>,
 ) -> Result<Response<Body>, ApiError> {
     let page = page(shared, resource, options)?;
     let token = page.last().map(|last| Token::new(page.rv, last).text());
     // The real API server does not count what a selector would let through.
     let remaining = token.is_some().then_some(page.remaining).filter(|_| options.selector.is_empty());
+    // Chunks that are followed by others are no list yet.
+    let delivery = token.is_none().then(delivery);
     if form == Form::Protobuf {
         let metadata = (page.rv, token.as_deref(), remaining);
         let body = ListBody::protobuf(|items| protobuf::list_head(resource, metadata, items), page.items);
-        return Ok(response::response(StatusCode::OK, &PROTOBUF, body.boxed_unsync()));
+        let body = body.for_delivery(delivery).boxed_unsync();
+        return Ok(response::response(StatusCode::OK, &PROTOBUF, body));
     }
     let mut metadata = json!({"resourceVersion": page.rv.to_string()});
     if let Some(token) = token {
@@ -67,7 +74,7 @@ pub(crate) fn list(
         resource.kind(),
         resource.api_version()
     );
-    let body = ListBody::json(head, page.items, b"]}\n").boxed_unsync();
+    let body = ListBody::json(head, page.items, b"]}\n").for_delivery(delivery).boxed_unsync();
     Ok(response::response(StatusCode::OK, &HeaderValue::from_static("application/json"), body))
 }
 

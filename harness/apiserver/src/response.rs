@@ -12,6 +12,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use crate::delivery::Delivery;
 use crate::object::Stored;
 use crate::protobuf;
 use crate::status::ApiError;
@@ -60,6 +61,8 @@ pub(crate) struct ListBody {
     /// Nothing is before the next item.
     first: bool,
     left: u64,
+    /// To be told when all of it is handed over; `None`: more chunks follow.
+    delivery: Option<Arc<Delivery>>,
 }
 
 impl ListBody {
@@ -67,7 +70,15 @@ impl ListBody {
     pub(crate) fn json(head: String, items: Vec<Arc<Stored>>, tail: &'static [u8]) -> Self {
         let objects: usize = items.iter().map(|object| object.json.len()).sum();
         let left = (head.len() + objects + items.len().saturating_sub(1) + tail.len()) as u64;
-        Self { head: head.into(), items: items.into_iter(), tail, is_protobuf: false, first: true, left }
+        Self {
+            head: head.into(),
+            items: items.into_iter(),
+            tail,
+            is_protobuf: false,
+            first: true,
+            left,
+            delivery: None,
+        }
     }
 
     /// As protobuf; `head` is made for as many bytes of items as it is told.
@@ -77,7 +88,20 @@ impl ListBody {
         let objects = items.iter().map(size).sum();
         let head = head(objects);
         let left = (head.len() + objects) as u64;
-        Self { head, items: items.into_iter(), tail: b"", is_protobuf: true, first: true, left }
+        Self {
+            head,
+            items: items.into_iter(),
+            tail: b"",
+            is_protobuf: true,
+            first: true,
+            left,
+            delivery: None,
+        }
+    }
+
+    /// Who is to be told when all of it is handed over.
+    pub(crate) fn for_delivery(self, delivery: Option<Arc<Delivery>>) -> Self {
+        Self { delivery, ..self }
     }
 
     fn add(&mut self, piece: &mut BytesMut, object: &Stored) {
@@ -114,6 +138,11 @@ impl HttpBody for ListBody {
             self.add(&mut piece, &object);
         }
         self.left = self.left.saturating_sub(piece.len() as u64);
+        if self.left == 0
+            && let Some(delivery) = self.delivery.take()
+        {
+            delivery.hand_initial();
+        }
         Poll::Ready(Some(Ok(Frame::data(piece.freeze()))))
     }
 

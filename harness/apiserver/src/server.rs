@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::client_events::ClientEvents;
 use crate::counters::Stats;
-use crate::delivery::{Delivered, Watcher};
+use crate::delivery::{Delivered, Listed, Watcher};
 use crate::lock::lock;
 use crate::object::Change;
 use crate::resource::Resource;
@@ -130,6 +130,11 @@ impl Server {
     /// Watches that are under way, and the last 64 that have ended.
     pub fn watchers(&self) -> Vec<Watcher> {
         self.shared.deliveries.watchers()
+    }
+
+    /// The last 64 lists that were sent as a whole, by one response or in chunks: how clients without WatchList begin.
+    pub fn lists(&self) -> Vec<Listed> {
+        self.shared.deliveries.lists()
     }
 
     /// Which watchers were sent the change with this resource version, and when. A watcher keeps its newest 65,536.

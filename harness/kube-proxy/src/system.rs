@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use apiserver::objects::{NodeSpec, Published, node, service_cidr};
-use apiserver::{Applied, Change, Options, Resource, Server, Stats};
+use apiserver::{Applied, Change, Listed, Options, Resource, Server, Stats};
 use dataplane::{Mode, Node};
 use lab::stop::Stop;
 use lab::testbed::Testbed;
@@ -223,13 +223,19 @@ impl System {
         })
     }
 
-    /// When the last byte of all Services and EndpointSlices that were there at its start was in the socket; `None` until then,
-    /// or if it lists in another way than by a watch.
+    /// When the last byte of all Services and EndpointSlices that were there at its start was in the socket, by a watch that
+    /// begins with them (from 1.35 on, as client-go has it) or by a list; `None` until then.
     pub fn listed(&self) -> Option<Instant> {
-        let watchers = self.server.watchers();
+        let started = self.process.as_ref()?.started();
+        let (watchers, lists) = (self.server.watchers(), self.server.lists());
         let of = |resource| {
-            let mut own = watchers.iter().filter(|watcher| watcher.resource == resource && watcher.open);
-            own.find_map(|watcher| watcher.initial.filter(|_| watcher.user_agent.starts_with(USER_AGENT)))
+            let mut watchers = watchers.iter().filter(|watcher| watcher.resource == resource && watcher.open);
+            let by_watch = watchers
+                .find_map(|watcher| watcher.initial.filter(|_| watcher.user_agent.starts_with(USER_AGENT)));
+            let is_own = |list: &&Listed| {
+                list.resource == resource && list.at >= started && list.user_agent.starts_with(USER_AGENT)
+            };
+            by_watch.or_else(|| lists.iter().find(is_own).map(|list| list.at))
         };
         Some(of(Resource::Services)?.max(of(Resource::EndpointSlices)?))
     }

@@ -25,9 +25,10 @@ struct Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// Whether more than half of what a slow change waits for is not its sync.
+    /// Whether more than half of what a slow change waits for is no sync. The slowest come when a sync has just begun: they wait for
+    /// its end, for the pause after it, and for their own.
     fn waits(&self) -> bool {
-        self.sync < 0.5 * self.p99
+        2.0 * self.sync < 0.5 * self.p99
     }
 }
 
@@ -35,7 +36,7 @@ impl Cell<'_> {
 /// iptables and nftables mode (KubeProxyConfiguration, and BoundedFrequencyRunner in pkg/util/async).
 ///
 /// Rule, in wall time and these modes, for each kube-proxy and scale with ten changes at least: a slow change (p99) is bound by the wait
-/// if the mean sync is less than half of its latency. Holds if all are, does not hold if none is; else it depends on mode and scale. How
+/// if two mean syncs, the one before and its own, are less than half of its latency. Holds if all are, does not hold if none is; else it depends on mode and scale. How
 /// often changes come decides how many of them wait, and is in the sweep. Changes with a planted stall are left out.
 pub(super) fn bound_by_min_sync_period(lane: &Evidence<'_>) -> Option<LaneVerdict> {
     let systems = Systems::of(lane.groups)?;

@@ -1,11 +1,12 @@
 //! Single objects, lists, discovery, errors.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use apiserver::{Options, Server};
+use apiserver::{Options, Resource, Server};
 use serde_json::Value;
 
-use crate::support::{fetch, get, request, server};
+use crate::support::{fetch, get, request, server, until};
 use crate::{delete, put};
 
 fn names(list: &Value) -> Vec<&str> {
@@ -90,6 +91,22 @@ fn chunks_are_of_one_moment() {
     assert!(rest["metadata"].get("continue").is_none());
     server.compact();
     get(&server, &format!("/api/v1/services?continue={token}")).status(410, "Expired");
+}
+
+#[test]
+fn a_list_is_known_when_all_of_it_has_left() {
+    let server = three();
+    let begun = Instant::now();
+    let first = fetch(&server, "/api/v1/services?limit=1");
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    fetch(&server, &format!("/api/v1/services?limit=1&continue={token}"));
+    assert_eq!(server.lists(), []);
+    fetch(&server, &format!("/api/v1/services?limit=5&continue={token}"));
+    until("its last byte is in the socket", || !server.lists().is_empty());
+    let [list] = &server.lists()[..] else { panic!("one list in three chunks") };
+    assert_eq!(list.resource, Resource::Services);
+    assert!(list.at > begun && list.at <= Instant::now());
+    assert!(server.watchers().is_empty(), "a list is no watch");
 }
 
 #[test]

@@ -16,7 +16,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// What a start came to. Nanoseconds from the start of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Join {
-    /// Until the last byte of all objects was in the socket; `None`: it has not listed by a watch.
+    /// Until the last byte of all objects was in the socket; `None`: it never was.
     pub listed: Option<u64>,
     /// Until its first sync had ended, by its log.
     pub first_sync_ended: u64,
