@@ -140,8 +140,10 @@ fn disturbed(
     let limit = section.limit();
     let change = outage::change(system, outage, place.seed)?;
     let before = Look::at(system, true)?;
-    let traffic = traffic(system, &[&change.target], place, section, outage.longest(limit))?;
+    let traffic = traffic(system, &[&change.target], place, section, outage.longest(limit) + limit)?;
     let felt = outage::measure(system, outage, change, traffic.is_some(), limit)?;
+    // The last sync ends after the packets that obey it.
+    system.wait_until_settled(limit)?;
     let load = match traffic {
         Some(traffic) => {
             let syncs = system.process()?.log().ended_syncs(before.position);
@@ -149,7 +151,6 @@ fn disturbed(
         }
         None => None,
     };
-    system.wait_until_settled(limit)?;
     let cost = since(system, Some(&before))?;
     rows.kube_proxy_outage(&felt, &cost);
     load.iter().for_each(|load| rows.kube_proxy_traffic(load));

@@ -58,5 +58,5 @@ fn refused() {
     let output = verify(&["--kube-proxy", "/bin/sh"]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("/bin/sh is no kube-proxy"), "{text}");
+    assert!(text.contains(" is no kube-proxy: "), "{text}");
 }
