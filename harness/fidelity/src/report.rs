@@ -2,8 +2,6 @@
 
 mod words;
 
-use std::fmt;
-
 use dataplane::{KubeProxy, Mode};
 use ruleset::compare::{Difference, Side};
 use serde::Serialize;
@@ -143,12 +141,6 @@ impl Report {
     /// Whether not a single mode could run.
     pub fn is_empty(&self) -> bool {
         self.modes.iter().all(|mode| mode.skipped.is_some())
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        words::write(self, f)
     }
 }
 

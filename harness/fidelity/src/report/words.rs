@@ -9,8 +9,13 @@ use super::{At, Counts, Found, ModeReport, Report, Whose};
 /// Differences of a mode that are written out. The first say what is wrong; `--json` has all.
 const SHOWN: usize = 60;
 
-/// Writes it.
-pub(super) fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(self, f)
+    }
+}
+
+fn write(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Report { kube_proxy, planned, installed, modes } = report;
     writeln!(f, "{kube_proxy} against the plan of {}: {installed}", planned.name())?;
     for mode in modes {
