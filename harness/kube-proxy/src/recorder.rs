@@ -43,7 +43,7 @@ pub struct Run {
     pub command: Vec<String>,
     /// Its standard input; empty without one.
     pub input: Vec<u8>,
-    /// When it ended, and its exit code; `None`: it still runs.
+    /// When it ended, never later than kube-proxy hears of it, and its exit code; `None`: it still runs.
     pub ended: Option<(SystemTime, i32)>,
 }
 
@@ -142,6 +142,8 @@ fn record(mut stream: UnixStream, runs: &Mutex<Vec<Run>>) {
     if let Some(run) = lock(runs).get_mut(number) {
         run.ended = Some((SystemTime::now(), code));
     }
+    // It may end: so kube-proxy hears of its end after the moment that is written down. If it is gone, nobody waits.
+    let _ = stream.write_all(&[0]);
 }
 
 fn read_run(from: &mut impl Read) -> io::Result<(Vec<String>, Vec<u8>)> {
@@ -208,6 +210,8 @@ fn stand_for(real_programs: &Path) -> io::Result<i32> {
     real.arg0(&name).args(&command[1..]).env_remove(REAL_PROGRAMS);
     let code = code_of(run(&mut real, &input)?);
     recorder.write_all(&code.to_be_bytes())?;
+    // Should the recorder be gone, the program has run all the same.
+    let _ = recorder.read_exact(&mut [0]);
     Ok(code)
 }
 
