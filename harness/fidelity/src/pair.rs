@@ -59,15 +59,18 @@ impl Owed {
 
     /// Notes what a sync has deleted and what it leaves. Says what was deleted that was not owed, and what is owed for too
     /// long: it goes with the sync that follows, which is never less than a second later. A process that has just been `started`
-    /// knows nothing of it, and takes it for newly stale.
+    /// knows nothing of it, and takes it for newly stale. Where a change took `several` syncs, a later one deletes what the first
+    /// has left.
     fn pay(
         &mut self,
         deleted: &BTreeSet<String>,
-        left: BTreeSet<String>,
-        started: bool,
+        mut left: BTreeSet<String>,
+        (started, several): (bool, bool),
     ) -> Vec<(Side, String)> {
         let not_owed: Vec<&String> =
             deleted.iter().filter(|line| !self.last.remove(*line) && !self.before.remove(*line)).collect();
+        let not_owed: Vec<&String> =
+            not_owed.into_iter().filter(|line| !(several && left.remove(*line))).collect();
         let mut found: Vec<(Side, String)> =
             not_owed.into_iter().map(|line| (Side::First, line.clone())).collect();
         if started {
@@ -219,7 +222,8 @@ impl Pair {
 
     /// What is wrong with the chains that kube-proxy has deleted.
     fn pay(&mut self, family: Family, ran: &Ran, plan: &Plan, starts: bool) -> Vec<Difference> {
-        let found = self.owed[family as usize].pay(&ran.deleted, programs::left(plan), starts);
+        let found =
+            self.owed[family as usize].pay(&ran.deleted, programs::left(plan), (starts, ran.syncs > 1));
         let place = "chains deleted after a sync";
         found
             .into_iter()
@@ -259,26 +263,35 @@ mod tests {
     #[test]
     fn chains_are_deleted_by_the_sync_after_the_one_that_left_them() {
         let mut owed = Owed::default();
-        assert_eq!(owed.pay(&lines(&[]), lines(&["a", "b"]), false), []);
-        assert_eq!(owed.pay(&lines(&["a"]), lines(&[]), false), []);
-        let late = owed.pay(&lines(&[]), lines(&[]), false);
+        assert_eq!(owed.pay(&lines(&[]), lines(&["a", "b"]), (false, false)), []);
+        assert_eq!(owed.pay(&lines(&["a"]), lines(&[]), (false, false)), []);
+        let late = owed.pay(&lines(&[]), lines(&[]), (false, false));
         assert_eq!(late, [(Side::Second, "delete chain ip kube-proxy b".into())]);
-        let not_owed = owed.pay(&lines(&["c"]), lines(&[]), false);
+        let not_owed = owed.pay(&lines(&["c"]), lines(&[]), (false, false));
+        assert_eq!(not_owed, [(Side::First, "delete chain ip kube-proxy c".into())]);
+    }
+
+    #[test]
+    fn of_several_syncs_a_later_one_deletes_what_the_first_has_left() {
+        let mut owed = Owed::default();
+        assert_eq!(owed.pay(&lines(&["a"]), lines(&["a", "b"]), (false, true)), []);
+        assert_eq!(owed.all(), lines(&["b"]));
+        let not_owed = owed.pay(&lines(&["c"]), lines(&["c"]), (false, false));
         assert_eq!(not_owed, [(Side::First, "delete chain ip kube-proxy c".into())]);
     }
 
     #[test]
     fn a_process_that_starts_has_one_sync_more_for_them() {
         let mut owed = Owed::default();
-        owed.pay(&lines(&[]), lines(&["a"]), false);
-        assert_eq!(owed.pay(&lines(&[]), lines(&[]), true), []);
-        assert_eq!(owed.pay(&lines(&["a"]), lines(&[]), false), []);
+        owed.pay(&lines(&[]), lines(&["a"]), (false, false));
+        assert_eq!(owed.pay(&lines(&[]), lines(&[]), (true, false)), []);
+        assert_eq!(owed.pay(&lines(&["a"]), lines(&[]), (false, false)), []);
     }
 
     #[test]
     fn what_waits_and_is_empty_is_forgiven_and_what_is_used_again_is_no_longer_owed() {
         let mut owed = Owed::default();
-        owed.pay(&lines(&[]), lines(&["a", "b", "c"]), false);
+        owed.pay(&lines(&[]), lines(&["a", "b", "c"]), (false, false));
         let chain = |rules: &[&str]| {
             let lines = std::iter::once("chain").chain(rules.iter().copied());
             Object { service: None, lines: lines.map(|line| (None, line.to_owned())).collect() }
