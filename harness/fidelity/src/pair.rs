@@ -59,7 +59,8 @@ impl Owed {
 
     /// Notes what a sync has deleted and what it leaves. Says what was deleted that was not owed, and what is owed for too
     /// long: it goes with the sync that follows, which is never less than a second later. A process that has just been `started`
-    /// knows nothing of it, and takes it for newly stale. Where a change took `several` syncs, a later one deletes what the first
+    /// knows nothing of it, and takes it for newly stale; its next sync may come within a second, as the first is not its runner's
+    /// (OnServiceSynced in pkg/proxy/nftables/proxier.go), and leaves it once more. Where a change took `several` syncs, a later one deletes what the first
     /// has left.
     fn pay(
         &mut self,
@@ -74,12 +75,12 @@ impl Owed {
         let mut found: Vec<(Side, String)> =
             not_owed.into_iter().map(|line| (Side::First, line.clone())).collect();
         if started {
-            self.before.append(&mut self.last);
+            self.last.append(&mut self.before);
+            self.last.append(&mut left);
         } else {
-            let late = std::mem::replace(&mut self.before, std::mem::take(&mut self.last));
+            let late = std::mem::replace(&mut self.before, std::mem::replace(&mut self.last, left));
             found.extend(late.into_iter().map(|line| (Side::Second, line)));
         }
-        self.last = left;
         found
     }
 
@@ -281,11 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_starts_has_one_sync_more_for_them() {
+    fn a_process_that_starts_has_two_syncs_more_for_them() {
         let mut owed = Owed::default();
-        owed.pay(&lines(&[]), lines(&["a"]), (false, false));
+        owed.pay(&lines(&[]), lines(&["a", "b"]), (false, false));
         assert_eq!(owed.pay(&lines(&[]), lines(&[]), (true, false)), []);
-        assert_eq!(owed.pay(&lines(&["a"]), lines(&[]), (false, false)), []);
+        assert_eq!(owed.pay(&lines(&[]), lines(&[]), (false, false)), []);
+        let late = owed.pay(&lines(&["a"]), lines(&[]), (false, false));
+        assert_eq!(late, [(Side::Second, "delete chain ip kube-proxy b".into())]);
     }
 
     #[test]
