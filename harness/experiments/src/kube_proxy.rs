@@ -59,11 +59,18 @@ pub struct Place<'a> {
     pub cores: &'a Cores,
 }
 
-/// Measures all that the section asks for, in a lab of its own; each part is in `rows` as soon as it is known.
+/// Measures all that the section asks for, in a lab of its own; each part is in `rows` as soon as it is known. `begins` is told
+/// the name of each part, as rows have it in `workload`, before its first packet: all of them take minutes in a guest.
 ///
 /// # Errors
 /// If kube-proxy ends, or does not do in time what it should: with its last lines. What was known before is in `rows`.
-pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Rows) -> anyhow::Result<()> {
+pub fn measure(
+    place: &Place<'_>,
+    section: &Section,
+    stop: &Stop,
+    rows: &mut Rows,
+    begins: &mut dyn FnMut(&str),
+) -> anyhow::Result<()> {
     let Place { subject, mode, node, set, seed, .. } = *place;
     let mut system = System::prepare(subject, mode, node, set, seed, stop)?;
     let limit = section.limit();
@@ -78,6 +85,7 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
 
     if !section.single_changes().is_empty() {
         rows.part(rows::Part::Changes);
+        begins(&rows.key.workload);
         let before = Look::at(&mut system, true)?;
         let found = latency::measure(&mut system, &section.config(seed))?;
         anyhow::ensure!(found.not_offered == 0, "{} changes found no Service to change", found.not_offered);
@@ -92,6 +100,7 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
     }
     if section.has_rolling_update() {
         rows.part(rows::Part::RollingUpdate);
+        begins(&rows.key.workload);
         let before = Look::at(&mut system, true)?;
         let found = rolling::measure(&mut system, seed, limit)?;
         system.wait_until_settled(limit)?;
@@ -101,6 +110,7 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
     }
     for &rate in &section.rates {
         rows.part(rows::Part::Rate(rate));
+        begins(&rows.key.workload);
         let before = Look::at(&mut system, true)?;
         let steady = rate::steady(&mut system, rate, section.rate_seconds, limit, seed)?;
         let cost = since(&mut system, Some(&before))?;
@@ -109,21 +119,24 @@ pub fn measure(place: &Place<'_>, section: &Section, stop: &Stop, rows: &mut Row
     }
     if section.knee {
         rows.part(rows::Part::Knee);
+        begins(&rows.key.workload);
         let found = rate::knee(&mut system, section.rate_seconds, limit, seed)?;
         rows.kube_proxy_knee(&found);
         system.verify()?;
     }
     for outage in section.outages() {
         rows.part(rows::Part::Outage(outage));
+        begins(&rows.key.workload);
         disturbed(&mut system, outage, place, section, rows)?;
         system.verify()?;
     }
     if section.restart {
         rows.part(rows::Part::Restart);
+        begins(&rows.key.workload);
         restarted(&mut system, place, section, rows)?;
         system.verify()?;
     }
-    clean_ups(&mut system, section, rows)?;
+    clean_ups(&mut system, section, rows, begins)?;
     system.stop()?;
     rows.part(rows::Part::Join);
     Ok(())
@@ -201,13 +214,19 @@ fn traffic(
 }
 
 /// Last, as they leave kube-proxy with the memory that they took.
-fn clean_ups(system: &mut System, section: &Section, rows: &mut Rows) -> anyhow::Result<()> {
+fn clean_ups(
+    system: &mut System,
+    section: &Section,
+    rows: &mut Rows,
+    begins: &mut dyn FnMut(&str),
+) -> anyhow::Result<()> {
     for filled in section.clean_ups() {
         rows.kube_proxy_conntrack_part(&filled);
         if let Err(reason) = conntrack::make_room(filled.entries) {
             rows.skip_cell(&reason);
             continue;
         }
+        begins(&rows.key.workload);
         let found = conntrack::measure(system, &filled, section.limit())?;
         rows.kube_proxy_conntrack(&filled, &found);
         system.verify()?;

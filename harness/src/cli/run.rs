@@ -167,10 +167,6 @@ pub(crate) fn run(output: &Output, args: &RunArgs) -> anyhow::Result<Exit> {
             .map_err(|problem| anyhow::anyhow!("--kube-proxy-binary: {problem}"))?;
         text.push_str(&format!("\n# --kube-proxy-binary {}\n", path.display()));
     }
-    anyhow::ensure!(
-        kernel != KernelChoice::Guest || sweep.system.is_none() || sweep.guest.is_some(),
-        "real kube-proxies run on this machine's own kernel; leave out --kernel guest"
-    );
     if let Some(path) = &args.from {
         anyhow::ensure!(
             kernel != KernelChoice::Guest,

@@ -77,7 +77,7 @@ impl Lane<'_> {
                 };
                 rows.forwarding(&forwarding::measure(method, &config, &cores)?);
             }
-            Workload::System(index) => self.system(cell, index, rows)?,
+            Workload::System(index) => self.system(cell, index, rows, sink)?,
         }
         Ok(())
     }

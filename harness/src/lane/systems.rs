@@ -11,6 +11,7 @@ use lab::explain::explain;
 use super::Lane;
 use super::labs;
 use super::subjects::{Known, NoSubject, look_at};
+use crate::events::{Event, Sink};
 use crate::sweep::cell::{Cell, Workload};
 
 /// For a binary to say its version, on a machine that is busy.
@@ -46,7 +47,13 @@ impl Lane<'_> {
     }
 
     /// A real kube-proxy, in a lab of its own.
-    pub(super) fn system(&mut self, cell: &Cell, index: u8, rows: &mut Rows) -> anyhow::Result<()> {
+    pub(super) fn system(
+        &mut self,
+        cell: &Cell,
+        index: u8,
+        rows: &mut Rows,
+        sink: Sink<'_>,
+    ) -> anyhow::Result<()> {
         let Some(section) = &self.sweep.system else { return Ok(()) };
         let subject = match self.subject(index) {
             Ok(subject) => subject,
@@ -65,7 +72,9 @@ impl Lane<'_> {
         let (mode, node, cores) = (cell.mode, self.node, self.cores.clone());
         let place = Place { subject: &subject, mode, node, set: &set, seed, cores: &cores };
         labs::settle(cell.scale.services);
-        if let Err(error) = kube_proxy::measure(&place, section, self.stop, rows) {
+        // A guest that says nothing for long is given up.
+        let mut begins = |part: &str| sink(Event::Step(format!("{part} begins")));
+        if let Err(error) = kube_proxy::measure(&place, section, self.stop, rows, &mut begins) {
             rows.fail(&explain(&error));
         }
         Ok(())

@@ -72,7 +72,14 @@ fn measured() {
     let mut rows: Rows = cell.rows(&lane);
     rows.of_system(&subject.name());
     // It verifies packets after each part.
-    measure(&place, &section, &stop, &mut rows).unwrap();
+    let mut parts = Vec::new();
+    measure(&place, &section, &stop, &mut rows, &mut |part| parts.push(part.to_owned())).unwrap();
+    let begun = [
+        workload::KUBE_PROXY_CHANGES,
+        "kube_proxy_conntrack_replaced_1000",
+        "kube_proxy_conntrack_lost_1000",
+    ];
+    assert_eq!(parts, begun);
     let records = rows.into_result().records;
     let of = |workload: &str, metric: &str| {
         let is_it = |row: &&Record| row.cell.workload == workload && row.metric == metric;

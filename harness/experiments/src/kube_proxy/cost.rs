@@ -8,7 +8,7 @@ use kube_proxy::log::SyncEnded;
 use kube_proxy::metrics::{Histogram, Snapshot, names};
 use kube_proxy::programs::{ProgramRun, Used};
 use kube_proxy::usage::Usage;
-use nix::unistd::{SysconfVar, sysconf};
+use nix::time::{ClockId, clock_getres};
 use workloads::clock::nanoseconds;
 
 use super::phases::{self, Phases};
@@ -103,10 +103,11 @@ impl Split {
     }
 }
 
-/// What `/proc` counts processor time in, no shorter than the kernel's tick.
+/// The kernel's tick: what its coarse clocks move by (KTIME_LOW_RES in include/linux/hrtimer_defs.h). `/proc` counts in
+/// longer steps, which lose less than what a sample of so few is uncertain by.
 fn tick_ns() -> Option<u64> {
-    let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten()?;
-    1_000_000_000_u64.checked_div(u64::try_from(per_second).ok()?)
+    let tick = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).ok()?;
+    u64::try_from(Duration::from(tick).as_nanos()).ok().filter(|tick| *tick > 0)
 }
 
 /// What a histogram of kube-proxy's has exactly.
