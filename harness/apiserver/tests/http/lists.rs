@@ -166,8 +166,17 @@ fn what_there_is_can_be_discovered() {
         let resources = list["resources"].as_array().unwrap().iter();
         kinds.extend(resources.map(|resource| resource["kind"].as_str().unwrap().to_owned()));
     }
-    let expected =
-        ["EndpointSlice", "Event", "Namespace", "NetworkPolicy", "Node", "Pod", "Service", "ServiceCIDR"];
+    let expected = [
+        "EndpointSlice",
+        "Endpoints",
+        "Event",
+        "Namespace",
+        "NetworkPolicy",
+        "Node",
+        "Pod",
+        "Service",
+        "ServiceCIDR",
+    ];
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), expected);
     assert_eq!(fetch(&server, "/apis/discovery.k8s.io")["kind"], "APIGroup");
 }
