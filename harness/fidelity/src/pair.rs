@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use dataplane::{Plan, Sync};
+use dataplane::{Mode, Plan, Sync};
 use kube_proxy::Subject;
 use kube_proxy::recorder::Run;
 use lab::stop::Stop;
-use ruleset::compare::{Difference, Normal, Side, differences};
+use ruleset::compare::{Difference, Normal, Object, Side, differences};
 use services::service::Family;
 use services::service_set::ServiceSet;
 
@@ -82,6 +82,20 @@ impl Owed {
             found.extend(late.into_iter().map(|line| (Side::Second, line)));
         }
         found
+    }
+
+    /// Of several syncs an earlier one may have made chains, for a state in between, that the last one has emptied: these are owed,
+    /// too.
+    fn adopt(&mut self, real: &Normal, planned: &Normal) {
+        let is_left = |(place, object): &(&String, &Object)| {
+            // Its head is the word `chain`.
+            object.lines.len() <= 1 && !planned.contains_key(*place)
+        };
+        let chain = |(place, _): (&String, &Object)| {
+            let (table, chain) = place.split_once(", chain ")?;
+            Some(format!("delete chain {table} {chain}"))
+        };
+        self.last.extend(real.iter().filter(is_left).filter_map(chain));
     }
 
     /// Forgets what is in use again, and takes out of a kernel's state what still waits, and is empty.
@@ -158,6 +172,9 @@ impl Pair {
             let owed = self.owed[family as usize].all();
             let mut found = std::mem::take(&mut before[family as usize]);
             found.extend(self.pay(family, &ran, plan, starts));
+            if ran.syncs > 1 && self.real.mode() == Mode::Nftables {
+                self.owed[family as usize].adopt(&real, &planned);
+            }
             self.owed[family as usize].forgive(&mut real);
             let mut counts = Counts {
                 states: 1,
@@ -253,8 +270,6 @@ impl Pair {
 
 #[cfg(test)]
 mod tests {
-    use ruleset::compare::Object;
-
     use super::*;
 
     fn lines(names: &[&str]) -> BTreeSet<String> {
@@ -303,8 +318,13 @@ mod tests {
             ("ip kube-proxy, chain a".to_owned(), chain(&[])),
             ("ip kube-proxy, chain b".to_owned(), chain(&["drop"])),
         ]);
+        owed.adopt(&real, &Normal::from([("ip kube-proxy, chain a".to_owned(), chain(&[]))]));
+        assert_eq!(owed.all(), lines(&["a", "b", "c"]), "neither a rule nor a chain of the plan");
+        real.insert("ip kube-proxy, chain d".to_owned(), chain(&[]));
+        owed.adopt(&real, &Normal::new());
+        assert_eq!(owed.all(), lines(&["a", "b", "c", "d"]));
         owed.forgive(&mut real);
         assert_eq!(real.keys().collect::<Vec<_>>(), ["ip kube-proxy, chain b"]);
-        assert_eq!(owed.all(), lines(&["a", "c"]));
+        assert_eq!(owed.all(), lines(&["a", "c", "d"]));
     }
 }

@@ -26,17 +26,25 @@ const MARK: &str = "in_ipvs_mode_a_real_kube_proxy";
 
 pub(crate) fn tests() -> Vec<Test> {
     let needs = LAB_NEEDS.iter().chain(Mode::Ipvs.needs()).copied().chain([Need::KubeProxy(MINOR)]);
-    vec![Test { name: format!("{MARK}_is_measured"), needs: needs.collect(), body: Box::new(measured) }]
+    vec![Test { name: name("is_measured", MINOR), needs: needs.collect(), body: Box::new(measured) }]
 }
 
-/// Where a guest's root looks for what `scripts/kube-proxy` has built.
+/// The name of a test for which a guest has this kube-proxy, and how it ends.
+pub(crate) fn name(what: &str, minor: u8) -> String {
+    format!("{MARK}_{what}::1.{minor}")
+}
+
+/// Where a guest's root looks for what `scripts/kube-proxy` has built: those that tests name.
 pub(crate) fn put_into(image: &mut Image, names: &str) -> Result<(), GuestError> {
-    match find_kube_proxy(MINOR).filter(|_| names.contains(MARK)) {
+    let is_named = |minor: u8| {
+        names.split_whitespace().any(|name| name.contains(MARK) && name.contains(&format!("::1.{minor}")))
+    };
+    (34..=MINOR).filter(|minor| is_named(*minor)).try_for_each(|minor| match find_kube_proxy(minor) {
         Some(here) => {
-            image.copy_to(&here, &format!("root/.cache/svcbench/kube-proxy/1.{MINOR}.0/kube-proxy"))
+            image.copy_to(&here, &format!("root/.cache/svcbench/kube-proxy/1.{minor}.0/kube-proxy"))
         }
         None => Ok(()),
-    }
+    })
 }
 
 fn measured() {
