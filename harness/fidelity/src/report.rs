@@ -63,6 +63,8 @@ pub struct Counts {
     pub programs: usize,
     /// States that kube-proxy came to by several syncs, since events came apart: there only the state was compared.
     pub several_syncs: usize,
+    /// States that were not yet as planned after the sync of a change, and were after the next one.
+    pub late: usize,
 }
 
 /// Whose it is.

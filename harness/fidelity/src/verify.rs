@@ -173,6 +173,7 @@ impl std::ops::Add for Counts {
             rules: self.rules + other.rules,
             programs: self.programs + other.programs,
             several_syncs: self.several_syncs + other.several_syncs,
+            late: self.late + other.late,
         }
     }
 }
@@ -229,7 +230,7 @@ impl Group<'_> {
                 }
                 Ok(seen) => {
                     let before = found.differences.len();
-                    for Seen { family, counts, differences } in seen {
+                    for Seen { family, counts, differences, .. } in seen {
                         count(&mut found.families, FamilyReport { family, counts });
                         found
                             .differences

@@ -7,8 +7,15 @@ fn found(service: Option<&str>, place: &str, whose: Whose, line: &str) -> Found 
 }
 
 fn report() -> Report {
-    let counts =
-        Counts { states: 160, starts: 16, services: 1204, rules: 31_337, programs: 320, several_syncs: 1 };
+    let counts = Counts {
+        states: 160,
+        starts: 16,
+        services: 1204,
+        rules: 31_337,
+        programs: 320,
+        several_syncs: 1,
+        late: 2,
+    };
     let families = Family::ALL.map(|family| FamilyReport { family, counts }).to_vec();
     let chain = "ip kube-proxy, chain external-HASH-random/service-3/tcp/";
     let differing = ModeReport {
