@@ -62,20 +62,19 @@ impl Owed {
     /// Notes what a sync has deleted and what it leaves. Says what was deleted that was not owed, and what is owed for too
     /// long: it goes with the sync that follows, which is never less than a second later. A process that has just been `started`
     /// knows nothing of it, and takes it for newly stale; its next sync may come within a second, as the first is not its runner's
-    /// (OnServiceSynced in pkg/proxy/nftables/proxier.go), and leaves it once more. Where a change took `several` syncs, a later one deletes what the first
-    /// has left.
+    /// (OnServiceSynced in pkg/proxy/nftables/proxier.go), and leaves it once more. Where a change took `several` syncs, a later
+    /// one deletes what the first has left.
     fn pay(
         &mut self,
         deleted: &BTreeSet<String>,
         mut left: BTreeSet<String>,
         (started, several): (bool, bool),
     ) -> Vec<(Side, String)> {
-        let not_owed: Vec<&String> =
-            deleted.iter().filter(|line| !self.last.remove(*line) && !self.before.remove(*line)).collect();
-        let not_owed: Vec<&String> =
-            not_owed.into_iter().filter(|line| !(several && left.remove(*line))).collect();
-        let mut found: Vec<(Side, String)> =
-            not_owed.into_iter().map(|line| (Side::First, line.clone())).collect();
+        let mut is_owed = |line: &String| {
+            self.last.remove(line) || self.before.remove(line) || (several && left.remove(line))
+        };
+        let not_owed = deleted.iter().filter(|line| !is_owed(line));
+        let mut found: Vec<(Side, String)> = not_owed.map(|line| (Side::First, line.clone())).collect();
         if started {
             self.last.append(&mut self.before);
             self.last.append(&mut left);
