@@ -104,6 +104,7 @@ fn main() {
         name: NODE.into(),
         addresses: vec![addresses::NODE.into()],
         pod_cidrs: vec![addresses::PODS.into()],
+        has_zone: true,
         version: "v1.37.2".into(),
     };
     let ranges = [addresses::SERVICES.into()];

@@ -23,6 +23,7 @@ fn main() {
         name: "node1".into(),
         addresses: vec![addresses::NODE.into()],
         pod_cidrs: vec![addresses::PODS.into()],
+        has_zone: true,
         version: "v1.37.2".into(),
     };
     let cidr = service_cidr(&[addresses::SERVICES.into()]);

@@ -37,6 +37,7 @@ impl Cluster {
             name: NODE.into(),
             addresses: vec!["172.30.0.1".parse().unwrap()],
             pod_cidrs: vec!["10.128.0.0/9".parse().unwrap()],
+            has_zone: true,
             version: "v1.37.2".into(),
         };
         let ranges = ["10.96.0.0/12".parse().unwrap()];

@@ -15,19 +15,21 @@ pub(crate) struct NodeSpec {
     pub(crate) mode: Mode,
     /// Those that this kernel has.
     pub(crate) families: Vec<Family>,
+    /// Whether the Node object has the label of its zone.
+    pub(crate) has_zone: bool,
     /// Of each family, IPv4 first.
     nodes: [Node; 2],
 }
 
 impl NodeSpec {
     /// For these Services. Whether the kernel counts for kube-proxy is seen when there is a namespace.
-    pub(crate) fn new(mode: Mode, version: KubeProxy, subjects: &Subjects) -> Self {
+    pub(crate) fn new(mode: Mode, version: KubeProxy, subjects: &Subjects, has_zone: bool) -> Self {
         let node = |family: Family| Node {
             address: subjects.addresses[family as usize],
             cluster_cidr: subjects.cluster_cidrs[family as usize],
             ..Node::lab(version)
         };
-        Self { mode, families: families(), nodes: Family::ALL.map(node) }
+        Self { mode, families: families(), has_zone, nodes: Family::ALL.map(node) }
     }
 
     /// What kube-proxy's proxier of a family knows besides Services.

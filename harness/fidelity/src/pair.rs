@@ -29,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) differences: Vec<Difference>,
     /// Whether some are of what the kernel holds.
     differs_in_state: bool,
+    /// Whether they are what a kube-proxy does that does not know its Node's zone. They are left out then.
+    pub(crate) missed_zone: bool,
 }
 
 /// A node with a real kube-proxy, and one in which plans are carried out.
@@ -197,7 +199,7 @@ impl Pair {
             } else {
                 counts.several_syncs = 1;
             }
-            seen.push(Seen { family, counts, differences: found, differs_in_state });
+            seen.push(Seen { family, counts, differences: found, differs_in_state, missed_zone: false });
         }
         if seen.iter().any(|seen| !seen.differences.is_empty()) {
             self.look_again(&step.sets, &settings, &mut seen, alter)?;
@@ -220,19 +222,56 @@ impl Pair {
         alter: Alter<'_>,
     ) -> anyhow::Result<()> {
         let (runs, plans) = self.install(sets, self.mark.next(), false, alter)?;
-        let (real, planned) = (self.real.state(settings)?, self.planned.state(settings)?);
-        for (((family, mut real), (_, planned)), (_, plan)) in real.into_iter().zip(planned).zip(&plans) {
-            let ran = programs::ran(self.real.mode(), family, &runs, false);
-            let paid = self.pay(family, &ran, plan, false);
-            self.owed[family as usize].forgive(&mut real);
-            let Some(seen) = seen.iter_mut().find(|seen| seen.family == family) else { continue };
-            if seen.differences.is_empty() || !paid.is_empty() || !differences(&real, &planned).is_empty() {
+        let (mut real, planned) = (self.real.state(settings)?, self.planned.state(settings)?);
+        for (((family, real), (_, planned)), (_, plan)) in real.iter_mut().zip(planned).zip(&plans) {
+            let ran = programs::ran(self.real.mode(), *family, &runs, false);
+            let paid = self.pay(*family, &ran, plan, false);
+            self.owed[*family as usize].forgive(real);
+            let Some(seen) = seen.iter_mut().find(|seen| seen.family == *family) else { continue };
+            if seen.differences.is_empty() || !paid.is_empty() || !differences(real, &planned).is_empty() {
                 continue;
             }
             // Where the kernel held the same from the start, the difference is one of programs, which do not come again.
             if seen.differs_in_state {
                 seen.differences.clear();
                 seen.counts.late = 1;
+            }
+        }
+        self.look_for_the_zone(sets, settings, &real, seen)
+    }
+
+    /// Whether what still differs is what a kube-proxy does that does not know its Node's zone: then all of the kernel's state is as
+    /// planned for Services without hints for zones.
+    ///
+    /// Some do not, until they are started anew. Node labels are watched before anything else, and by the time that
+    /// `NodeTopologyConfig` (pkg/proxy/config/config.go) is told of them the proxier must have been registered with it, two lines
+    /// further down in `Run` of cmd/kube-proxy/app/server.go. Where the watch is first, nobody is told, and never again, as the labels
+    /// do not change. So it is in 1.34 to 1.37.
+    fn look_for_the_zone(
+        &mut self,
+        sets: &[ServiceSet; 2],
+        settings: &[&'static str],
+        real: &[(Family, Normal)],
+        seen: &mut [Seen],
+    ) -> anyhow::Result<()> {
+        let differs = |seen: &Seen| seen.differs_in_state && !seen.differences.is_empty();
+        let without = [&sets[0], &sets[1]].map(ServiceSet::without_zone_hints);
+        if !seen.iter().any(differs) || without == *sets {
+            return Ok(());
+        }
+        let marked = Family::ALL.map(|family| self.mark.added(family, &without[family as usize]));
+        let plans = self.planned.plans(&marked, Sync::Partial)?;
+        self.planned.carry_out(&plans, &marked)?;
+        let planned = self.planned.state(settings)?;
+        for seen in seen.iter_mut().filter(|seen| differs(seen)) {
+            let of = |states: &[(Family, Normal)]| {
+                states.iter().find(|(family, _)| *family == seen.family).map(|(_, state)| state.clone())
+            };
+            if let (Some(real), Some(planned)) = (of(real), of(&planned))
+                && differences(&real, &planned).is_empty()
+            {
+                seen.differences.clear();
+                seen.missed_zone = true;
             }
         }
         Ok(())

@@ -85,6 +85,7 @@ impl Real {
             name: NODE.into(),
             addresses: spec.families.iter().map(|&family| spec.node(family).address).collect(),
             pod_cidrs: cluster_cidrs.clone(),
+            has_zone: spec.has_zone,
             version: subject.version.to_string(),
         };
         server.apply([Change::Put(self::node(&own).into())])?;

@@ -65,6 +65,8 @@ pub struct Counts {
     pub several_syncs: usize,
     /// States that were not yet as planned after the sync of a change, and were after the next one.
     pub late: usize,
+    /// Sets that were compared again from their beginning, with another process, since kube-proxy had missed the zone of its Node.
+    pub missed_zone: usize,
 }
 
 /// Whose it is.

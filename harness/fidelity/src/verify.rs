@@ -10,6 +10,7 @@ use kube_proxy::{Subject, proxy_mode};
 use lab::explain::explain;
 use lab::stop::Stop;
 use netns_setup::{Need, check};
+use services::service::Family;
 
 use crate::alter::Alter;
 use crate::node::NodeSpec;
@@ -19,6 +20,8 @@ use crate::subject::{Sequence, Subjects};
 
 /// Sets that one kube-proxy is told one after another. The next ones get another, in new nodes, which begins cold.
 const TOGETHER: usize = 10;
+/// Processes that may miss the zone of their Node before a set is given up.
+const PROCESSES: usize = 3;
 /// Pairs of nodes that work at a time, for each processor: kube-proxy mostly waits for the end of the time between two syncs.
 const PAIRS_PER_CORE: usize = 2;
 
@@ -33,6 +36,9 @@ pub struct Question {
     pub modes: Vec<Mode>,
     /// What is installed.
     pub subjects: Subjects,
+    /// Whether the Node has the label of its zone. If not, kube-proxy does what one does that has missed it, which plans do not:
+    /// for tests.
+    pub has_zone: bool,
     /// A program that begins with [`stand_in`](kube_proxy::recorder::stand_in); `None`: this one does.
     pub recorder: Option<PathBuf>,
 }
@@ -146,6 +152,23 @@ struct GroupFound {
     failures: Vec<Failure>,
 }
 
+impl GroupFound {
+    fn extend(&mut self, more: GroupFound) {
+        self.sets += more.sets;
+        more.families.into_iter().for_each(|family| count(&mut self.families, family));
+        self.differences.extend(more.differences);
+        self.failures.extend(more.failures);
+    }
+}
+
+/// How comparing a set ended.
+enum Attempt {
+    /// With what it showed.
+    Compared(GroupFound),
+    /// A process did not know its Node's zone, first seen in a family.
+    MissedZone(Family),
+}
+
 fn add(report: &mut ModeReport, found: GroupFound) {
     report.sets += found.sets;
     for family in found.families {
@@ -174,6 +197,7 @@ impl std::ops::Add for Counts {
             programs: self.programs + other.programs,
             several_syncs: self.several_syncs + other.several_syncs,
             late: self.late + other.late,
+            missed_zone: self.missed_zone + other.missed_zone,
         }
     }
 }
@@ -208,8 +232,30 @@ impl Group<'_> {
         found
     }
 
-    /// It is left at the first step that shows something: all after it would show the same. What comes next begins cold.
+    /// It is looked at again, from its beginning, where a process did not know its Node's zone.
     fn sequence(&self, sequence: &Sequence, pair: &mut Option<Pair>, found: &mut GroupFound) {
+        for _ in 0..PROCESSES {
+            match self.attempt(sequence, pair) {
+                Attempt::Compared(new) => {
+                    found.extend(new);
+                    return;
+                }
+                Attempt::MissedZone(family) => {
+                    let counts = Counts { missed_zone: 1, ..Counts::default() };
+                    count(&mut found.families, FamilyReport { family, counts });
+                }
+            }
+        }
+        let step = sequence.steps.first().map(|step| step.name.clone()).unwrap_or_default();
+        found.failures.push(Failure {
+            at: At { set: sequence.name.clone(), step },
+            reason: format!("{PROCESSES} processes of kube-proxy did not follow hints for their Node's zone"),
+        });
+    }
+
+    /// It is left at the first step that shows something: all after it would show the same. What comes next begins cold.
+    fn attempt(&self, sequence: &Sequence, pair: &mut Option<Pair>) -> Attempt {
+        let mut found = GroupFound::default();
         for step in &sequence.steps {
             let at = At { set: sequence.name.clone(), step: step.name.clone() };
             let made = match pair.take() {
@@ -223,12 +269,16 @@ impl Group<'_> {
             });
             match seen {
                 // What an interruption breaks says nothing.
-                _ if self.stop.is_requested() => return,
+                _ if self.stop.is_requested() => break,
                 Err(error) => {
                     found.failures.push(Failure { at, reason: explain(&error) });
-                    return;
+                    break;
                 }
                 Ok(seen) => {
+                    if let Some(one) = seen.iter().find(|one| one.missed_zone) {
+                        *pair = None;
+                        return Attempt::MissedZone(one.family);
+                    }
                     let before = found.differences.len();
                     for Seen { family, counts, differences, .. } in seen {
                         count(&mut found.families, FamilyReport { family, counts });
@@ -238,16 +288,17 @@ impl Group<'_> {
                     }
                     if found.differences.len() > before {
                         *pair = None;
-                        return;
+                        break;
                     }
                 }
             }
         }
+        Attempt::Compared(found)
     }
 
     fn pair(&self) -> anyhow::Result<Pair> {
-        let Question { subject, planned, subjects, recorder, .. } = self.question;
-        let spec = NodeSpec::new(self.mode, *planned, subjects);
+        let Question { subject, planned, subjects, has_zone, recorder, .. } = self.question;
+        let spec = NodeSpec::new(self.mode, *planned, subjects, *has_zone);
         Pair::prepare(subject, &spec, recorder.clone(), self.stop)
     }
 }

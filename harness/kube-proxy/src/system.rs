@@ -104,6 +104,7 @@ impl System {
             name: NODE.into(),
             addresses: vec![node.address],
             pod_cidrs: node.cluster_cidr.into_iter().collect(),
+            has_zone: true,
             version: subject.version.to_string(),
         };
         let range = [addresses::SERVICES.into()];

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::service::{Family, Protocol, Service, ServiceKey};
+use crate::service::{Endpoint, Family, Hint, Hints, Protocol, Service, ServiceKey};
 
 /// Number of Services and of endpoints behind each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -114,6 +114,24 @@ impl ServiceSet {
             *slot = Arc::new(service);
         }
         Self { services }
+    }
+
+    /// The set as a kube-proxy sees it that does not know its Node's zone: it follows no hints for zones
+    /// (`topologyModeFromHints` in pkg/proxy/topology.go).
+    pub fn without_zone_hints(&self) -> Self {
+        let without = |service: &Arc<Service>| {
+            if service.endpoints().iter().all(|endpoint| endpoint.hints.zone == Hint::None) {
+                return Arc::clone(service);
+            }
+            let mut service = Service::clone(service);
+            let endpoints = service.endpoints().iter();
+            let without = endpoints
+                .map(|endpoint| Endpoint { hints: Hints { zone: Hint::None, ..endpoint.hints }, ..*endpoint })
+                .collect();
+            service.set_endpoints(without);
+            Arc::new(service)
+        };
+        Self { services: self.services.iter().map(without).collect() }
     }
 
     /// Whether anybody answers for the cluster IP of the Service at `index`.
@@ -231,6 +249,26 @@ mod tests {
         assert_eq!(set.index_at(Position::Last, Protocol::Tcp), Some(9));
         assert_eq!(set.index_at(Position::Last, Protocol::Udp), Some(8));
         assert_eq!(set.index_at(Position::Miss, Protocol::Udp), None);
+    }
+
+    #[test]
+    fn without_hints_for_zones_only_those_for_nodes_are_followed() {
+        let mut service = synthetic_service(1, Protocol::Tcp, 3);
+        let hints = |hints: &[(Hint, Hint); 3], service: &Service| -> Vec<Endpoint> {
+            let hints = hints.iter().map(|&(node, zone)| Hints { node, zone });
+            let endpoints = service.endpoints().iter().copied().zip(hints);
+            endpoints.map(|(endpoint, hints)| Endpoint { hints, ..endpoint }).collect()
+        };
+        service.set_endpoints(hints(&[(Hint::None, Hint::Here); 3], &service));
+        let set: ServiceSet = [service.clone(), synthetic_service(2, Protocol::Tcp, 1)].into_iter().collect();
+        let without = set.without_zone_hints();
+        assert!(Arc::ptr_eq(&without.services()[1], &set.services()[1]), "it had none");
+        assert!(without.services()[0].endpoints().iter().all(|endpoint| endpoint.hints == Hints::NONE));
+
+        service.set_endpoints(hints(&[(Hint::Here, Hint::Elsewhere); 3], &service));
+        let set: ServiceSet = [service].into_iter().collect();
+        let of = |set: &ServiceSet| set.services()[0].endpoints()[0].hints;
+        assert_eq!(of(&set.without_zone_hints()), Hints { node: Hint::Here, zone: Hint::None });
     }
 
     #[test]

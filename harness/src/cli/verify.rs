@@ -93,7 +93,8 @@ pub(crate) fn run(output: &Output, args: &VerifyArgs) -> anyhow::Result<Exit> {
     let path = args.kube_proxy.path().map_err(anyhow::Error::msg)?;
     let subject = Subject::open(path, &stop, VERSION_LIMIT)?;
     let planned = planned(output, &subject.version)?;
-    let question = Question { subject: Arc::new(subject), planned, modes, subjects, recorder: None };
+    let question =
+        Question { subject: Arc::new(subject), planned, modes, subjects, has_zone: true, recorder: None };
     let progress = Progress::new(output.quiet);
     let report = verify(&question, &stop, &unchanged, &|event| progress.tell(event));
     progress.finish();

@@ -50,6 +50,7 @@ impl Real {
             name: NODE.into(),
             addresses: vec![of.address],
             pod_cidrs: of.cluster_cidr.into_iter().collect(),
+            has_zone: true,
             version: version.to_string(),
         };
         server.apply([Change::Put(node(&own).into())]).unwrap();

@@ -91,7 +91,8 @@ fn ipvs(minor: u8) {
     let planned = KubeProxy::ALL.into_iter().find(|known| known.name() == format!("1.{minor}")).unwrap();
     let mut subjects = Subjects::features().unwrap();
     subjects.sequences[0].steps.truncate(2);
-    let question = Question { subject, planned, modes: vec![Mode::Ipvs], subjects, recorder: None };
+    let modes = vec![Mode::Ipvs];
+    let question = Question { subject, planned, modes, subjects, has_zone: true, recorder: None };
     let report = fidelity::verify(&question, &stop, &unchanged, &|_| ());
     assert_eq!((report.differences(), report.failures()), (0, 0), "{report}");
     for family in &report.modes[0].families {

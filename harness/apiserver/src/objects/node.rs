@@ -23,6 +23,8 @@ pub struct NodeSpec {
     pub addresses: Vec<IpAddr>,
     /// `podCIDRs`: all pods of the cluster, where one node is all there is.
     pub pod_cidrs: Vec<IpNet>,
+    /// Whether it has the label of its zone, which is that of hints for here.
+    pub has_zone: bool,
     /// Version of its kubelet: `v1.37.2`.
     pub version: String,
 }
@@ -32,15 +34,14 @@ pub fn node(spec: &NodeSpec) -> Node {
     let address = |kind: &str, address: String| NodeAddress { type_: kind.into(), address };
     let internal = spec.addresses.iter().map(|ip| address("InternalIP", ip.to_string()));
     let cidrs: Vec<String> = spec.pod_cidrs.iter().map(ToString::to_string).collect();
-    let labels = [
-        ("kubernetes.io/hostname", spec.name.as_str()),
-        ("kubernetes.io/os", "linux"),
-        ("topology.kubernetes.io/zone", ZONE),
-    ];
+    let labels = [("kubernetes.io/hostname", spec.name.as_str()), ("kubernetes.io/os", "linux")];
+    let zone = spec.has_zone.then_some(("topology.kubernetes.io/zone", ZONE));
     Node {
         metadata: ObjectMeta {
             name: Some(spec.name.clone()),
-            labels: Some(labels.into_iter().map(|(key, value)| (key.into(), value.into())).collect()),
+            labels: Some(
+                labels.into_iter().chain(zone).map(|(key, value)| (key.into(), value.into())).collect(),
+            ),
             ..ObjectMeta::default()
         },
         spec: Some(Spec {

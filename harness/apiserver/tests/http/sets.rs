@@ -100,6 +100,7 @@ proptest! {
             name: NODE.into(),
             addresses: vec!["172.30.0.1".parse().unwrap()],
             pod_cidrs: vec!["10.128.0.0/9".parse().unwrap()],
+            has_zone: true,
             version: "v1.37.2".into(),
         }).into())]).unwrap();
         // One after another: the way from set to set must lead to the same.

@@ -15,6 +15,7 @@ fn report() -> Report {
         programs: 320,
         several_syncs: 1,
         late: 2,
+        missed_zone: 3,
     };
     let families = Family::ALL.map(|family| FamilyReport { family, counts }).to_vec();
     let chain = "ip kube-proxy, chain external-HASH-random/service-3/tcp/";

@@ -75,7 +75,7 @@ fn line(found: &Found, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn table(modes: &[ModeReport], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    const HEAD: [&str; 11] = [
+    const HEAD: [&str; 12] = [
         "mode",
         "family",
         "sets",
@@ -86,14 +86,17 @@ fn table(modes: &[ModeReport], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         "programs",
         "several syncs",
         "late",
+        "missed zone",
         "differences",
     ];
     let mut rows: Vec<Vec<String>> = vec![HEAD.map(str::to_owned).to_vec()];
     for mode in modes {
         for family in &mode.families {
-            let Counts { states, starts, services, rules, programs, several_syncs, late } = family.counts;
+            let Counts { states, starts, services, rules, programs, several_syncs, late, missed_zone } =
+                family.counts;
             let own = mode.differences.iter().filter(|one| one.family == family.family).count();
-            let numbers = [mode.sets, states, starts, services, rules, programs, several_syncs, late, own];
+            let numbers =
+                [mode.sets, states, starts, services, rules, programs, several_syncs, late, missed_zone, own];
             let names = [mode.mode.name().to_owned(), family.family.name().to_owned()];
             rows.push(names.into_iter().chain(numbers.iter().map(ToString::to_string)).collect());
         }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataplane::{Action, KubeProxy, Mode, Plan};
+use dataplane::{Action, KubeProxy, Mode, Node, Plan, Sync, planner};
 use fidelity::report::{Report, Whose};
 use fidelity::subject::Subjects;
 use fidelity::{Alter, Question, unchanged, verify};
@@ -16,6 +16,7 @@ use kube_proxy::Subject;
 use lab::stop::Stop;
 use netns_setup::guest::{GuestError, Image, Kernel};
 use netns_setup::{Fingerprint, Need, find_kube_proxy};
+use services::service_set::ServiceSet;
 use trials::Test;
 
 /// The newest version that is supported.
@@ -34,6 +35,11 @@ fn tests() -> Vec<Test> {
         Mode::Nftables,
         refused,
     )];
+    tests.push(test(
+        "a_kube_proxy_that_has_missed_its_zone_is_known_by_what_it_does".into(),
+        Mode::Nftables,
+        missed_zone,
+    ));
     for mode in MODES {
         tests.push(test(format!("random_sets_and_their_changes_do_not_differ::{mode}"), mode, move || {
             random(mode)
@@ -49,12 +55,23 @@ fn tests() -> Vec<Test> {
 }
 
 fn ask(mode: Mode, subjects: Subjects, recorder: Option<PathBuf>, alter: Alter<'_>) -> Report {
+    ask_about(mode, subjects, true, recorder, alter)
+}
+
+fn ask_about(
+    mode: Mode,
+    subjects: Subjects,
+    has_zone: bool,
+    recorder: Option<PathBuf>,
+    alter: Alter<'_>,
+) -> Report {
     let before = Fingerprint::take();
     let stop = Stop::new();
     let binary = find_kube_proxy(NEWEST).expect("kube-proxy");
     let subject = Subject::open(binary, &stop, Duration::from_secs(180)).unwrap();
     let planned = KubeProxy::V1_37;
-    let question = Question { subject: Arc::new(subject), planned, modes: vec![mode], subjects, recorder };
+    let question =
+        Question { subject: Arc::new(subject), planned, modes: vec![mode], subjects, has_zone, recorder };
     let report = verify(&question, &stop, alter, &|_| ());
     assert_eq!(before.changes(&Fingerprint::take()), Vec::<String>::new());
     report
@@ -114,6 +131,41 @@ fn refused() {
     assert_eq!((report.differences(), report.failures()), (0, 1), "{report}");
     let reason = &report.modes[0].failures[0].reason;
     assert!(reason.contains("kube-proxy ended with"), "{reason}");
+}
+
+/// A Node without the label stands for a process that has missed it: both follow no hints for zones. A plan that is wrong in another
+/// way is a difference all the same.
+fn missed_zone() {
+    let is_hinted = |seed: &u64| {
+        let set = &Subjects::random(1, *seed).sequences[0].steps[0].sets[0];
+        let planner = planner(Mode::Nftables, Node::lab(KubeProxy::V1_37));
+        let plan = |set: &ServiceSet| planner.plan(&ServiceSet::default(), set, Sync::Full);
+        plan(set) != plan(&set.without_zone_hints())
+    };
+    let seed = (1..100).find(is_hinted).expect("a set whose hints for zones matter");
+    let ask = |alter: Alter<'_>| ask_about(Mode::Nftables, Subjects::random(1, seed), false, None, alter);
+    let report = ask(&unchanged);
+    assert_eq!((report.differences(), report.failures()), (0, 1), "{report}");
+    let reason = &report.modes[0].failures[0].reason;
+    assert_eq!(reason, "3 processes of kube-proxy did not follow hints for their Node's zone");
+    let missed: usize = report.modes[0].families.iter().map(|family| family.counts.missed_zone).sum();
+    assert_eq!(missed, 3, "{report}");
+
+    let report = ask(&|plan| without_a_line(plan, "masquerade"));
+    assert!(report.differences() > 0, "{report}");
+}
+
+/// The first line of an input that has this word is missing.
+fn without_a_line(mut plan: Plan, word: &str) -> Plan {
+    for step in &mut plan.steps {
+        if let Action::Run { input: Some(input), .. } = &mut step.action {
+            let text = String::from_utf8(std::mem::take(input)).unwrap();
+            let wrong = text.lines().position(|line| line.contains(word));
+            let kept = text.lines().enumerate().filter(|(number, _)| Some(*number) != wrong);
+            *input = kept.flat_map(|(_, line)| [line, "\n"]).collect::<String>().into_bytes();
+        }
+    }
+    plan
 }
 
 /// Nothing here needs a kernel other than the host's.
