@@ -34,6 +34,7 @@ use services::service_set::ServiceSet;
 use workloads::clock::nanoseconds;
 
 pub use self::changes::ChangeKind;
+use self::changes::Changes;
 pub use self::choice::SystemChoice;
 pub use self::conntrack::Fate;
 use self::cost::{Cost, Look, Meanwhile};
@@ -83,11 +84,12 @@ pub fn measure(
     system.verify()?;
     rows.kube_proxy_held(&held::held(&system, mode)?);
 
+    let mut changes = Changes::new(seed);
     if !section.single_changes().is_empty() {
         rows.part(rows::Part::Changes);
         begins(&rows.key.workload);
         let before = Look::at(&mut system, true)?;
-        let found = latency::measure(&mut system, &section.config(seed))?;
+        let found = latency::measure(&mut system, &mut changes, &section.config(seed))?;
         anyhow::ensure!(found.not_offered == 0, "{} changes found no Service to change", found.not_offered);
         if let Some(why) = found.given_up {
             anyhow::bail!(why);
@@ -112,7 +114,7 @@ pub fn measure(
         rows.part(rows::Part::Rate(rate));
         begins(&rows.key.workload);
         let before = Look::at(&mut system, true)?;
-        let steady = rate::steady(&mut system, rate, section.rate_seconds, limit, seed)?;
+        let steady = rate::steady(&mut system, &mut changes, rate, section.rate_seconds, limit, seed)?;
         let cost = since(&mut system, Some(&before))?;
         rows.kube_proxy_rate(&steady, &cost);
         system.verify()?;
@@ -120,7 +122,7 @@ pub fn measure(
     if section.knee {
         rows.part(rows::Part::Knee);
         begins(&rows.key.workload);
-        let found = rate::knee(&mut system, section.rate_seconds, limit, seed)?;
+        let found = rate::knee(&mut system, &mut changes, section.rate_seconds, limit, seed)?;
         rows.kube_proxy_knee(&found);
         system.verify()?;
     }

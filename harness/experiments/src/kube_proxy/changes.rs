@@ -21,6 +21,10 @@ use super::tracker::Sign;
 const MANY: u32 = 100;
 /// Addresses of new endpoints begin here, above those that single syncs use and below those of churn.
 const FIRST_ENDPOINT: u32 = 100_000;
+/// They end here, and begin again: by then those that were first are out of use.
+const LAST_ENDPOINT: u32 = OUTAGES - 1;
+/// Those of outages.
+const OUTAGES: u32 = FIRST_ENDPOINT + 600_000 - 2_000;
 /// Services that can be added: as many as there are spare ones.
 const SPARE_SERVICES: u32 = 250;
 /// Chance that a packet misses an endpoint by luck so often that it is taken for gone: e^-14, one in a million.
@@ -119,8 +123,14 @@ impl Changes {
 
     /// For an outage: endpoints of its own, apart from those of changes and of other outages.
     pub(super) fn of_outage(seed: u64, second: bool) -> Self {
-        let endpoints = FIRST_ENDPOINT + if second { 600_000 - 1_000 } else { 600_000 - 2_000 };
+        let endpoints = OUTAGES + if second { 1_000 } else { 0 };
         Self { endpoints, ..Self::new(!seed) }
+    }
+
+    /// The choices of another part begin, from a seed of its own. Its endpoints are none of those before: a Service that got the
+    /// addresses that it has would show nothing.
+    pub(super) fn begin(&mut self, seed: u64) {
+        self.random = ChaCha8Rng::seed_from_u64(seed);
     }
 
     /// One more change of `set`, of a Service that none of those under way is about.
@@ -176,7 +186,10 @@ impl Changes {
             after.iter().copied().filter(|answer| !before.contains(answer)).collect();
         let sign = match kind {
             ChangeKind::RemoveEndpoint => Sign::ArrivesNoMore { at: vec![old], sure: SURE * before.len() },
-            _ => Sign::Arrives(new),
+            _ => {
+                anyhow::ensure!(!new.is_empty(), "{} has its new endpoints already", service.display_name());
+                Sign::Arrives(new)
+            }
         };
         let mut all: Vec<SocketAddrV4> = before.into_iter().chain(after).collect();
         all.sort_unstable();
@@ -208,6 +221,7 @@ impl Changes {
     }
 
     fn endpoint(&mut self, port: u16) -> Endpoint {
+        self.endpoints = if self.endpoints == LAST_ENDPOINT { FIRST_ENDPOINT } else { self.endpoints };
         self.endpoints += 1;
         Endpoint::ready(SocketAddr::new(Unused::Synthetic.endpoint(self.endpoints), port), false)
     }
@@ -238,6 +252,8 @@ fn ipv4(address: SocketAddr) -> anyhow::Result<SocketAddrV4> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
     use services::service_set::{Diff, Scale};
 
@@ -265,6 +281,37 @@ mod tests {
             assert!(at - before >= gap / 2 && at - before < gap * 3 / 2);
             before = at;
         }
+    }
+
+    /// A rate after another, with the same choices of Services.
+    #[test]
+    fn each_part_has_endpoints_of_its_own() {
+        let mut set = ServiceSet::synthetic(Scale { services: 3, endpoints: 3 }, 1);
+        let mut changes = Changes::new(1);
+        let mut seen = BTreeSet::new();
+        for _ in 0..3 {
+            changes.begin(7);
+            for _ in 0..20 {
+                let change = changes.next(ChangeKind::ReplaceAllEndpoints, &set, &[]).unwrap();
+                let Sign::Arrives(at) = change.sign else { unreachable!() };
+                assert_eq!(at.len(), 3);
+                assert!(at.into_iter().all(|at| seen.insert(at)));
+                set = change.to;
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_begin_again_before_those_of_outages() {
+        let set = ServiceSet::synthetic(Scale { services: 3, endpoints: 3 }, 1);
+        let mut changes = Changes { endpoints: LAST_ENDPOINT - 1, ..Changes::new(1) };
+        let of_outages = Changes::of_outage(1, false).endpoint(1).address;
+        for _ in 0..2 {
+            let change = changes.next(ChangeKind::ReplaceAllEndpoints, &set, &[]).unwrap();
+            let Sign::Arrives(at) = change.sign else { unreachable!() };
+            assert!(at.len() == 3 && at.iter().all(|at| SocketAddr::V4(*at).ip() != of_outages.ip()));
+        }
+        assert_eq!(changes.endpoints, FIRST_ENDPOINT + 5);
     }
 
     proptest! {

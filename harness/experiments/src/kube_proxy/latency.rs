@@ -86,9 +86,14 @@ struct Open {
 ///
 /// # Errors
 /// If kube-proxy ends, or a packet goes wrong.
-pub(super) fn measure(system: &mut System, config: &Config) -> anyhow::Result<Latency> {
+pub(super) fn measure(
+    system: &mut System,
+    changes: &mut Changes,
+    config: &Config,
+) -> anyhow::Result<Latency> {
+    changes.begin(config.seed);
     let due = schedule(&config.changes, config.repeats, config.gap, config.seed);
-    let (mut latency, mut changes, mut open) = (Latency::default(), Changes::new(config.seed), Vec::new());
+    let (mut latency, mut open) = (Latency::default(), Vec::new());
     let mut packets = Packets::new(&mut system.testbed);
     let (mut index, mut turn, mut resume) = (0, 0, None);
     let begun = Instant::now();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube_proxy::System;
 
-use super::changes::ChangeKind;
+use super::changes::{ChangeKind, Changes};
 use super::latency::{self, Config, Latency};
 
 /// The search begins here, changes per second.
@@ -58,6 +58,7 @@ pub(super) struct Knee {
 /// As [`latency::measure`].
 pub(super) fn steady(
     system: &mut System,
+    changes: &mut Changes,
     rate: u32,
     seconds: f64,
     limit: Duration,
@@ -71,7 +72,7 @@ pub(super) fn steady(
         limit,
         seed: seed ^ u64::from(rate),
     };
-    let latency = latency::measure(system, &config)?;
+    let latency = latency::measure(system, changes, &config)?;
     system.wait_until_settled(limit)?;
     let verdict = verdict(&latency);
     Ok(Steady { rate, latency, verdict })
@@ -81,10 +82,16 @@ pub(super) fn steady(
 ///
 /// # Errors
 /// As [`latency::measure`].
-pub(super) fn knee(system: &mut System, seconds: f64, limit: Duration, seed: u64) -> anyhow::Result<Knee> {
+pub(super) fn knee(
+    system: &mut System,
+    changes: &mut Changes,
+    seconds: f64,
+    limit: Duration,
+    seed: u64,
+) -> anyhow::Result<Knee> {
     let mut knee = Knee { keeps_up: None, falls_behind: None, tried: Vec::new() };
     while let Some(rate) = next(knee.keeps_up, knee.falls_behind) {
-        let steady = steady(system, rate, seconds, limit, seed)?;
+        let steady = steady(system, changes, rate, seconds, limit, seed)?;
         let verdict = steady.verdict;
         knee.tried.push(steady);
         match verdict {
