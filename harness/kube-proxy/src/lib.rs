@@ -45,6 +45,7 @@ pub mod log;
 pub mod metrics;
 mod process;
 pub mod programs;
+mod quoted;
 pub mod recorder;
 mod subject;
 mod system;

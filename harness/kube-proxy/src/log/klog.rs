@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::quoted::quoted;
+
 /// The letter that a line begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -65,25 +67,6 @@ impl Entry {
         let ended = ["SyncProxyRules complete", "syncProxyRules complete"].contains(&self.message.as_str());
         ended.then(|| duration(self.field("elapsed")?))?
     }
-}
-
-/// What stands between quotation marks, as Go writes it (strconv.Quote), and what follows.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let inside = text.strip_prefix('"')?;
-    let mut value = String::new();
-    let mut characters = inside.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '"' => return Some((value, &inside[at + 1..])),
-            '\\' => match characters.next()?.1 {
-                'n' => value.push('\n'),
-                't' => value.push('\t'),
-                other => value.push(other),
-            },
-            other => value.push(other),
-        }
-    }
-    None
 }
 
 /// `name="value"` or `name=value`, until something else comes.

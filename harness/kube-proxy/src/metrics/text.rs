@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::quoted::quoted;
+
 /// A line that is none of the format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the metrics: {why}")]
@@ -89,28 +91,10 @@ fn labels(text: &str) -> Result<(LabelSet, &str), &'static str> {
         }
         let (name, after) = rest.split_once('=').ok_or("labels without an end")?;
         let (value, behind) =
-            value(after.trim_start()).ok_or("a label whose value is not in quotation marks")?;
+            quoted(after.trim_start()).ok_or("a label whose value is not in quotation marks")?;
         labels.insert(name.trim().to_owned(), value);
         rest = behind;
     }
-}
-
-/// What stands between quotation marks, and what follows. Escapes: `\\`, `\"`, `\n`.
-fn value(text: &str) -> Option<(String, &str)> {
-    let inside = text.strip_prefix('"')?;
-    let mut value = String::new();
-    let mut characters = inside.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '"' => return Some((value, &inside[at + 1..])),
-            '\\' => match characters.next()?.1 {
-                'n' => value.push('\n'),
-                other => value.push(other),
-            },
-            other => value.push(other),
-        }
-    }
-    None
 }
 
 #[cfg(test)]
