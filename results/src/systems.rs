@@ -4,6 +4,6 @@ mod lane;
 mod name;
 mod phases;
 
-pub use self::lane::{At, COUNTED_BY_KUBE_PROXY, Systems, is_of_systems, rate};
+pub use self::lane::{At, COUNTED_BY_KUBE_PROXY, Systems, is_of_systems};
 pub use self::name::SystemName;
 pub use self::phases::{PLAN, PhaseTime, SyncKind, SyncPhases, sync_phases};

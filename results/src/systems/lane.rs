@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::name::{SystemName, listed};
 use crate::groups::{Group, GroupKey, Groups};
-use crate::names::{metric, mode_rank, workload};
+use crate::names::{mode_rank, workload};
 
 /// How the names of their workloads begin.
 const PREFIX: &str = "kube_proxy_";
@@ -113,20 +113,14 @@ impl<'a> Systems<'a> {
         format!("{} on this node", listed(shown))
     }
 
-    /// What a system does with a rate of changes, by the workload of each rate that was measured.
-    pub fn rates(&self) -> Vec<&'a str> {
-        let own = self.groups.map.keys().filter(|key| {
-            key.workload.starts_with(workload::KUBE_PROXY_RATE) && key.metric == metric::PROGRAMMING_LATENCY
-        });
-        let rates: BTreeSet<(Option<u32>, &str)> =
-            own.map(|key| (rate(key.workload), key.workload)).collect();
-        rates.into_iter().map(|(_, name)| name).collect()
+    /// The workloads whose names are `prefix` and a number, and for which there is a metric, by their numbers.
+    pub fn numbered(&self, prefix: &str, metric: &str) -> Vec<(u32, &'a str)> {
+        let own = self.groups.map.keys().filter(|key| key.metric == metric);
+        let all: BTreeSet<(u32, &str)> = own
+            .filter_map(|key| Some((key.workload.strip_prefix(prefix)?.parse().ok()?, key.workload)))
+            .collect();
+        all.into_iter().collect()
     }
-}
-
-/// Changes per second of a workload's name.
-pub fn rate(workload: &str) -> Option<u32> {
-    workload.strip_prefix(workload::KUBE_PROXY_RATE)?.parse().ok()
 }
 
 /// Where something was measured.
@@ -145,6 +139,7 @@ pub struct At<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::metric;
     use crate::record::{CellKey, Clock, Record, Unit};
 
     fn row(system: &str, mode: &str, services: u32, workload: &str) -> Record {
@@ -196,6 +191,9 @@ mod tests {
         let rows = [of(16), of(2), of(128)];
         let groups = Groups::split(&rows);
         let systems = Systems::of(&groups[0]).unwrap();
-        assert_eq!(systems.rates().into_iter().filter_map(rate).collect::<Vec<_>>(), [2, 16, 128]);
+        let rates = systems.numbered(workload::KUBE_PROXY_RATE, metric::PROGRAMMING_LATENCY);
+        assert_eq!(rates.iter().map(|(rate, _)| *rate).collect::<Vec<_>>(), [2, 16, 128]);
+        assert_eq!(rates[1].1, format!("{}16", workload::KUBE_PROXY_RATE));
+        assert_eq!(systems.numbered(workload::KUBE_PROXY_RATE, metric::LATE_REQUESTS), []);
     }
 }

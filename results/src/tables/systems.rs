@@ -35,6 +35,7 @@ pub fn systems(systems: &Systems<'_>, plan: &str, medians: &mut Medians) -> Vec<
         cost::own(&mut writer),
         starts::restarts(&mut writer),
         changes::outages(&mut writer),
+        changes::clean_ups(&mut writer),
         starts::held(&mut writer),
     ];
     all.into_iter().filter(|table| !table.rows.is_empty()).map(Table::readable).collect()

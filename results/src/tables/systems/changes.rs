@@ -3,7 +3,7 @@
 use super::cells::{Writer, push, without_empty};
 use crate::names::{metric, workload};
 use crate::record::Record;
-use crate::systems::{At, rate};
+use crate::systems::At;
 use crate::table::{Cell, Table};
 use crate::text::{shorten, thousands};
 
@@ -88,8 +88,8 @@ pub(super) fn rates(writer: &mut Writer<'_, '_, '_>) -> Table {
         &[&names[..], &columns[..]].concat(),
     );
     for scales in of_systems(writer) {
-        for name in writer.systems.rates() {
-            let what = rate(name).map_or_else(|| name.to_owned(), |rate| format!("{} /s", thousands(rate)));
+        for (rate, name) in writer.systems.numbered(workload::KUBE_PROXY_RATE, metric::PROGRAMMING_LATENCY) {
+            let what = format!("{} /s", thousands(rate));
             for at in &scales {
                 let mut row = row(writer, &what, at);
                 for field in [Record::p50 as super::cells::Field, Record::p99, Record::max] {
@@ -124,6 +124,51 @@ pub(super) fn outages(writer: &mut Writer<'_, '_, '_>) -> Table {
                 row.push(writer.figure(name, metric::RECOVERED, at, Record::p50));
                 row.push(writer.figure(name, metric::LOST_PACKETS, at, Record::p50));
                 push(&mut table, row, names.len());
+            }
+        }
+    }
+    without_empty(table)
+}
+
+/// What becomes of the endpoints of a UDP Service.
+const FATES: [(&str, &str); 2] = [
+    (workload::KUBE_PROXY_CONNTRACK_REPLACED, "replaced"),
+    (workload::KUBE_PROXY_CONNTRACK_LOST, "all gone"),
+];
+
+/// How long flows outlive their endpoints, while the table of connections is full.
+pub(super) fn clean_ups(writer: &mut Writer<'_, '_, '_>) -> Table {
+    const COLUMNS: [(&str, &str); 5] = [
+        (metric::STALE_FLOW_ENDED, "old flow ended"),
+        (metric::OWN_CONNTRACK, "its reconciler"),
+        (metric::OWN_CONNTRACK_DELETED, "deleted"),
+        (metric::PROCESS_CPU, "process, processor"),
+        (metric::PROCESS_PEAK_RSS, "process, peak memory"),
+    ];
+    let names = ["mode", "system", "endpoints", "entries", "Services"];
+    let mut table = Table::new(
+        "Clean-up of connections",
+        "A UDP Service has other endpoints, or none, while connection tracking holds so many entries: from the API server's event \
+         until the first packet of an old flow that no longer went to an endpoint which is gone, kube-proxy's own mean time for a \
+         search, and how many entries it deleted.",
+        names.len(),
+        &[&names[..], &COLUMNS.map(|(_, title)| title)[..], &["remark"]].concat(),
+    );
+    for scales in of_systems(writer) {
+        for (prefix, fate) in FATES {
+            for (entries, name) in writer.systems.numbered(prefix, metric::TRACKED_AFTER) {
+                for at in &scales {
+                    let mut row = vec![at.mode.into(), writer.name(at.system), fate.into()];
+                    row.extend([thousands(entries).into(), thousands(at.services).into()]);
+                    for (metric, _) in COLUMNS {
+                        row.push(writer.figure(name, metric, at, Record::p50));
+                    }
+                    let after = writer.systems.cell(name, metric::TRACKED_AFTER, at);
+                    let noted =
+                        after.and_then(|group| group.measured.iter().find(|row| !row.note.is_empty()));
+                    row.push(remark(noted.copied()));
+                    push(&mut table, row, names.len());
+                }
             }
         }
     }
