@@ -89,7 +89,7 @@ impl GuestLane<'_> {
                 };
                 let share: &mut Share = &mut shares[index];
                 match message {
-                    GuestReport::Facts(facts) => share.facts = Some(facts),
+                    GuestReport::Facts(facts) => share.hear(facts),
                     GuestReport::Line(line) => {
                         if let Err(error) = self.line(index, &line, share, &mut parts, folder, sink) {
                             // Without somewhere to write to there is no use in going on.
@@ -286,6 +286,13 @@ impl Share {
             failure: None,
             over: false,
         }
+    }
+
+    /// Its work begins. The emulator was started when its image had been written, which its uptime does not hold: nor should what its
+    /// pace is worked out from.
+    fn hear(&mut self, facts: Facts) {
+        self.booted = Instant::now().checked_sub(facts.boot + facts.setup).unwrap_or(self.booted);
+        self.facts = Some(facts);
     }
 
     /// Why a guest ended before its time: what it said itself, else what the host saw.
