@@ -7,6 +7,8 @@
 //! Needs root (it builds namespaces of its own and leaves the host's alone) and the modes' programs; what
 //! cannot be measured is skipped, and says so: `sudo -E cargo bench --bench lookup`.
 
+#![expect(clippy::print_stderr, reason = "benches talk to whoever runs them")]
+
 #[path = "support/mod.rs"]
 mod support;
 

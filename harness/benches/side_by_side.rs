@@ -9,6 +9,8 @@
 //! The figure is the median of the pairs' ratios. A claim that does not hold is said, but is no failure of the
 //! bench: on a busy machine it may be the product's. `sudo -E cargo bench --bench side_by_side`.
 
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "benches talk to whoever runs them")]
+
 #[path = "support/connecting.rs"]
 mod connecting;
 #[path = "support/mod.rs"]

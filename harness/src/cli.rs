@@ -17,6 +17,7 @@ mod progress;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod serve;
+pub(crate) mod streams;
 pub(crate) mod verify;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,7 @@ use self::output::Output;
                   4    compare: none is worse, but some could not have shown it\n  \
                   5    compare: the runs cannot be compared\n  \
                   69   this machine cannot run any cell\n  \
+                  74   standard output takes no more\n  \
                   130  interrupted; what was finished is reported, --resume goes on"
 )]
 pub(crate) struct Cli {

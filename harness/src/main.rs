@@ -2,13 +2,14 @@
 
 mod cli;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
 use lab::explain::explain;
 
 use crate::cli::exit::Exit;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, streams};
 
 fn main() -> ExitCode {
     // In the place of a program of kube-proxy this same program writes down what it is given.
@@ -36,14 +37,10 @@ fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         // `svcbench plan | head` is no failure.
-        Err(error) if is_broken_pipe(&error) => Exit::Ok.into(),
+        Err(error) if streams::unwritable_kind(&error) == Some(ErrorKind::BrokenPipe) => Exit::Ok.into(),
         Err(error) => {
-            eprintln!("svcbench: {}", explain(&error));
+            streams::tell(format_args!("svcbench: {}", explain(&error)));
             Exit::of(&error).into()
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -2,6 +2,7 @@
 //! and a kernel, and no privilege; without those it is shown as ignored, with the reason, and with
 //! `SVCBENCH_REQUIRE_PRIVILEGE=1` it fails.
 
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "tests talk to whoever runs them")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::env;

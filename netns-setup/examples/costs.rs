@@ -3,6 +3,8 @@
 //! Prints median and 90th percentile in microseconds. The process holds 200 MB, as a harness with its histograms might,
 //! because the cost of starting a program depends on it.
 
+#![expect(clippy::disallowed_methods, reason = "examples talk to whoever runs them")]
+
 use std::error::Error;
 use std::hint::black_box;
 use std::io;

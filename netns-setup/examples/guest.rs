@@ -7,6 +7,8 @@
 //! The program's output arrives line by line over the data port; the guest's console, boot times and the modules that
 //! its kernel asked for in vain go to standard error.
 
+#![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "examples talk to whoever runs them")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};

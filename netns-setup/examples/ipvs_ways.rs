@@ -1,6 +1,8 @@
 //! What ways to program IPVS cost, for one and the same table: `ipvs_ways [SERVICES [REAL_SERVERS_EACH]]`, as root, on a
 //! kernel with IPVS. Prints microseconds per object (in a guest with an instruction clock: thousands of instructions).
 
+#![expect(clippy::print_stdout, reason = "examples talk to whoever runs them")]
+
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};

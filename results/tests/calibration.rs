@@ -1,5 +1,6 @@
 //! Intervals, false alarms and power on simulated data whose truth is known, with one fixed seed.
 
+#![expect(clippy::print_stdout, reason = "tests talk to whoever runs them")]
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
 mod fixtures;

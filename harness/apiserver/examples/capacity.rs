@@ -2,6 +2,7 @@
 //!
 //! Prints time and memory to publish, list and watch, and the rate of events to 100 watchers, all over the loopback.
 
+#![expect(clippy::print_stdout, reason = "examples talk to whoever runs them")]
 #![expect(clippy::unwrap_used, reason = "an example that fails has failed")]
 
 #[path = "../tests/support/mod.rs"]

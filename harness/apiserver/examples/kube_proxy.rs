@@ -3,6 +3,7 @@
 //!
 //! Prints how long it takes to list, to sync and to see a change, and the server's share of it. Needs root and nft.
 
+#![expect(clippy::print_stdout, reason = "examples talk to whoever runs them")]
 #![expect(clippy::unwrap_used, reason = "an example that fails has failed")]
 
 use std::fs::{self, File};

@@ -3,6 +3,7 @@
 //!
 //! SHAPE is a section `shape` of a sweep: `node_ports = 0.1`.
 
+#![expect(clippy::print_stdout, reason = "examples talk to whoever runs them")]
 #![expect(clippy::unwrap_used, reason = "an example that fails has failed")]
 
 use std::net::TcpListener;

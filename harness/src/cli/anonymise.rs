@@ -10,6 +10,7 @@ use ruleset::input;
 
 use super::exit::Exit;
 use super::output::Output;
+use super::streams;
 
 /// Flags of `svcbench anonymise`.
 #[derive(Debug, Args)]
@@ -36,11 +37,11 @@ pub(crate) fn run(output: &Output, args: &AnonymiseArgs) -> anyhow::Result<Exit>
     let key = args.key_file.as_deref().map(Key::of_file).transpose()?;
     let text = input::read(&args.file)?;
     let anonymised = anonymise(&text, key.as_ref()).with_context(|| input::name(&args.file))?;
-    let mut out = std::io::stdout().lock();
+    let mut out = streams::data();
     out.write_all(anonymised.text.as_bytes())?;
     out.flush()?;
     if !output.quiet {
-        anonymised.remarks.iter().for_each(|remark| eprintln!("svcbench: {remark}"));
+        anonymised.remarks.iter().for_each(|remark| streams::tell(format_args!("svcbench: {remark}")));
     }
     Ok(Exit::Ok)
 }

@@ -10,6 +10,7 @@ use results::record_file::read_records;
 
 use super::exit::Exit;
 use super::output::Output;
+use super::streams;
 
 /// Flags of `svcbench claims`.
 #[derive(Debug, Args)]
@@ -43,6 +44,6 @@ pub(crate) fn run(output: &Output, args: &ClaimsArgs) -> anyhow::Result<Exit> {
         Format::Text => claims::text(&claims),
         Format::Markdown => claims::markdown(&claims),
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    streams::data().write_all(text.as_bytes())?;
     Ok(Exit::Ok)
 }

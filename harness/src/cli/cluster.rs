@@ -9,6 +9,7 @@ use services::cluster::{Chosen, ClusterInput, PassedOver, Wanted};
 
 use super::node_args::NodeArgs;
 use super::output::Output;
+use super::streams;
 
 /// What is said of a cluster beside the plan.
 #[derive(Serialize)]
@@ -105,7 +106,7 @@ impl Cluster {
         };
         let lines = chosen.assumed.iter().cloned().chain(stranger).chain(self.passed_over.lines(false));
         for line in lines {
-            eprintln!("{file}: {line}");
+            streams::tell(format_args!("{file}: {line}"));
         }
     }
 

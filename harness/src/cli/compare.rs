@@ -14,6 +14,7 @@ use svcbench::sweep::{self, Saved};
 
 use super::exit::Exit;
 use super::output::Output;
+use super::streams;
 
 /// Flags of `svcbench compare`.
 #[derive(Debug, Args)]
@@ -130,10 +131,11 @@ pub(crate) fn run(output: &Output, args: &CompareArgs) -> anyhow::Result<Exit> {
         Some(path) => {
             std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
             if !output.quiet {
-                eprintln!("{}", comparison.summary);
+                streams::tell(&comparison.summary);
             }
         }
-        None => std::io::stdout().lock().write_all(text.as_bytes())?,
+        // What it ends with is the answer, whoever has read enough.
+        None => streams::unless_unread(streams::data().write_all(text.as_bytes()))?,
     }
     Ok(match comparison.outcome {
         ComparisonOutcome::Ok => Exit::Ok,

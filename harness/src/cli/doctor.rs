@@ -1,6 +1,6 @@
 //! `svcbench doctor`: what this machine offers, and how to get what is missing.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use dataplane::Mode;
 use lab::cores::Cores;
@@ -12,6 +12,7 @@ use svcbench::lane::{LAB_NEEDS, unable_modes};
 
 use super::exit::Exit;
 use super::output::Output;
+use super::streams;
 
 #[derive(Serialize)]
 struct Diagnosis {
@@ -73,10 +74,9 @@ pub(crate) fn run(output: &Output) -> anyhow::Result<Exit> {
     let none = !guests.present && (no_lab.is_some() || unable.len() == Mode::ALL.len());
     needs.push(guests);
     let lab = Lab::here();
-    let mut out = std::io::stdout().lock();
+    let mut out = streams::data();
     if output.json {
-        serde_json::to_writer_pretty(&mut out, &Offers { needs, modes, lab })?;
-        writeln!(out)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&Offers { needs, modes, lab })?)?;
     } else {
         print(&needs, &modes, &mut out)?;
         print_lab(&lab, &mut out)?;
@@ -109,7 +109,7 @@ fn diagnose(need: Need) -> Diagnosis {
 }
 
 fn paint(good: bool, text: &str) -> String {
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = streams::are_data_seen() && std::env::var_os("NO_COLOR").is_none();
     match (colour, good) {
         (false, _) => text.to_owned(),
         (true, true) => format!("\x1b[32m{text}\x1b[0m"),

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use svcbench::host::strict::UnreliableMachine;
 use svcbench::lane::Unable;
 
+use super::streams::unwritable_kind;
+
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -24,6 +26,8 @@ pub enum Exit {
     NotComparable,
     /// This machine cannot run any cell (EX_UNAVAILABLE of sysexits.h).
     Unavailable,
+    /// Standard output takes no more (EX_IOERR).
+    Unwritable,
     /// SIGINT and the like.
     Interrupted,
 }
@@ -33,6 +37,8 @@ impl Exit {
     pub fn of(error: &anyhow::Error) -> Self {
         if error.is::<Unable>() || error.is::<UnreliableMachine>() {
             Exit::Unavailable
+        } else if unwritable_kind(error).is_some() {
+            Exit::Unwritable
         } else {
             Exit::BadInput
         }
@@ -49,6 +55,7 @@ impl From<Exit> for ExitCode {
             Exit::Inconclusive => 4,
             Exit::NotComparable => 5,
             Exit::Unavailable => 69,
+            Exit::Unwritable => 74,
             Exit::Interrupted => 130,
         })
     }

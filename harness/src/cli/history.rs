@@ -9,6 +9,7 @@ use results::history::{self, Width, history, read};
 use super::claims::Format;
 use super::exit::Exit;
 use super::output::Output;
+use super::streams;
 
 /// Flags of `svcbench history`.
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ fn level(text: &str) -> Result<f64, String> {
 pub(crate) fn run(output: &Output, args: &HistoryArgs) -> anyhow::Result<Exit> {
     let (runs, unreadable) = read(&args.dirs);
     for left in &unreadable {
-        eprintln!("svcbench: left out {}: {}", left.folder.display(), left.why);
+        streams::tell(format_args!("svcbench: left out {}: {}", left.folder.display(), left.why));
     }
     anyhow::ensure!(
         !runs.is_empty(),
@@ -56,7 +57,7 @@ pub(crate) fn run(output: &Output, args: &HistoryArgs) -> anyhow::Result<Exit> {
         };
         for path in history::write(&history, dir).map_err(failed)? {
             if !output.quiet {
-                eprintln!("{}", path.display());
+                streams::tell(path.display());
             }
         }
     }
@@ -65,6 +66,6 @@ pub(crate) fn run(output: &Output, args: &HistoryArgs) -> anyhow::Result<Exit> {
         Format::Text => history::text(&history),
         Format::Markdown => history::markdown(&history),
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    streams::data().write_all(text.as_bytes())?;
     Ok(Exit::Ok)
 }

@@ -13,6 +13,7 @@ use services::service::{Family, Protocol};
 
 use super::exit::Exit;
 use super::output::Output;
+use super::streams;
 
 /// Flags of `svcbench inspect`.
 #[derive(Debug, Args)]
@@ -30,7 +31,7 @@ pub(crate) struct InspectArgs {
 /// Bad input, with its place, or a closed standard output.
 pub(crate) fn run(output: &Output, args: &InspectArgs) -> anyhow::Result<Exit> {
     let (text, inspection) = inspect(&args.file)?;
-    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let mut out = BufWriter::with_capacity(1 << 16, streams::data());
     match (output.json, args.services) {
         (true, _) => writeln!(out, "{:#}", as_json(&inspection, args.services))?,
         (false, true) => {

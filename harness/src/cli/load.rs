@@ -27,6 +27,7 @@ use workloads::recorder::Times;
 
 use super::exit::Exit;
 use super::output::Output;
+use super::streams;
 
 /// Against an address of the user's: requests per second, unless a rate is given.
 const TARGET_RATE: u64 = 100;
@@ -217,12 +218,14 @@ pub(crate) fn run(output: &Output, args: &LoadArgs) -> anyhow::Result<Exit> {
             all.insert("endpoints".into(), args.endpoints.into());
             all.insert("sync_ns".into(), times_json(&syncs));
         }
-        writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&all)?)?;
+        writeln!(streams::data(), "{}", serde_json::to_string_pretty(&all)?)?;
     } else {
-        printed::outcome(&load, &outcome, &mut std::io::stdout())?;
-        printed::syncs(&syncs, &mut std::io::stdout())?;
+        printed::outcome(&load, &outcome, &mut streams::data())?;
+        printed::syncs(&syncs, &mut streams::data())?;
         if !output.quiet {
-            printed::warnings(&load, &outcome).iter().for_each(|warning| eprintln!("svcbench: {warning}"));
+            printed::warnings(&load, &outcome)
+                .iter()
+                .for_each(|warning| streams::tell(format_args!("svcbench: {warning}")));
         }
     }
     Ok(if stop.is_requested() { Exit::Interrupted } else { Exit::Ok })
@@ -310,19 +313,19 @@ fn search(
             held_schedule: outcome.held_schedule(),
         };
         if !output.quiet && !output.json {
-            eprintln!("{}", printed::trial(&trial, &bound));
+            streams::tell(printed::trial(&trial, &bound));
         }
         Ok(trial)
     })?;
     serving.stop()?;
     if output.json {
         writeln!(
-            std::io::stdout(),
+            streams::data(),
             "{}",
             serde_json::to_string_pretty(&printed::search_json(args.workload, &bound, &found))?
         )?;
     } else {
-        printed::search(args.workload, &bound, &found, &mut std::io::stdout())?;
+        printed::search(args.workload, &bound, &found, &mut streams::data())?;
     }
     Ok(Exit::Ok)
 }
@@ -338,7 +341,9 @@ pub(crate) fn serve(output: &Output, args: &ServeArgs) -> anyhow::Result<Exit> {
     let threads: Vec<_> =
         servers.into_iter().map(|server| std::thread::spawn(move || server.run())).collect();
     if !output.quiet {
-        eprintln!("answering tcp_crr, tcp_rr, tcp_stream, http and udp_rr on {address}; Ctrl-C ends");
+        streams::tell(format_args!(
+            "answering tcp_crr, tcp_rr, tcp_stream, http and udp_rr on {address}; Ctrl-C ends"
+        ));
     }
     while !stop.is_requested() && !threads.iter().any(std::thread::JoinHandle::is_finished) {
         std::thread::sleep(Duration::from_millis(50));
@@ -350,13 +355,13 @@ pub(crate) fn serve(output: &Output, args: &ServeArgs) -> anyhow::Result<Exit> {
     }
     if output.json {
         writeln!(
-            std::io::stdout(),
+            streams::data(),
             "{}",
             serde_json::json!({ "accepted": served.accepted, "answered": served.answered, "broken": served.broken })
         )?;
     } else {
         writeln!(
-            std::io::stdout(),
+            streams::data(),
             "{} connections, {} requests answered, {} cut off",
             served.accepted,
             served.answered,

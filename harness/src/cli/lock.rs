@@ -1,7 +1,7 @@
 //! `svcbench lock --watch`: who holds the xtables lock of this node, how long, and who waits.
 
 use std::collections::BTreeMap;
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,6 +17,7 @@ use workloads::recorder::Times;
 
 use super::exit::Exit;
 use super::output::Output;
+use super::streams;
 
 /// A lock that is held for longer is reported before it is let go.
 const LONG: u64 = 1_000_000_000;
@@ -58,12 +59,13 @@ pub(crate) fn run(output: &Output, args: &LockArgs) -> anyhow::Result<Exit> {
     let mut follow = Follow::begin(&args.lock_file)?;
     let stop = Stop::on_signals()?;
     if !output.quiet {
-        eprintln!("following {}; the lock is never taken; Ctrl-C ends and sums up", args.lock_file.display());
+        let file = args.lock_file.display();
+        streams::tell(format_args!("following {file}; the lock is never taken; Ctrl-C ends and sums up"));
     }
     let begun = Instant::now();
     let length = args.duration.map(Duration::from_secs);
     let (mut seen, mut reported_at) = (Seen::default(), 0);
-    let mut out = stdout();
+    let mut out = streams::data();
     while !stop.is_requested() && length.is_none_or(|length| begun.elapsed() < length) {
         for notice in follow.turns()? {
             seen.add(&notice);

@@ -18,6 +18,7 @@ use super::cluster::{Cluster, read};
 use super::exit::Exit;
 use super::node_args::NodeArgs;
 use super::output::Output;
+use super::streams;
 
 /// Flags of `svcbench plan`.
 #[derive(Debug, Args)]
@@ -85,7 +86,7 @@ pub(crate) fn run(output: &Output, args: &PlanArgs) -> anyhow::Result<Exit> {
         ensure!(Background::are_in(args.mode), "the control {} has no background rules", args.mode);
         plan = beside(background, args.mode, plan);
     }
-    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let mut out = BufWriter::with_capacity(1 << 16, streams::data());
     if args.stats || output.json {
         let capacity = (sync == Sync::Full && !args.mode.is_control())
             .then(|| Footprint::of_plan(args.mode, &to, &plan));

@@ -1,12 +1,13 @@
 //! Progress of a run: a bar on a terminal, plain lines elsewhere.
 
-use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use dataplane::Mode;
 use experiments::rows::CellOutcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use svcbench::events::Event;
+
+use super::streams::{are_messages_seen, tell};
 
 /// Without a terminal, a line at most this often.
 const EVERY: Duration = Duration::from_secs(5);
@@ -24,7 +25,7 @@ impl Progress {
     /// Nothing is shown yet.
     pub(super) fn new(quiet: bool, question: &str) -> Self {
         if !quiet {
-            eprintln!("{question}");
+            tell(question);
         }
         Self { bar: None, quiet, unable: Vec::new(), last: Instant::now(), begun: Instant::now() }
     }
@@ -41,7 +42,7 @@ impl Progress {
             }
             // What went wrong is said even to those who want quiet.
             Event::Ended { cell, outcome: CellOutcome::Failed(reason), .. } if self.quiet => {
-                eprintln!("failed: {cell}: {reason}");
+                tell(format_args!("failed: {cell}: {reason}"));
             }
             _ if self.quiet => {}
             Event::Lane(name) => self.lane(&name),
@@ -84,14 +85,14 @@ impl Progress {
         self.finish();
         self.bar = None;
         self.unable.clear();
-        eprintln!("{name}");
+        tell(name);
     }
 
     fn start(&mut self, cells: usize, finished: usize, expected: Duration) {
         let resumed =
             if finished > 0 { format!(", {finished} of them finished before") } else { String::new() };
-        eprintln!("{cells} cells{resumed}; this takes about {}", span(expected));
-        if stderr().is_terminal() {
+        tell(format_args!("{cells} cells{resumed}; this takes about {}", span(expected)));
+        if are_messages_seen() {
             let bar =
                 ProgressBar::with_draw_target(Some(cells as u64), ProgressDrawTarget::stderr_with_hz(4));
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {prefix}  {msg}");
@@ -108,7 +109,8 @@ impl Progress {
             None if self.last.elapsed() >= EVERY => {
                 self.last = Instant::now();
                 let cell = cell.map(|cell| format!("; {cell} done")).unwrap_or_default();
-                eprintln!("[{:>4.0} s] {text}{cell}", self.begun.elapsed().as_secs_f64());
+                let seconds = self.begun.elapsed().as_secs_f64();
+                tell(format_args!("[{seconds:>4.0} s] {text}{cell}"));
             }
             None => {}
         }
@@ -117,7 +119,7 @@ impl Progress {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => tell(text),
         }
     }
 

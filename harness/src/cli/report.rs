@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use super::output::Output;
+use super::streams;
 
 /// Flags of `svcbench report`.
 #[derive(Debug, Args)]
@@ -25,11 +26,12 @@ pub(crate) fn run(output: &Output, args: &ReportArgs) -> anyhow::Result<Exit> {
     let report = results::report::write_report(&args.dir)?;
     let parquet = args.parquet.then(|| results::parquet_file::convert(&args.dir)).transpose()?;
     if !output.quiet {
-        println!("{}", args.dir.join("report.html").display());
+        streams::result(args.dir.join("report.html").display());
         if let Some(path) = parquet {
-            println!("{}", path.display());
+            streams::result(path.display());
         }
-        eprintln!("{} rows measured, {} failed, {} skipped", report.measured, report.failed, report.skipped);
+        let (measured, failed, skipped) = (report.measured, report.failed, report.skipped);
+        streams::tell(format_args!("{measured} rows measured, {failed} failed, {skipped} skipped"));
     }
     Ok(Exit::Ok)
 }

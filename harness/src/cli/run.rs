@@ -26,6 +26,7 @@ use super::exit::Exit;
 use super::node_args::NodeArgs;
 use super::output::Output;
 use super::progress::{Progress, span};
+use super::streams;
 
 /// The sweep that is there for `--replay`.
 const REPLAY: &str = "replay";
@@ -219,14 +220,14 @@ pub(crate) fn run(output: &Output, args: &RunArgs) -> anyhow::Result<Exit> {
             "repeats": repeat,
             "rows": { "ok": report.measured, "failed": report.failed, "skipped": report.skipped },
         });
-        println!("{data:#}");
+        streams::result(format_args!("{data:#}"));
     } else {
-        let mut err = std::io::stderr().lock();
-        writeln!(err, "{} cells measured, {} skipped, {} failed", tally.done, tally.skipped, tally.failed)?;
+        let Tally { done, skipped, failed, .. } = &tally;
+        streams::tell(format_args!("{done} cells measured, {skipped} skipped, {failed} failed"));
         if tally.interrupted {
-            writeln!(err, "interrupted; go on with: {}", resume(&out))?;
+            streams::tell(format_args!("interrupted; go on with: {}", resume(&out)));
         }
-        println!("{}", out.join("report.html").display());
+        streams::result(out.join("report.html").display());
     }
     Ok(match tally {
         _ if tally.interrupted => Exit::Interrupted,
@@ -273,7 +274,7 @@ fn repeat(
     let table = verdict.to_string();
     std::fs::write(options.out.join("repeat.txt"), format!("{table}\n"))?;
     progress.finish();
-    eprintln!("{table}");
+    streams::tell(table);
     Ok(verdict.passes())
 }
 
@@ -285,7 +286,7 @@ fn dry_run(output: &Output, sweep: &Sweep, kernel: KernelChoice) -> anyhow::Resu
     let mut cells = order::order(sweep);
     cells.retain(|cell| cell.block == 1 && !cell.again || !unable.contains_key(&cell.mode));
     let expected = duration::remaining(sweep, &cells, false, 0.0);
-    let mut out = std::io::stdout().lock();
+    let mut out = streams::data();
     if output.json {
         let list: Vec<_> = cells
             .iter()
@@ -298,11 +299,8 @@ fn dry_run(output: &Output, sweep: &Sweep, kernel: KernelChoice) -> anyhow::Resu
                 })
             })
             .collect();
-        serde_json::to_writer_pretty(
-            &mut out,
-            &serde_json::json!({ "expected_seconds": expected.as_secs(), "cells": list }),
-        )?;
-        writeln!(out)?;
+        let data = serde_json::json!({ "expected_seconds": expected.as_secs(), "cells": list });
+        writeln!(out, "{data:#}")?;
         return Ok(Exit::Ok);
     }
     for cell in &cells {
@@ -316,7 +314,8 @@ fn dry_run(output: &Output, sweep: &Sweep, kernel: KernelChoice) -> anyhow::Resu
         )?;
     }
     if !output.quiet {
-        eprintln!("{} cells, about {}", cells.len(), span(expected.max(Duration::from_secs(1))));
+        let expected = span(expected.max(Duration::from_secs(1)));
+        streams::tell(format_args!("{} cells, about {expected}", cells.len()));
     }
     Ok(Exit::Ok)
 }

@@ -1,6 +1,5 @@
 //! `svcbench serve`: a run in the browser.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -11,6 +10,7 @@ use svcbench::serve::Server;
 
 use super::exit::Exit;
 use super::output::Output;
+use super::streams;
 
 /// Flags of `svcbench serve`.
 #[derive(Debug, Args)]
@@ -33,22 +33,20 @@ pub(crate) fn run(output: &Output, args: &ServeArgs) -> anyhow::Result<Exit> {
     let stop = Stop::on_signals()?;
     let server = Server::bind(&args.dir, args.port)?;
     let url = server.url();
-    let mut out = std::io::stdout().lock();
-    if output.json {
-        writeln!(out, "{}", serde_json::json!({ "url": url, "dir": args.dir }))?;
-    } else {
-        writeln!(out, "{url}")?;
+    match output.json {
+        true => streams::result(serde_json::json!({ "url": url, "dir": args.dir })),
+        false => streams::result(&url),
     }
-    out.flush()?;
     if !output.quiet {
-        eprintln!("serving {} to this machine only; Ctrl-C ends", args.dir.display());
+        let dir = args.dir.display();
+        streams::tell(format_args!("serving {dir} to this machine only; Ctrl-C ends"));
     }
     if !args.no_open {
         open(&url);
     }
     server.run(&stop, &|message| {
         if !output.quiet {
-            eprintln!("svcbench: {message}");
+            streams::tell(format_args!("svcbench: {message}"));
         }
     })?;
     Ok(Exit::Ok)

@@ -1,6 +1,6 @@
 //! `svcbench verify`: whether plans are what a real kube-proxy does.
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,7 @@ use services::service_set::ServiceSet;
 use super::exit::Exit;
 use super::node_args::NodeArgs;
 use super::output::Output;
+use super::streams;
 
 /// Modes of kube-proxy.
 const MODES: [Mode; 4] = [Mode::IptablesLegacy, Mode::IptablesNft, Mode::Nftables, Mode::Ipvs];
@@ -99,14 +100,9 @@ pub(crate) fn run(output: &Output, args: &VerifyArgs) -> anyhow::Result<Exit> {
     let report = verify(&question, &stop, &unchanged, &|event| progress.tell(event));
     progress.finish();
 
-    let mut out = std::io::stdout().lock();
-    if output.json {
-        serde_json::to_writer_pretty(&mut out, &report).map_err(std::io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        write!(out, "{report}")?;
-    }
-    out.flush()?;
+    let mut out = streams::data();
+    let text = if output.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_string() };
+    streams::unless_unread(out.write_all(text.as_bytes()).and_then(|()| out.flush()))?;
     Ok(if stop.is_requested() {
         Exit::Interrupted
     } else if report.is_empty() {
@@ -142,10 +138,10 @@ fn planned(output: &Output, version: &Version) -> anyhow::Result<KubeProxy> {
     // One without a stamp is taken for a new one.
     if version.is_at_least(34) {
         if !output.quiet {
-            eprintln!(
-                "there is no plan of {version}: it is compared with that of {}",
-                KubeProxy::NEWEST.name()
-            );
+            let newest = KubeProxy::NEWEST.name();
+            streams::tell(format_args!(
+                "there is no plan of {version}: it is compared with that of {newest}"
+            ));
         }
         return Ok(KubeProxy::NEWEST);
     }
@@ -167,7 +163,7 @@ fn subjects(output: &Output, args: &VerifyArgs) -> anyhow::Result<Subjects> {
     if !output.quiet {
         let assumed = chosen.iter().filter(|of| !of.set.is_empty()).flat_map(|of| of.assumed.iter().cloned());
         for line in assumed.chain(input.passed_over.lines(false)) {
-            eprintln!("{file}: {line}");
+            streams::tell(format_args!("{file}: {line}"));
         }
     }
     Ok(Subjects::cluster(&file, chosen))
@@ -245,7 +241,7 @@ impl State {
             return;
         }
         self.line(&format!("{sets} sets of Services, each step by step, in both families"));
-        if stderr().is_terminal() {
+        if streams::are_messages_seen() {
             let bar = ProgressBar::with_draw_target(Some(sets as u64), ProgressDrawTarget::stderr_with_hz(4));
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} sets  {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -263,7 +259,8 @@ impl State {
             None if self.told.elapsed() >= EVERY => {
                 self.told = Instant::now();
                 let seconds = self.begun.elapsed().as_secs();
-                eprintln!("[{seconds:>4} s] {} of {} sets, {text}", self.ended, self.of);
+                let (ended, of) = (self.ended, self.of);
+                streams::tell(format_args!("[{seconds:>4} s] {ended} of {of} sets, {text}"));
             }
             None => {}
         }
@@ -272,7 +269,7 @@ impl State {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => streams::tell(text),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Tests in real kernels. Those whose needs this kernel lacks run in a guest, by this same program (see `trials`).
 
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "tests talk to whoever runs them")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod background;
@@ -75,6 +76,8 @@ fn tests() -> Vec<Test> {
         test("an_interrupted_run_reports_and_resumes", PROXY, stops::interrupted_and_resumed),
         test("a_program_that_fails_makes_failed_rows_and_stops_nothing_else", PROXY, runs::failing_program),
         test("an_unreliable_machine_is_refused_or_reported", PROXY, runs::strict),
+        test("a_run_goes_on_without_outputs", PROXY, runs::without_outputs),
+        test("a_run_goes_on_when_its_terminal_is_gone", PROXY, runs::on_a_dead_terminal),
         test("a_missing_program_makes_skipped_rows", PROXY, runs::missing_program),
         test("a_run_installs_the_services_of_a_cluster", PROXY, clusters::run),
         test("a_cold_sync_has_rows_of_what_it_takes", PROXY, costs::rows),

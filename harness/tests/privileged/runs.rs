@@ -123,6 +123,47 @@ fn every_able_mode_is_measured(records: &[Record]) {
     assert_eq!(missing, None);
 }
 
+/// Outputs are full, or closed: it measures, and writes its report.
+pub(crate) fn without_outputs() {
+    for (flags, redirection) in [
+        (&[][..], ">/dev/full 2>/dev/full"),
+        (&["--quiet"][..], ">/dev/full 2>/dev/full"),
+        (&[][..], ">&- 2>&-"),
+    ] {
+        let place = Place::new();
+        let shell = format!("exec \"$@\" {redirection}");
+        let before = ["sh", "-c", &shell, "sh"];
+        let output = place.command(&before, TINY, &[NO_LIMIT, flags].concat()).output().unwrap();
+        measured_all_the_same(&place, &output);
+    }
+}
+
+/// The terminal is gone, whose other end a connection had: each write fails with EIO.
+pub(crate) fn on_a_dead_terminal() {
+    for flags in [&[][..], &["--quiet"][..]] {
+        let place = Place::new();
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        let other = || terminal.slave.try_clone().unwrap();
+        let mut command = place.command(&[], TINY, &[NO_LIMIT, flags].concat());
+        command.stdout(other()).stderr(other());
+        drop(terminal.master);
+        let output = command.output().unwrap();
+        measured_all_the_same(&place, &output);
+    }
+}
+
+#[track_caller]
+fn measured_all_the_same(place: &Place, output: &Output) {
+    let records = place.records();
+    exits(output, i32::from(records.iter().any(is_late)));
+    for (mode, rows) in by_mode(&records, &tiny()) {
+        assert!(few_are_late(&records, mode), "{mode}");
+        assert!(rows.iter().all(|row| is_as_it_should_be(row)), "{mode}: {rows:?}");
+    }
+    let files = place.files();
+    assert!(["report.html", "summary.md"].iter().all(|file| files.contains_key(*file)), "{:?}", files.keys());
+}
+
 pub(crate) fn failing_program() {
     let place = Place::new();
     let shims = tempfile::tempdir().unwrap();

@@ -109,11 +109,17 @@ pub fn inside(work: impl FnOnce(&[u8], &mut Port) -> u8) {
         match outcome {
             Ok((job, mut port)) => exit(i32::from(work(&job, &mut port))),
             Err(error) => {
-                eprintln!("guest: {JOB} or {DATA}: {error}");
+                say(&format!("{JOB} or {DATA}: {error}"));
                 exit(1);
             }
         }
     }
+}
+
+/// A line on the console, if there is one.
+#[expect(clippy::disallowed_methods, reason = "a console that takes nothing ends nothing")]
+fn say(what: &str) {
+    let _ = writeln!(io::stderr(), "guest: {what}");
 }
 
 /// The first process. Ends with the machine.
@@ -130,7 +136,7 @@ fn init() -> ! {
         port.send(&last.encode()).map_err(|error| format!("{DATA}: {error}"))
     });
     if let Err(why) = outcome {
-        eprintln!("guest: {why}");
+        say(&why);
     }
     // A reset: QEMU takes it for the end. Nothing has to be saved.
     let _ = reboot(RebootMode::RB_AUTOBOOT);
@@ -215,7 +221,7 @@ fn load_modules() -> Result<(), String> {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(Errno::EEXIST as i32) => {}
             Err(error) if required => return Err(format!("load module {name}: {}", answer(&error))),
-            Err(error) => eprintln!("guest: module {name}: {}", answer(&error)),
+            Err(error) => say(&format!("module {name}: {}", answer(&error))),
         }
         // It lies in memory.
         let _ = fs::remove_file(&path);

@@ -1,6 +1,7 @@
 //! Tests that boot guests. They need QEMU and a kernel, and no privilege; without those they are shown as ignored, with
 //! the reason, and with `SVCBENCH_REQUIRE_PRIVILEGE=1` they fail.
 
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "tests talk to whoever runs them")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod ends;

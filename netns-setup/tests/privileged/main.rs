@@ -1,5 +1,6 @@
 //! Tests that need root. Those whose needs this kernel lacks run in a guest, by this same program (see `trials`).
 
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "tests talk to whoever runs them")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod addresses;

@@ -4,6 +4,12 @@
 //! where only the kernel lacks something that guests have (IPVS, dummy links, bridges, IPIP); else it is shown as ignored,
 //! with the reason. With `SVCBENCH_REQUIRE_PRIVILEGE=1` it fails instead: a suite that skips in silence shows nothing.
 
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "it is for tests, which talk to whoever runs them"
+)]
+
 mod in_guest;
 mod slowest;
 mod test;

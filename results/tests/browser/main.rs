@@ -3,6 +3,7 @@
 //! Without a Chromium these tests are shown as ignored, with the reason; with `SVCBENCH_REQUIRE_PRIVILEGE=1`, as `scripts/test`
 //! has it, they fail instead.
 
+#![expect(clippy::print_stdout, reason = "tests talk to whoever runs them")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod chromium;

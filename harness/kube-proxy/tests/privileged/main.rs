@@ -1,6 +1,7 @@
 //! A real kube-proxy in namespaces. Tests whose needs this machine lacks are shown as ignored, with the reason, or fail
 //! (see `trials`).
 
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "tests talk to whoever runs them")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api;
