@@ -483,6 +483,9 @@ pub mod position {
     pub const ALL: [&str; 6] = [NONE, FIRST, MIDDLE, LAST, UNIFORM, MISS];
 }
 
+/// How the note of [`metric::KNEE`] begins where kube-proxy kept up with every rate that could be offered.
+pub const LARGEST_OFFERED: &str = "the largest rate that was offered";
+
 /// The controls, cheapest first: nothing, connection tracking only, one plain DNAT rule; one beside whatever else a node has in
 /// its kernel, by either variant of iptables.
 pub const CONTROLS: [&str; 5] = ["direct", "conntrack", "dnat", "background-legacy", "background-nft"];

@@ -10,7 +10,7 @@ use std::path::Path;
 use fixtures::systems::{MODES, VERSIONS, rows};
 use proptest::prelude::*;
 use results::compare::{Comparison, Policy, compare};
-use results::names::{metric, workload};
+use results::names::{LARGEST_OFFERED, metric, workload};
 use results::plot::PICTURES;
 use results::record::{Record, Status};
 use results::report::{Rendered, render};
@@ -47,6 +47,17 @@ fn the_section_has_sentences_figures_and_tables() {
     let section = rendered.markdown.split("## kube-proxy").nth(1).unwrap();
     let section = section.split("### Failed and skipped").next().unwrap();
     insta::assert_snapshot!(section);
+}
+
+/// The largest rate may be svcbench's own limit.
+#[test]
+fn a_knee_that_was_not_reached_is_told_as_a_lower_limit() {
+    let mut rows = rows(1);
+    assert!(!report(&rows).html.contains("which svcbench could not offer"));
+    for row in rows.iter_mut().filter(|row| row.metric == metric::KNEE) {
+        row.note = format!("{LARGEST_OFFERED}; tried: 16/s: it keeps up (0 late)").into();
+    }
+    assert!(report(&rows).html.contains(" and more, which svcbench could not offer"));
 }
 
 #[test]

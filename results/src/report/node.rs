@@ -2,7 +2,7 @@
 
 use crate::advice::Sentence;
 use crate::groups::{Group, Groups};
-use crate::names::{metric, phase, position, workload};
+use crate::names::{LARGEST_OFFERED, metric, phase, position, workload};
 use crate::record::{Record, Unit};
 use crate::series::{self, Figure};
 use crate::stats::Medians;
@@ -95,6 +95,12 @@ impl Writer<'_, '_, '_> {
         Some((in_words(&shown), Source::Group(group.number)))
     }
 
+    /// Whether the knee was not reached.
+    fn is_only_offered(&self, at: &At<'_>) -> bool {
+        let knee = self.systems.cell(workload::KUBE_PROXY_KNEE, metric::KNEE, at);
+        knee.is_some_and(|group| group.measured.iter().any(|row| row.note.starts_with(LARGEST_OFFERED)))
+    }
+
     /// `A node that joins has its last Service answer 988 ms after kube-proxy's start.`
     fn joined(&mut self, at: &At<'_>) -> Option<Sentence> {
         let last = At { position: position::LAST, ..*at };
@@ -121,6 +127,9 @@ impl Writer<'_, '_, '_> {
         if let Some((rate, source)) = self.figure(workload::KUBE_PROXY_KNEE, metric::KNEE, at, Record::p50) {
             said.say(", up to ");
             said.show(rate, source);
+            if self.is_only_offered(at) {
+                said.say(" and more, which svcbench could not offer");
+            }
         }
         said.say(".");
         Some(said)

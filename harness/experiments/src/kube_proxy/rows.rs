@@ -1,7 +1,7 @@
 //! Rows of a real kube-proxy.
 
 use dataplane::Counts;
-use results::names::{metric, workload};
+use results::names::{LARGEST_OFFERED, metric, workload};
 use results::record::{CellKey, Unit};
 
 use super::cost::Cost;
@@ -149,10 +149,9 @@ impl Rows {
             Some(rate) => key.scalar(metric::KNEE, Unit::PerSecond, rate.into()),
             None => key.scalar(metric::KNEE, Unit::PerSecond, 0),
         };
-        let above = knee.falls_behind.map_or_else(
-            || "the largest rate that was offered".to_owned(),
-            |rate| format!("it falls behind at {rate}/s"),
-        );
+        let above = knee
+            .falls_behind
+            .map_or_else(|| LARGEST_OFFERED.to_owned(), |rate| format!("it falls behind at {rate}/s"));
         row.note = format!("{above}; tried: {}", tried.join("; ")).into();
         self.records.push(row);
     }
