@@ -53,10 +53,8 @@ fn latency(systems: &Systems<'_>, medians: &mut Medians) -> Option<Figure> {
             panel.limits.push((LEAST_BETWEEN_SYNCS, "1 s between syncs".to_owned()));
         }
     }
-    let title = format!(
-        "Programming latency: from an event of the API server until packets obey it, {}",
-        unit_words(systems.groups)
-    );
+    let title =
+        format!("Programming latency: from the event until packets obey it, {}", unit_words(systems.groups));
     let sources = [(name, metric::FIRST_SYNC_ENDED), (workload::KUBE_PROXY_JOIN, metric::FIRST_SYNC_ENDED)];
     figure(systems, "programming-latency", title, panels, &sources, TAIL)
 }
